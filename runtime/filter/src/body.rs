@@ -1,0 +1,205 @@
+//! Bodies: a stream of reference-counted chunks that nobody collects unless asked to.
+
+use std::collections::VecDeque;
+use std::task::{Context, Poll, ready};
+
+use bytes::{Bytes, BytesMut};
+
+use crate::fields::Fields;
+
+/// A piece of a message after its head.
+#[derive(Debug)]
+pub enum Frame {
+    /// Bytes of the body, never empty.
+    Data(Bytes),
+    /// The trailers; nothing follows.
+    Trailers(Fields),
+}
+
+/// Why a body ended early. A message that fails so is never passed on as complete.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum BodyError {
+    /// The peer closed before the end.
+    #[error("the peer closed before the end of the body")]
+    Incomplete,
+    /// The framing is broken.
+    #[error("the body's framing is malformed")]
+    Malformed,
+    /// Longer than the limit.
+    #[error("the body is larger than the limit")]
+    TooLarge,
+    /// Nothing came for too long.
+    #[error("the body stalled")]
+    Timeout,
+    /// The peer reset the stream.
+    #[error("the peer reset the stream")]
+    Reset,
+    /// A filter failed on it.
+    #[error("a filter failed on the body")]
+    Filter,
+}
+
+/// Where the frames of a body come from: a codec's stream, usually.
+pub trait Source {
+    /// The next frame; `None` at the end. Pulling is what grants the sender more room.
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame, BodyError>>>;
+}
+
+/// A body, under way or at rest.
+#[derive(Default)]
+pub struct Body {
+    source: Option<Box<dyn Source>>,
+    front: VecDeque<Bytes>,
+    trailers: Option<Fields>,
+    length: Option<u64>,
+    failed: Option<BodyError>,
+}
+
+impl Body {
+    /// No bytes, no trailers.
+    pub fn empty() -> Body {
+        Body { length: Some(0), ..Body::default() }
+    }
+
+    /// A body that is here already.
+    pub fn full(bytes: Bytes) -> Body {
+        let mut body = Body { length: Some(bytes.len() as u64), ..Body::default() };
+        if !bytes.is_empty() {
+            body.front.push_back(bytes);
+        }
+        body
+    }
+
+    /// A body that streams; `length` as declared by its message, if it was.
+    pub fn stream(source: Box<dyn Source>, length: Option<u64>) -> Body {
+        Body { source: Some(source), length, ..Body::default() }
+    }
+
+    /// The exact number of bytes still to come, where it is known.
+    pub fn length(&self) -> Option<u64> {
+        self.length
+    }
+
+    /// The length is not known any more: a filter is going to change the bytes.
+    pub fn forget_length(&mut self) {
+        if !self.is_done() {
+            self.length = None;
+        }
+    }
+
+    /// Whether there is nothing more: no bytes and no trailers.
+    pub fn is_done(&self) -> bool {
+        self.source.is_none()
+            && self.front.is_empty()
+            && self.trailers.is_none()
+            && self.failed.is_none()
+    }
+
+    /// Whether anything must still come from the peer.
+    pub fn is_streaming(&self) -> bool {
+        self.source.is_some()
+    }
+
+    /// Replaces what is left of the body; the old rest is dropped unread, trailers too.
+    pub fn set(&mut self, bytes: Bytes) {
+        *self = Body::full(bytes);
+    }
+
+    /// Sets the trailers that follow the last byte of a body that is at rest.
+    pub fn set_trailers(&mut self, trailers: Fields) {
+        self.trailers = Some(trailers);
+    }
+
+    /// The next frame. Buffered bytes come first.
+    pub fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame, BodyError>>> {
+        if let Some(chunk) = self.front.pop_front() {
+            self.spend(chunk.len());
+            return Poll::Ready(Some(Ok(Frame::Data(chunk))));
+        }
+        if let Some(error) = self.failed {
+            return Poll::Ready(Some(Err(error)));
+        }
+        if let Some(source) = &mut self.source {
+            match ready!(source.poll_frame(cx)) {
+                Some(Ok(Frame::Data(chunk))) => {
+                    self.spend(chunk.len());
+                    return Poll::Ready(Some(Ok(Frame::Data(chunk))));
+                }
+                Some(Ok(Frame::Trailers(trailers))) => {
+                    self.source = None;
+                    self.trailers = Some(trailers);
+                }
+                Some(Err(error)) => {
+                    self.source = None;
+                    self.failed = Some(error);
+                    return Poll::Ready(Some(Err(error)));
+                }
+                None => self.source = None,
+            }
+        }
+        Poll::Ready(self.trailers.take().map(|t| Ok(Frame::Trailers(t))))
+    }
+
+    /// Pulls the whole body into memory, keeps it here to be passed on, and shows it.
+    ///
+    /// Ready with `None` when it is longer than `max` bytes: what was read stays and streams on.
+    pub fn poll_collect(
+        &mut self,
+        cx: &mut Context<'_>,
+        max: usize,
+    ) -> Poll<Result<Option<Bytes>, BodyError>> {
+        let mut held: usize = self.front.iter().map(Bytes::len).sum();
+        while held <= max {
+            if let Some(error) = self.failed {
+                return Poll::Ready(Err(error));
+            }
+            let Some(source) = &mut self.source else {
+                return Poll::Ready(Ok(Some(self.join())));
+            };
+            match ready!(source.poll_frame(cx)) {
+                Some(Ok(Frame::Data(chunk))) => {
+                    held += chunk.len();
+                    self.front.push_back(chunk);
+                }
+                Some(Ok(Frame::Trailers(trailers))) => {
+                    self.source = None;
+                    self.trailers = Some(trailers);
+                }
+                Some(Err(error)) => {
+                    self.source = None;
+                    self.failed = Some(error);
+                }
+                None => self.source = None,
+            }
+        }
+        Poll::Ready(Ok(None))
+    }
+
+    /// What is buffered, as one piece.
+    fn join(&mut self) -> Bytes {
+        if self.front.len() > 1 {
+            let mut whole = BytesMut::with_capacity(self.front.iter().map(Bytes::len).sum());
+            self.front.drain(..).for_each(|chunk| whole.extend_from_slice(&chunk));
+            self.front.push_back(whole.freeze());
+        }
+        let whole = self.front.front().cloned().unwrap_or_default();
+        self.length = Some(whole.len() as u64);
+        whole
+    }
+
+    fn spend(&mut self, bytes: usize) {
+        if let Some(left) = &mut self.length {
+            *left = left.saturating_sub(bytes as u64);
+        }
+    }
+}
+
+impl std::fmt::Debug for Body {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Body")
+            .field("streaming", &self.source.is_some())
+            .field("buffered", &self.front.len())
+            .field("length", &self.length)
+            .finish()
+    }
+}

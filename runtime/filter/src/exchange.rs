@@ -1,0 +1,185 @@
+//! One request and its response, whatever protocol carries them.
+
+use std::net::IpAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use pilotlight_abi::Value;
+
+use crate::body::Body;
+use crate::head::{RequestHead, ResponseHead};
+
+/// The subject of every filter.
+pub struct Exchange {
+    /// Unique in the process for its life. Handles that scripts keep are checked against it.
+    pub serial: u64,
+    /// The request id, taken from the client or made by the gateway.
+    pub id: Box<str>,
+    /// The request; filters change it before it goes to the upstream.
+    pub request: Request,
+    /// The response; meaningful once `origin` is set.
+    pub response: Response,
+    /// The route's name.
+    pub route: Arc<str>,
+    /// The upstream's name; assignable by filters until an endpoint is picked.
+    pub upstream: Option<Arc<str>>,
+    /// The client.
+    pub peer: Rc<Peer>,
+    /// Values that filters leave for each other and for the log, by name (`lua.*`, `wasm.*`, ...).
+    pub properties: Vec<(Box<str>, Value)>,
+    /// Fields that filters add to the access log.
+    pub log: Vec<(Box<str>, Value)>,
+    /// Captures of the route's path: what its `*` matched, in order.
+    pub captures: Vec<Box<str>>,
+    /// Figures for the log phase.
+    pub stats: Stats,
+}
+
+/// A request: its head here, its body on the way.
+#[derive(Default)]
+pub struct Request {
+    /// Method, target and fields.
+    pub head: RequestHead,
+    /// The body, with its trailers.
+    pub body: Body,
+}
+
+/// A response: its head here, its body on the way.
+#[derive(Default)]
+pub struct Response {
+    /// Status and fields.
+    pub head: ResponseHead,
+    /// The body, with its trailers.
+    pub body: Body,
+    /// Who wrote it; `None` while there is none.
+    pub origin: Option<Origin>,
+}
+
+/// Who wrote a response.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Origin {
+    /// The upstream.
+    Upstream,
+    /// A filter or a route's script.
+    Filter,
+    /// The gateway: an error, a redirect, a file, a fixed answer.
+    Gateway,
+}
+
+impl Origin {
+    /// As scripts see it in `res.from`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Origin::Upstream => "upstream",
+            Origin::Filter => "filter",
+            Origin::Gateway => "gateway",
+        }
+    }
+}
+
+/// The other side of a connection; shared by its exchanges.
+#[derive(Debug, Clone)]
+pub struct Peer {
+    /// The client's address, by the PROXY protocol where it is on. Unspecified for Unix sockets.
+    pub address: IpAddr,
+    /// The client's port; 0 for Unix sockets.
+    pub port: u16,
+    /// Where it connected to.
+    pub local: Option<std::net::SocketAddr>,
+    /// Of a TLS connection.
+    pub tls: Option<TlsInfo>,
+    /// The listener's name.
+    pub listener: Arc<str>,
+}
+
+/// What is known of a TLS connection.
+#[derive(Debug, Clone, Default)]
+pub struct TlsInfo {
+    /// "1.2" or "1.3".
+    pub version: &'static str,
+    /// The name the client asked for (SNI).
+    pub server_name: Option<Box<str>>,
+    /// The protocol agreed on: "http/1.1", "h2", "h3".
+    pub alpn: Option<Box<str>>,
+    /// The client's certificate, verified.
+    pub client: Option<ClientCertificate>,
+}
+
+/// A verified client certificate.
+#[derive(Debug, Clone, Default)]
+pub struct ClientCertificate {
+    /// The subject, RFC 4514 form.
+    pub subject: Box<str>,
+    /// Subject alternative names: DNS names, addresses and URIs.
+    pub san: Vec<Box<str>>,
+    /// SHA-256 of the certificate, lower-case hex.
+    pub fingerprint: Box<str>,
+}
+
+/// Figures of an exchange, for its log phase. Times are seconds.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Stats {
+    /// Wall clock when the request's head had arrived, seconds since 1970.
+    pub started: f64,
+    /// From then to the last byte of the response.
+    pub duration: f64,
+    /// From the request's being sent upstream to the response's head; 0 without an upstream.
+    pub upstream: f64,
+    /// Body bytes from the client.
+    pub received: u64,
+    /// Body bytes to the client.
+    pub sent: u64,
+    /// Tries beyond the first.
+    pub retries: u32,
+}
+
+impl Exchange {
+    /// An exchange at its beginning.
+    pub fn new(serial: u64, peer: Rc<Peer>, request: Request) -> Exchange {
+        Exchange {
+            serial,
+            id: Box::default(),
+            request,
+            response: Response::default(),
+            route: Arc::from(""),
+            upstream: None,
+            peer,
+            properties: Vec::new(),
+            log: Vec::new(),
+            captures: Vec::new(),
+            stats: Stats::default(),
+        }
+    }
+
+    /// Begins a response of a filter's own: what was there before is dropped.
+    pub fn reply(&mut self, status: u16, body: Bytes) -> &mut ResponseHead {
+        self.response.head.fields.clear();
+        self.response.head.status = status;
+        self.response.head.version = self.request.head.version;
+        self.response.body = Body::full(body);
+        self.response.origin = Some(Origin::Filter);
+        &mut self.response.head
+    }
+
+    /// A property by name.
+    pub fn property(&self, name: &str) -> Option<&Value> {
+        self.properties.iter().find(|(key, _)| &**key == name).map(|(_, value)| value)
+    }
+
+    /// Sets a property; `Nil` takes it away. At most [`PROPERTIES_MAX`]; false past that.
+    pub fn set_property(&mut self, name: &str, value: Value) -> bool {
+        self.properties.retain(|(key, _)| &**key != name);
+        if value == Value::Nil {
+            return true;
+        }
+        let room = self.properties.len() < PROPERTIES_MAX;
+        if room {
+            self.properties.push((name.into(), value));
+        }
+        room
+    }
+}
+
+/// Properties of one exchange.
+pub const PROPERTIES_MAX: usize = 256;

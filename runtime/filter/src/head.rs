@@ -1,0 +1,275 @@
+//! Heads of requests and responses: the same for every version of HTTP.
+
+use crate::fields::{BadField, Fields, Span, is_token};
+
+/// The version a message came in. For logs and scripts only: nothing decides by it past the codecs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Version {
+    /// HTTP/1.0
+    Http10,
+    /// HTTP/1.1
+    #[default]
+    Http11,
+    /// HTTP/2
+    Http2,
+    /// HTTP/3
+    Http3,
+}
+
+impl Version {
+    /// As scripts see it: "1.0", "1.1", "2" or "3".
+    pub const fn text(self) -> &'static str {
+        match self {
+            Version::Http10 => "1.0",
+            Version::Http11 => "1.1",
+            Version::Http2 => "2",
+            Version::Http3 => "3",
+        }
+    }
+}
+
+/// How the client reached us.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Scheme {
+    /// Clear text.
+    #[default]
+    Http,
+    /// TLS or QUIC.
+    Https,
+}
+
+impl Scheme {
+    /// "http" or "https".
+    pub const fn text(self) -> &'static str {
+        match self {
+            Scheme::Http => "http",
+            Scheme::Https => "https",
+        }
+    }
+}
+
+/// Methods that the gateway reasons about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[allow(missing_docs)]
+pub enum Method {
+    #[default]
+    Get,
+    Head,
+    Post,
+    Put,
+    Delete,
+    Connect,
+    Options,
+    Trace,
+    Patch,
+    /// Any other token; its text stands in the head.
+    Other,
+}
+
+impl Method {
+    /// The method with this (case-sensitive) name.
+    pub fn of(name: &[u8]) -> Method {
+        match name {
+            b"GET" => Method::Get,
+            b"HEAD" => Method::Head,
+            b"POST" => Method::Post,
+            b"PUT" => Method::Put,
+            b"DELETE" => Method::Delete,
+            b"CONNECT" => Method::Connect,
+            b"OPTIONS" => Method::Options,
+            b"TRACE" => Method::Trace,
+            b"PATCH" => Method::Patch,
+            _ => Method::Other,
+        }
+    }
+
+    /// RFC 9110 section 9.2.1: asks for nothing to change.
+    pub const fn is_safe(self) -> bool {
+        matches!(self, Method::Get | Method::Head | Method::Options | Method::Trace)
+    }
+
+    /// RFC 9110 section 9.2.2: may be sent twice.
+    pub const fn is_idempotent(self) -> bool {
+        self.is_safe() || matches!(self, Method::Put | Method::Delete)
+    }
+}
+
+/// The head of a request.
+///
+/// `path` is in canonical form (no dot segments, no empty ones): routing, filters and the
+/// upstream all see the same one.
+#[derive(Debug, Clone, Default)]
+pub struct RequestHead {
+    /// Header fields. `Host` is not among them: see [`RequestHead::authority`].
+    pub fields: Fields,
+    /// The version it came in.
+    pub version: Version,
+    /// How the client reached us.
+    pub scheme: Scheme,
+    method: Method,
+    method_text: Span,
+    authority: Span,
+    path: Span,
+    query: Option<Span>,
+}
+
+impl RequestHead {
+    /// The method, as far as the gateway knows it.
+    #[inline]
+    pub fn method(&self) -> Method {
+        self.method
+    }
+
+    /// The method's name.
+    #[inline]
+    pub fn method_text(&self) -> &[u8] {
+        self.method_text.of(self.fields.arena())
+    }
+
+    /// The host and port asked for: `:authority`, or the absolute target's, or `Host`.
+    #[inline]
+    pub fn authority(&self) -> &[u8] {
+        self.authority.of(self.fields.arena())
+    }
+
+    /// The authority without its port, IPv6 brackets kept.
+    pub fn host(&self) -> &[u8] {
+        split_port(self.authority()).0
+    }
+
+    /// The canonical path; `*` for `OPTIONS *`, empty for `CONNECT`.
+    #[inline]
+    pub fn path(&self) -> &[u8] {
+        self.path.of(self.fields.arena())
+    }
+
+    /// What follows the first `?`, raw.
+    #[inline]
+    pub fn query(&self) -> Option<&[u8]> {
+        self.query.map(|q| q.of(self.fields.arena()))
+    }
+
+    /// Replaces the method.
+    ///
+    /// # Errors
+    /// When it is not a token.
+    pub fn set_method(&mut self, method: &[u8]) -> Result<(), BadField> {
+        if method.is_empty() || method.len() > 64 || !method.iter().all(|b| is_token(*b)) {
+            return Err(BadField::Name);
+        }
+        self.method = Method::of(method);
+        self.method_text = self.fields.write(method);
+        Ok(())
+    }
+
+    /// Replaces the authority.
+    ///
+    /// # Errors
+    /// When it holds bytes that no authority has.
+    pub fn set_authority(&mut self, authority: &[u8]) -> Result<(), BadField> {
+        if authority.len() > 512 || !is_authority(authority) {
+            return Err(BadField::Value);
+        }
+        self.authority = self.fields.write(authority);
+        Ok(())
+    }
+
+    /// Replaces the path. A `?` must be written as `%3F`.
+    ///
+    /// # Errors
+    /// When it does not begin with `/` (or is not `*`) or holds bytes that no path has.
+    pub fn set_path(&mut self, path: &[u8]) -> Result<(), BadField> {
+        let rooted = path.first() == Some(&b'/') || path == b"*";
+        if !rooted || path.len() > 65_536 || !path.iter().all(|b| is_target(*b) && *b != b'?') {
+            return Err(BadField::Value);
+        }
+        self.path = self.fields.write(path);
+        Ok(())
+    }
+
+    /// Replaces the query; `None` takes it away.
+    ///
+    /// # Errors
+    /// When it holds bytes that no query has.
+    pub fn set_query(&mut self, query: Option<&[u8]>) -> Result<(), BadField> {
+        if let Some(query) = query
+            && (query.len() > 65_536 || !query.iter().all(|b| is_target(*b)))
+        {
+            return Err(BadField::Value);
+        }
+        self.query = query.map(|q| self.fields.write(q));
+        Ok(())
+    }
+
+    /// Codecs: the parts of a request line that lie in the arena already, checked.
+    pub fn adopt_line(&mut self, method: Span, path: Span, query: Option<Span>) {
+        self.method = Method::of(method.of(self.fields.arena()));
+        (self.method_text, self.path, self.query) = (method, path, query);
+        self.authority = Span::EMPTY;
+    }
+
+    /// Codecs: the authority, where it lies in the arena, checked.
+    pub fn adopt_authority(&mut self, authority: Span) {
+        self.authority = authority;
+    }
+}
+
+/// The head of a response.
+#[derive(Debug, Clone, Default)]
+pub struct ResponseHead {
+    /// Header fields.
+    pub fields: Fields,
+    /// 100 to 599.
+    pub status: u16,
+    /// The version it came in.
+    pub version: Version,
+}
+
+/// Splits `host:port`; the port is `None` when there is none or it is not one.
+pub fn split_port(authority: &[u8]) -> (&[u8], Option<u16>) {
+    let Some(colon) = memchr::memrchr(b':', authority) else { return (authority, None) };
+    let (host, port) = (&authority[..colon], &authority[colon + 1..]);
+    if host.contains(&b':') && host.last() != Some(&b']') {
+        return (authority, None);
+    }
+    (host, std::str::from_utf8(port).ok().and_then(|p| p.parse().ok()))
+}
+
+/// RFC 3986 section 3.2, without user information: `host`, `host:port`, `[v6]:port`.
+pub fn is_authority(authority: &[u8]) -> bool {
+    let (host, port) = match (authority.first(), memchr::memrchr(b']', authority)) {
+        (Some(b'['), Some(end)) => (&authority[..=end], &authority[end + 1..]),
+        _ => match memchr::memchr(b':', authority) {
+            Some(colon) => authority.split_at(colon),
+            None => (authority, &[][..]),
+        },
+    };
+    let port_ok = match port {
+        [] => true,
+        [b':', digits @ ..] => {
+            digits.len() <= 5
+                && digits.iter().all(u8::is_ascii_digit)
+                && digits.iter().fold(0u32, |n, d| n * 10 + u32::from(d - b'0')) <= 65_535
+        }
+        _ => false,
+    };
+    port_ok && is_host(host)
+}
+
+fn is_host(host: &[u8]) -> bool {
+    match host {
+        [] => false,
+        [b'[', inner @ .., b']'] => {
+            !inner.is_empty()
+                && inner.iter().all(|b| b.is_ascii_hexdigit() || matches!(b, b':' | b'.'))
+        }
+        name => name.iter().all(|b| b.is_ascii_alphanumeric() || b"-._~!$&'()*+;=%".contains(b)),
+    }
+}
+
+/// Bytes of a request target: visible ASCII but `#` and `\\` (RFC 3986 section 3.3 and 3.4, and
+/// what browsers send beyond it).
+#[inline]
+pub const fn is_target(byte: u8) -> bool {
+    byte > 0x20 && byte < 0x7f && byte != b'#' && byte != b'\\'
+}

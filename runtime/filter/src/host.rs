@@ -1,0 +1,165 @@
+//! What programs may ask of the world. The server answers; tests have an answerer of their own.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use pilotlight_abi::Value;
+
+/// A wait. Dropping it cancels what it waits for.
+pub type Wait<T> = Pin<Box<dyn Future<Output = T>>>;
+
+/// A worker's services for its programs.
+pub trait Services {
+    /// Writes a log line, if the level is on.
+    fn log(&self, line: &LogLine<'_>);
+
+    /// Whether a level is on: saves building lines that nobody reads.
+    fn logs(&self, level: Level) -> bool;
+
+    /// Wall clock, seconds since 1970.
+    fn now(&self) -> f64;
+
+    /// Seconds since some start; never goes back.
+    fn monotonic(&self) -> f64;
+
+    /// Fills `buffer` with unpredictable bytes.
+    fn random(&self, buffer: &mut [u8]);
+
+    /// Waits.
+    fn sleep(&self, duration: Duration) -> Wait<()>;
+
+    /// Sends a request of the program's own.
+    fn fetch(&self, request: Fetch) -> Wait<Result<Fetched, FetchError>>;
+
+    /// A shared dictionary by its name in the manifest.
+    fn shared(&self, name: &str) -> Option<Arc<dyn Shared>>;
+
+    /// A module by its name in the manifest.
+    fn module(&self, name: &str) -> Option<Rc<dyn Module>>;
+}
+
+/// How loud a log line is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[allow(missing_docs)]
+pub enum Level {
+    Error,
+    Warn,
+    Info,
+    Debug,
+    Trace,
+}
+
+/// A line for the log.
+pub struct LogLine<'a> {
+    /// How loud.
+    pub level: Level,
+    /// The filter that writes it.
+    pub filter: &'a str,
+    /// The exchange's id; empty outside of one.
+    pub id: &'a str,
+    /// A sentence.
+    pub message: &'a str,
+    /// Fields.
+    pub fields: &'a [(Box<str>, Value)],
+}
+
+/// A request of a program's own.
+#[derive(Debug, Clone, Default)]
+pub struct Fetch {
+    /// GET when empty.
+    pub method: String,
+    /// Absolute; with `upstream`, its path may stand alone.
+    pub url: String,
+    /// In order.
+    pub headers: Vec<(String, Vec<u8>)>,
+    /// Empty for none.
+    pub body: Bytes,
+    /// The whole request; a default of 10 s when `None`.
+    pub timeout: Option<Duration>,
+    /// Goes through this upstream of the manifest, with its pool, balance and TLS.
+    pub upstream: Option<String>,
+}
+
+/// Its response, collected (at most [`pilotlight_abi::limit::BODY_COLLECT`] bytes).
+#[derive(Debug, Clone, Default)]
+pub struct Fetched {
+    /// The status.
+    pub status: u16,
+    /// In order, names in lower case.
+    pub headers: Vec<(String, Vec<u8>)>,
+    /// The body.
+    pub body: Bytes,
+}
+
+/// Why there is none; the text is what scripts get.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct FetchError(pub String);
+
+/// A module whose functions scripts call.
+pub trait Module {
+    /// The functions, by name; the index is what [`Module::call`] takes.
+    fn functions(&self) -> &[Box<str>];
+
+    /// Calls one. Short calls end at once; longer ones go on beside the worker's other work.
+    fn call(&self, function: usize, arguments: &[Value]) -> Called;
+}
+
+/// A call into a module.
+pub enum Called {
+    /// It has ended.
+    Done(Result<Value, String>),
+    /// It goes on; poll it.
+    Running(Wait<Result<Value, String>>),
+}
+
+/// A dictionary shared by all workers. Times are seconds.
+///
+/// A full dictionary evicts what was used longest ago; a value larger than the whole is refused.
+pub trait Shared: Send + Sync {
+    /// The value, unless it is not there or expired.
+    fn get(&self, key: &[u8]) -> Option<Value>;
+
+    /// Sets it, with a time to live in seconds (0: for ever).
+    ///
+    /// # Errors
+    /// "no memory" when it can't fit.
+    fn set(&self, key: &[u8], value: Value, ttl: f64) -> Result<(), &'static str>;
+
+    /// Sets it if it is not there. "exists" when it is.
+    ///
+    /// # Errors
+    /// "exists", "no memory".
+    fn add(&self, key: &[u8], value: Value, ttl: f64) -> Result<(), &'static str>;
+
+    /// Sets it if it is there. "not found" when it isn't.
+    ///
+    /// # Errors
+    /// "not found", "no memory".
+    fn replace(&self, key: &[u8], value: Value, ttl: f64) -> Result<(), &'static str>;
+
+    /// Adds to a number; starts from `init` (with `ttl`) when it is not there.
+    ///
+    /// # Errors
+    /// "not found", "not a number", "no memory".
+    fn incr(&self, key: &[u8], by: f64, init: Option<f64>, ttl: f64) -> Result<f64, &'static str>;
+
+    /// Takes it away.
+    fn delete(&self, key: &[u8]);
+
+    /// Sets a new time to live; false when it is not there.
+    fn expire(&self, key: &[u8], ttl: f64) -> bool;
+
+    /// Seconds left: 0 for ever, `None` when it is not there.
+    fn ttl(&self, key: &[u8]) -> Option<f64>;
+
+    /// At most `max` keys (0: all).
+    fn keys(&self, max: usize) -> Vec<Vec<u8>>;
+
+    /// Takes all away.
+    fn flush(&self);
+}

@@ -1,0 +1,97 @@
+//! Every limit of the engines in one table: the reference page and the checks read it.
+
+/// What a limit counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unit {
+    /// Bytes.
+    Bytes,
+    /// Microseconds of CPU time.
+    CpuMicros,
+    /// Things.
+    Count,
+}
+
+/// A row: what is bounded, by how much, and what happens past it.
+#[derive(Debug, Clone, Copy)]
+pub struct Limit {
+    /// Name in metrics and messages.
+    pub name: &'static str,
+    /// What one unit of `default` is.
+    pub unit: Unit,
+    /// Without configuration.
+    pub default: u64,
+    /// One line for the reference.
+    pub doc: &'static str,
+}
+
+const KIB: u64 = 1024;
+const MIB: u64 = 1024 * KIB;
+
+/// CPU time of one call of a phase.
+pub const FILTER_CPU_MICROS: u64 = 10_000;
+/// Bytes of a Wasm filter's memory.
+pub const WASM_FILTER_MEMORY: u64 = 16 * MIB;
+/// Bytes that a script or module may collect of a body at once.
+pub const BODY_COLLECT: u64 = 8 * MIB;
+/// Bytes of one string that a script makes by `rep`, `gsub` or `concat`.
+pub const LUA_STRING: u64 = MIB;
+/// Steps of one pattern match.
+pub const LUA_PATTERN_STEPS: u64 = 1_000_000;
+/// Nested coroutines.
+pub const LUA_COROUTINE_DEPTH: u64 = 16;
+/// Bytes of one serialised header map (proxy-wasm).
+pub const HEADER_MAP: u64 = MIB;
+/// Log lines that one call of a phase may write.
+pub const LOG_LINES: u64 = 100;
+
+/// The table.
+pub const LIMITS: &[Limit] = &[
+    Limit {
+        name: "filter_cpu",
+        unit: Unit::CpuMicros,
+        default: FILTER_CPU_MICROS,
+        doc: "CPU time of one call of a phase; past it the exchange fails by `on_error`",
+    },
+    Limit {
+        name: "wasm_filter_memory",
+        unit: Unit::Bytes,
+        default: WASM_FILTER_MEMORY,
+        doc: "linear memory of a Wasm filter's instance; growth past it is refused to the module",
+    },
+    Limit {
+        name: "body_collect",
+        unit: Unit::Bytes,
+        default: BODY_COLLECT,
+        doc: "a whole body that a filter asks for; past it the filter gets nil and \"too large\"",
+    },
+    Limit {
+        name: "lua_string",
+        unit: Unit::Bytes,
+        default: LUA_STRING,
+        doc: "one string built by string.rep, gsub, format or table.concat; past it an error",
+    },
+    Limit {
+        name: "lua_pattern_steps",
+        unit: Unit::Count,
+        default: LUA_PATTERN_STEPS,
+        doc: "steps of one pattern match; past it an error in the script",
+    },
+    Limit {
+        name: "lua_coroutine_depth",
+        unit: Unit::Count,
+        default: LUA_COROUTINE_DEPTH,
+        doc: "coroutines inside each other; past it an error in the script",
+    },
+    Limit {
+        name: "header_map",
+        unit: Unit::Bytes,
+        default: HEADER_MAP,
+        doc: "one header map handed to a module; past it the call answers an error",
+    },
+    Limit {
+        name: "log_lines",
+        unit: Unit::Count,
+        default: LOG_LINES,
+        doc: "log lines of one call of a phase; further ones are counted and dropped",
+    },
+];
