@@ -52,6 +52,10 @@ pub struct Body {
     front: VecDeque<Bytes>,
     trailers: Option<Fields>,
     length: Option<u64>,
+    /// Bytes that the message still owes by its own declaration (RFC 9110 section 8.6).
+    owed: Option<u64>,
+    received: u64,
+    limit: Option<u64>,
     failed: Option<BodyError>,
 }
 
@@ -72,7 +76,17 @@ impl Body {
 
     /// A body that streams; `length` as declared by its message, if it was.
     pub fn stream(source: Box<dyn Source>, length: Option<u64>) -> Body {
-        Body { source: Some(source), length, ..Body::default() }
+        Body { source: Some(source), length, owed: length, ..Body::default() }
+    }
+
+    /// Fails the body when more than `bytes` come from its source.
+    pub fn limit(&mut self, bytes: u64) {
+        self.limit = Some(bytes);
+    }
+
+    /// Bytes that came from the source so far.
+    pub fn received(&self) -> u64 {
+        self.received
     }
 
     /// The exact number of bytes still to come, where it is known.
@@ -119,23 +133,13 @@ impl Body {
         if let Some(error) = self.failed {
             return Poll::Ready(Some(Err(error)));
         }
-        if let Some(source) = &mut self.source {
-            match ready!(source.poll_frame(cx)) {
-                Some(Ok(Frame::Data(chunk))) => {
-                    self.spend(chunk.len());
-                    return Poll::Ready(Some(Ok(Frame::Data(chunk))));
-                }
-                Some(Ok(Frame::Trailers(trailers))) => {
-                    self.source = None;
-                    self.trailers = Some(trailers);
-                }
-                Some(Err(error)) => {
-                    self.source = None;
-                    self.failed = Some(error);
-                    return Poll::Ready(Some(Err(error)));
-                }
-                None => self.source = None,
+        match ready!(self.poll_source(cx)) {
+            Ok(Some(chunk)) => {
+                self.spend(chunk.len());
+                return Poll::Ready(Some(Ok(Frame::Data(chunk))));
             }
+            Ok(None) => {}
+            Err(error) => return Poll::Ready(Some(Err(error))),
         }
         Poll::Ready(self.trailers.take().map(|t| Ok(Frame::Trailers(t))))
     }
@@ -153,23 +157,12 @@ impl Body {
             if let Some(error) = self.failed {
                 return Poll::Ready(Err(error));
             }
-            let Some(source) = &mut self.source else {
-                return Poll::Ready(Ok(Some(self.join())));
-            };
-            match ready!(source.poll_frame(cx)) {
-                Some(Ok(Frame::Data(chunk))) => {
+            match ready!(self.poll_source(cx))? {
+                Some(chunk) => {
                     held += chunk.len();
                     self.front.push_back(chunk);
                 }
-                Some(Ok(Frame::Trailers(trailers))) => {
-                    self.source = None;
-                    self.trailers = Some(trailers);
-                }
-                Some(Err(error)) => {
-                    self.source = None;
-                    self.failed = Some(error);
-                }
-                None => self.source = None,
+                None => return Poll::Ready(Ok(Some(self.join()))),
             }
         }
         Poll::Ready(Ok(None))
@@ -185,6 +178,37 @@ impl Body {
         let whole = self.front.front().cloned().unwrap_or_default();
         self.length = Some(whole.len() as u64);
         whole
+    }
+
+    /// The next chunk of the source, counted; its trailers are put aside. `None` at the end.
+    fn poll_source(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, BodyError>> {
+        let Some(source) = &mut self.source else { return Poll::Ready(Ok(None)) };
+        let outcome = match ready!(source.poll_frame(cx)) {
+            Some(Ok(Frame::Data(chunk))) => self.count(chunk.len()).map(|()| Some(chunk)),
+            Some(Err(error)) => Err(error),
+            _ if self.owed.is_some_and(|owed| owed > 0) => Err(BodyError::Incomplete),
+            Some(Ok(Frame::Trailers(trailers))) => {
+                self.trailers = Some(trailers);
+                Ok(None)
+            }
+            None => Ok(None),
+        };
+        if !matches!(outcome, Ok(Some(_))) {
+            self.source = None;
+        }
+        self.failed = outcome.as_ref().err().copied();
+        Poll::Ready(outcome)
+    }
+
+    fn count(&mut self, bytes: usize) -> Result<(), BodyError> {
+        self.received += bytes as u64;
+        if let Some(owed) = &mut self.owed {
+            *owed = owed.checked_sub(bytes as u64).ok_or(BodyError::Malformed)?;
+        }
+        if self.limit.is_some_and(|limit| self.received > limit) {
+            return Err(BodyError::TooLarge);
+        }
+        Ok(())
     }
 
     fn spend(&mut self, bytes: usize) {

@@ -43,6 +43,8 @@ pub struct Request {
     pub head: RequestHead,
     /// The body, with its trailers.
     pub body: Body,
+    /// The protocol that the client wants to switch to ("websocket"), when it is one we tunnel.
+    pub upgrade: Option<Box<str>>,
 }
 
 /// A response: its head here, its body on the way.

@@ -1,0 +1,115 @@
+//! One version of the configuration, loaded: an exchange runs on the generation it began with.
+//!
+//! [`Generation`] is what all workers share, immutable; [`Local`] is a worker's side of it: VMs,
+//! module instances, pools.
+
+use std::collections::BTreeMap;
+use std::rc::{Rc, Weak};
+use std::sync::Arc;
+
+use pilotlight_abi::Phases;
+use pilotlight_config::manifest::{self, Manifest};
+use pilotlight_core::router::Router;
+use pilotlight_filter::{Chain, Library, Link, OnError, Realm};
+
+use crate::metrics::Series;
+use crate::services::{Dictionary, Host};
+use crate::tls::{ClientTls, ServerTls};
+use crate::upstream::{Shared, Upstream};
+use crate::worker::Worker;
+
+/// What a manifest became.
+pub(crate) struct Generation {
+    /// Counts up with each reload.
+    pub(crate) number: u64,
+    pub(crate) manifest: Manifest,
+    pub(crate) router: Router,
+    /// One an engine that has something to run.
+    pub(crate) libraries: Vec<Arc<dyn Library>>,
+    /// For each filter of the manifest, where its program is.
+    pub(crate) programs: Vec<ProgramRef>,
+    pub(crate) upstreams: Vec<Arc<Shared>>,
+    pub(crate) listeners: Vec<Arc<Listener>>,
+    pub(crate) dictionaries: BTreeMap<String, Arc<Dictionary>>,
+    pub(crate) client_tls: ClientTls,
+    pub(crate) series: Arc<Series>,
+}
+
+/// A program of one of the libraries.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ProgramRef {
+    pub(crate) library: usize,
+    pub(crate) index: usize,
+    pub(crate) phases: Phases,
+}
+
+/// A listener's settings, as connections see them.
+pub(crate) struct Listener {
+    pub(crate) index: usize,
+    pub(crate) name: Arc<str>,
+    pub(crate) settings: manifest::Listener,
+    pub(crate) tls: Option<Arc<ServerTls>>,
+    /// The `Alt-Svc` value that announces HTTP/3 to clients of this listener.
+    pub(crate) alt_svc: Option<Box<str>>,
+}
+
+/// A worker's side of a generation.
+pub(crate) struct Local {
+    pub(crate) generation: Arc<Generation>,
+    pub(crate) realms: Vec<Rc<dyn Realm>>,
+    pub(crate) upstreams: Vec<Rc<Upstream>>,
+}
+
+impl Local {
+    /// Opens this worker's side; upstreams that did not change keep their connections.
+    pub(crate) fn open(
+        generation: Arc<Generation>,
+        worker: Weak<Worker>,
+        old: Option<&Rc<Local>>,
+    ) -> Local {
+        let realms = generation.libraries.iter().map(|library| {
+            library.clone().open(Host::for_realm(worker.clone(), &generation))
+        });
+        let realms = realms.collect();
+        let reuse = |shared: &Arc<Shared>| {
+            old?.upstreams.iter().find(|u| Arc::ptr_eq(&u.shared, shared)).cloned()
+        };
+        let upstreams = generation.upstreams.iter();
+        let upstreams = upstreams
+            .map(|shared| reuse(shared).unwrap_or_else(|| Rc::new(Upstream::new(shared.clone()))))
+            .collect();
+        Local { generation, realms, upstreams }
+    }
+
+    /// The chain of a route, for a new exchange; a route's script stands last.
+    pub(crate) fn chain(&self, route: &manifest::Route) -> Chain {
+        let script = match route.target {
+            manifest::Target::Script(index) => Some(index),
+            _ => None,
+        };
+        if route.filters.is_empty() && script.is_none() {
+            return Chain::default();
+        }
+        Chain::new(route.filters.iter().copied().chain(script).map(|i| self.link(i)).collect())
+    }
+
+    fn link(&self, filter: usize) -> Link {
+        let program = self.generation.programs[filter];
+        let meant = &self.generation.manifest.filters[filter];
+        Link {
+            name: meant.name.clone(),
+            phases: program.phases,
+            on_error: match meant.on_error {
+                manifest::OnError::Close => OnError::Close,
+                manifest::OnError::Open => OnError::Open,
+            },
+            filter: self.realms[program.library].start(program.index),
+        }
+    }
+
+    /// Drops what can be made again.
+    pub(crate) fn trim(&self) {
+        self.realms.iter().for_each(|realm| realm.trim());
+        self.upstreams.iter().for_each(|upstream| upstream.trim());
+    }
+}

@@ -1,0 +1,227 @@
+//! A byte stream to a peer: TCP, Unix, TLS over either, or a pipe in memory (tests).
+
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
+use tokio::net::{TcpStream, UnixStream};
+
+/// A connected stream.
+pub(crate) enum Stream {
+    /// TCP.
+    Tcp(TcpStream),
+    /// A Unix socket.
+    Unix(UnixStream),
+    /// TLS that we serve.
+    TlsServer(Box<tokio_rustls::server::TlsStream<Plain>>),
+    /// TLS that we ask for.
+    TlsClient(Box<tokio_rustls::client::TlsStream<Plain>>),
+    /// A pipe in memory.
+    Pipe(DuplexStream),
+    /// Taken away (a tunnel has it).
+    Closed,
+}
+
+/// A clear-text stream under TLS.
+pub(crate) enum Plain {
+    /// TCP.
+    Tcp(TcpStream),
+    /// A Unix socket.
+    Unix(UnixStream),
+    /// A pipe in memory.
+    Pipe(DuplexStream),
+}
+
+macro_rules! each {
+    ($self:expr, $stream:ident => $call:expr, $closed:expr) => {
+        match $self {
+            Stream::Tcp($stream) => $call,
+            Stream::Unix($stream) => $call,
+            Stream::TlsServer($stream) => $call,
+            Stream::TlsClient($stream) => $call,
+            Stream::Pipe($stream) => $call,
+            Stream::Closed => $closed,
+        }
+    };
+}
+
+impl Stream {
+    /// Ready when a read may find something, without a buffer for it. Streams that can't tell
+    /// are always ready.
+    pub(crate) fn poll_readable(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        match self {
+            Stream::Tcp(s) => s.poll_read_ready(cx).map(drop),
+            Stream::Unix(s) => s.poll_read_ready(cx).map(drop),
+            Stream::TlsServer(s) => poll_plain(s.get_ref().0, cx),
+            Stream::TlsClient(s) => poll_plain(s.get_ref().0, cx),
+            Stream::Pipe(_) | Stream::Closed => Poll::Ready(()),
+        }
+    }
+
+    /// Whether waiting for readability costs no buffer.
+    pub(crate) fn tells_readable(&self) -> bool {
+        !matches!(self, Stream::Pipe(_) | Stream::Closed)
+    }
+
+    /// Reads once into the spare room of `buffer`. `Ok(0)`: the end.
+    pub(crate) fn poll_read_vec(
+        &mut self,
+        cx: &mut Context<'_>,
+        buffer: &mut Vec<u8>,
+    ) -> Poll<io::Result<usize>> {
+        let mut room = ReadBuf::uninit(buffer.spare_capacity_mut());
+        let polled = each!(self, s => Pin::new(s).poll_read(cx, &mut room), Poll::Ready(Ok(())));
+        let read = room.filled().len();
+        polled.map_ok(|()| {
+            // SAFETY: `poll_read` filled the first `read` bytes of the spare capacity.
+            unsafe { buffer.set_len(buffer.len() + read) };
+            read
+        })
+    }
+
+    /// Reads once into the spare room of `buffer`. `Ok(0)`: the end.
+    pub(crate) fn poll_read_bytes(
+        &mut self,
+        cx: &mut Context<'_>,
+        buffer: &mut bytes::BytesMut,
+    ) -> Poll<io::Result<usize>> {
+        let mut room = ReadBuf::uninit(buffer.spare_capacity_mut());
+        let polled = each!(self, s => Pin::new(s).poll_read(cx, &mut room), Poll::Ready(Ok(())));
+        let read = room.filled().len();
+        polled.map_ok(|()| {
+            // SAFETY: `poll_read` filled the first `read` bytes of the spare capacity.
+            unsafe { buffer.set_len(buffer.len() + read) };
+            read
+        })
+    }
+
+    /// Writes some of the slices.
+    pub(crate) fn poll_write(
+        &mut self,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let closed = Poll::Ready(Err(io::ErrorKind::NotConnected.into()));
+        each!(self, s => Pin::new(s).poll_write_vectored(cx, slices), closed)
+    }
+
+    /// Pushes what TLS holds back. Nothing for clear text.
+    pub(crate) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Stream::TlsServer(s) => Pin::new(s).poll_flush(cx),
+            Stream::TlsClient(s) => Pin::new(s).poll_flush(cx),
+            _ => Poll::Ready(Ok(())),
+        }
+    }
+
+    /// Says that nothing more will be written.
+    pub(crate) fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        each!(self, s => Pin::new(s).poll_shutdown(cx), Poll::Ready(Ok(())))
+    }
+
+    /// Takes the stream, leaving a closed one.
+    pub(crate) fn take(&mut self) -> Stream {
+        std::mem::replace(self, Stream::Closed)
+    }
+}
+
+fn poll_plain(plain: &Plain, cx: &mut Context<'_>) -> Poll<()> {
+    match plain {
+        Plain::Tcp(s) => s.poll_read_ready(cx).map(drop),
+        Plain::Unix(s) => s.poll_read_ready(cx).map(drop),
+        Plain::Pipe(_) => Poll::Ready(()),
+    }
+}
+
+impl From<Plain> for Stream {
+    fn from(plain: Plain) -> Stream {
+        match plain {
+            Plain::Tcp(s) => Stream::Tcp(s),
+            Plain::Unix(s) => Stream::Unix(s),
+            Plain::Pipe(s) => Stream::Pipe(s),
+        }
+    }
+}
+
+impl AsyncRead for Stream {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        each!(self.get_mut(), s => Pin::new(s).poll_read(cx, buffer), Poll::Ready(Ok(())))
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, b: &[u8]) -> Poll<io::Result<usize>> {
+        Stream::poll_write(self.get_mut(), cx, &[IoSlice::new(b)])
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Stream::poll_flush(self.get_mut(), cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Stream::poll_shutdown(self.get_mut(), cx)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Stream::poll_write(self.get_mut(), cx, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+}
+
+macro_rules! each_plain {
+    ($self:expr, $stream:ident => $call:expr) => {
+        match $self {
+            Plain::Tcp($stream) => $call,
+            Plain::Unix($stream) => $call,
+            Plain::Pipe($stream) => $call,
+        }
+    };
+}
+
+impl AsyncRead for Plain {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        each_plain!(self.get_mut(), s => Pin::new(s).poll_read(cx, buffer))
+    }
+}
+
+impl AsyncWrite for Plain {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, b: &[u8]) -> Poll<io::Result<usize>> {
+        each_plain!(self.get_mut(), s => Pin::new(s).poll_write(cx, b))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        each_plain!(self.get_mut(), s => Pin::new(s).poll_flush(cx))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        each_plain!(self.get_mut(), s => Pin::new(s).poll_shutdown(cx))
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        each_plain!(self.get_mut(), s => Pin::new(s).poll_write_vectored(cx, slices))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+}

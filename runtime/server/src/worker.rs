@@ -1,0 +1,144 @@
+//! A worker: one thread, one event loop, and everything that its exchanges share without a lock.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use pilotlight_filter::Peer;
+use tokio::sync::watch;
+
+use crate::clock::{self, Clock};
+use crate::control::Control;
+use crate::generation::{Listener, Local};
+use crate::log::Log;
+use crate::metrics::Shard;
+use crate::timer::Timers;
+
+/// What a worker's tasks share.
+pub(crate) struct Worker {
+    pub(crate) index: usize,
+    pub(crate) clock: Clock,
+    pub(crate) timers: Rc<Timers>,
+    pub(crate) buffers: Buffers,
+    pub(crate) metrics: Arc<Shard>,
+    pub(crate) log: Arc<Log>,
+    pub(crate) control: Arc<Control>,
+    /// True once this gateway ends: connections close when their exchange is over.
+    pub(crate) draining: watch::Receiver<bool>,
+    local: RefCell<Rc<Local>>,
+    serial: Cell<u64>,
+    random: Cell<u64>,
+    /// Exchanges under way.
+    pub(crate) open: Cell<usize>,
+}
+
+/// Where a connection came in: what all its exchanges share.
+pub(crate) struct Inlet {
+    pub(crate) worker: Rc<Worker>,
+    pub(crate) listener: Arc<Listener>,
+    pub(crate) peer: Rc<Peer>,
+}
+
+impl Worker {
+    pub(crate) fn new(
+        index: usize,
+        clock: Clock,
+        control: Arc<Control>,
+        draining: watch::Receiver<bool>,
+    ) -> Rc<Worker> {
+        let mut seed = [0; 8];
+        clock::random(&mut seed);
+        let timers = Timers::new(clock);
+        Rc::new_cyclic(|worker| {
+            let generation = control.generation();
+            let local = Local::open(generation, worker.clone(), None);
+            Worker {
+                index,
+                clock,
+                timers,
+                buffers: Buffers::default(),
+                metrics: control.metrics.shard(index),
+                log: control.log.clone(),
+                control,
+                draining,
+                local: RefCell::new(Rc::new(local)),
+                // Serials never repeat between workers.
+                serial: Cell::new((index as u64) << 48),
+                random: Cell::new(u64::from_ne_bytes(seed) | 1),
+                open: Cell::new(0),
+            }
+        })
+    }
+
+    /// This worker's side of the newest generation; an exchange keeps the one it began with.
+    pub(crate) fn local(self: &Rc<Worker>) -> Rc<Local> {
+        let local = self.local.borrow();
+        if local.generation.number == self.control.number() {
+            return local.clone();
+        }
+        drop(local);
+        self.renew()
+    }
+
+    /// Whether connections should end after their exchange.
+    pub(crate) fn is_draining(&self) -> bool {
+        *self.draining.borrow()
+    }
+
+    /// A number that no other exchange of this process has.
+    pub(crate) fn serial(&self) -> u64 {
+        self.serial.set(self.serial.get() + 1);
+        self.serial.get()
+    }
+
+    /// A number that is hard to guess from the outside but no secret: ids, picks, jitter (xorshift64*).
+    pub(crate) fn random(&self) -> u64 {
+        let mut x = self.random.get();
+        x ^= x >> 12;
+        x ^= x << 25;
+        x ^= x >> 27;
+        self.random.set(x);
+        x.wrapping_mul(0x2545_f491_4f6c_dd1d)
+    }
+
+    #[cold]
+    fn renew(self: &Rc<Worker>) -> Rc<Local> {
+        let old = self.local.borrow().clone();
+        let new = Local::open(self.control.generation(), Rc::downgrade(self), Some(&old));
+        let new = Rc::new(new);
+        *self.local.borrow_mut() = new.clone();
+        new
+    }
+}
+
+/// Read and write buffers that connections hold only while they have something to do.
+#[derive(Default)]
+pub(crate) struct Buffers {
+    free: RefCell<Vec<Vec<u8>>>,
+}
+
+/// Bytes of a fresh buffer.
+pub(crate) const BUFFER: usize = 8 * 1024;
+/// Buffers kept for reuse by a worker: 1 MiB.
+const BUFFERS_MAX: usize = 128;
+
+impl Buffers {
+    /// An empty buffer with room for at least [`BUFFER`] bytes.
+    pub(crate) fn take(&self) -> Vec<u8> {
+        self.free.borrow_mut().pop().unwrap_or_else(|| Vec::with_capacity(BUFFER))
+    }
+
+    /// Gives one back.
+    pub(crate) fn put(&self, mut buffer: Vec<u8>) {
+        let mut free = self.free.borrow_mut();
+        if (BUFFER..=4 * BUFFER).contains(&buffer.capacity()) && free.len() < BUFFERS_MAX {
+            buffer.clear();
+            free.push(buffer);
+        }
+    }
+
+    /// Frees what waits for reuse.
+    pub(crate) fn trim(&self) {
+        *self.free.borrow_mut() = Vec::new();
+    }
+}
