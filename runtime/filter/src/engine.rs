@@ -133,7 +133,7 @@ pub trait Library: Send + Sync {
     fn phases(&self, index: usize) -> Phases;
 
     /// This worker's side: VMs and instances, made when first needed.
-    fn open(self: Arc<Self>, services: Rc<dyn Services>) -> Rc<dyn Realm>;
+    fn open(&self, services: Rc<dyn Services>) -> Rc<dyn Realm>;
 }
 
 /// A worker's side of a library.

@@ -68,7 +68,7 @@ impl Local {
         old: Option<&Rc<Local>>,
     ) -> Local {
         let realms = generation.libraries.iter().map(|library| {
-            library.clone().open(Host::for_realm(worker.clone(), &generation))
+            library.open(Host::for_realm(worker.clone(), &generation))
         });
         let realms = realms.collect();
         let reuse = |shared: &Arc<Shared>| {
