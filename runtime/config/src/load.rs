@@ -1,0 +1,156 @@
+//! From a file, or from text, to a manifest.
+
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use crate::disk::{Disk, Local, Pretend, absolute, reason};
+use crate::expand::Expander;
+use crate::glob;
+use crate::manifest::Manifest;
+use crate::place::Place;
+use crate::raw::{At, Reader, Root, Typed};
+use crate::report::{Problem, Report, Spot};
+use crate::resolve::resolve;
+
+/// A manifest that can run.
+#[derive(Debug, Clone)]
+pub struct Loaded {
+    /// As meant.
+    pub manifest: Manifest,
+    /// What is probably not meant. Holds no errors; it has the manifest's text, so problems that
+    /// engines find later can be pushed into it and shown with their lines.
+    pub warnings: Report,
+}
+
+/// Reads a manifest with its includes. `env` gives the values of `${env:NAME}`.
+///
+/// Errors: every problem that was found, not only the first.
+pub fn load(path: &Path, env: &dyn Fn(&str) -> Option<String>) -> Result<Loaded, Report> {
+    match Local.read(path) {
+        Ok(text) => parse_with(&text, path, env, &Local),
+        Err(error) => {
+            let message = format!("cannot read the manifest: {}", reason(&error));
+            Err(Problem::error(Spot::File(path.into()), message).into())
+        }
+    }
+}
+
+/// A manifest's text as if it stood in `dir/pilotlight.toml`, without a look at any file: files
+/// that it names count as there, `${file:}` as empty, `include` finds nothing, no environment.
+pub fn parse_str(text: &str, dir: &Path) -> Result<Loaded, Report> {
+    parse_with(text, &dir.join("pilotlight.toml"), &|_| None, &Pretend)
+}
+
+/// A manifest's text as if it stood in `file`; all that it refers to is asked of `env` and `disk`.
+pub fn parse_with(
+    text: &str,
+    file: &Path,
+    env: &dyn Fn(&str) -> Option<String>,
+    disk: &dyn Disk,
+) -> Result<Loaded, Report> {
+    let shown = file.parent().unwrap_or(Path::new(""));
+    let file = std::path::absolute(file).unwrap_or_else(|_| file.into());
+    let folder = file.parent().unwrap_or(Path::new("/")).to_path_buf();
+    let mut report = Report::about(&folder, shown);
+    let expander = Expander { env, disk, folder: &folder };
+
+    let mut root = read(text, &file, expander, &mut report).ok_or_else(|| sorted(&report))?;
+    for include in root.include.take().map(|list| list.value).unwrap_or_default() {
+        include_files(&include, &mut root, expander, &mut report);
+    }
+    resolve(root, &file, disk, report)
+}
+
+fn sorted(report: &Report) -> Report {
+    let mut report = report.clone();
+    report.sort();
+    report
+}
+
+/// One file as typed; `None` if it is no TOML.
+fn read(text: &str, file: &Path, expander: Expander<'_>, report: &mut Report) -> Option<Root> {
+    let file = Arc::new(file.to_path_buf());
+    report.add_source(file.clone(), text);
+    let (table, errors) = DeTable::parse_recoverable(text);
+    for error in &errors {
+        let span = error.span().unwrap_or(0..0);
+        report.push(syntax(error.message(), place(&file, span)));
+    }
+    if !errors.is_empty() {
+        return None;
+    }
+    let mut reader = Reader { file, source: text, expander, report };
+    Root::read(&Spanned::new(table.span(), DeValue::Table(table.into_inner())), &mut reader)
+}
+
+fn place(file: &Arc<PathBuf>, span: Range<usize>) -> Place {
+    Place { file: file.clone(), start: span.start, end: span.end }
+}
+
+/// The parser's message on one line.
+fn syntax(message: &str, place: Place) -> Problem {
+    Problem::error(place, message.lines().map(str::trim).collect::<Vec<_>>().join(", "))
+}
+
+/// Merges the files that one pattern of `include` stands for.
+fn include_files(
+    include: &At<String>,
+    root: &mut Root,
+    expander: Expander<'_>,
+    report: &mut Report,
+) {
+    let (pattern, refuse) = (&include.value, |message| Problem::error(&include.place, message));
+    let files = if !glob::is_pattern(pattern) {
+        vec![absolute(expander.folder, pattern)]
+    } else {
+        match glob::expand(expander.disk, expander.folder, pattern) {
+            Ok(files) if files.is_empty() => {
+                let message = format!("no file matches {pattern:?}");
+                report.push(Problem::warning(&include.place, message));
+                return;
+            }
+            Ok(files) => files,
+            Err(error) => {
+                report.push(refuse(format!("cannot look for {pattern:?}: {}", reason(&error))));
+                return;
+            }
+        }
+    };
+    for file in files {
+        match expander.disk.read(&file) {
+            Ok(text) => include_text(&text, &file, root, expander, report),
+            Err(error) => {
+                let name = file.strip_prefix(expander.folder).unwrap_or(&file).display();
+                report.push(refuse(format!("cannot read \"{name}\": {}", reason(&error))));
+            }
+        }
+    }
+}
+
+fn include_text(
+    text: &str,
+    file: &Path,
+    root: &mut Root,
+    expander: Expander<'_>,
+    report: &mut Report,
+) {
+    let Some(mut included) = read(text, file, expander, report) else {
+        // What it would have defined is missing now: do not report that too.
+        root.broken = true;
+        return;
+    };
+    if let Some(nested) = included.include.take() {
+        let problem = Problem::error(&nested.key, "an included file cannot include others");
+        report.push(problem.hint("list the files in the manifest itself"));
+    }
+    let mut reader = Reader { file: Arc::new(file.into()), source: text, expander, report };
+    // A root always takes over another one.
+    let _ = root.join(included, &mut reader);
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,385 @@
+//! The manifest as typed: one struct for each table, one field for each key, with places.
+//!
+//! A declaration here is at once the reader (unknown keys, wrong types and missing keys are
+//! reported while it reads on), the JSON Schema, and the text of the reference: they cannot drift.
+//! [`Later`] is a key of the contract that this version does not have: it is refused by name.
+
+use std::time::Duration;
+
+mod kind;
+mod read;
+mod table;
+
+pub(crate) use kind::{
+    BalanceKind, Free, Later, Named, OneOrMany, Protocol, Share, Size, TextOr, TextOrOff, Whole,
+    Workers,
+};
+pub(crate) use read::{At, Reader, Typed};
+pub(crate) use table::{Key, Table};
+
+use crate::manifest;
+
+table::tables! {
+    /// A gateway: what `pilotlight run` serves.
+    struct Root {
+        /// More files to merge, relative to this one: `["routes/*.toml"]`.
+        include: Vec<At<String>>,
+        /// The process as a whole.
+        gateway: Gateway,
+        /// What is logged, and where.
+        log: Log,
+        /// Where clients connect.
+        listeners: Vec<At<Listener>>,
+        /// What happens to a request; the most specific match wins.
+        routes: Vec<At<Route>>,
+        /// Filters by name: scripts and modules that routes put into their chains.
+        filters: Named<Filter>,
+        /// Wasm modules that scripts call by `gateway.wasm "NAME"`.
+        modules: Named<Module>,
+        /// The Lua engine.
+        lua: Lua,
+        /// Dictionaries that all workers share, by name.
+        shared: Named<Shared>,
+        /// Upstreams by name.
+        upstreams: Named<Upstream>,
+        redis: Later,
+        consumers: Later,
+    }
+
+    /// The process as a whole.
+    struct Gateway {
+        /// Event loops (threads): a number, or "auto" for as many as the cgroup allows CPUs.
+        workers: Workers,
+        /// The admin interface: "unix:PATH" or "ADDRESS:PORT". Without it there is none.
+        admin: String,
+        /// Folder of compiled modules and spilled bodies. Default "cache".
+        cache_dir: String,
+        /// Longest wait for open exchanges at shutdown or reload. Default "10s".
+        drain: Duration,
+        /// What upstreams and clients are told about the hop through this gateway.
+        forwarded: Forwarded,
+        /// Environment variables that scripts may read.
+        env: Vec<At<String>>,
+        idle: Later,
+    }
+
+    /// What upstreams and clients are told about the hop through this gateway.
+    struct Forwarded {
+        /// The name in `Via`, or false for no such header. Default "pilotlight".
+        via: TextOrOff,
+        /// Whether X-Forwarded-For, -Proto and -Host are sent. Default true.
+        x_forwarded: bool,
+        /// Whether `Forwarded` (RFC 7239) is sent. Default false.
+        forwarded: bool,
+        /// Peers (addresses or networks) whose own forwarding headers are believed.
+        trust: Vec<At<String>>,
+        /// The header that carries the request id. Default "x-request-id".
+        request_id: String,
+    }
+
+    /// What is logged, and where.
+    struct Log {
+        /// The access log, JSON lines: "stdout" (default), "stderr", "off" or a file.
+        access: String,
+        /// The least severe messages that are written. Default "info".
+        level: manifest::Level,
+    }
+
+    /// Where clients connect.
+    struct Listener needs [address] {
+        /// Its name in logs, metrics and `match.listeners`. Default: its address.
+        name: String,
+        /// "HOST:PORT", "unix:PATH" or "systemd:NAME".
+        address: String,
+        /// Default: HTTP/1 and HTTP/2. HTTP/3 opens the same port on UDP and needs `tls`.
+        protocols: Vec<At<Protocol>>,
+        /// A certificate with its key, or several, chosen by the server name that clients ask for.
+        tls: OneOrMany<ServerTls>,
+        /// Mutual TLS: clients must show a certificate that one of these authorities signed.
+        client_ca: String,
+        /// Whether each connection begins with a PROXY protocol header (v1 or v2).
+        proxy_protocol: bool,
+        /// How much clients may send.
+        limits: ListenerLimits,
+        /// How long clients may take.
+        timeouts: ListenerTimeouts,
+    }
+
+    /// A certificate with its key.
+    struct ServerTls needs [certificate, key] {
+        /// PEM file: the certificate, then its chain.
+        certificate: String,
+        /// PEM file: the private key.
+        key: String,
+        /// TLS 1.3 early data, which can be replayed: GET and HEAD only. Default false.
+        early_data: bool,
+        acme: Later,
+    }
+
+    /// How much clients may send.
+    struct ListenerLimits {
+        /// A whole message head. Default "32KiB".
+        header_bytes: Size,
+        /// Fields in a message head. Default 100.
+        headers: Whole,
+        /// The request target. Default "8KiB".
+        uri_bytes: Size,
+        /// A request's body. Default "64MiB".
+        body_bytes: Size,
+        /// Concurrent streams of an HTTP/2 or HTTP/3 connection. Default 100.
+        streams: Whole,
+        /// Open connections. Default 10000.
+        connections: Whole,
+    }
+
+    /// How long clients may take.
+    struct ListenerTimeouts {
+        /// From the first byte of a head to its last. Default "10s".
+        header: Duration,
+        /// Between two reads of a request's body, or two writes of a response. Default "30s".
+        body_idle: Duration,
+        /// An open connection without an exchange. Default "75s".
+        keepalive: Duration,
+        /// A TLS or QUIC handshake. Default "10s".
+        handshake: Duration,
+    }
+
+    /// What happens to the requests that it matches. Exactly one target.
+    struct Route {
+        /// Its name in logs and metrics. Default: host and path of its match.
+        name: String,
+        /// Which requests. Without it: all.
+        r#match: Match,
+        /// The chain: in this order on the request, in reverse on the response.
+        filters: Vec<At<String>>,
+        /// Target: the name of an upstream.
+        upstream: String,
+        /// Target: an answer.
+        respond: Respond,
+        /// Target: a redirect; a URL, or a table with a status.
+        redirect: TextOr<Redirect>,
+        /// Target: a folder of files; its path, or a table.
+        files: TextOr<Files>,
+        /// Target: a script that answers.
+        lua: String,
+        component: Later,
+        /// How long its exchanges may take.
+        timeouts: RouteTimeouts,
+        /// When a request is sent again.
+        retry: Retry,
+        /// What is changed in the request's target before it is forwarded.
+        rewrite: Rewrite,
+        /// Values that scripts read by name.
+        vars: Named<String>,
+        /// Whether only scripts can reach it. Default false.
+        internal: bool,
+        /// How much its clients may send.
+        limits: RouteLimits,
+    }
+
+    /// Which requests: all conditions must hold.
+    struct Match {
+        /// "img.example.com", or "*.example.com" for any name below.
+        host: String,
+        /// "/a/b" exactly, or "/a/*" for all below; each `*` captures.
+        path: String,
+        /// Any of these. Default: every method.
+        methods: Vec<At<String>>,
+        /// Fields and their exact values; the value "*" asks only that the field is there.
+        headers: Named<String>,
+        /// Query parameters and their exact values; "*" asks only that it is there.
+        query: Named<String>,
+        /// Names of listeners. Default: all.
+        listeners: Vec<At<String>>,
+    }
+
+    /// An answer.
+    struct Respond {
+        /// Default 200.
+        status: Whole,
+        /// Fields: a value, or a list of values.
+        headers: Named<OneOrMany<String>>,
+        /// The body as text.
+        body: String,
+        /// The body as JSON, with its content type.
+        json: Free,
+    }
+
+    /// A redirect.
+    struct Redirect needs [to] {
+        /// A URL or path: "{1}" is what the first `*` matched; "{host}", "{path}", "{query}".
+        to: String,
+        /// 301, 302, 303, 307 or 308. Default 302.
+        status: Whole,
+    }
+
+    /// A folder of files.
+    struct Files needs [root] {
+        /// The folder.
+        root: String,
+        /// Served for a folder. Default `["index.html"]`.
+        index: Vec<At<String>>,
+        /// The `Cache-Control` of each answer.
+        cache_control: String,
+    }
+
+    /// How long a route's exchanges may take.
+    struct RouteTimeouts {
+        /// The whole exchange. Default: no limit.
+        total: Duration,
+        /// From the request's last byte to the response's first. Default: the upstream's.
+        upstream: Duration,
+    }
+
+    /// When a request is sent again.
+    struct Retry {
+        /// Further tries. Default 1.
+        attempts: Whole,
+        /// "connect" and statuses: `["connect", "502", "503"]`. Default `["connect"]`.
+        on: Vec<At<String>>,
+        /// The share of requests that may be retries. Default "20%".
+        budget: Share,
+    }
+
+    /// What is changed in the request's target before it is forwarded.
+    struct Rewrite needs [path] {
+        /// The new path: "{1}" is what the first `*` of the match stood for.
+        path: String,
+    }
+
+    /// How much a route's clients may send.
+    struct RouteLimits {
+        /// A request's body. Default: the listener's.
+        body_bytes: Size,
+    }
+
+    /// A script or module that routes put into their chains. Exactly one of `lua` and `wasm`.
+    struct Filter {
+        /// A script that returns its phases.
+        lua: String,
+        /// A proxy-wasm module.
+        wasm: String,
+        openresty: Later,
+        kong: Later,
+        r#use: Later,
+        component: Later,
+        /// Handed to the filter: a string as it is, a table as JSON.
+        config: TextOr<Free>,
+        /// What it may use.
+        limits: EngineLimits,
+        /// When it fails: "close" answers 500 (default), "open" goes on without it.
+        on_error: manifest::OnError,
+        /// Of a module: one instance for a worker's streams (default), or a fresh one for each.
+        isolation: manifest::Isolation,
+    }
+
+    /// What a script or module may use.
+    struct EngineLimits {
+        /// CPU time of one call. Default "10ms" for filters, "2s" for modules.
+        cpu: Duration,
+        /// Of its VM or instance. Default of modules: "64MiB".
+        memory: Size,
+    }
+
+    /// A Wasm module that scripts call.
+    struct Module needs [wasm] {
+        /// The module.
+        wasm: String,
+        /// Signatures of its functions: `resize = "(string, i32, i32) -> string"`.
+        functions: Named<String>,
+        /// What it may use.
+        limits: EngineLimits,
+    }
+
+    /// The Lua engine.
+    struct Lua {
+        /// Where `require` looks. Default `["lua/?.lua", "lua/?/init.lua"]`.
+        path: Vec<At<String>>,
+        /// Of each worker's VM. Default "32MiB".
+        memory: Size,
+        /// Whether scripts may use LuaJIT's ffi library, which can reach everything. Default false.
+        ffi: bool,
+    }
+
+    /// A dictionary that all workers share.
+    struct Shared needs [size] {
+        /// The most memory it takes.
+        size: Size,
+    }
+
+    /// A set of servers that do the same.
+    struct Upstream needs [endpoints] {
+        /// URLs: `["http://10.0.0.2:8080"]`, or tables with a weight.
+        endpoints: Vec<At<TextOr<Endpoint>>>,
+        /// How requests are spread. Default "round-robin".
+        balance: BalanceKind,
+        /// "auto" (default): by ALPN over TLS, HTTP/1.1 in clear text.
+        protocol: manifest::UpstreamProtocol,
+        /// How `https` endpoints are reached.
+        tls: UpstreamTls,
+        /// Connections that are kept open.
+        pool: Pool,
+        /// The most that is under way at once.
+        breaker: Breaker,
+        /// How long the servers may take.
+        timeouts: UpstreamTimeouts,
+        health: Later,
+        outlier: Later,
+        split: Later,
+        sticky: Later,
+        activate: Later,
+        scale: Later,
+    }
+
+    /// A server.
+    struct Endpoint needs [url] {
+        /// "http://HOST:PORT", "https://HOST:PORT" or "unix:PATH".
+        url: String,
+        /// Its share of the requests, relative to the others'. Default 1.
+        weight: Whole,
+        dns: Later,
+        srv: Later,
+    }
+
+    /// How `https` endpoints are reached.
+    struct UpstreamTls {
+        /// PEM file: trusted instead of the system's authorities.
+        ca: String,
+        /// The name that the certificate must hold. Default: the endpoint's host.
+        server_name: String,
+        /// PEM file: the gateway's own certificate.
+        certificate: String,
+        /// PEM file: its private key.
+        key: String,
+        /// Whether certificates are checked. Default true.
+        verify: bool,
+    }
+
+    /// Connections that are kept open.
+    struct Pool {
+        /// How long without an exchange. Default "60s".
+        idle: Duration,
+        /// How many for each endpoint, by each worker. Default 64.
+        per_endpoint: Whole,
+    }
+
+    /// The most that is under way at once.
+    struct Breaker {
+        /// Open connections. Default 1024.
+        max_connections: Whole,
+        /// Exchanges. Default 1024.
+        max_requests: Whole,
+        /// Exchanges that wait for a connection. Default 1024.
+        max_pending: Whole,
+    }
+
+    /// How long an upstream's servers may take.
+    struct UpstreamTimeouts {
+        /// To connect, with TLS. Default "3s".
+        connect: Duration,
+        /// From the request's last byte to the response's head. Default "30s".
+        first_byte: Duration,
+        /// Between two reads of a response's body. Default "60s".
+        idle: Duration,
+    }
+}

@@ -1,0 +1,120 @@
+//! The macro that makes a struct, its reader and its schema from one declaration.
+
+use serde_json::{Map, Value as Json, json};
+
+/// A key of a table.
+pub(crate) struct Key {
+    pub(crate) name: &'static str,
+    pub(crate) doc: &'static [&'static str],
+    /// Belongs to the contract, but not to this version.
+    pub(crate) later: bool,
+    pub(crate) schema: fn() -> Json,
+}
+
+/// A table with keys known beforehand.
+pub(crate) trait Table: Sized {
+    const KEYS: &'static [Key];
+
+    /// Names of keys that must be there.
+    const NEEDED: &'static [&'static str];
+}
+
+/// The schema of a table: an object that takes its keys and no others.
+pub(crate) fn schema(doc: &[&str], keys: &[Key], needed: &[&str]) -> Json {
+    let mut properties = Map::new();
+    for key in keys.iter().filter(|key| !key.later) {
+        let mut schema = (key.schema)();
+        if let Some(schema) = schema.as_object_mut().filter(|_| !key.doc.is_empty()) {
+            schema.insert("description".into(), text(key.doc).into());
+        }
+        properties.insert(key.name.into(), schema);
+    }
+    let mut schema = json!({
+        "type": "object",
+        "description": text(doc),
+        "properties": properties,
+        "additionalProperties": false,
+    });
+    if !needed.is_empty() {
+        schema["required"] = needed.into();
+    }
+    schema
+}
+
+fn text(doc: &[&str]) -> String {
+    doc.iter().map(|line| line.trim()).collect::<Vec<_>>().join(" ")
+}
+
+/// The key that a field's name stands for: `r#match` is `match`.
+pub(crate) const fn key(field: &'static str) -> &'static str {
+    match field.as_bytes() {
+        [b'r', b'#', ..] => field.split_at(2).1,
+        _ => field,
+    }
+}
+
+macro_rules! tables {
+    ($(
+        $(#[doc = $doc:literal])*
+        struct $Name:ident $(needs [$($need:ident),*])? {
+            $( $(#[doc = $key_doc:literal])* $key:ident: $Kind:ty, )*
+        }
+    )*) => { $(
+        $(#[doc = $doc])*
+        #[derive(Debug, Default)]
+        pub(crate) struct $Name {
+            $( $(#[doc = $key_doc])* pub(crate) $key: Option<At<$Kind>>, )*
+            /// A key was there that could not be read: what seems missing may be meant by it.
+            pub(crate) broken: bool,
+        }
+
+        impl Table for $Name {
+            const KEYS: &'static [Key] = &[ $( Key {
+                name: table::key(stringify!($key)),
+                doc: &[$($key_doc),*],
+                later: <$Kind as Typed>::LATER,
+                schema: <$Kind as Typed>::schema,
+            }, )* ];
+
+            const NEEDED: &'static [&'static str] = &[$($(stringify!($need)),*)?];
+        }
+
+        impl Typed for $Name {
+            const TABLE: bool = true;
+
+            fn expected() -> String {
+                "a table".into()
+            }
+
+            fn read(value: &read::Value<'_>, reader: &mut Reader<'_>) -> Option<Self> {
+                let table = reader.table::<Self>(value)?;
+                let mut this = Self::default();
+                for (key, value) in table {
+                    let read = match key.get_ref().as_ref() {
+                        $( name if name == table::key(stringify!($key)) => {
+                            this.$key = reader.field(key, value);
+                            this.$key.is_some()
+                        } )*
+                        _ => reader.unknown(key, Self::KEYS),
+                    };
+                    this.broken |= !read;
+                }
+                if !this.broken {
+                    this.broken = reader.missing::<Self>(value, table);
+                }
+                Some(this)
+            }
+
+            fn schema() -> serde_json::Value {
+                table::schema(&[$($doc),*], Self::KEYS, Self::NEEDED)
+            }
+
+            fn join(&mut self, other: Self, reader: &mut Reader<'_>) -> Result<(), Self> {
+                $( reader.join_key(table::key(stringify!($key)), &mut self.$key, other.$key); )*
+                self.broken |= other.broken;
+                Ok(())
+            }
+        }
+    )* };
+}
+pub(super) use tables;

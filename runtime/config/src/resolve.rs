@@ -1,0 +1,125 @@
+//! From the manifest as typed to the manifest as meant. Only this refuses a manifest: it fills in
+//! every default, checks every name, quantity and file, and reports all that is wrong at once.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use crate::disk::Disk;
+use crate::load::Loaded;
+use crate::manifest::{Lua, Manifest};
+use crate::raw;
+use crate::report::{Problem, Report, Spot};
+
+mod address;
+mod check;
+mod filter;
+mod gateway;
+mod listener;
+mod route;
+mod row;
+mod scene;
+mod target;
+mod tie;
+mod upstream;
+
+use scene::Scene;
+
+/// The manifest with its warnings, or every problem of it.
+pub(crate) fn resolve(
+    root: raw::Root,
+    file: &Path,
+    disk: &dyn Disk,
+    report: Report,
+) -> Result<Loaded, Report> {
+    let folder = file.parent().unwrap_or(Path::new("/"));
+    let mut scene = Scene { folder, disk, report };
+    let manifest = whole(root, file, &mut scene);
+    let mut report = scene.report;
+    report.sort();
+    if report.has_errors() { Err(report) } else { Ok(Loaded { manifest, warnings: report }) }
+}
+
+fn whole(root: raw::Root, file: &Path, scene: &mut Scene<'_>) -> Manifest {
+    let gateway = gateway::gateway(root.gateway.as_ref(), scene);
+    let log = gateway::log(root.log.as_ref(), scene);
+    let lua = lua(root.lua.as_ref(), scene);
+    let shared = shared(root.shared, scene);
+
+    // A file that could not be read may hold any name: then none is reported as unknown.
+    let complete = !root.broken;
+    let listeners = listener::listeners(root.listeners, gateway.admin.as_ref(), scene);
+    if listeners.is_empty() && complete && !scene.report.has_errors() {
+        let problem = Problem::error(Spot::File(file.into()), "no [[listeners]]: nothing to serve");
+        scene.report.push(problem.hint("[[listeners]] with address = \"[::]:8080\""));
+    }
+    let upstreams = upstream::upstreams(root.upstreams, scene);
+    let mut filters = filter::filters(root.filters, scene);
+    let modules = filter::modules(root.modules, scene);
+
+    let names = route::Names {
+        complete,
+        listeners: &listener::names(&listeners),
+        upstreams: &upstreams.names,
+        filters: &filters.names.clone(),
+    };
+    let routes = route::routes(root.routes, &names, &mut filters, scene);
+    if routes.is_empty() && complete && !scene.report.has_errors() {
+        let message = "no [[routes]]: every request is answered with 404";
+        scene.report.push(Problem::warning(Spot::File(file.into()), message));
+    }
+    if complete {
+        filter::unused(&routes, &filters, scene);
+    }
+    Manifest {
+        file: file.into(),
+        gateway,
+        log,
+        listeners,
+        routes,
+        filters: filters.list,
+        modules,
+        lua,
+        shared,
+        upstreams: upstreams.list,
+    }
+}
+
+fn lua(raw: Option<&raw::At<raw::Lua>>, scene: &mut Scene<'_>) -> Lua {
+    let none = raw::Lua::default();
+    let raw = raw.map_or(&none, |raw| &raw.value);
+    let absolute = |scene: &Scene<'_>, text: &str| scene.path(text).display().to_string();
+    let mut path = Vec::new();
+    match &raw.path {
+        None => path.extend(["lua/?.lua", "lua/?/init.lua"].map(|text| absolute(scene, text))),
+        Some(patterns) => {
+            for pattern in &patterns.value {
+                if !pattern.contains('?') {
+                    let message = format!("{:?} has no `?` for the module's name", pattern.value);
+                    scene.error(&pattern.place, message, Some("such as \"lua/?.lua\"".into()));
+                }
+                path.push(absolute(scene, pattern));
+            }
+        }
+    }
+    Lua {
+        path,
+        memory: scene.size(raw.memory.as_ref(), &row::LUA_MEMORY),
+        ffi: raw.ffi.as_ref().is_some_and(|ffi| ffi.value),
+    }
+}
+
+fn shared(
+    raw: Option<raw::At<raw::Named<raw::Shared>>>,
+    scene: &mut Scene<'_>,
+) -> BTreeMap<String, u64> {
+    let mut shared = BTreeMap::new();
+    for (name, table) in raw.map(|raw| raw.value.0).unwrap_or_default() {
+        scene.name(&name, "dictionary");
+        let size = scene.size(table.size.as_ref(), &row::SHARED_SIZE);
+        shared.insert(name.value, size);
+    }
+    shared
+}
+
+#[cfg(test)]
+mod tests;

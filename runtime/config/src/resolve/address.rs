@@ -1,0 +1,123 @@
+//! Addresses of listeners, and URLs of endpoints.
+
+use std::net::SocketAddr;
+
+use super::check;
+use super::scene::{Refusal, Scene};
+use crate::manifest::Address;
+use crate::raw::At;
+
+/// The longest path that fits into `sockaddr_un`, in bytes.
+const LONGEST_SOCKET: usize = 107;
+
+/// Where to listen: `HOST:PORT`, `unix:PATH`, `systemd:NAME`.
+pub(super) fn listen(text: &At<String>, scene: &mut Scene<'_>) -> Option<Address> {
+    let address = parse_listen(text, scene);
+    scene.accept(&text.place, address)
+}
+
+fn parse_listen(text: &str, scene: &Scene<'_>) -> Result<Address, Refusal> {
+    if let Some(path) = text.strip_prefix("unix:") {
+        return Ok(Address::Unix(socket_path(path, scene)?));
+    }
+    if let Some(name) = text.strip_prefix("systemd:") {
+        let named = !name.is_empty() && !name.contains(|c: char| c.is_control() || c == ':');
+        return match named {
+            true => Ok(Address::Inherited(name.into())),
+            false => Err(Refusal::new("the socket's name is missing", "such as \"systemd:web\"")),
+        };
+    }
+    if let Ok(address) = text.parse::<SocketAddr>() {
+        return Ok(Address::Tcp(address));
+    }
+    let local = text.strip_prefix("localhost:").and_then(|port| port.parse::<u16>().ok());
+    match local {
+        Some(port) => Ok(Address::Tcp(SocketAddr::from(([127, 0, 0, 1], port)))),
+        None => Err(Refusal::new(format!("{text:?} is not an address"), listen_hint(text))),
+    }
+}
+
+fn listen_hint(text: &str) -> String {
+    let port = text.rsplit(':').next().unwrap_or("");
+    let host = text.strip_suffix(port).unwrap_or("").trim_end_matches(':');
+    let is_port = port.parse::<u16>().is_ok();
+    let known = match host {
+        "" | "*" if is_port => return format!("for all addresses: \"[::]:{port}\""),
+        _ if text.contains("://") => "an address, not a URL",
+        _ if text.parse::<std::net::Ipv6Addr>().is_ok() => {
+            return format!("with brackets and a port: \"[{text}]:8080\"");
+        }
+        _ if text.parse::<std::net::IpAddr>().is_ok() || text == "localhost" => {
+            return format!("with a port: \"{text}:8080\"");
+        }
+        _ if check::is_host(host) && is_port => "listeners need an IP address, not a name",
+        _ => "\"[::]:8080\", \"127.0.0.1:8080\", \"unix:PATH\" or \"systemd:NAME\"",
+    };
+    known.into()
+}
+
+fn socket_path(path: &str, scene: &Scene<'_>) -> Result<std::path::PathBuf, Refusal> {
+    if path.is_empty() || path.contains('\0') {
+        return Err(Refusal::new("the socket's path is missing", "such as \"unix:run/web.sock\""));
+    }
+    let path = scene.path(path);
+    match path.as_os_str().len() > LONGEST_SOCKET {
+        true => Err(Refusal::bare(format!(
+            "a Unix socket's path is at most {LONGEST_SOCKET} bytes; this one has {}",
+            path.as_os_str().len()
+        ))),
+        false => Ok(path),
+    }
+}
+
+/// A parsed endpoint: TLS, host, port, socket.
+pub(super) struct Url {
+    pub(super) tls: bool,
+    pub(super) host: String,
+    pub(super) port: u16,
+    pub(super) unix: Option<std::path::PathBuf>,
+}
+
+/// Where to connect: `http://HOST:PORT`, `https://HOST:PORT`, `unix:PATH`.
+pub(super) fn endpoint(text: &At<String>, scene: &mut Scene<'_>) -> Option<Url> {
+    let url = parse_endpoint(text, scene);
+    scene.accept(&text.place, url)
+}
+
+fn parse_endpoint(text: &str, scene: &Scene<'_>) -> Result<Url, Refusal> {
+    if let Some(path) = text.strip_prefix("unix:") {
+        let path = socket_path(path, scene)?;
+        let host = path.display().to_string();
+        return Ok(Url { tls: false, host, port: 0, unix: Some(path) });
+    }
+    let refuse = |hint: String| Err(Refusal::new(format!("{text:?} is not an endpoint"), hint));
+    let Some((scheme, rest)) = text.split_once("://") else {
+        return refuse(format!("with a scheme: \"http://{text}\""));
+    };
+    let (tls, default) = match scheme.to_ascii_lowercase().as_str() {
+        "http" => (false, 80),
+        "https" => (true, 443),
+        _ => return refuse("schemes are http, https and unix:PATH".into()),
+    };
+    let authority = rest.strip_suffix('/').unwrap_or(rest);
+    if authority.contains(['/', '?', '#']) {
+        return refuse("scheme, host and port only; a route's `rewrite` changes paths".into());
+    }
+    if authority.contains('@') {
+        return refuse("credentials cannot stand here".into());
+    }
+    let (host, port) = match authority.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        Some((host, port)) if host.contains(':') => (host, port),
+        Some(_) => return refuse("only IPv6 addresses stand in brackets".into()),
+        None => authority.split_at(authority.find(':').unwrap_or(authority.len())),
+    };
+    let number = match port.strip_prefix(':') {
+        None if port.is_empty() => Some(default),
+        digits => digits.and_then(|digits| digits.parse().ok()).filter(|port| *port > 0),
+    };
+    match number {
+        _ if !check::is_host(host) => refuse("such as \"http://10.0.0.2:8080\"".into()),
+        None => refuse("ports are 1 to 65535".into()),
+        Some(port) => Ok(Url { tls, host: host.to_ascii_lowercase(), port, unix: None }),
+    }
+}

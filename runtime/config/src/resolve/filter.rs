@@ -1,0 +1,185 @@
+//! `[filters]` and `[modules]`.
+
+use std::sync::Arc;
+
+use super::row;
+use super::scene::{Refusal, Scene};
+use crate::manifest::{
+    Filter, FilterConfig, Function, Isolation, Module, OnError, Program, Route, Target, ValueType,
+};
+use crate::place::Place;
+use crate::raw::{self, At, Named, TextOr};
+use crate::report::Problem;
+
+/// Filters as they are found, and the names that chains may use.
+pub(super) struct Filters {
+    pub(super) list: Vec<Filter>,
+    /// In the order of `list`; one that could not be resolved has a name, too.
+    pub(super) names: Vec<String>,
+}
+
+/// The tables of names in the order of the names, whichever file they come from.
+pub(super) fn sorted<T>(raw: Option<At<Named<T>>>) -> Vec<(At<String>, At<T>)> {
+    let mut tables = raw.map(|raw| raw.value.0).unwrap_or_default();
+    tables.sort_by(|(a, _), (b, _)| a.value.cmp(&b.value));
+    tables
+}
+
+pub(super) fn filters(raw: Option<At<Named<raw::Filter>>>, scene: &mut Scene<'_>) -> Filters {
+    let mut filters = Filters { list: Vec::new(), names: Vec::new() };
+    for (name, table) in sorted(raw) {
+        scene.name(&name, "filter");
+        // A filter that failed leaves a gap: indexes are only used when nothing failed.
+        filters.list.extend(filter(&name, table, scene));
+        filters.names.push(name.value);
+    }
+    filters
+}
+
+/// The filter that a route's `lua` target stands for.
+pub(super) fn script(route: &str, path: &At<String>, scene: &mut Scene<'_>) -> Filter {
+    Filter {
+        name: format!("route:{route}").into(),
+        place: path.place.clone(),
+        program: Program::Lua(scene.file(path, "the script")),
+        config: FilterConfig::None,
+        cpu: scene.time(None, &row::FILTER_CPU),
+        memory: None,
+        on_error: OnError::Close,
+        isolation: Isolation::Worker,
+    }
+}
+
+fn filter(name: &At<String>, table: At<raw::Filter>, scene: &mut Scene<'_>) -> Option<Filter> {
+    let At { value: raw, place, .. } = table;
+    let program = program(name, &raw, scene);
+    let limits = raw.limits.as_ref().map(|limits| &limits.value);
+    let cpu = scene.time(limits.and_then(|limits| limits.cpu.as_ref()), &row::FILTER_CPU);
+    let memory = limits.and_then(|limits| limits.memory.as_ref());
+    let memory = memory.map(|memory| scene.size(Some(memory), &row::FILTER_MEMORY));
+    if let (Some(isolation), Some(Program::Lua(_))) = (&raw.isolation, &program)
+        && isolation.value == Isolation::Stream
+    {
+        scene.error(&isolation.place, "only Wasm filters can have an instance each stream", None);
+    }
+    Some(Filter {
+        name: name.as_str().into(),
+        place,
+        program: program?,
+        config: match raw.config.map(|config| config.value) {
+            None => FilterConfig::None,
+            Some(TextOr::Text(text)) => FilterConfig::Text(text),
+            Some(TextOr::Other(free)) => FilterConfig::Json(free.0),
+        },
+        cpu,
+        memory,
+        on_error: raw.on_error.map_or(OnError::Close, |on_error| on_error.value),
+        isolation: raw.isolation.map_or(Isolation::Worker, |isolation| isolation.value),
+    })
+}
+
+fn program(name: &At<String>, raw: &raw::Filter, scene: &mut Scene<'_>) -> Option<Program> {
+    match (&raw.lua, &raw.wasm) {
+        (Some(lua), Some(wasm)) => {
+            let (first, second) = in_order(&lua.key, &wasm.key);
+            let problem = Problem::error(second, "a filter is either lua or wasm");
+            scene.report.push(problem.also("the first one is here", first));
+            None
+        }
+        (Some(lua), None) => Some(Program::Lua(scene.file(lua, "the script"))),
+        (None, Some(wasm)) => Some(Program::Wasm(scene.file(wasm, "the module"))),
+        (None, None) if raw.broken => None,
+        (None, None) => {
+            let message = format!("filter {:?} has no program", name.value);
+            scene.error(&name.place, message, Some("one of `lua` and `wasm`".into()));
+            None
+        }
+    }
+}
+
+pub(super) fn in_order<'p>(a: &'p Place, b: &'p Place) -> (&'p Place, &'p Place) {
+    if a.start <= b.start { (a, b) } else { (b, a) }
+}
+
+/// Warns of filters that no chain names.
+pub(super) fn unused(routes: &[Route], filters: &Filters, scene: &mut Scene<'_>) {
+    if scene.report.has_errors() {
+        return;
+    }
+    for (index, filter) in filters.list.iter().enumerate() {
+        let uses = |route: &Route| {
+            route.filters.contains(&index)
+                || matches!(route.target, Target::Script(at) if at == index)
+        };
+        if !routes.iter().any(uses) {
+            scene.warning(&filter.place, format!("no route uses filter {:?}", filter.name));
+        }
+    }
+}
+
+pub(super) fn modules(raw: Option<At<Named<raw::Module>>>, scene: &mut Scene<'_>) -> Vec<Module> {
+    let mut modules = Vec::new();
+    for (name, table) in sorted(raw) {
+        scene.name(&name, "module");
+        modules.extend(module(&name, &table, scene));
+    }
+    modules
+}
+
+fn module(name: &At<String>, table: &At<raw::Module>, scene: &mut Scene<'_>) -> Option<Module> {
+    let limits = table.limits.as_ref().map(|limits| &limits.value);
+    let cpu = scene.time(limits.and_then(|limits| limits.cpu.as_ref()), &row::MODULE_CPU);
+    let memory = limits.and_then(|limits| limits.memory.as_ref());
+    let memory = scene.size(memory, &row::MODULE_MEMORY);
+    let mut functions = Vec::new();
+    for (name, text) in table.functions.iter().flat_map(|functions| &functions.value.0) {
+        let Some((parameters, result)) = scene.accept(&text.place, signature(text)) else {
+            continue;
+        };
+        let place = text.place.clone();
+        functions.push(Function { name: name.value.clone(), place, parameters, result });
+    }
+    let wasm = scene.file(table.wasm.as_ref()?, "the module");
+    let name: Arc<str> = name.as_str().into();
+    Some(Module { name, place: table.place.clone(), wasm, functions, cpu, memory })
+}
+
+const TYPES: &[(&str, ValueType)] = &[
+    ("string", ValueType::String),
+    ("i32", ValueType::I32),
+    ("i64", ValueType::I64),
+    ("f32", ValueType::F32),
+    ("f64", ValueType::F64),
+    ("bool", ValueType::Bool),
+];
+
+/// `(string, i32) -> string`; without an arrow there is no result.
+fn signature(text: &str) -> Result<(Vec<ValueType>, Option<ValueType>), Refusal> {
+    const FORM: &str = "such as \"(string, i32, i32) -> string\"";
+    let refuse = || Refusal::new(format!("{text:?} is not a signature"), FORM);
+    let (parameters, rest) =
+        text.trim().strip_prefix('(').and_then(|rest| rest.split_once(')')).ok_or_else(refuse)?;
+    let result = match rest.trim() {
+        "" => None,
+        rest => Some(value_type(rest.strip_prefix("->").ok_or_else(refuse)?)?),
+    };
+    let parameters = match parameters.trim() {
+        "" => Vec::new(),
+        list => list.split(',').map(value_type).collect::<Result<_, _>>()?,
+    };
+    match parameters.len() {
+        0..=16 => Ok((parameters, result)),
+        _ => Err(Refusal::bare("a function has at most 16 parameters")),
+    }
+}
+
+fn value_type(text: &str) -> Result<ValueType, Refusal> {
+    let text = text.trim();
+    match TYPES.iter().find(|(name, _)| *name == text) {
+        Some((_, value_type)) => Ok(*value_type),
+        None => {
+            let types = crate::name::list(TYPES.iter().map(|(name, _)| *name));
+            Err(Refusal::new(format!("{text:?} is not a type"), format!("types are {types}")))
+        }
+    }
+}

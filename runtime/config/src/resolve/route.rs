@@ -1,0 +1,226 @@
+//! `[[routes]]`.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::filter::Filters;
+use super::scene::Scene;
+use super::{check, row, target, tie};
+use crate::manifest::{Match, Retry, Route, Target};
+use crate::raw::{self, At};
+use crate::report::Problem;
+
+/// Names that routes may use.
+pub(super) struct Names<'a> {
+    /// False when an included file could not be read: then any name may be in it.
+    pub(super) complete: bool,
+    pub(super) listeners: &'a [String],
+    pub(super) upstreams: &'a [String],
+    pub(super) filters: &'a [String],
+}
+
+impl Names<'_> {
+    pub(super) fn find(
+        &self,
+        name: &At<String>,
+        names: &[String],
+        noun: &str,
+        scene: &mut Scene<'_>,
+    ) -> Option<usize> {
+        if self.complete { scene.find(name, names, noun) } else { None }
+    }
+}
+
+pub(super) fn routes(
+    raw: Option<At<Vec<At<raw::Route>>>>,
+    names: &Names<'_>,
+    filters: &mut Filters,
+    scene: &mut Scene<'_>,
+) -> Vec<Route> {
+    let raw = raw.map(|list| list.value).unwrap_or_default();
+    let matches: Vec<Match> = raw.iter().map(|table| matcher(table, names, scene)).collect();
+    let given = given_names(&raw, scene);
+    let mut taken: Vec<Arc<str>> = given.iter().flatten().cloned().collect();
+    let mut routes = Vec::with_capacity(raw.len());
+    for ((table, matcher), given) in raw.iter().zip(matches).zip(given) {
+        let name = given.unwrap_or_else(|| free_name(&matcher, &mut taken));
+        routes.extend(route(table, name, matcher, names, filters, scene));
+    }
+    tie::report(&routes, &raw, scene);
+    routes
+}
+
+/// The names that were given, each once.
+fn given_names(raw: &[At<raw::Route>], scene: &mut Scene<'_>) -> Vec<Option<Arc<str>>> {
+    let mut seen: BTreeMap<&str, &At<String>> = BTreeMap::new();
+    let mut names = Vec::with_capacity(raw.len());
+    for table in raw {
+        names.push(table.name.as_ref().map(|name| name.as_str().into()));
+        let Some(name) = &table.name else { continue };
+        if name.is_empty() || name.len() > 128 || name.chars().any(char::is_control) {
+            scene.error(
+                &name.place,
+                format!("{:?} cannot be the name of a route", name.value),
+                None,
+            );
+        }
+        if let Some(first) = seen.get(name.as_str()) {
+            let message = format!("two routes have the name {:?}", name.value);
+            let problem = Problem::error(&name.place, message);
+            scene.report.push(problem.also("the first one is here", &first.place));
+        } else {
+            seen.insert(name, name);
+        }
+    }
+    names
+}
+
+/// What a route without a name is called: host and path of its match.
+fn free_name(matcher: &Match, taken: &mut Vec<Arc<str>>) -> Arc<str> {
+    let text = |part: &Option<String>| part.clone().unwrap_or_default();
+    let mut base = text(&matcher.host) + &text(&matcher.path);
+    if base.is_empty() {
+        base.push_str("any");
+    }
+    let mut name: Arc<str> = base.as_str().into();
+    let mut count = 1;
+    while taken.contains(&name) {
+        count += 1;
+        name = format!("{base}#{count}").into();
+    }
+    taken.push(name.clone());
+    name
+}
+
+fn route(
+    table: &At<raw::Route>,
+    name: Arc<str>,
+    matcher: Match,
+    names: &Names<'_>,
+    filters: &mut Filters,
+    scene: &mut Scene<'_>,
+) -> Option<Route> {
+    let raw = &table.value;
+    let captures = matcher.path.as_deref().map_or(0, |path| path.matches('*').count());
+    let chain = chain(raw, names, scene);
+    let rewrite = rewrite(raw, captures, scene);
+    let retry = raw.retry.as_ref().map(|retry| self::retry(retry, scene));
+    let timeouts = raw.timeouts.as_ref().map(|timeouts| &timeouts.value);
+    let total = timeouts.and_then(|timeouts| timeouts.total.as_ref());
+    let upstream = timeouts.and_then(|timeouts| timeouts.upstream.as_ref());
+    let body = raw.limits.as_ref().and_then(|limits| limits.body_bytes.as_ref());
+    let total = total.map(|time| scene.time(Some(time), &row::TOTAL));
+    let upstream_timeout = upstream.map(|time| scene.time(Some(time), &row::UPSTREAM_TIMEOUT));
+    let body_bytes = body.map(|size| scene.size(Some(size), &row::BODY_BYTES));
+    let target = target::target(table, &name, captures, names, filters, scene)?;
+    forwarding_only(raw, &target, scene);
+    let vars = raw.vars.iter().flat_map(|vars| &vars.value.0);
+    Some(Route {
+        name,
+        place: table.place.clone(),
+        matcher,
+        filters: chain,
+        target,
+        total,
+        upstream_timeout,
+        retry,
+        rewrite,
+        vars: vars.map(|(name, value)| (name.value.clone(), value.value.clone())).collect(),
+        internal: raw.internal.as_ref().is_some_and(|on| on.value),
+        body_bytes,
+    })
+}
+
+fn chain(raw: &raw::Route, names: &Names<'_>, scene: &mut Scene<'_>) -> Vec<usize> {
+    let mut chain = Vec::new();
+    for name in raw.filters.iter().flat_map(|filters| &filters.value) {
+        let Some(index) = names.find(name, names.filters, "filter", scene) else { continue };
+        if chain.contains(&index) {
+            scene.warning(&name.place, format!("filter {:?} is twice in this chain", name.value));
+        }
+        chain.push(index);
+    }
+    chain
+}
+
+/// Keys that say how a request is forwarded mean nothing on a route that answers by itself.
+fn forwarding_only(raw: &raw::Route, target: &Target, scene: &mut Scene<'_>) {
+    if matches!(target, Target::Upstream(_)) {
+        return;
+    }
+    let retry = raw.retry.as_ref().map(|retry| ("retry", &retry.key));
+    let upstream = raw.timeouts.as_ref().and_then(|timeouts| timeouts.upstream.as_ref());
+    let upstream = upstream.map(|time| ("timeouts.upstream", &time.key));
+    for (key, place) in [retry, upstream].into_iter().flatten() {
+        scene.error(place, format!("{key} has no meaning without an upstream"), None);
+    }
+}
+
+fn rewrite(raw: &raw::Route, captures: usize, scene: &mut Scene<'_>) -> Option<String> {
+    let path = raw.rewrite.as_ref()?.path.as_ref()?;
+    if path.starts_with('/') {
+        scene.accept(&path.place, check::template(path, captures, &[]));
+    } else {
+        let hint = Some("a path begins with `/`".to_owned());
+        scene.error(&path.place, format!("{:?} is not a path", path.value), hint);
+    }
+    Some(path.value.clone())
+}
+
+fn retry(raw: &At<raw::Retry>, scene: &mut Scene<'_>) -> Retry {
+    let attempts = scene.whole(raw.attempts.as_ref(), &row::ATTEMPTS);
+    let mut retry = Retry {
+        attempts: u32::try_from(attempts).unwrap_or(u32::MAX),
+        connect: raw.on.is_none(),
+        statuses: Vec::new(),
+        budget: raw.budget.as_ref().map_or(0.2, |budget| budget.value.0),
+    };
+    for cause in raw.on.iter().flat_map(|on| &on.value) {
+        match (cause.as_str(), cause.parse::<u16>()) {
+            ("connect", _) => retry.connect = true,
+            (_, Ok(status @ 500..=599)) => retry.statuses.push(status),
+            _ => {
+                let message = format!("{:?} is no reason to try again", cause.value);
+                let hint = "reasons are \"connect\" and \"500\" to \"599\"".to_owned();
+                scene.error(&cause.place, message, Some(hint));
+            }
+        }
+    }
+    retry
+}
+
+fn matcher(table: &At<raw::Route>, names: &Names<'_>, scene: &mut Scene<'_>) -> Match {
+    let Some(raw) = &table.r#match else { return Match::default() };
+    let host = raw.host.as_ref().and_then(|host| scene.accept(&host.place, check::host(host)));
+    let path = raw.path.as_ref().map(|path| scene.checked(path, check::path));
+    let methods = raw.methods.iter().flat_map(|methods| &methods.value);
+    let mut methods: Vec<_> = methods.map(|name| scene.checked(name, check::method)).collect();
+    if let Some(empty) = raw.methods.as_ref().filter(|list| list.is_empty()) {
+        let hint = "leave it out for any method".to_owned();
+        scene.error(&empty.place, "no method can match", Some(hint));
+    }
+    methods.sort_unstable();
+    methods.dedup();
+    let mut headers = Vec::new();
+    for (name, value) in raw.headers.iter().flat_map(|headers| &headers.value.0) {
+        scene.accept(&name.place, check::field_name(name));
+        scene.accept(&value.place, check::field_value(value));
+        headers.push((name.to_ascii_lowercase(), value.value.clone()));
+    }
+    headers.sort_unstable();
+    let query = raw.query.iter().flat_map(|query| &query.value.0);
+    let listeners = raw.listeners.iter().flat_map(|listeners| &listeners.value);
+    Match {
+        host,
+        path,
+        methods,
+        headers,
+        query: query.map(|(name, value)| (name.value.clone(), value.value.clone())).collect(),
+        listeners: listeners
+            .inspect(|name| {
+                names.find(name, names.listeners, "listener", scene);
+            })
+            .map(|name| name.value.clone())
+            .collect(),
+    }
+}

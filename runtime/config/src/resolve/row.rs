@@ -1,0 +1,69 @@
+//! Every limit of the manifest: its default, the least and the most it may be.
+
+use pilotlight_abi::limit;
+
+use crate::units::{show_duration, show_size};
+
+/// A row. Quantities are bytes, milliseconds or counts, as `show` says.
+pub(super) struct Row {
+    pub(super) key: &'static str,
+    pub(super) default: u64,
+    pub(super) floor: u64,
+    pub(super) ceiling: u64,
+    pub(super) show: fn(u64) -> String,
+}
+
+const fn bytes(key: &'static str, default: u64, floor: u64, ceiling: u64) -> Row {
+    Row { key, default, floor, ceiling, show: show_size }
+}
+
+const fn count(key: &'static str, default: u64, floor: u64, ceiling: u64) -> Row {
+    Row { key, default, floor, ceiling, show: |count| count.to_string() }
+}
+
+const fn time(key: &'static str, default: u64, floor: u64, ceiling: u64) -> Row {
+    let show = |ms| show_duration(std::time::Duration::from_millis(ms));
+    Row { key, default, floor, ceiling, show }
+}
+
+const KIB: u64 = 1 << 10;
+const MIB: u64 = 1 << 20;
+const GIB: u64 = 1 << 30;
+const SECOND: u64 = 1000;
+const HOUR: u64 = 3600 * SECOND;
+
+pub(super) const WORKERS: Row = count("workers", 1, 1, 1024);
+pub(super) const DRAIN: Row = time("drain", 10 * SECOND, 0, 24 * HOUR);
+
+pub(super) const HEADER_BYTES: Row = bytes("header_bytes", 32 * KIB, KIB, MIB);
+pub(super) const HEADERS: Row = count("headers", 100, 4, 10_000);
+pub(super) const URI_BYTES: Row = bytes("uri_bytes", 8 * KIB, 64, 256 * KIB);
+pub(super) const BODY_BYTES: Row = bytes("body_bytes", 64 * MIB, 0, i64::MAX as u64);
+pub(super) const STREAMS: Row = count("streams", 100, 1, 10_000);
+pub(super) const CONNECTIONS: Row = count("connections", 10_000, 1, 10_000_000);
+
+pub(super) const HEADER: Row = time("header", 10 * SECOND, 1, HOUR);
+pub(super) const BODY_IDLE: Row = time("body_idle", 30 * SECOND, 1, 24 * HOUR);
+pub(super) const KEEPALIVE: Row = time("keepalive", 75 * SECOND, 1, 24 * HOUR);
+pub(super) const HANDSHAKE: Row = time("handshake", 10 * SECOND, 1, HOUR);
+
+pub(super) const TOTAL: Row = time("total", 0, 1, 365 * 24 * HOUR);
+pub(super) const UPSTREAM_TIMEOUT: Row = time("upstream", 0, 1, 24 * HOUR);
+pub(super) const ATTEMPTS: Row = count("attempts", 1, 1, 10);
+
+pub(super) const FILTER_CPU: Row = time("cpu", limit::FILTER_CPU_MICROS / 1000, 1, 60 * SECOND);
+pub(super) const FILTER_MEMORY: Row = bytes("memory", 0, 64 * KIB, 4 * GIB);
+pub(super) const MODULE_CPU: Row = time("cpu", 2 * SECOND, 1, HOUR);
+pub(super) const MODULE_MEMORY: Row = bytes("memory", 64 * MIB, 64 * KIB, 4 * GIB);
+pub(super) const LUA_MEMORY: Row = bytes("memory", 32 * MIB, MIB, 4 * GIB);
+pub(super) const SHARED_SIZE: Row = bytes("size", MIB, 4 * KIB, 64 * GIB);
+
+pub(super) const WEIGHT: Row = count("weight", 1, 1, 65_535);
+pub(super) const POOL_IDLE: Row = time("idle", 60 * SECOND, 0, 24 * HOUR);
+pub(super) const PER_ENDPOINT: Row = count("per_endpoint", 64, 0, 65_535);
+pub(super) const MAX_CONNECTIONS: Row = count("max_connections", 1024, 1, 1_000_000);
+pub(super) const MAX_REQUESTS: Row = count("max_requests", 1024, 1, 1_000_000);
+pub(super) const MAX_PENDING: Row = count("max_pending", 1024, 0, 1_000_000);
+pub(super) const CONNECT: Row = time("connect", 3 * SECOND, 1, HOUR);
+pub(super) const FIRST_BYTE: Row = time("first_byte", 30 * SECOND, 1, 24 * HOUR);
+pub(super) const IDLE: Row = time("idle", 60 * SECOND, 1, 24 * HOUR);

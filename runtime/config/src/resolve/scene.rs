@@ -1,0 +1,170 @@
+//! What the parts of `resolve` share: the folder, the files, the report, and small checks.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::row::Row;
+use crate::disk::{Disk, absolute, reason};
+use crate::name;
+use crate::place::Place;
+use crate::raw::{At, Size, Whole};
+use crate::report::{Problem, Report, Spot};
+
+pub(super) struct Scene<'a> {
+    /// The manifest's folder.
+    pub(super) folder: &'a Path,
+    pub(super) disk: &'a dyn Disk,
+    pub(super) report: Report,
+}
+
+/// Why a text is not what it should be.
+pub(super) struct Refusal {
+    pub(super) message: String,
+    pub(super) hint: Option<String>,
+}
+
+impl Refusal {
+    pub(super) fn new(message: impl Into<String>, hint: impl Into<String>) -> Refusal {
+        Refusal { message: message.into(), hint: Some(hint.into()) }
+    }
+    pub(super) fn bare(message: impl Into<String>) -> Refusal {
+        Refusal { message: message.into(), hint: None }
+    }
+}
+
+impl Scene<'_> {
+    pub(super) fn error(
+        &mut self,
+        spot: impl Into<Spot>,
+        message: impl Into<String>,
+        hint: Option<String>,
+    ) {
+        let problem = Problem::error(spot, message);
+        self.report.push(Problem { hint, ..problem });
+    }
+
+    pub(super) fn warning(&mut self, spot: impl Into<Spot>, message: impl Into<String>) {
+        self.report.push(Problem::warning(spot, message));
+    }
+
+    /// The value, or a problem at its place.
+    pub(super) fn accept<T>(&mut self, place: &Place, value: Result<T, Refusal>) -> Option<T> {
+        match value {
+            Ok(value) => Some(value),
+            Err(refusal) => {
+                self.error(place, refusal.message, refusal.hint);
+                None
+            }
+        }
+    }
+
+    /// Checks a text that is kept as it is.
+    pub(super) fn checked(
+        &mut self,
+        text: &At<String>,
+        check: fn(&str) -> Result<(), Refusal>,
+    ) -> String {
+        self.accept(&text.place, check(text));
+        text.value.clone()
+    }
+
+    /// A path of the manifest, absolute.
+    pub(super) fn path(&self, text: &str) -> PathBuf {
+        absolute(self.folder, text)
+    }
+
+    /// A file that must be there; `what` is its noun: "the script".
+    pub(super) fn file(&mut self, path: &At<String>, what: &str) -> PathBuf {
+        let full = self.path(path);
+        let readable = self.disk.file(&full);
+        self.readable(path, what, readable);
+        full
+    }
+
+    /// A folder that must be there.
+    pub(super) fn folder(&mut self, path: &At<String>, what: &str) -> PathBuf {
+        let full = self.path(path);
+        let readable = self.disk.folder(&full);
+        self.readable(path, what, readable);
+        full
+    }
+
+    fn readable(&mut self, path: &At<String>, what: &str, result: io::Result<()>) {
+        if path.is_empty() {
+            self.error(&path.place, format!("the path of {what} is empty"), None);
+        } else if let Err(error) = result {
+            let message = format!("cannot read {what} {:?}: {}", path.value, reason(&error));
+            self.error(&path.place, message, None);
+        }
+    }
+
+    /// Bytes within a row.
+    pub(super) fn size(&mut self, value: Option<&At<Size>>, row: &Row) -> u64 {
+        self.within(value.map(|value| (value.value.0, &value.place)), row)
+    }
+
+    /// A count within a row.
+    pub(super) fn whole(&mut self, value: Option<&At<Whole>>, row: &Row) -> u64 {
+        self.within(value.map(|value| (value.value.0, &value.place)), row)
+    }
+
+    /// A time within a row.
+    pub(super) fn time(&mut self, value: Option<&At<Duration>>, row: &Row) -> Duration {
+        let ms = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+        Duration::from_millis(self.within(value.map(|value| (ms(value.value), &value.place)), row))
+    }
+
+    fn within(&mut self, value: Option<(u64, &Place)>, row: &Row) -> u64 {
+        let Some((value, place)) = value else { return row.default };
+        if value < row.floor || value > row.ceiling {
+            let (floor, ceiling) = ((row.show)(row.floor), (row.show)(row.ceiling));
+            let message = if value < row.floor {
+                format!("{} must be at least {floor}", row.key)
+            } else {
+                format!("{} must be at most {ceiling}", row.key)
+            };
+            self.error(place, message, None);
+        }
+        value
+    }
+
+    /// A count within a row, as the type of its field.
+    pub(super) fn usize(&mut self, value: Option<&At<Whole>>, row: &Row) -> usize {
+        usize::try_from(self.whole(value, row)).unwrap_or(usize::MAX)
+    }
+
+    /// A name that the user gave to a filter, an upstream and so on.
+    pub(super) fn name(&mut self, name: &At<String>, noun: &str) {
+        let fine = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+        if name.is_empty() || name.len() > 128 || !name.chars().all(fine) {
+            let message =
+                format!("{:?} cannot be the name of {}", name.value, name::with_article(noun));
+            let hint = "names are letters, digits, `-`, `_` and `.`, at most 128";
+            self.error(&name.place, message, Some(hint.into()));
+        }
+    }
+
+    /// The index of a name among those that are defined, or a problem that lists them.
+    pub(super) fn find(
+        &mut self,
+        name: &At<String>,
+        names: &[String],
+        noun: &str,
+    ) -> Option<usize> {
+        if let Some(at) = names.iter().position(|defined| *defined == name.value) {
+            return Some(at);
+        }
+        let message = format!("unknown {noun} {:?}", name.value);
+        let names = || names.iter().map(String::as_str);
+        let mut hint = match names().count() {
+            0 => format!("no {noun} is defined"),
+            _ => format!("{noun}s here are {}", name::list(names())),
+        };
+        if let Some(close) = name::closest(name, names()) {
+            hint.push_str(&format!("; did you mean \"{close}\"?"));
+        }
+        self.error(&name.place, message, Some(hint));
+        None
+    }
+}

@@ -1,0 +1,50 @@
+//! Routes that tie: neither match is more specific than the other, and a request can fit both.
+
+use super::scene::Scene;
+use crate::manifest::{Match, Route};
+use crate::place::Place;
+use crate::raw::{self, At};
+use crate::report::Problem;
+
+/// Reports each route that ties with one before it.
+pub(super) fn report(routes: &[Route], raw: &[At<raw::Route>], scene: &mut Scene<'_>) {
+    for (at, route) in routes.iter().enumerate() {
+        // A name names a route: internal ones need no match to be reached.
+        if let Some(first) = routes[..at].iter().find(|first| tie(first, route)) {
+            let message = format!(
+                "duplicate route: {:?} matches the same requests as {:?}",
+                route.name, first.name
+            );
+            let problem = Problem::error(place(route, raw), message);
+            scene.report.push(problem.also("the first one is here", place(first, raw)));
+        }
+    }
+}
+
+/// Where the match is written, or else the route.
+fn place<'r>(route: &'r Route, raw: &'r [At<raw::Route>]) -> &'r Place {
+    let table = raw.iter().find(|table| table.place == route.place);
+    table.and_then(|table| table.r#match.as_ref()).map_or(&route.place, |matcher| &matcher.key)
+}
+
+fn tie(a: &Route, b: &Route) -> bool {
+    !a.internal && !b.internal && same_requests(&a.matcher, &b.matcher)
+}
+
+/// The same host, path, headers and query; of methods and listeners, both name none, or both name
+/// some and share one. A route that names some is more specific than one that does not.
+fn same_requests(a: &Match, b: &Match) -> bool {
+    a.host == b.host
+        && a.path == b.path
+        && a.headers == b.headers
+        && a.query == b.query
+        && overlap(&a.methods, &b.methods)
+        && overlap(&a.listeners, &b.listeners)
+}
+
+fn overlap(a: &[String], b: &[String]) -> bool {
+    (a.is_empty() && b.is_empty()) || a.iter().any(|item| b.contains(item))
+}
+
+#[cfg(test)]
+mod tests;

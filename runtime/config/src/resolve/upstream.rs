@@ -1,0 +1,130 @@
+//! `[upstreams]`.
+
+use super::filter::{in_order, sorted};
+use super::scene::Scene;
+use super::{address, check, row};
+use crate::manifest::{
+    Balance, Breaker, Endpoint, Pool, Upstream, UpstreamProtocol, UpstreamTimeouts, UpstreamTls,
+};
+use crate::raw::{self, At, Named, TextOr};
+
+/// Upstreams as they are found, and the names that routes may use.
+pub(super) struct Upstreams {
+    pub(super) list: Vec<Upstream>,
+    pub(super) names: Vec<String>,
+}
+
+pub(super) fn upstreams(raw: Option<At<Named<raw::Upstream>>>, scene: &mut Scene<'_>) -> Upstreams {
+    let mut upstreams = Upstreams { list: Vec::new(), names: Vec::new() };
+    for (name, table) in sorted(raw) {
+        scene.name(&name, "upstream");
+        let upstream = upstream(&name, &table, scene);
+        upstreams.list.push(upstream);
+        upstreams.names.push(name.value);
+    }
+    upstreams
+}
+
+fn upstream(name: &At<String>, table: &At<raw::Upstream>, scene: &mut Scene<'_>) -> Upstream {
+    let raw = &table.value;
+    let mut endpoints = Vec::new();
+    if let Some(list) = &raw.endpoints {
+        if list.is_empty() {
+            scene.error(&list.place, "an upstream without endpoints", None);
+        }
+        endpoints.extend(list.iter().filter_map(|item| endpoint(item, scene)));
+    }
+    if let Some(tls) = &raw.tls
+        && !endpoints.is_empty()
+        && !endpoints.iter().any(|endpoint| endpoint.tls)
+    {
+        scene.warning(&tls.key, "tls is set, but no endpoint is https");
+    }
+    Upstream {
+        name: name.as_str().into(),
+        place: table.place.clone(),
+        endpoints,
+        balance: raw.balance.as_ref().map_or(Balance::RoundRobin, |at| at.value.0.clone()),
+        protocol: raw.protocol.as_ref().map_or(UpstreamProtocol::Auto, |at| at.value),
+        tls: tls(raw.tls.as_ref(), scene),
+        pool: pool(raw.pool.as_ref(), scene),
+        breaker: breaker(raw.breaker.as_ref(), scene),
+        timeouts: timeouts(raw.timeouts.as_ref(), scene),
+    }
+}
+
+fn endpoint(item: &At<TextOr<raw::Endpoint>>, scene: &mut Scene<'_>) -> Option<Endpoint> {
+    let (url, weight) = match &item.value {
+        TextOr::Text(text) => {
+            let text = At { value: text.clone(), place: item.place.clone(), key: item.key.clone() };
+            (address::endpoint(&text, scene), None)
+        }
+        TextOr::Other(table) => {
+            let url = table.url.as_ref().and_then(|url| address::endpoint(url, scene));
+            (url, table.weight.as_ref())
+        }
+    };
+    let weight = u32::try_from(scene.whole(weight, &row::WEIGHT)).unwrap_or(u32::MAX);
+    let address::Url { tls, host, port, unix } = url?;
+    Some(Endpoint { place: item.place.clone(), tls, host, port, unix, weight })
+}
+
+fn tls(raw: Option<&At<raw::UpstreamTls>>, scene: &mut Scene<'_>) -> UpstreamTls {
+    let none = raw::UpstreamTls::default();
+    let raw = raw.map_or(&none, |raw| &raw.value);
+    match (&raw.certificate, &raw.key) {
+        (Some(alone), None) if !raw.broken => {
+            scene.error(&alone.key, "a certificate without its key", None);
+        }
+        (None, Some(alone)) if !raw.broken => {
+            scene.error(&alone.key, "a key without its certificate", None);
+        }
+        _ => {}
+    }
+    let verify = raw.verify.as_ref().is_none_or(|on| on.value);
+    if let (Some(verify_at), Some(ca), false) = (&raw.verify, &raw.ca, verify) {
+        let (first, _) = in_order(&verify_at.key, &ca.key);
+        scene.warning(first, "with verify = false, ca has no meaning");
+    }
+    if let Some(name) = raw.server_name.as_ref().filter(|name| !check::is_host(name)) {
+        scene.error(&name.place, format!("{:?} is not a host name", name.value), None);
+    }
+    let mut file =
+        |path: &Option<At<String>>, what| path.as_ref().map(|path| scene.file(path, what));
+    UpstreamTls {
+        ca: file(&raw.ca, "the authorities"),
+        server_name: raw.server_name.as_ref().map(|name| name.to_ascii_lowercase()),
+        certificate: file(&raw.certificate, "the certificate"),
+        key: file(&raw.key, "the key"),
+        verify,
+    }
+}
+
+fn pool(raw: Option<&At<raw::Pool>>, scene: &mut Scene<'_>) -> Pool {
+    let none = raw::Pool::default();
+    let raw = raw.map_or(&none, |raw| &raw.value);
+    Pool {
+        idle: scene.time(raw.idle.as_ref(), &row::POOL_IDLE),
+        per_endpoint: scene.usize(raw.per_endpoint.as_ref(), &row::PER_ENDPOINT),
+    }
+}
+
+fn breaker(raw: Option<&At<raw::Breaker>>, scene: &mut Scene<'_>) -> Breaker {
+    let none = raw::Breaker::default();
+    let raw = raw.map_or(&none, |raw| &raw.value);
+    Breaker {
+        max_connections: scene.usize(raw.max_connections.as_ref(), &row::MAX_CONNECTIONS),
+        max_requests: scene.usize(raw.max_requests.as_ref(), &row::MAX_REQUESTS),
+        max_pending: scene.usize(raw.max_pending.as_ref(), &row::MAX_PENDING),
+    }
+}
+
+fn timeouts(raw: Option<&At<raw::UpstreamTimeouts>>, scene: &mut Scene<'_>) -> UpstreamTimeouts {
+    let none = raw::UpstreamTimeouts::default();
+    let raw = raw.map_or(&none, |raw| &raw.value);
+    UpstreamTimeouts {
+        connect: scene.time(raw.connect.as_ref(), &row::CONNECT),
+        first_byte: scene.time(raw.first_byte.as_ref(), &row::FIRST_BYTE),
+        idle: scene.time(raw.idle.as_ref(), &row::IDLE),
+    }
+}
