@@ -1,1 +1,245 @@
+#![allow(clippy::unwrap_used, clippy::panic)]
+use std::collections::BTreeMap;
+use std::io::{self, ErrorKind};
+use std::time::Duration;
 
+use super::*;
+use crate::manifest::*;
+
+mod fuzz;
+mod golden;
+mod includes;
+
+const MINIMAL: &str = include_str!("../../tests-data/minimal.toml");
+pub(crate) const MAXIMAL: &str = include_str!("../../tests-data/maximal.toml");
+
+/// Files by their path below `/edge`; a folder is what files are in.
+pub(crate) struct Shelf(pub(crate) BTreeMap<String, String>);
+
+impl Shelf {
+    pub(crate) fn new(files: &[(&str, &str)]) -> Shelf {
+        const COMMON: &[&str] = &[
+            "auth.lua",
+            "content.lua",
+            "filters/auth.lua",
+            "filters/thumbnail.wasm",
+            "modules/imaging.wasm",
+            "edge.pem",
+            "edge.key",
+            "shop.pem",
+            "shop.key",
+            "devices-ca.pem",
+            "internal-ca.pem",
+            "pictures/cat.png",
+        ];
+        let mut all: BTreeMap<_, _> =
+            COMMON.iter().map(|name| (name.to_string(), String::new())).collect();
+        all.insert("token".into(), "secret\n".into());
+        all.extend(files.iter().map(|(name, text)| (name.to_string(), text.to_string())));
+        Shelf(all)
+    }
+
+    fn key<'p>(&self, path: &'p Path) -> &'p str {
+        path.strip_prefix("/edge").unwrap_or(path).to_str().unwrap()
+    }
+}
+
+impl Disk for Shelf {
+    fn read(&self, path: &Path) -> io::Result<String> {
+        self.file(path)?;
+        Ok(self.0[self.key(path)].clone())
+    }
+    fn file(&self, path: &Path) -> io::Result<()> {
+        match self.0.contains_key(self.key(path)) {
+            true => Ok(()),
+            false if self.folder(path).is_ok() => Err(ErrorKind::IsADirectory.into()),
+            false => Err(ErrorKind::NotFound.into()),
+        }
+    }
+    fn folder(&self, path: &Path) -> io::Result<()> {
+        match self.list(path)?.is_empty() {
+            true if self.0.contains_key(self.key(path)) => Err(ErrorKind::NotADirectory.into()),
+            true => Err(ErrorKind::NotFound.into()),
+            false => Ok(()),
+        }
+    }
+    fn list(&self, path: &Path) -> io::Result<Vec<String>> {
+        let below = match self.key(path) {
+            "" => String::new(),
+            key => format!("{key}/"),
+        };
+        let names = self.0.keys().filter_map(|name| name.strip_prefix(&below));
+        Ok(names.filter_map(|rest| rest.split('/').next()).map(Into::into).collect())
+    }
+}
+
+pub(crate) fn environment(name: &str) -> Option<String> {
+    (name == "TENANT").then(|| "acme".into())
+}
+
+pub(crate) fn parse(text: &str, files: &[(&str, &str)]) -> Result<Loaded, Report> {
+    parse_with(text, Path::new("/edge/edge.toml"), &environment, &Shelf::new(files))
+}
+
+fn manifest(text: &str) -> Manifest {
+    match parse(text, &[]) {
+        Ok(loaded) => loaded.manifest,
+        Err(report) => panic!("{report}"),
+    }
+}
+
+#[test]
+fn the_least_that_runs_has_every_default() {
+    let loaded = parse(MINIMAL, &[]).unwrap();
+    assert!(loaded.warnings.is_empty(), "{}", loaded.warnings);
+    let m = loaded.manifest;
+    assert_eq!(m.file, Path::new("/edge/edge.toml"));
+    assert_eq!((m.gateway.workers, &m.gateway.admin), (None, &None));
+    assert_eq!(m.gateway.cache_dir, Path::new("/edge/cache"));
+    assert_eq!(m.gateway.drain, Duration::from_secs(10));
+    assert_eq!(m.gateway.forwarded.via.as_deref(), Some("pilotlight"));
+    assert!(m.gateway.forwarded.x_forwarded && !m.gateway.forwarded.forwarded);
+    assert!(m.gateway.forwarded.trust.is_empty());
+    assert_eq!(m.gateway.forwarded.request_id, "x-request-id");
+    assert_eq!((&m.log.access, m.log.level), (&AccessLog::Stdout, Level::Info));
+    assert_eq!(m.lua.path, ["/edge/lua/?.lua", "/edge/lua/?/init.lua"]);
+    assert_eq!((m.lua.memory, m.lua.ffi), (32 << 20, false));
+
+    let web = &m.listeners[0];
+    assert_eq!(&*web.name, "127.0.0.1:8080");
+    assert_eq!((web.http1, web.http2, web.http3), (true, true, false));
+    assert!(web.tls.is_none() && !web.proxy_protocol);
+    let ListenerLimits { header_bytes, headers, uri_bytes, body_bytes, streams, connections } =
+        web.limits;
+    assert_eq!((header_bytes, headers, uri_bytes), (32 << 10, 100, 8 << 10));
+    assert_eq!((body_bytes, streams, connections), (64 << 20, 100, 10_000));
+    let ListenerTimeouts { header, body_idle, keepalive, handshake } = web.timeouts;
+    let seconds = [header, body_idle, keepalive, handshake].map(|time| time.as_secs());
+    assert_eq!(seconds, [10, 30, 75, 10]);
+
+    let route = &m.routes[0];
+    assert_eq!((&*route.name, &route.matcher), ("any", &Match::default()));
+    assert!(matches!(route.target, Target::Upstream(0)));
+    assert!(route.filters.is_empty() && route.retry.is_none() && route.rewrite.is_none());
+    assert!(route.total.is_none() && route.upstream_timeout.is_none() && !route.internal);
+
+    let api = &m.upstreams[0];
+    let Endpoint { tls, host, port, unix, weight, .. } = &api.endpoints[0];
+    assert_eq!((*tls, host.as_str(), *port, unix, *weight), (false, "10.0.0.2", 8080, &None, 1));
+    assert_eq!((&api.balance, api.protocol), (&Balance::RoundRobin, UpstreamProtocol::Auto));
+    assert!(api.tls.verify && api.tls.ca.is_none());
+    assert_eq!((api.pool.idle.as_secs(), api.pool.per_endpoint), (60, 64));
+    let Breaker { max_connections, max_requests, max_pending } = api.breaker;
+    assert_eq!([max_connections, max_requests, max_pending], [1024; 3]);
+    let UpstreamTimeouts { connect, first_byte, idle } = api.timeouts;
+    assert_eq!([connect, first_byte, idle].map(|time| time.as_secs()), [3, 30, 60]);
+}
+
+#[test]
+fn every_key_means_something() {
+    let m = manifest(MAXIMAL);
+    assert_eq!(m.gateway.workers, Some(4));
+    assert_eq!(m.gateway.admin, Some(Address::Unix("/edge/run/admin.sock".into())));
+    assert_eq!(m.gateway.env, ["REGION"]);
+    let forwarded = &m.gateway.forwarded;
+    assert_eq!(forwarded.request_id, "x-trace");
+    assert_eq!(forwarded.trust[0], Cidr { address: [10, 0, 0, 0].into(), prefix: 8 });
+    assert_eq!(forwarded.trust[1].prefix, 128);
+    assert_eq!(m.log.access, AccessLog::File("/edge/logs/access.json".into()));
+    let tls = m.listeners[0].tls.as_ref().unwrap();
+    assert_eq!(tls.certificates.len(), 2);
+    assert_eq!(tls.certificates[1].key, Path::new("/edge/shop.key"));
+    assert!(tls.early_data && m.listeners[0].http3);
+    assert_eq!(tls.client_ca.as_deref(), Some(Path::new("/edge/devices-ca.pem")));
+    assert!(m.listeners[1].proxy_protocol);
+
+    let route = &m.routes[0];
+    assert_eq!(route.matcher.host.as_deref(), Some("img.example.com"));
+    assert_eq!(
+        route.matcher.headers,
+        [("x-any".into(), "*".into()), ("x-beta".into(), "1".into())]
+    );
+    assert_eq!(route.filters, [0, 1]);
+    assert_eq!(
+        (route.vars["tenant"].as_str(), route.vars["literal"].as_str()),
+        ("acme", "${env:TENANT}")
+    );
+    let retry = route.retry.as_ref().unwrap();
+    assert_eq!((retry.attempts, retry.connect, &retry.statuses[..]), (2, true, &[502, 503][..]));
+    assert_eq!(retry.budget, 0.1);
+    assert_eq!(route.body_bytes, Some(8192));
+
+    let Target::Respond(hello) = &m.routes[1].target else { panic!() };
+    assert_eq!((hello.status, hello.headers.len(), &hello.body[..]), (201, 3, &b"hello\n"[..]));
+    let Target::Respond(health) = &m.routes[2].target else { panic!() };
+    assert_eq!(health.headers, [("content-type".into(), "application/json".into())]);
+    let body = r#"{"load":[0.5,1],"name":"secret","ok":true,"since":"2026-01-01"}"#;
+    assert_eq!(String::from_utf8_lossy(&health.body), body);
+    let Target::Redirect(old) = &m.routes[3].target else { panic!() };
+    assert_eq!((old.status, old.to.as_str()), (308, "https://{host}/new/{1}?{query}"));
+    let Target::Redirect(moved) = &m.routes[4].target else { panic!() };
+    assert_eq!((moved.status, moved.to.as_str()), (302, "/new"));
+    let Target::Files(pictures) = &m.routes[5].target else { panic!() };
+    assert_eq!((pictures.root.to_str(), pictures.index.len()), (Some("/edge/pictures"), 2));
+    let Target::Script(script) = m.routes[7].target else { panic!() };
+    assert_eq!(&*m.filters[script].name, "route:script");
+    assert_eq!(&*m.routes[1].name, "/hello");
+
+    assert_eq!(m.filters[0].program, Program::Lua("/edge/filters/auth.lua".into()));
+    assert!(
+        matches!(&m.filters[0].config, FilterConfig::Json(json) if json["nested"]["list"][1] == 2)
+    );
+    assert_eq!((m.filters[0].cpu.as_millis(), m.filters[0].memory), (5, Some(8 << 20)));
+    assert_eq!((m.filters[0].on_error, m.filters[1].on_error), (OnError::Open, OnError::Close));
+    assert!(matches!(&m.filters[1].config, FilterConfig::Text(text) if text == "width=320"));
+    assert_eq!((m.filters[1].isolation, m.filters[1].cpu.as_millis()), (Isolation::Stream, 10));
+
+    let [mix, ping, resize] = &m.modules[0].functions[..] else { panic!() };
+    assert_eq!(resize.parameters, [ValueType::String, ValueType::I32, ValueType::I32]);
+    assert_eq!((resize.result, ping.result), (Some(ValueType::String), None));
+    assert_eq!((mix.parameters.len(), ping.parameters.len()), (4, 0));
+    assert_eq!(m.shared["sessions"], 4 << 20);
+
+    let hosts: Vec<_> =
+        m.upstreams[0].endpoints.iter().map(|e| (e.tls, e.host.as_str(), e.port)).collect();
+    let expected =
+        [(false, "10.0.0.2", 8080), (true, "images.local", 443), (true, "fd00::1", 8443)];
+    assert_eq!(hosts[..3], expected);
+    assert_eq!(m.upstreams[0].endpoints[3].unix.as_deref(), Some(Path::new("/edge/run/app.sock")));
+    assert_eq!(m.upstreams[0].endpoints[1].weight, 2);
+}
+
+#[test]
+fn text_alone_looks_at_no_file() {
+    let loaded = parse_str(MAXIMAL, Path::new("/nowhere")).err().unwrap().render(false);
+    assert!(loaded.contains("TENANT"), "{loaded}");
+    let text = MAXIMAL.replace("${env:TENANT}", "x");
+    let loaded = parse_str(&text, Path::new("/nowhere")).unwrap();
+    assert_eq!(loaded.manifest.file, Path::new("/nowhere/pilotlight.toml"));
+}
+
+#[test]
+fn real_files() {
+    let folder = std::env::temp_dir().join(format!("pilotlight-load-{}", std::process::id()));
+    std::fs::create_dir_all(folder.join("routes")).unwrap();
+    let file = folder.join("edge.toml");
+    std::fs::write(&file, format!("include = [\"routes/*.toml\"]\n{MINIMAL}")).unwrap();
+    let route = "[[routes]]\nmatch = { path = \"/f\" }\nfilters = [\"a\"]\nlua = \"a.lua\"\n[filters.a]\nlua = \"a.lua\"\n";
+    std::fs::write(folder.join("routes/b.toml"), route).unwrap();
+    let report = load(&file, &|_| None).unwrap_err();
+    assert!(
+        report
+            .render(false)
+            .contains("routes/b.toml:4:7: cannot read the script \"a.lua\": it does not exist"),
+        "{report}"
+    );
+    std::fs::write(folder.join("a.lua"), "return {}").unwrap();
+    let loaded = load(&file, &|_| None).unwrap();
+    assert_eq!(loaded.manifest.routes.len(), 2);
+    let report = load(&folder.join("none.toml"), &|_| None).unwrap_err().render(false);
+    assert!(
+        report.ends_with("none.toml: cannot read the manifest: it does not exist\n"),
+        "{report}"
+    );
+    std::fs::remove_dir_all(&folder).unwrap();
+}
