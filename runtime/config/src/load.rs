@@ -126,6 +126,7 @@ fn include_files(
             Err(error) => {
                 let name = file.strip_prefix(expander.folder).unwrap_or(&file).display();
                 report.push(refuse(format!("cannot read \"{name}\": {}", reason(&error))));
+                root.broken = true;
             }
         }
     }
@@ -153,4 +154,4 @@ fn include_text(
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

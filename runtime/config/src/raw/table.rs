@@ -41,6 +41,14 @@ pub(crate) fn schema(doc: &[&str], keys: &[Key], needed: &[&str]) -> Json {
     schema
 }
 
+/// `a table`, with the keys that it needs.
+pub(crate) fn expected(needed: &[&str]) -> String {
+    match needed {
+        [] => "a table".into(),
+        keys => format!("a table with {}", keys.join(" and ")),
+    }
+}
+
 fn text(doc: &[&str]) -> String {
     doc.iter().map(|line| line.trim()).collect::<Vec<_>>().join(" ")
 }
@@ -83,7 +91,7 @@ macro_rules! tables {
             const TABLE: bool = true;
 
             fn expected() -> String {
-                "a table".into()
+                table::expected(Self::NEEDED)
             }
 
             fn read(value: &read::Value<'_>, reader: &mut Reader<'_>) -> Option<Self> {

@@ -42,11 +42,11 @@ fn listen_hint(text: &str) -> String {
     let host = text.strip_suffix(port).unwrap_or("").trim_end_matches(':');
     let is_port = port.parse::<u16>().is_ok();
     let known = match host {
-        "" | "*" if is_port => return format!("for all addresses: \"[::]:{port}\""),
-        _ if text.contains("://") => "an address, not a URL",
         _ if text.parse::<std::net::Ipv6Addr>().is_ok() => {
             return format!("with brackets and a port: \"[{text}]:8080\"");
         }
+        "" | "*" if is_port => return format!("for all addresses: \"[::]:{port}\""),
+        _ if text.contains("://") => "an address, not a URL",
         _ if text.parse::<std::net::IpAddr>().is_ok() || text == "localhost" => {
             return format!("with a port: \"{text}:8080\"");
         }

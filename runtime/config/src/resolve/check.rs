@@ -138,7 +138,10 @@ pub(super) fn template(text: &str, captures: usize, names: &[&str]) -> Result<()
                 return Err(Refusal::bare(message));
             }
             Ok(_) => {
-                let hint = format!("the match captures {{1}} to {{{captures}}}");
+                let hint = match captures {
+                    1 => "the match captures only {1}".to_owned(),
+                    _ => format!("the match captures {{1}} to {{{captures}}}"),
+                };
                 return Err(Refusal::new(format!("{{{inner}}} stands for nothing"), hint));
             }
             Err(_) if names.contains(&inner) => {}

@@ -26,6 +26,7 @@ pub(super) fn sorted<T>(raw: Option<At<Named<T>>>) -> Vec<(At<String>, At<T>)> {
 }
 
 pub(super) fn filters(raw: Option<At<Named<raw::Filter>>>, scene: &mut Scene<'_>) -> Filters {
+    let broken = raw.as_ref().map(|raw| raw.value.1.clone()).unwrap_or_default();
     let mut filters = Filters { list: Vec::new(), names: Vec::new() };
     for (name, table) in sorted(raw) {
         scene.name(&name, "filter");
@@ -33,6 +34,7 @@ pub(super) fn filters(raw: Option<At<Named<raw::Filter>>>, scene: &mut Scene<'_>
         filters.list.extend(filter(&name, table, scene));
         filters.names.push(name.value);
     }
+    filters.names.extend(broken);
     filters
 }
 
@@ -60,7 +62,11 @@ fn filter(name: &At<String>, table: At<raw::Filter>, scene: &mut Scene<'_>) -> O
     if let (Some(isolation), Some(Program::Lua(_))) = (&raw.isolation, &program)
         && isolation.value == Isolation::Stream
     {
-        scene.error(&isolation.place, "only Wasm filters can have an instance each stream", None);
+        scene.error(
+            &isolation.place,
+            "only Wasm filters can have an instance for each stream",
+            None,
+        );
     }
     Some(Filter {
         name: name.as_str().into(),

@@ -191,7 +191,9 @@ fn retry(raw: &At<raw::Retry>, scene: &mut Scene<'_>) -> Retry {
 
 fn matcher(table: &At<raw::Route>, names: &Names<'_>, scene: &mut Scene<'_>) -> Match {
     let Some(raw) = &table.r#match else { return Match::default() };
-    let host = raw.host.as_ref().and_then(|host| scene.accept(&host.place, check::host(host)));
+    let host = raw.host.as_ref().map(|host| {
+        scene.accept(&host.place, check::host(host)).unwrap_or_else(|| host.value.clone())
+    });
     let path = raw.path.as_ref().map(|path| scene.checked(path, check::path));
     let methods = raw.methods.iter().flat_map(|methods| &methods.value);
     let mut methods: Vec<_> = methods.map(|name| scene.checked(name, check::method)).collect();

@@ -9,8 +9,8 @@ use crate::report::Problem;
 /// Reports each route that ties with one before it.
 pub(super) fn report(routes: &[Route], raw: &[At<raw::Route>], scene: &mut Scene<'_>) {
     for (at, route) in routes.iter().enumerate() {
-        // A name names a route: internal ones need no match to be reached.
-        if let Some(first) = routes[..at].iter().find(|first| tie(first, route)) {
+        let tied = |first: &&Route| tie(first, route) && whole(first, raw) && whole(route, raw);
+        if let Some(first) = routes[..at].iter().find(tied) {
             let message = format!(
                 "duplicate route: {:?} matches the same requests as {:?}",
                 route.name, first.name
@@ -27,6 +27,16 @@ fn place<'r>(route: &'r Route, raw: &'r [At<raw::Route>]) -> &'r Place {
     table.and_then(|table| table.r#match.as_ref()).map_or(&route.place, |matcher| &matcher.key)
 }
 
+/// Whether all of its match could be read: what is missing may tell it from others.
+fn whole(route: &Route, raw: &[At<raw::Route>]) -> bool {
+    let table = raw.iter().find(|table| table.place == route.place);
+    table.is_some_and(|table| match &table.r#match {
+        Some(matcher) => !matcher.broken,
+        None => !table.broken,
+    })
+}
+
+/// Internal routes are reached by their names, so what they match does not matter.
 fn tie(a: &Route, b: &Route) -> bool {
     !a.internal && !b.internal && same_requests(&a.matcher, &b.matcher)
 }
@@ -45,6 +55,3 @@ fn same_requests(a: &Match, b: &Match) -> bool {
 fn overlap(a: &[String], b: &[String]) -> bool {
     (a.is_empty() && b.is_empty()) || a.iter().any(|item| b.contains(item))
 }
-
-#[cfg(test)]
-mod tests;

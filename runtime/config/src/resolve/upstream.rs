@@ -15,6 +15,7 @@ pub(super) struct Upstreams {
 }
 
 pub(super) fn upstreams(raw: Option<At<Named<raw::Upstream>>>, scene: &mut Scene<'_>) -> Upstreams {
+    let broken = raw.as_ref().map(|raw| raw.value.1.clone()).unwrap_or_default();
     let mut upstreams = Upstreams { list: Vec::new(), names: Vec::new() };
     for (name, table) in sorted(raw) {
         scene.name(&name, "upstream");
@@ -22,6 +23,7 @@ pub(super) fn upstreams(raw: Option<At<Named<raw::Upstream>>>, scene: &mut Scene
         upstreams.list.push(upstream);
         upstreams.names.push(name.value);
     }
+    upstreams.names.extend(broken);
     upstreams
 }
 

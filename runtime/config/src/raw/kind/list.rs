@@ -7,26 +7,35 @@ use crate::raw::read::{At, Reader, Typed, Value};
 
 /// A table whose keys are names.
 #[derive(Debug)]
-pub(crate) struct Named<T>(pub(crate) Vec<(At<String>, At<T>)>);
+pub(crate) struct Named<T>(
+    pub(crate) Vec<(At<String>, At<T>)>,
+    /// Names whose values could not be read: they exist all the same.
+    pub(crate) Vec<String>,
+);
 
 impl<T: Typed> Typed for Named<T> {
     fn expected() -> String {
-        format!("a table of names, each {}", T::expected())
+        format!("a table of names, each value {}", T::expected())
     }
     fn read(value: &Value<'_>, reader: &mut Reader<'_>) -> Option<Self> {
         let table = reader.table::<Self>(value)?;
         let mut names = Vec::with_capacity(table.len());
+        let mut broken = Vec::new();
         for (key, value) in table {
             let place = reader.place(key.span());
             let name = At { value: key.get_ref().to_string(), key: place.clone(), place };
-            names.extend(reader.field(key, value).map(|value| (name, value)));
+            match reader.field(key, value) {
+                Some(value) => names.push((name, value)),
+                None => broken.push(name.value),
+            }
         }
-        Some(Self(names))
+        Some(Self(names, broken))
     }
     fn schema() -> Json {
         json!({ "type": "object", "additionalProperties": T::schema() })
     }
     fn join(&mut self, other: Self, reader: &mut Reader<'_>) -> Result<(), Self> {
+        self.1.extend(other.1);
         for (name, value) in other.0 {
             match self.0.iter().find(|(mine, _)| mine.value == name.value) {
                 Some((mine, _)) => {
