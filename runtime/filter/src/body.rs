@@ -124,6 +124,21 @@ impl Body {
         self.trailers = Some(trailers);
     }
 
+    /// The trailers, once they have come (or been set).
+    pub fn trailers(&self) -> Option<&Fields> {
+        self.trailers.as_ref()
+    }
+
+    /// The trailers, once they have come (or been set), to be changed.
+    pub fn trailers_mut(&mut self) -> Option<&mut Fields> {
+        self.trailers.as_mut()
+    }
+
+    /// Makes empty trailers where there are none.
+    pub fn begin_trailers(&mut self) {
+        self.trailers.get_or_insert_default();
+    }
+
     /// The next frame. Buffered bytes come first.
     pub fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame, BodyError>>> {
         if let Some(chunk) = self.front.pop_front() {

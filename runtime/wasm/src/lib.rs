@@ -1,1 +1,26 @@
-//! pilotlight-wasm
+//! The Wasm engine: proxy-wasm filters and modules that scripts call, on wasmtime.
+//!
+//! ```text
+//! .wasm ─ compile (a child process) ─▶ cache ─ mapped ─▶ Program ─▶ Vm (a worker's instance)
+//! ```
+//! Nothing of wasmtime exists until a manifest names a module. Contexts of proxy-wasm live in one
+//! [`vm::Vm`] a worker and filter; a call that may take long runs on a fiber and yields to the
+//! worker each millisecond; a call past its limit traps, and its instance is never used again.
+
+mod cache;
+mod check;
+mod compile;
+mod config;
+mod engine;
+mod fault;
+mod host;
+mod library;
+mod modules;
+pub mod proxy_wasm;
+mod stage;
+mod ticker;
+mod vm;
+mod wasi;
+
+pub use compile::{CompileError, CompileWith, compile};
+pub use engine::WasmEngine;

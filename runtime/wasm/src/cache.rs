@@ -1,0 +1,102 @@
+//! Compiled modules on disk, by the content they were made from.
+//!
+//! ```text
+//! an ELF file, mapped as it is | "pilot1\0\n" | SHA-256 of what is before
+//! ```
+//! Machine code is run as it stands, so a file is taken only when its seal is whole and nobody
+//! but its owner, us, can write it.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use ring::digest::{SHA256, SHA256_OUTPUT_LEN, digest};
+use wasmtime::{Engine, Module};
+
+use crate::config::CONFIG;
+
+const MAGIC: &[u8; 8] = b"pilot1\0\n";
+const SEAL: usize = MAGIC.len() + SHA256_OUTPUT_LEN;
+
+/// A folder of compiled modules.
+pub(crate) struct Cache<'a> {
+    pub(crate) dir: &'a Path,
+}
+
+/// The name under which the machine code of `source` is kept.
+pub(crate) fn key(source: &[u8]) -> String {
+    let mut text = Vec::with_capacity(source.len() + 128);
+    for part in [CONFIG, std::env::consts::ARCH, std::env::consts::OS] {
+        text.extend_from_slice(part.as_bytes());
+        text.push(0);
+    }
+    text.extend_from_slice(source);
+    hex(digest(&SHA256, &text).as_ref())
+}
+
+/// Adds the seal to machine code.
+#[cfg_attr(not(feature = "compile"), allow(dead_code))]
+pub(crate) fn seal(mut code: Vec<u8>) -> Vec<u8> {
+    let sum = digest(&SHA256, &code);
+    code.extend_from_slice(MAGIC);
+    code.extend_from_slice(sum.as_ref());
+    code
+}
+
+/// The machine code within a sealed file; `None` when the seal is broken.
+pub(crate) fn sealed(file: &[u8]) -> Option<&[u8]> {
+    let (code, seal) = file.split_at_checked(file.len().checked_sub(SEAL)?)?;
+    let (magic, sum) = seal.split_at(MAGIC.len());
+    (magic == MAGIC && digest(&SHA256, code).as_ref() == sum).then_some(code)
+}
+
+impl Cache<'_> {
+    fn path(&self, key: &str) -> PathBuf {
+        self.dir.join(format!("{key}.cwasm"))
+    }
+
+    /// The module kept under `key`, mapped. Whatever is wrong with the file, there is none.
+    pub(crate) fn get(&self, engine: &Engine, key: &str) -> Option<Module> {
+        let path = self.path(key);
+        let file = File::open(&path).ok()?;
+        let facts = file.metadata().ok()?;
+        // SAFETY: it has no preconditions.
+        let us = unsafe { libc::geteuid() };
+        let ours = facts.uid() == us && facts.mode() & 0o022 == 0;
+        if !ours || sealed(&fs::read(&path).ok()?).is_none() {
+            return None;
+        }
+        // SAFETY: the compiler of this very build wrote the file (its seal is whole and nobody
+        // else can write it), and files of the cache are replaced, never changed.
+        unsafe { Module::deserialize_open_file(engine, file) }.ok()
+    }
+
+    /// Keeps a sealed file under `key`. A reader sees the old file or the new, never a part.
+    pub(crate) fn put(&self, key: &str, file: &[u8]) -> io::Result<()> {
+        let scratch = write_scratch(self.dir, "part", file)?;
+        let renamed = fs::rename(&scratch, self.path(key));
+        if renamed.is_err() {
+            let _ = fs::remove_file(&scratch);
+        }
+        renamed
+    }
+}
+
+/// Writes a file with a name of its own, which only we can read.
+pub(crate) fn write_scratch(dir: &Path, extension: &str, bytes: &[u8]) -> io::Result<PathBuf> {
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
+    let count = COUNT.fetch_add(1, Ordering::Relaxed);
+    let path = dir.join(format!(".{}-{count}.{extension}", std::process::id()));
+    let mut file =
+        OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&path)?;
+    file.write_all(bytes)?;
+    file.sync_data()?;
+    Ok(path)
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

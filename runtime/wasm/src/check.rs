@@ -1,0 +1,81 @@
+//! Starts a filter once at load, so that one which refuses its configuration refuses the manifest.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use pilotlight_filter::host::{Fetch, FetchError, Fetched, Level, LogLine, Module, Shared, Wait};
+use pilotlight_filter::{Fault, Services};
+
+use crate::engine::Mistake;
+use crate::proxy_wasm::pool::{Pool, Program};
+use crate::ticker::Ticker;
+
+/// Starts it, inline, in an instance that is thrown away.
+pub(crate) fn start(program: &Program, ticker: &Arc<Ticker>) -> Result<(), Mistake> {
+    let deaf = Rc::new(Deaf::default());
+    let trial = Program {
+        name: Arc::clone(&program.name),
+        pre: program.pre.clone(),
+        config: program.config.clone(),
+        on_fiber: false,
+        ..*program
+    };
+    ticker.touch();
+    let pool = Pool::new(Arc::new(trial), Arc::clone(ticker), Rc::clone(&deaf) as _);
+    let Err(Fault { message, .. }) = pool.shared() else { return Ok(()) };
+    let said = deaf.last.borrow();
+    let message = match said.is_empty() {
+        true => message,
+        false => format!("{message}: {said}"),
+    };
+    let prefix = format!("{}: ", program.name);
+    Err(Mistake::new(message.strip_prefix(&prefix).unwrap_or(&message)))
+}
+
+/// The world as a filter sees it while it is being checked: nothing but a log.
+#[derive(Default)]
+struct Deaf {
+    last: RefCell<String>,
+}
+
+impl Services for Deaf {
+    fn log(&self, line: &LogLine<'_>) {
+        if line.level <= Level::Warn {
+            *self.last.borrow_mut() = line.message.to_owned();
+        }
+    }
+
+    fn logs(&self, level: Level) -> bool {
+        level <= Level::Warn
+    }
+
+    fn now(&self) -> f64 {
+        0.0
+    }
+
+    fn monotonic(&self) -> f64 {
+        0.0
+    }
+
+    fn random(&self, buffer: &mut [u8]) {
+        buffer.fill(4);
+    }
+
+    fn sleep(&self, _: Duration) -> Wait<()> {
+        Box::pin(std::future::pending())
+    }
+
+    fn fetch(&self, _: Fetch) -> Wait<Result<Fetched, FetchError>> {
+        Box::pin(std::future::ready(Err(FetchError("not while loading".into()))))
+    }
+
+    fn shared(&self, _: &str) -> Option<Arc<dyn Shared>> {
+        None
+    }
+
+    fn module(&self, _: &str) -> Option<Rc<dyn Module>> {
+        None
+    }
+}

@@ -1,0 +1,165 @@
+//! From Wasm to machine code, in a child process, so that the compiler's memory and mistakes
+//! never count against the gateway.
+
+use std::ffi::OsString;
+use std::fs;
+use std::io::{self, Read};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::Duration;
+
+use crate::cache;
+
+/// Bytes of a module, at most.
+pub(crate) const WASM_MAX: u64 = 8 << 20;
+/// How long the child may take; its CPU time is held to the same.
+const TIME_MAX: Duration = Duration::from_secs(60);
+/// Bytes of address space that the child may use.
+const SPACE_MAX: u64 = 4 << 30;
+/// Bytes of the child's complaint that are read.
+const MESSAGE_MAX: u64 = 4096;
+/// How often the child is looked at.
+const LOOK: Duration = Duration::from_millis(1);
+
+/// How modules are compiled.
+#[derive(Debug, Clone)]
+pub enum CompileWith {
+    /// By running `program arguments... FILE.wasm -o FILE.cwasm`: the gateway's own executable and
+    /// its `compile` command. It must write what [`compile`] gives.
+    Process {
+        /// The executable.
+        program: PathBuf,
+        /// What stands before the file.
+        arguments: Vec<OsString>,
+    },
+    /// In this process.
+    Here,
+    /// Not at all: only `.cwasm` files load.
+    Never,
+}
+
+/// Why there is no machine code.
+#[derive(Debug, thiserror::Error)]
+pub enum CompileError {
+    /// This build has no compiler, or is told not to use it.
+    #[error("this gateway has no Wasm compiler: it runs .cwasm files only")]
+    NoCompiler,
+    /// Not a module, or one that uses features which are off.
+    #[error("{0}")]
+    Invalid(String),
+    /// The child failed for reasons of its own.
+    #[error("the compiler failed: {0}")]
+    Failed(String),
+    /// The child took too long.
+    #[error("the compiler took more than {TIME_MAX:?}")]
+    Timeout,
+    /// Files could not be written or read.
+    #[error("the compiler's files: {0}")]
+    Io(#[from] io::Error),
+}
+
+/// Compiles a module for this machine, or for `target` (a triple): the contents of a `.cwasm` file.
+///
+/// # Errors
+/// [`CompileError::Invalid`] says what is wrong with the module; [`CompileError::NoCompiler`] in a
+/// build without the feature `compile`.
+#[cfg(feature = "compile")]
+pub fn compile(wasm: &[u8], target: Option<&str>) -> Result<Vec<u8>, CompileError> {
+    let invalid = |error: wasmtime::Error| CompileError::Invalid(format!("{error:#}"));
+    let mut config = crate::config::engine_config().map_err(invalid)?;
+    if let Some(target) = target {
+        config.target(target).map_err(invalid)?;
+    }
+    let engine = wasmtime::Engine::new(&config).map_err(invalid)?;
+    engine.precompile_module(wasm).map(cache::seal).map_err(invalid)
+}
+
+/// Without the feature `compile` there is no compiler.
+///
+/// # Errors
+/// [`CompileError::NoCompiler`], always.
+#[cfg(not(feature = "compile"))]
+pub fn compile(_wasm: &[u8], _target: Option<&str>) -> Result<Vec<u8>, CompileError> {
+    Err(CompileError::NoCompiler)
+}
+
+impl CompileWith {
+    /// Compiles `wasm`; `scratch` is a folder for the files that the child reads and writes.
+    pub(crate) fn compile(&self, wasm: &[u8], scratch: &Path) -> Result<Vec<u8>, CompileError> {
+        match self {
+            CompileWith::Never => Err(CompileError::NoCompiler),
+            CompileWith::Here => compile(wasm, None),
+            CompileWith::Process { program, arguments } => {
+                let input = cache::write_scratch(scratch, "wasm", wasm)?;
+                let output = input.with_extension("cwasm");
+                let _cleanup = [Removed(&input), Removed(&output)];
+                let mut command = Command::new(program);
+                command.args(arguments).arg(&input).arg("-o").arg(&output);
+                run(command)?;
+                Ok(fs::read(&output)?)
+            }
+        }
+    }
+}
+
+/// A file that goes when this does.
+struct Removed<'a>(&'a Path);
+
+impl Drop for Removed<'_> {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(self.0);
+    }
+}
+
+fn run(mut command: Command) -> Result<(), CompileError> {
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+    // SAFETY: between fork and exec it only makes system calls that are async-signal-safe.
+    unsafe { command.pre_exec(limit) };
+    let mut child = command.spawn()?;
+    match wait(&mut child)? {
+        Some(status) if status.success() => Ok(()),
+        Some(status) => {
+            let mut text = Vec::new();
+            if let Some(stderr) = child.stderr.take() {
+                stderr.take(MESSAGE_MAX).read_to_end(&mut text)?;
+            }
+            let text = String::from_utf8_lossy(&text).trim().to_owned();
+            match text.is_empty() {
+                true => Err(CompileError::Failed(status.to_string())),
+                false => Err(CompileError::Invalid(text)),
+            }
+        }
+        None => {
+            child.kill()?;
+            child.wait()?;
+            Err(CompileError::Timeout)
+        }
+    }
+}
+
+fn wait(child: &mut Child) -> io::Result<Option<std::process::ExitStatus>> {
+    // Looks are counted, since nothing here reads the clock.
+    for _ in 0..TIME_MAX.as_millis() / LOOK.as_millis() {
+        if let Some(status) = child.try_wait()? {
+            return Ok(Some(status));
+        }
+        thread::park_timeout(LOOK);
+    }
+    Ok(None)
+}
+
+fn limit() -> io::Result<()> {
+    let seconds = TIME_MAX.as_secs();
+    for (what, most) in
+        [(libc::RLIMIT_AS, SPACE_MAX), (libc::RLIMIT_CPU, seconds), (libc::RLIMIT_CORE, 0)]
+    {
+        let limit = libc::rlimit { rlim_cur: most, rlim_max: most };
+        // SAFETY: `limit` is a valid struct for the time of the call.
+        if unsafe { libc::setrlimit(what, &raw const limit) } != 0 {
+            return Err(io::Error::last_os_error());
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,278 @@
+//! The engine: loads a generation's Wasm.
+
+use std::collections::HashMap;
+use std::fs;
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use pilotlight_abi::limit::WASM_FILTER_MEMORY;
+use pilotlight_filter::engine::{LoadError, ModuleSpec, Plan, Spec};
+use pilotlight_filter::{Engine, Library};
+use wasmtime::{Linker, Module};
+
+use crate::cache::{self, Cache};
+use crate::check;
+use crate::compile::{CompileError, CompileWith, WASM_MAX};
+use crate::config;
+use crate::library::Programs;
+use crate::modules::Callee;
+use crate::proxy_wasm::pool::Program;
+use crate::proxy_wasm::{context, link};
+use crate::ticker::Ticker;
+use crate::vm;
+
+/// Wasm filters and modules, on wasmtime. Nothing of it is made until a manifest names one.
+pub struct WasmEngine {
+    compile: CompileWith,
+    machine: OnceLock<Result<Machine, String>>,
+    compiled: AtomicU64,
+}
+
+struct Machine {
+    engine: wasmtime::Engine,
+    ticker: Arc<Ticker>,
+}
+
+/// A mistake, before it is known whose.
+pub(crate) struct Mistake {
+    pub(crate) message: String,
+    pub(crate) hint: Option<&'static str>,
+}
+
+impl Mistake {
+    pub(crate) fn new(message: impl Into<String>) -> Mistake {
+        Mistake { message: message.into(), hint: None }
+    }
+
+    pub(crate) fn hint(self, hint: &'static str) -> Mistake {
+        Mistake { hint: Some(hint), ..self }
+    }
+}
+
+impl WasmEngine {
+    /// An engine that compiles as told.
+    pub fn new(compile: CompileWith) -> WasmEngine {
+        WasmEngine { compile, machine: OnceLock::new(), compiled: AtomicU64::new(0) }
+    }
+
+    /// How many modules were compiled (rather than found in the cache) since the start.
+    pub fn compiled(&self) -> u64 {
+        self.compiled.load(Ordering::Relaxed)
+    }
+
+    fn machine(&self) -> Result<&Machine, Mistake> {
+        let made = self.machine.get_or_init(|| {
+            let config = config::lasting().map_err(|error| error.to_string())?;
+            let engine = wasmtime::Engine::new(&config).map_err(|error| error.to_string())?;
+            let ticker = Arc::new(Ticker::start().map_err(|error| error.to_string())?);
+            ticker.add(&engine);
+            Ok(Machine { engine, ticker })
+        });
+        made.as_ref().map_err(|error| Mistake::new(format!("no Wasm engine here: {error}")))
+    }
+}
+
+impl Engine for WasmEngine {
+    fn name(&self) -> &'static str {
+        "wasm"
+    }
+
+    fn load(&self, plan: &Plan) -> Result<Arc<dyn Library>, Vec<LoadError>> {
+        let mut programs = Programs { filters: Vec::new(), modules: Vec::new(), ticker: None };
+        let mut mistakes = Vec::new();
+        let mut loader = Loader { engine: self, plan, seen: HashMap::new() };
+        for spec in &plan.filters {
+            match loader.filter(spec) {
+                Ok(program) => programs.filters.push(Arc::new(program)),
+                Err(all) => mistakes.extend(named(&spec.name, &spec.file, all)),
+            }
+        }
+        for spec in &plan.modules {
+            match loader.callee(spec) {
+                Ok(callee) => programs.modules.push(Arc::new(callee)),
+                Err(all) => mistakes.extend(named(&spec.name, &spec.file, all)),
+            }
+        }
+        if !mistakes.is_empty() {
+            return Err(mistakes);
+        }
+        if let Some(Ok(machine)) = self.machine.get() {
+            programs.ticker = Some(Arc::clone(&machine.ticker));
+        }
+        Ok(Arc::new(programs))
+    }
+}
+
+fn named(program: &Arc<str>, file: &Path, all: Vec<Mistake>) -> impl Iterator<Item = LoadError> {
+    all.into_iter().map(move |Mistake { message, hint }| LoadError {
+        program: Arc::clone(program),
+        file: Some(file.to_owned()),
+        line: None,
+        message,
+        hint: hint.map(str::to_owned),
+    })
+}
+
+/// Loads one plan; a file that several programs name is compiled and mapped once.
+struct Loader<'a> {
+    engine: &'a WasmEngine,
+    plan: &'a Plan,
+    seen: HashMap<String, Module>,
+}
+
+impl Loader<'_> {
+    fn filter(&mut self, spec: &Spec) -> Result<Program, Vec<Mistake>> {
+        let memory = spec.memory.unwrap_or(WASM_FILTER_MEMORY);
+        let module = self.module(&spec.file, memory).map_err(|mistake| vec![mistake])?;
+        if spec.target {
+            let mistake = Mistake::new("a proxy-wasm filter can't be a route's target");
+            return Err(vec![mistake.hint("name it in the route's `filters`")]);
+        }
+        if context::marker(&module).is_none() {
+            let mistake = Mistake::new("not a proxy-wasm filter: no proxy_abi_version_* export");
+            return Err(vec![mistake.hint(
+                "build it with a proxy-wasm SDK, or name it under [modules] for scripts to call",
+            )]);
+        }
+        let on_fiber = spec.cpu > vm::INLINE;
+        let inline = self.link(&module, false)?;
+        let mut program = Program {
+            name: Arc::clone(&spec.name),
+            pre: inline,
+            phases: context::phases(&module),
+            config: spec.config.clone().into(),
+            cpu: spec.cpu,
+            memory,
+            fresh: spec.fresh,
+            on_fiber: false,
+        };
+        let ticker = &self.engine.machine().map_err(|mistake| vec![mistake])?.ticker;
+        check::start(&program, ticker).map_err(|mistake| vec![mistake])?;
+        if on_fiber {
+            program.pre = self.link(&module, true)?;
+            program.on_fiber = true;
+        }
+        Ok(program)
+    }
+
+    fn callee(&mut self, spec: &ModuleSpec) -> Result<Callee, Vec<Mistake>> {
+        let module = self.module(&spec.file, spec.memory).map_err(|mistake| vec![mistake])?;
+        let pre = self.link(&module, true)?;
+        Callee::new(spec, &module, pre)
+    }
+
+    fn link(
+        &self,
+        module: &Module,
+        on_fiber: bool,
+    ) -> Result<wasmtime::InstancePre<crate::host::Host>, Vec<Mistake>> {
+        let mut linker = Linker::new(module.engine());
+        let own = |texts: Vec<String>| texts.into_iter().map(Mistake::new).collect::<Vec<_>>();
+        link::link(&mut linker, module, on_fiber).map_err(own)?;
+        linker.instantiate_pre(module).map_err(|error| vec![Mistake::new(format!("{error:#}"))])
+    }
+
+    /// The module in a file: from this load, from the cache, or compiled now.
+    fn module(&mut self, file: &Path, memory: u64) -> Result<Module, Mistake> {
+        let size = fs::metadata(file).map_err(|error| unread(&error))?.len();
+        let ahead = file.extension().is_some_and(|extension| extension == "cwasm");
+        if size > WASM_MAX && !ahead {
+            return Err(Mistake::new(format!(
+                "{size} bytes: larger than a module may be, {WASM_MAX}"
+            )));
+        }
+        let bytes = fs::read(file).map_err(|error| unread(&error))?;
+        let key = cache::key(&bytes);
+        let module = match self.seen.get(&key) {
+            Some(module) => module.clone(),
+            None => {
+                let module =
+                    if ahead { self.ahead(&key, &bytes)? } else { self.source(&key, &bytes)? };
+                self.seen.insert(key, module.clone());
+                module
+            }
+        };
+        let needs = module.resources_required().max_initial_memory_size.unwrap_or(0);
+        let needs = needs.saturating_mul(64 << 10);
+        if needs > memory {
+            let text = format!("it begins with {needs} bytes of memory; its limit is {memory}");
+            return Err(Mistake::new(text).hint("raise `limits.memory`"));
+        }
+        Ok(module)
+    }
+
+    /// A file that was compiled before, here or elsewhere.
+    fn ahead(&self, key: &str, bytes: &[u8]) -> Result<Module, Mistake> {
+        let engine = &self.engine.machine()?.engine;
+        let Some(code) = cache::sealed(bytes) else {
+            let mistake = Mistake::new("not a .cwasm file of this gateway, or a damaged one");
+            return Err(mistake.hint("make it with `pilotlight compile`"));
+        };
+        // Mapped from our own copy: the user's file may be overwritten while it runs.
+        let cache = Cache { dir: &self.plan.cache_dir };
+        if let Some(module) = cache.get(engine, key) {
+            return Ok(module);
+        }
+        if cache.put(key, bytes).is_ok()
+            && let Some(module) = cache.get(engine, key)
+        {
+            return Ok(module);
+        }
+        // SAFETY: the seal says that `pilotlight compile` wrote it; which compiler and which
+        // settings wasmtime checks itself.
+        unsafe { Module::deserialize(engine, code) }.map_err(|error| {
+            Mistake::new(format!("compiled for another machine or version: {error:#}"))
+                .hint("compile it again with this version's `pilotlight compile`")
+        })
+    }
+
+    fn source(&self, key: &str, bytes: &[u8]) -> Result<Module, Mistake> {
+        recognise(bytes)?;
+        let engine = &self.engine.machine()?.engine;
+        let cache = Cache { dir: &self.plan.cache_dir };
+        if let Some(module) = cache.get(engine, key) {
+            return Ok(module);
+        }
+        let file = self.engine.compile.compile(bytes, cache.dir).map_err(|error| match error {
+            CompileError::NoCompiler => Mistake::new(error.to_string())
+                .hint("compile it where there is a compiler: `pilotlight compile FILE.wasm`"),
+            error => Mistake::new(error.to_string()),
+        })?;
+        self.engine.compiled.fetch_add(1, Ordering::Relaxed);
+        let Some(code) = cache::sealed(&file) else {
+            return Err(Mistake::new("the compiler wrote a damaged file"));
+        };
+        // A cache that can't be written costs the compilation each time, and memory: no more.
+        if cache.put(key, &file).is_ok()
+            && let Some(module) = cache.get(engine, key)
+        {
+            return Ok(module);
+        }
+        // SAFETY: the compiler that we ran has just written it.
+        unsafe { Module::deserialize(engine, code) }
+            .map_err(|error| Mistake::new(format!("{error:#}")))
+    }
+}
+
+fn unread(error: &std::io::Error) -> Mistake {
+    Mistake::new(format!("can't be read: {error}"))
+}
+
+/// Says what a file is that is not a core module.
+fn recognise(bytes: &[u8]) -> Result<(), Mistake> {
+    let mistake = match bytes {
+        [0, b'a', b's', b'm', 1, 0, 0, 0, ..] => return Ok(()),
+        [0, b'a', b's', b'm', 0x0d, 0, 1, 0, ..] => {
+            Mistake::new("a component: only core modules are supported")
+                .hint("build a core module (target wasm32-unknown-unknown or wasm32-wasip1)")
+        }
+        [b'(', b'm', ..] => Mistake::new("Wasm as text, not a module")
+            .hint("assemble it first: wat2wasm, or wasm-tools parse"),
+        [0x7f, b'E', b'L', b'F', ..] => {
+            Mistake::new("compiled code under the name of a module").hint("name the file .cwasm")
+        }
+        _ => Mistake::new("not a Wasm module"),
+    };
+    Err(mistake)
+}

@@ -1,0 +1,34 @@
+//! From a trap to a fault, and to the sentence that a script gets.
+
+use pilotlight_filter::{Fault, FaultKind};
+use wasmtime::{Error, Trap};
+
+use crate::host::Host;
+
+/// The guest has used up the CPU time of its call.
+#[derive(Debug, thiserror::Error)]
+#[error("cpu limit: the call took more than {0:?}")]
+pub(crate) struct OverCpu(pub(crate) std::time::Duration);
+
+/// The guest gave up: `abort`, `proc_exit`.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct GaveUp(pub(crate) String);
+
+/// Says what a failed call means.
+pub(crate) fn fault_of(error: &Error, host: &Host) -> Fault {
+    let kind = if error.is::<OverCpu>() || error.downcast_ref() == Some(&Trap::Interrupt) {
+        FaultKind::Cpu
+    } else if host.limits.refused {
+        FaultKind::Memory
+    } else if error.is::<GaveUp>() {
+        FaultKind::Error
+    } else {
+        FaultKind::Trap
+    };
+    let text = match kind {
+        FaultKind::Memory => format!("memory limit ({} bytes): {error}", host.limits.memory_max),
+        _ => error.to_string(),
+    };
+    Fault::new(kind, format!("{}: {text}", host.name()))
+}

@@ -1,0 +1,65 @@
+//! The numbers of the ABI (proxy-wasm/spec, 0.2.1).
+
+/// What a host call answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u32)]
+pub(crate) enum Status {
+    Ok = 0,
+    NotFound = 1,
+    BadArgument = 2,
+    ParseFailure = 4,
+    InvalidMemoryAccess = 6,
+    InternalFailure = 10,
+    Unimplemented = 12,
+}
+
+/// What a callback answers: 0 goes on.
+pub(crate) const PAUSE: u32 = 1;
+
+/// The root context; stream contexts count up from here.
+pub(crate) const ROOT: u32 = 1;
+
+/// Exports that mark a filter and its version, newest first.
+pub(crate) const MARKERS: [&str; 3] =
+    ["proxy_abi_version_0_2_1", "proxy_abi_version_0_2_0", "proxy_abi_version_0_1_0"];
+
+/// Exports that give the host memory to write results to, in order of preference.
+pub(crate) const ALLOCATORS: [&str; 2] = ["proxy_on_memory_allocate", "malloc"];
+
+/// A buffer's type.
+pub(crate) mod buffer {
+    pub(crate) const REQUEST_BODY: u32 = 0;
+    pub(crate) const RESPONSE_BODY: u32 = 1;
+    pub(crate) const VM_CONFIGURATION: u32 = 6;
+    pub(crate) const PLUGIN_CONFIGURATION: u32 = 7;
+}
+
+/// A header map's type.
+pub(crate) mod map {
+    pub(crate) const REQUEST_HEADERS: u32 = 0;
+    pub(crate) const REQUEST_TRAILERS: u32 = 1;
+    pub(crate) const RESPONSE_HEADERS: u32 = 2;
+    pub(crate) const RESPONSE_TRAILERS: u32 = 3;
+}
+
+/// Host calls that link and answer [`Status::Unimplemented`]; the log names the first use.
+pub(crate) const UNIMPLEMENTED: &[&str] = &[
+    "proxy_call_foreign_function",
+    "proxy_close_stream",
+    "proxy_define_metric",
+    "proxy_dequeue_shared_queue",
+    "proxy_enqueue_shared_queue",
+    "proxy_get_metric",
+    "proxy_get_shared_data",
+    "proxy_grpc_call",
+    "proxy_grpc_cancel",
+    "proxy_grpc_close",
+    "proxy_grpc_send",
+    "proxy_grpc_stream",
+    "proxy_http_call",
+    "proxy_increment_metric",
+    "proxy_record_metric",
+    "proxy_register_shared_queue",
+    "proxy_resolve_shared_queue",
+    "proxy_set_shared_data",
+];

@@ -1,0 +1,64 @@
+//! A body as a filter sees it: what has gathered while it paused, with the chunk that passes.
+
+use bytes::{Bytes, BytesMut};
+use pilotlight_abi::limit::BODY_COLLECT;
+
+use super::abi::Status;
+
+/// The bytes that a filter may look at and change.
+#[derive(Default)]
+pub(crate) struct Held {
+    bytes: Bytes,
+    /// A callback of this body has run: its instance knows something that a new one would not.
+    pub(crate) begun: bool,
+}
+
+impl Held {
+    /// A chunk has come. False when there is more than a filter may hold.
+    pub(crate) fn push(&mut self, chunk: Bytes) -> bool {
+        if self.bytes.is_empty() {
+            self.bytes = chunk;
+        } else if !chunk.is_empty() {
+            let mut whole = self.unshare();
+            whole.extend_from_slice(&chunk);
+            self.bytes = whole.freeze();
+        }
+        self.bytes.len() as u64 <= BODY_COLLECT
+    }
+
+    /// What is to go on.
+    pub(crate) fn take(&mut self) -> Bytes {
+        std::mem::take(&mut self.bytes)
+    }
+
+    pub(crate) fn bytes(&self) -> &Bytes {
+        &self.bytes
+    }
+
+    /// Replaces `size` bytes from `start`: both are cut to what is there, so that 0, 0 puts in
+    /// front, a large start appends, and 0 with a large size replaces all.
+    pub(crate) fn splice(&mut self, start: usize, size: usize, data: &[u8]) -> Status {
+        let start = start.min(self.bytes.len());
+        let end = start.saturating_add(size).min(self.bytes.len());
+        let length = self.bytes.len() - (end - start) + data.len();
+        if length as u64 > BODY_COLLECT {
+            return Status::BadArgument;
+        }
+        if start == self.bytes.len() {
+            let mut whole = self.unshare();
+            whole.extend_from_slice(data);
+            self.bytes = whole.freeze();
+            return Status::Ok;
+        }
+        let mut whole = BytesMut::with_capacity(length);
+        whole.extend_from_slice(&self.bytes[..start]);
+        whole.extend_from_slice(data);
+        whole.extend_from_slice(&self.bytes[end..]);
+        self.bytes = whole.freeze();
+        Status::Ok
+    }
+
+    fn unshare(&mut self) -> BytesMut {
+        self.take().try_into_mut().unwrap_or_else(|shared| BytesMut::from(&shared[..]))
+    }
+}

@@ -1,0 +1,18 @@
+//! Filters of the proxy-wasm ABI, versions 0.1.0, 0.2.0 and 0.2.1, as they are built for Envoy.
+//!
+//! One instance a worker holds a root context for the plugin and a context a stream.
+
+pub(crate) mod abi;
+pub(crate) mod body;
+pub(crate) mod calls;
+pub(crate) mod context;
+pub(crate) mod fields;
+pub(crate) mod filter;
+pub(crate) mod gives;
+pub(crate) mod link;
+pub mod maps;
+pub(crate) mod memory;
+pub(crate) mod pool;
+pub(crate) mod properties;
+#[cfg(test)]
+mod tests;
