@@ -219,7 +219,7 @@ pub struct Route {
     pub upstream_timeout: Option<Duration>,
     /// When a request is sent again; `None`: the one retry of a stale connection.
     pub retry: Option<Retry>,
-    /// A path template: `{1}` is what the first `*` matched.
+    /// A template: `{1}` is what the first `*` matched; `{host}`, `{path}`, `{query}`.
     pub rewrite: Option<String>,
     /// Values that scripts read by name.
     pub vars: BTreeMap<String, String>,

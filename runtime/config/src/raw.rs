@@ -243,7 +243,7 @@ table::tables! {
 
     /// What is changed in the request's target before it is forwarded.
     struct Rewrite needs [path] {
-        /// The new path: "{1}" is what the first `*` of the match stood for.
+        /// The new path: "{1}" is what the first `*` matched; "{host}", "{path}", "{query}".
         path: String,
     }
 

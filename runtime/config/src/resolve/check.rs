@@ -1,5 +1,6 @@
 //! What texts must look like: hosts, methods, fields, paths, templates.
 
+use std::fmt::Write as _;
 use std::net::IpAddr;
 
 use super::scene::Refusal;
@@ -100,8 +101,11 @@ pub(super) fn host(text: &str) -> Result<String, Refusal> {
     Ok(name.to_owned())
 }
 
-/// The path pattern of a match.
-pub(super) fn path(text: &str) -> Result<(), Refusal> {
+/// More wildcards than that are not captured.
+const MOST_CAPTURES: usize = 8;
+
+/// The path pattern of a match, with escapes in the one form in which paths are compared.
+pub(super) fn path(text: &str) -> Result<String, Refusal> {
     let refuse = |hint: &str| Err(Refusal::new(format!("{text:?} is not a path pattern"), hint));
     if !text.starts_with('/') {
         return refuse("a path begins with `/`");
@@ -118,12 +122,40 @@ pub(super) fn path(text: &str) -> Result<(), Refusal> {
     if text.contains("//") || text.split('/').any(|part| part == "." || part == "..") {
         return refuse("paths are compared without empty, `.` and `..` segments");
     }
-    Ok(())
+    if text.matches('*').count() > MOST_CAPTURES {
+        return refuse("a pattern has at most 8 wildcards");
+    }
+    match escapes(text) {
+        Some(path) => Ok(path),
+        None => refuse("a `%` is followed by two hexadecimal digits, and by no control character"),
+    }
 }
 
-/// A template: `{1}` up to `{captures}`, and the names given. `{{` and `}}` do not exist: a brace
-/// cannot stand in a path.
-pub(super) fn template(text: &str, captures: usize, names: &[&str]) -> Result<(), Refusal> {
+/// RFC 3986 section 6.2.2: escapes in upper case, and none for what needs none.
+fn escapes(text: &str) -> Option<String> {
+    let mut parts = text.split('%');
+    let mut out = parts.next()?.to_owned();
+    for part in parts {
+        let byte =
+            u8::from_str_radix(part.get(..2).filter(|hex| !hex.starts_with('+'))?, 16).ok()?;
+        match byte {
+            _ if byte.is_ascii_control() => return None,
+            _ if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) => out.push(byte.into()),
+            _ => {
+                let _ = write!(out, "%{byte:02X}");
+            }
+        }
+        out.push_str(&part[2..]);
+    }
+    Some(out)
+}
+
+/// What templates know beside captures.
+const NAMES: &[&str] = &["host", "path", "query"];
+
+/// A template: `{1}` up to `{captures}`, and the names. There is no escape for a brace: it cannot
+/// stand in a path.
+pub(super) fn template(text: &str, captures: usize) -> Result<(), Refusal> {
     let mut rest = text;
     while let Some(at) = rest.find(['{', '}']) {
         let inner = rest[at..].strip_prefix('{').and_then(|after| after.split_once('}'));
@@ -144,10 +176,10 @@ pub(super) fn template(text: &str, captures: usize, names: &[&str]) -> Result<()
                 };
                 return Err(Refusal::new(format!("{{{inner}}} stands for nothing"), hint));
             }
-            Err(_) if names.contains(&inner) => {}
+            Err(_) if NAMES.contains(&inner) => {}
             Err(_) => {
                 let mut known = vec!["{1}".to_owned()];
-                known.extend(names.iter().map(|name| format!("{{{name}}}")));
+                known.extend(NAMES.iter().map(|name| format!("{{{name}}}")));
                 let hint = format!("templates know {}", known.join(", "));
                 return Err(Refusal::new(format!("{{{inner}}} stands for nothing"), hint));
             }

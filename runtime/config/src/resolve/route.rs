@@ -159,7 +159,7 @@ fn forwarding_only(raw: &raw::Route, target: &Target, scene: &mut Scene<'_>) {
 fn rewrite(raw: &raw::Route, captures: usize, scene: &mut Scene<'_>) -> Option<String> {
     let path = raw.rewrite.as_ref()?.path.as_ref()?;
     if path.starts_with('/') {
-        scene.accept(&path.place, check::template(path, captures, &[]));
+        scene.accept(&path.place, check::template(path, captures));
     } else {
         let hint = Some("a path begins with `/`".to_owned());
         scene.error(&path.place, format!("{:?} is not a path", path.value), hint);
@@ -194,7 +194,9 @@ fn matcher(table: &At<raw::Route>, names: &Names<'_>, scene: &mut Scene<'_>) -> 
     let host = raw.host.as_ref().map(|host| {
         scene.accept(&host.place, check::host(host)).unwrap_or_else(|| host.value.clone())
     });
-    let path = raw.path.as_ref().map(|path| scene.checked(path, check::path));
+    let path = raw.path.as_ref().map(|path| {
+        scene.accept(&path.place, check::path(path)).unwrap_or_else(|| path.value.clone())
+    });
     let methods = raw.methods.iter().flat_map(|methods| &methods.value);
     let mut methods: Vec<_> = methods.map(|name| scene.checked(name, check::method)).collect();
     if let Some(empty) = raw.methods.as_ref().filter(|list| list.is_empty()) {

@@ -109,7 +109,6 @@ fn status(raw: Option<&At<Whole>>, default: u16, scene: &mut Scene<'_>) -> u16 {
 }
 
 fn redirect(raw: &At<TextOr<raw::Redirect>>, captures: usize, scene: &mut Scene<'_>) -> Redirect {
-    const NAMES: &[&str] = &["host", "path", "query"];
     let (to, place, status) = match &raw.value {
         TextOr::Text(to) => (to.as_str(), &raw.place, None),
         TextOr::Other(table) => match &table.to {
@@ -124,7 +123,7 @@ fn redirect(raw: &At<TextOr<raw::Redirect>>, captures: usize, scene: &mut Scene<
     } else if to == "{path}" || to.is_empty() {
         scene.error(place, "the redirect leads to itself", None);
     } else {
-        scene.accept(place, check::template(to, captures, NAMES));
+        scene.accept(place, check::template(to, captures));
     }
     let code = status.map_or(302, |status| status.value.0);
     if let (Some(status), false) = (status, matches!(code, 301 | 302 | 303 | 307 | 308)) {
