@@ -1,1 +1,15 @@
-//! pilotlight-core
+//! Decisions: which route, which endpoint, whether again, whether at all.
+//!
+//! Nothing here reads a clock, draws a random number or touches a socket: times and seeds are
+//! arguments, so every decision can be repeated in a test.
+
+pub mod balance;
+pub mod breaker;
+pub mod cidr;
+pub mod deadlines;
+pub mod path;
+pub mod query;
+pub mod retry;
+pub mod router;
+pub mod shared;
+pub mod template;

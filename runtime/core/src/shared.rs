@@ -1,0 +1,1 @@
+//! Dictionaries that all workers share.
