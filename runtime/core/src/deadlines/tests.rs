@@ -133,7 +133,7 @@ proptest! {
                     let due: Vec<usize> =
                         model.iter().filter(|(_, due)| **due <= now).map(|(at, _)| *at).collect();
                     prop_assert_eq!(&list, &if scans { due } else { vec![] });
-                    list.iter().for_each(|at| drop(model.remove(at)));
+                    model.retain(|at, _| !list.contains(at));
                 }
                 _ => {}
             }
