@@ -1,0 +1,195 @@
+//! QUIC: an endpoint for each worker on a UDP socket of its own (`SO_REUSEPORT`).
+//!
+//! The kernel picks the socket by the packet's addresses and ports, so that all packets of a
+//! connection reach the worker that owns it as long as the client keeps its address. A client
+//! that moves to another address may reach another worker, which does not know the connection and
+//! answers with a stateless reset; it then connects anew. So migration is announced as off.
+
+use std::cell::Cell;
+use std::io;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use pilotlight_config::manifest;
+use quinn::{
+    Connecting, Endpoint, EndpointConfig, IdleTimeout, ServerConfig, TokioRuntime,
+    TransportConfig, VarInt,
+};
+use tokio::sync::watch;
+
+use crate::codec::h3;
+use crate::generation::Listener;
+use crate::listener;
+use crate::metrics::Protocol;
+use crate::tls::{self, ServerTls};
+use crate::worker::{Admitted, Worker};
+
+/// Unread bytes of a connection, and of one of its streams.
+const RECEIVE_WINDOW: u32 = 640 * 1024;
+const STREAM_WINDOW: u32 = 256 * 1024;
+/// Bytes sent and not acknowledged, for a connection.
+const SEND_WINDOW: u64 = 1024 * 1024;
+/// Streams in one direction that a client may have open: three are all that HTTP/3 has a use for.
+const UNI_STREAMS: u32 = 16;
+/// Handshakes under way from which on clients must prove their address (Retry)...
+const RETRY_FROM: usize = 100;
+/// ... and at which no more are begun.
+const REFUSE_FROM: usize = 1000;
+/// Connections that wait to be looked at, and what may be held for them.
+const INCOMING_MAX: usize = 4096;
+const INCOMING_BYTES: u64 = 16 << 20;
+const INCOMING_EACH: u64 = 64 * 1024;
+
+/// A listener's settings for QUIC; `None` when it speaks no HTTP/3.
+fn server_config(
+    tls: &ServerTls,
+    listener: &manifest::Listener,
+) -> Option<ServerConfig> {
+    let mut config = ServerConfig::with_crypto(tls.quic()?);
+    let mut transport = TransportConfig::default();
+    let idle = IdleTimeout::try_from(listener.timeouts.keepalive).ok();
+    transport
+        .max_concurrent_bidi_streams(VarInt::from_u32(listener.limits.streams))
+        .max_concurrent_uni_streams(VarInt::from_u32(UNI_STREAMS))
+        .receive_window(VarInt::from_u32(RECEIVE_WINDOW))
+        .stream_receive_window(VarInt::from_u32(STREAM_WINDOW))
+        .send_window(SEND_WINDOW)
+        .datagram_receive_buffer_size(None)
+        .max_idle_timeout(idle)
+        .enable_segmentation_offload(true);
+    config
+        .transport_config(Arc::new(transport))
+        .migration(false)
+        .max_incoming(INCOMING_MAX)
+        .incoming_buffer_size(INCOMING_EACH)
+        .incoming_buffer_size_total(INCOMING_BYTES);
+    Some(config)
+}
+
+/// Opens an endpoint on a bound socket and serves it; called within the worker's runtime.
+///
+/// # Errors
+/// When the socket can't be used.
+pub(crate) fn open(
+    worker: Rc<Worker>,
+    current: Arc<ArcSwap<Listener>>,
+    socket: std::net::UdpSocket,
+    stop: watch::Receiver<bool>,
+) -> io::Result<()> {
+    let Some(newest) = Newest::new(current) else {
+        return Err(io::ErrorKind::InvalidInput.into());
+    };
+    let config = EndpointConfig::default();
+    // The endpoint's own configuration is what makes it listen; each connection gets the newest.
+    let listens = Some(ServerConfig::clone(&newest.config));
+    let endpoint = Endpoint::new(config, listens, socket, Arc::new(TokioRuntime))?;
+    tokio::task::spawn_local(serve(worker, newest, endpoint, stop));
+    Ok(())
+}
+
+/// A listener as of the last reload, and its settings for QUIC.
+struct Newest {
+    current: Arc<ArcSwap<Listener>>,
+    listener: Arc<Listener>,
+    config: Arc<ServerConfig>,
+}
+
+impl Newest {
+    fn new(current: Arc<ArcSwap<Listener>>) -> Option<Newest> {
+        let listener = current.load_full();
+        let config = Arc::new(server_config(listener.tls.as_ref()?, &listener.settings)?);
+        Some(Newest { current, listener, config })
+    }
+
+    /// Looks whether a reload has changed the listener.
+    fn renew(&mut self) {
+        if !Arc::ptr_eq(&self.listener, &self.current.load())
+            && let Some(newest) = Newest::new(self.current.clone())
+        {
+            *self = newest;
+        }
+    }
+}
+
+/// Accepts connections until told to stop; those that are open end by themselves.
+async fn serve(
+    worker: Rc<Worker>,
+    mut newest: Newest,
+    endpoint: Endpoint,
+    mut stop: watch::Receiver<bool>,
+) {
+    let pending = Rc::new(Cell::new(0));
+    loop {
+        let incoming = tokio::select! {
+            _ = stop.wait_for(|on| *on) => break,
+            incoming = endpoint.accept() => incoming,
+        };
+        let Some(incoming) = incoming else { return };
+        if pending.get() >= REFUSE_FROM {
+            incoming.refuse();
+        } else if pending.get() >= RETRY_FROM && incoming.may_retry() {
+            // It fails only for what `may_retry` has ruled out.
+            let _ = incoming.retry();
+        } else {
+            newest.renew();
+            let Some(permit) = worker.admit(&newest.listener) else {
+                incoming.refuse();
+                continue;
+            };
+            let Ok(connecting) = incoming.accept_with(newest.config.clone()) else { continue };
+            let client = Client {
+                worker: worker.clone(),
+                listener: newest.listener.clone(),
+                port: endpoint.local_addr().map_or(0, |address| address.port()),
+                pending: Pending::new(&pending),
+                _permit: permit,
+            };
+            tokio::task::spawn_local(client.serve(connecting));
+        }
+    }
+    // Without a configuration it refuses new clients, which go where somebody still listens.
+    endpoint.set_server_config(None);
+    endpoint.wait_idle().await;
+}
+
+/// A handshake under way.
+struct Pending(Rc<Cell<usize>>);
+
+impl Pending {
+    fn new(count: &Rc<Cell<usize>>) -> Pending {
+        count.set(count.get() + 1);
+        Pending(count.clone())
+    }
+}
+
+impl Drop for Pending {
+    fn drop(&mut self) {
+        self.0.set(self.0.get() - 1);
+    }
+}
+
+/// A client that was let in.
+struct Client {
+    worker: Rc<Worker>,
+    listener: Arc<Listener>,
+    port: u16,
+    pending: Pending,
+    _permit: Admitted,
+}
+
+impl Client {
+    async fn serve(self, connecting: Connecting) {
+        let _counted = self.worker.count();
+        let limit = self.listener.settings.timeouts.handshake;
+        let Ok(Ok(connection)) = tokio::time::timeout(limit, connecting).await else { return };
+        drop(self.pending);
+        let info = tls::quic_info(&connection);
+        let from = Some(connection.remote_address());
+        let local = connection.local_ip().map(|ip| SocketAddr::new(ip, self.port));
+        let inlet = listener::inlet(&self.worker, &self.listener, from, local, Some(info));
+        let _connected = inlet.connected(Protocol::Http3);
+        h3::serve(Rc::new(inlet), connection).await;
+    }
+}

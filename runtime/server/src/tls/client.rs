@@ -1,0 +1,183 @@
+//! TLS that we ask for: towards upstreams.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use pilotlight_config::manifest::{UpstreamProtocol, UpstreamTls};
+use pilotlight_config::Place;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{Resumption, WebPkiServerVerifier};
+use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
+use tokio_rustls::TlsConnector;
+
+use super::{TlsProblem, pem, provider};
+use crate::stream::{Plain, Stream};
+use crate::upstream::UpstreamError;
+
+/// The system's issuers: read once, and only when some upstream needs them.
+static NATIVE: OnceLock<Arc<RootCertStore>> = OnceLock::new();
+/// Sessions kept for resumption by each configuration.
+const SESSIONS: usize = 64;
+
+/// Configurations of upstreams, made once for each different setting.
+#[derive(Default)]
+pub(crate) struct ClientTls {
+    made: Mutex<Vec<(Key, Arc<ClientConfig>)>>,
+}
+
+#[derive(Clone, PartialEq, Eq)]
+struct Key {
+    ca: Option<PathBuf>,
+    certificate: Option<PathBuf>,
+    key: Option<PathBuf>,
+    verify: bool,
+    http2: Option<bool>,
+}
+
+impl ClientTls {
+    /// The configuration for an upstream; called when a manifest is loaded.
+    ///
+    /// # Errors
+    /// Files that can't be read or used. The place is the default one: the caller knows it.
+    pub(crate) fn config(
+        &self,
+        tls: &UpstreamTls,
+        protocol: UpstreamProtocol,
+    ) -> Result<Arc<ClientConfig>, TlsProblem> {
+        let http2 = match protocol {
+            UpstreamProtocol::Auto => None,
+            UpstreamProtocol::Http1 => Some(false),
+            UpstreamProtocol::Http2 => Some(true),
+        };
+        let key = Key {
+            ca: tls.ca.clone(),
+            certificate: tls.certificate.clone(),
+            key: tls.key.clone(),
+            verify: tls.verify,
+            http2,
+        };
+        let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, config)) = made.iter().find(|(known, _)| *known == key) {
+            return Ok(config.clone());
+        }
+        let config = Arc::new(build(&key)?);
+        made.push((key, config.clone()));
+        Ok(config)
+    }
+
+    /// Does the handshake; gives the protocol that was agreed on. The caller bounds the time.
+    pub(crate) async fn connect(
+        config: Arc<ClientConfig>,
+        server_name: &str,
+        plain: Plain,
+    ) -> Result<(Stream, Option<Vec<u8>>), UpstreamError> {
+        let name = ServerName::try_from(server_name.to_owned()).map_err(|_| UpstreamError::Tls)?;
+        let stream = TlsConnector::from(config).connect(name, plain).await.map_err(meaning)?;
+        let alpn = stream.get_ref().1.alpn_protocol().map(<[u8]>::to_vec);
+        Ok((Stream::TlsClient(Box::new(stream)), alpn))
+    }
+}
+
+fn meaning(error: std::io::Error) -> UpstreamError {
+    let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<Error>());
+    match inner {
+        Some(Error::InvalidCertificate(_) | Error::NoCertificatesPresented) => {
+            UpstreamError::Certificate
+        }
+        Some(_) => UpstreamError::Tls,
+        None => UpstreamError::Closed { fresh: true },
+    }
+}
+
+fn build(key: &Key) -> Result<ClientConfig, TlsProblem> {
+    let place = Place::default();
+    let problem = |message: String| TlsProblem::new(&place, message);
+    let provider = provider();
+    let builder = ClientConfig::builder_with_provider(provider.clone())
+        .with_safe_default_protocol_versions()
+        .map_err(|error| problem(error.to_string()))?;
+    let verifier: Arc<dyn ServerCertVerifier> = if key.verify {
+        let roots = match &key.ca {
+            Some(path) => Arc::new(pem::trust(path, &place)?.0),
+            None => native().map_err(problem)?,
+        };
+        WebPkiServerVerifier::builder_with_provider(roots, provider)
+            .build()
+            .map_err(|error| problem(format!("the issuers can't be used: {error}")))?
+    } else {
+        Arc::new(Unverified(provider))
+    };
+    let builder = builder.dangerous().with_custom_certificate_verifier(verifier);
+    let mut config = match (&key.certificate, &key.key) {
+        (Some(certificate), Some(private)) => {
+            let (chain, private) = (pem::chain(certificate, &place)?, pem::key(private, &place)?);
+            builder.with_client_auth_cert(chain, private).map_err(|error| {
+                problem(format!("{} and its key can't be used: {error}", certificate.display()))
+            })?
+        }
+        (None, None) => builder.with_no_client_auth(),
+        _ => return Err(problem("`certificate` and `key` belong together".into())),
+    };
+    let protocols: &[&[u8]] = match key.http2 {
+        None => &[b"h2", b"http/1.1"],
+        Some(true) => &[b"h2"],
+        Some(false) => &[b"http/1.1"],
+    };
+    config.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
+    config.resumption = Resumption::in_memory_sessions(SESSIONS);
+    Ok(config)
+}
+
+fn native() -> Result<Arc<RootCertStore>, String> {
+    let roots = NATIVE.get_or_init(|| {
+        let mut roots = RootCertStore::empty();
+        // Stores hold odd certificates: what can't be parsed is left out.
+        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        Arc::new(roots)
+    });
+    if roots.is_empty() {
+        return Err("this system has no trusted issuers; name some by `ca`".into());
+    }
+    Ok(roots.clone())
+}
+
+/// `verify = false`: who the server is does not matter, that it holds its key still does.
+#[derive(Debug)]
+struct Unverified(Arc<CryptoProvider>);
+
+impl ServerCertVerifier for Unverified {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls12_signature(message, cert, signed, &self.0.signature_verification_algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls13_signature(message, cert, signed, &self.0.signature_verification_algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
+}
