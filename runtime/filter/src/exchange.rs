@@ -8,6 +8,7 @@ use bytes::Bytes;
 use pilotlight_abi::Value;
 
 use crate::body::Body;
+use crate::fields::Fields;
 use crate::head::{RequestHead, ResponseHead};
 
 /// The subject of every filter.
@@ -30,8 +31,6 @@ pub struct Exchange {
     pub properties: Vec<(Box<str>, Value)>,
     /// Fields that filters add to the access log.
     pub log: Vec<(Box<str>, Value)>,
-    /// Captures of the route's path: what its `*` matched, in order.
-    pub captures: Vec<Box<str>>,
     /// Figures for the log phase.
     pub stats: Stats,
 }
@@ -43,6 +42,8 @@ pub struct Request {
     pub head: RequestHead,
     /// The body, with its trailers.
     pub body: Body,
+    /// The trailers, from the trailers phase on.
+    pub trailers: Option<Fields>,
     /// The protocol that the client wants to switch to ("websocket"), when it is one we tunnel.
     pub upgrade: Option<Box<str>>,
 }
@@ -54,6 +55,8 @@ pub struct Response {
     pub head: ResponseHead,
     /// The body, with its trailers.
     pub body: Body,
+    /// The trailers, from the trailers phase on.
+    pub trailers: Option<Fields>,
     /// Who wrote it; `None` while there is none.
     pub origin: Option<Origin>,
 }
@@ -149,7 +152,6 @@ impl Exchange {
             peer,
             properties: Vec::new(),
             log: Vec::new(),
-            captures: Vec::new(),
             stats: Stats::default(),
         }
     }

@@ -1,1 +1,40 @@
-fn main() {}
+//! `pilotlight`: the gateway's binary. Flags in, a command run, an exit code out.
+//!
+//! Exit codes: 0 done; 1 failed while running; 2 bad usage or a bad manifest.
+
+mod commands;
+mod engines;
+mod flags;
+
+use std::process::ExitCode;
+
+use flags::Command;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Failed while running.
+const FAILED: u8 = 1;
+/// Bad usage or a bad manifest.
+const REFUSED: u8 = 2;
+
+fn main() -> ExitCode {
+    let command = match flags::parse() {
+        Ok(command) => command,
+        Err(error) => {
+            eprintln!("pilotlight: {error}\nhint: `pilotlight help` lists the commands and their flags");
+            return ExitCode::from(REFUSED);
+        }
+    };
+    match command {
+        Command::Help => commands::help(),
+        Command::Version { verbose } => commands::version(verbose),
+        Command::Schema => commands::schema(),
+        Command::Run(from) => commands::run(from),
+        Command::Check { file, json } => commands::check(&file, json),
+        Command::Compile { file, output, target } => {
+            commands::compile(&file, output, target.as_deref())
+        }
+        Command::Admin { ask, at, json } => commands::admin(ask, &at, json),
+    }
+}

@@ -3,15 +3,19 @@
 //! [`Generation`] is what all workers share, immutable; [`Local`] is a worker's side of it: VMs,
 //! module instances, pools.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 
 use pilotlight_abi::Phases;
 use pilotlight_config::manifest::{self, Manifest};
+use pilotlight_core::retry::Budget;
 use pilotlight_core::router::Router;
 use pilotlight_filter::{Chain, Library, Link, OnError, Realm};
 
+use crate::clock::{self, Clock};
 use crate::metrics::Series;
 use crate::services::{Dictionary, Host};
 use crate::tls::{ClientTls, ServerTls};
@@ -49,8 +53,16 @@ pub(crate) struct Listener {
     pub(crate) name: Arc<str>,
     pub(crate) settings: manifest::Listener,
     pub(crate) tls: Option<Arc<ServerTls>>,
+    /// Connections that are open.
+    pub(crate) open: Arc<AtomicUsize>,
     /// The `Alt-Svc` value that announces HTTP/3 to clients of this listener.
     pub(crate) alt_svc: Option<Box<str>>,
+}
+
+fn seed() -> u64 {
+    let mut seed = [0; 8];
+    clock::random(&mut seed);
+    u64::from_ne_bytes(seed)
 }
 
 /// A worker's side of a generation.
@@ -58,6 +70,10 @@ pub(crate) struct Local {
     pub(crate) generation: Arc<Generation>,
     pub(crate) realms: Vec<Rc<dyn Realm>>,
     pub(crate) upstreams: Vec<Rc<Upstream>>,
+    /// Upstreams of scripts' plain URLs, by scheme and authority.
+    pub(crate) hosts: RefCell<Vec<(String, Rc<Upstream>)>>,
+    /// What retries each route has left, by the route's index.
+    budgets: Vec<RefCell<Budget>>,
 }
 
 impl Local {
@@ -65,20 +81,37 @@ impl Local {
     pub(crate) fn open(
         generation: Arc<Generation>,
         worker: Weak<Worker>,
+        clock: Clock,
         old: Option<&Rc<Local>>,
-    ) -> Local {
-        let realms = generation.libraries.iter().map(|library| {
-            library.open(Host::for_realm(worker.clone(), &generation))
-        });
-        let realms = realms.collect();
+    ) -> Rc<Local> {
         let reuse = |shared: &Arc<Shared>| {
             old?.upstreams.iter().find(|u| Arc::ptr_eq(&u.shared, shared)).cloned()
         };
         let upstreams = generation.upstreams.iter();
         let upstreams = upstreams
-            .map(|shared| reuse(shared).unwrap_or_else(|| Rc::new(Upstream::new(shared.clone()))))
+            .map(|shared| {
+                reuse(shared).unwrap_or_else(|| Rc::new(Upstream::new(shared.clone(), seed())))
+            })
             .collect();
-        Local { generation, realms, upstreams }
+        let budgets = generation.manifest.routes.iter();
+        let budgets = budgets
+            .map(|route| RefCell::new(Budget::new(route.retry.as_ref().map_or(0.0, |r| r.budget))))
+            .collect();
+        Rc::new_cyclic(|local| {
+            let host = |_| Host::new(worker.clone(), local.clone(), clock);
+            let realms = generation.libraries.iter().map(|library| library.open(host(()))).collect();
+            Local { generation: generation.clone(), realms, upstreams, hosts: RefCell::default(), budgets }
+        })
+    }
+
+    /// A route's request goes to an upstream: it earns its share of a retry.
+    pub(crate) fn earn_retry(&self, route: usize, now_millis: u64) {
+        self.budgets[route].borrow_mut().request(now_millis);
+    }
+
+    /// Takes a retry from a route's budget, if one is left.
+    pub(crate) fn take_retry(&self, route: usize, now_millis: u64) -> bool {
+        self.budgets[route].borrow_mut().take(now_millis)
     }
 
     /// The chain of a route, for a new exchange; a route's script stands last.
@@ -111,5 +144,6 @@ impl Local {
     pub(crate) fn trim(&self) {
         self.realms.iter().for_each(|realm| realm.trim());
         self.upstreams.iter().for_each(|upstream| upstream.trim());
+        self.hosts.borrow_mut().clear();
     }
 }

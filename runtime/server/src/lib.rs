@@ -1,1 +1,31 @@
-//! pilotlight-server
+//! The I/O shell: sockets, protocols, upstreams, and the loop that drives every exchange.
+//!
+//! [`Gateway::load`] takes a manifest and the engines, and finds every mistake; [`Gateway::run`]
+//! opens the sockets and serves until a signal ends it.
+
+mod admin;
+mod answer;
+mod clock;
+mod codec;
+mod control;
+mod drive;
+mod files;
+mod forward;
+mod gateway;
+mod generation;
+mod listener;
+mod load;
+mod log;
+mod metrics;
+pub mod proxy_protocol;
+mod quic;
+mod services;
+mod stream;
+mod threads;
+mod timer;
+mod tls;
+mod upstream;
+mod worker;
+
+pub use admin::client::{AdminError, ask};
+pub use gateway::{Gateway, RunError, Source};

@@ -30,6 +30,7 @@ struct Slot {
 pub(crate) struct Timer {
     timers: Rc<Timers>,
     key: Key,
+    armed: Cell<bool>,
 }
 
 impl Timers {
@@ -52,7 +53,7 @@ impl Timers {
             wakers.resize_with(key.index() + 1, Slot::default);
         }
         wakers[key.index()] = Slot::default();
-        Timer { timers: self.clone(), key }
+        Timer { timers: self.clone(), key, armed: Cell::new(false) }
     }
 
     /// The sweeper: runs as long as the worker does, and sleeps while nothing is armed.
@@ -69,6 +70,15 @@ impl Timers {
                         () = self.sooner.notified() => {}
                     }
                 }
+            }
+        }
+    }
+
+    /// Wakes every task that waits with a timeout: something changed that they should look at.
+    pub(crate) fn wake_all(&self) {
+        for slot in self.wakers.borrow_mut().iter_mut() {
+            if let Some(waker) = slot.waker.take() {
+                waker.wake();
             }
         }
     }
@@ -92,8 +102,16 @@ impl Timer {
         self.arm_at(self.timers.clock.millis() + after.as_millis() as u64);
     }
 
+    /// Arms it unless it is armed already: a wait's first poll starts its clock, later ones don't.
+    pub(crate) fn start(&self, after: Duration) {
+        if !self.armed.get() {
+            self.arm(after);
+        }
+    }
+
     /// Fires at a time of the worker's clock, in milliseconds.
     pub(crate) fn arm_at(&self, at: u64) {
+        self.armed.set(true);
         self.timers.wakers.borrow_mut()[self.key.index()].fired = false;
         self.timers.table.borrow_mut().arm(self.key, at);
         if at < self.timers.scan.get() {
@@ -104,6 +122,9 @@ impl Timer {
 
     /// Does not fire.
     pub(crate) fn disarm(&self) {
+        if !self.armed.replace(false) {
+            return;
+        }
         self.timers.table.borrow_mut().disarm(self.key);
         let slot = &mut self.timers.wakers.borrow_mut()[self.key.index()];
         (slot.fired, slot.waker) = (false, None);

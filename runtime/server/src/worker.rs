@@ -3,6 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use pilotlight_filter::Peer;
 use tokio::sync::watch;
@@ -11,7 +12,7 @@ use crate::clock::{self, Clock};
 use crate::control::Control;
 use crate::generation::{Listener, Local};
 use crate::log::Log;
-use crate::metrics::Shard;
+use crate::metrics::{Connected, Protocol, Shard};
 use crate::timer::Timers;
 
 /// What a worker's tasks share.
@@ -30,6 +31,8 @@ pub(crate) struct Worker {
     random: Cell<u64>,
     /// Exchanges under way.
     pub(crate) open: Cell<usize>,
+    /// Connections of clients.
+    pub(crate) connections: Rc<Cell<usize>>,
 }
 
 /// Where a connection came in: what all its exchanges share.
@@ -49,24 +52,22 @@ impl Worker {
         let mut seed = [0; 8];
         clock::random(&mut seed);
         let timers = Timers::new(clock);
-        Rc::new_cyclic(|worker| {
-            let generation = control.generation();
-            let local = Local::open(generation, worker.clone(), None);
-            Worker {
-                index,
-                clock,
-                timers,
-                buffers: Buffers::default(),
-                metrics: control.metrics.shard(index),
-                log: control.log.clone(),
-                control,
-                draining,
-                local: RefCell::new(Rc::new(local)),
-                // Serials never repeat between workers.
-                serial: Cell::new((index as u64) << 48),
-                random: Cell::new(u64::from_ne_bytes(seed) | 1),
-                open: Cell::new(0),
-            }
+        let generation = control.generation();
+        Rc::new_cyclic(|worker| Worker {
+            index,
+            clock,
+            timers,
+            buffers: Buffers::default(),
+            metrics: control.metrics.shard(index),
+            log: control.log.clone(),
+            draining,
+            local: RefCell::new(Local::open(generation, worker.clone(), clock, None)),
+            control,
+            // Serials never repeat between workers.
+            serial: Cell::new((index as u64) << 48),
+            random: Cell::new(u64::from_ne_bytes(seed) | 1),
+            open: Cell::new(0),
+            connections: Rc::default(),
         })
     }
 
@@ -101,13 +102,53 @@ impl Worker {
         x.wrapping_mul(0x2545_f491_4f6c_dd1d)
     }
 
+    /// Leave for one more connection of a listener, given back by drop.
+    pub(crate) fn admit(&self, listener: &Listener) -> Option<Admitted> {
+        let open = listener.open.clone();
+        let before = open.fetch_add(1, Ordering::Relaxed);
+        let admitted = Admitted(open);
+        (before < listener.settings.limits.connections).then_some(admitted)
+    }
+
+    /// Counts a connection until the guard is dropped.
+    pub(crate) fn count(&self) -> Counted {
+        self.connections.set(self.connections.get() + 1);
+        Counted(self.connections.clone())
+    }
+
     #[cold]
     fn renew(self: &Rc<Worker>) -> Rc<Local> {
         let old = self.local.borrow().clone();
-        let new = Local::open(self.control.generation(), Rc::downgrade(self), Some(&old));
-        let new = Rc::new(new);
+        let generation = self.control.generation();
+        let new = Local::open(generation, Rc::downgrade(self), self.clock, Some(&old));
         *self.local.borrow_mut() = new.clone();
         new
+    }
+}
+
+impl Inlet {
+    /// Counts the connection until the guard is dropped.
+    pub(crate) fn connected(&self, protocol: Protocol) -> Connected {
+        let generation = self.worker.control.generation();
+        self.worker.metrics.connection(&generation.series, self.listener.index, protocol)
+    }
+}
+
+/// A connection that counts against its listener's limit.
+pub(crate) struct Admitted(Arc<AtomicUsize>);
+
+impl Drop for Admitted {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// A connection that counts while the worker drains.
+pub(crate) struct Counted(Rc<Cell<usize>>);
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.set(self.0.get() - 1);
     }
 }
 

@@ -280,7 +280,8 @@ pub(crate) fn request(
 
 /// What can be said of a refused request in the log: its method and path, where they are sound.
 pub(crate) fn sketch(parts: &http::request::Parts, version: Version) -> RequestHead {
-    let mut head = RequestHead { version, ..RequestHead::default() };
+    let mut head = RequestHead::default();
+    head.version = version;
     let authority = parts.uri.authority().map_or("", |authority| authority.as_str());
     // Setters refuse what is not sound, and leave the part empty.
     let _ = head.set_method(parts.method.as_str().as_bytes());

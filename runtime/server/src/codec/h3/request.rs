@@ -119,7 +119,9 @@ async fn refuse(reader: &mut Reader, reply: &mut Reply, fail: Fail) {
 }
 
 fn sketch() -> RequestHead {
-    RequestHead { version: Version::Http3, ..RequestHead::default() }
+    let mut head = RequestHead::default();
+    head.version = Version::Http3;
+    head
 }
 
 /// The client's side of the stream.

@@ -1,0 +1,209 @@
+//! What each command does.
+
+use std::fmt::Write as _;
+use std::io::{IsTerminal, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use pilotlight_config::{Loaded, Report};
+use pilotlight_server::{Gateway, RunError, Source};
+
+use crate::flags::{Ask, COMMANDS, From};
+use crate::{FAILED, REFUSED, engines};
+
+/// Serves until a signal ends it.
+pub(crate) fn run(from: From) -> ExitCode {
+    let gateway = match Gateway::load(source(from), engines::all()) {
+        Ok(gateway) => gateway,
+        Err(report) => return refuse(&report),
+    };
+    show(&gateway.warnings);
+    match gateway.run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("pilotlight: {error}");
+            ExitCode::from(if matches!(error, RunError::Listen(_)) { REFUSED } else { FAILED })
+        }
+    }
+}
+
+/// Loads everything and says what is wrong.
+pub(crate) fn check(file: &Path, json: bool) -> ExitCode {
+    let checked = Gateway::load(source(From::File(file.to_owned())), engines::all());
+    let (report, code) = match checked {
+        Ok(gateway) => (gateway.warnings, ExitCode::SUCCESS),
+        Err(report) => (report, ExitCode::from(REFUSED)),
+    };
+    if json {
+        print(&format!("{}\n", report.to_json()));
+    } else {
+        show(&report);
+        if code == ExitCode::SUCCESS {
+            print(&format!("{}: ok\n", file.display()));
+        }
+    }
+    code
+}
+
+/// Compiles a module for this or another machine.
+#[cfg(feature = "wasm-compile")]
+pub(crate) fn compile(file: &Path, output: Option<PathBuf>, target: Option<&str>) -> ExitCode {
+    let output = output.unwrap_or_else(|| file.with_extension("cwasm"));
+    let wasm = match std::fs::read(file) {
+        Ok(wasm) => wasm,
+        Err(error) => {
+            eprintln!("pilotlight: cannot read {}: {error}", file.display());
+            return ExitCode::from(REFUSED);
+        }
+    };
+    let compiled = match pilotlight_wasm::compile(&wasm, target) {
+        Ok(compiled) => compiled,
+        Err(error) => {
+            eprintln!("pilotlight: {}: {error}", file.display());
+            return ExitCode::from(REFUSED);
+        }
+    };
+    match std::fs::write(&output, compiled) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("pilotlight: cannot write {}: {error}", output.display());
+            ExitCode::from(FAILED)
+        }
+    }
+}
+
+#[cfg(not(feature = "wasm-compile"))]
+pub(crate) fn compile(file: &Path, _output: Option<PathBuf>, _target: Option<&str>) -> ExitCode {
+    eprintln!(
+        "pilotlight: {}: this build has no compiler\nhint: compile on another machine, with --target for this one",
+        file.display()
+    );
+    ExitCode::from(REFUSED)
+}
+
+/// Asks the gateway that runs a manifest.
+pub(crate) fn admin(ask: Ask, file: &Path, json: bool) -> ExitCode {
+    let Loaded { manifest, .. } = match pilotlight_config::load(file, &env) {
+        Ok(loaded) => loaded,
+        Err(report) => return refuse(&report),
+    };
+    let Some(address) = manifest.gateway.admin else {
+        eprintln!(
+            "pilotlight: {} opens no admin interface\nhint: set [gateway] admin = \"unix:run/admin.sock\"",
+            file.display()
+        );
+        return ExitCode::from(REFUSED);
+    };
+    let (method, path) = match ask {
+        Ask::Reload => ("POST", "/reload"),
+        Ask::Drain => ("POST", "/drain"),
+        Ask::Status => ("GET", "/status"),
+    };
+    match pilotlight_server::ask(&address, method, path) {
+        Ok((status, body)) if json => {
+            print(&body);
+            code(status)
+        }
+        Ok((status, body)) => {
+            let told = serde_json::from_str(&body).unwrap_or(serde_json::Value::String(body));
+            print(&plain(&told));
+            code(status)
+        }
+        Err(error) => {
+            eprintln!("pilotlight: {error}");
+            ExitCode::from(FAILED)
+        }
+    }
+}
+
+fn code(status: u16) -> ExitCode {
+    if status < 300 { ExitCode::SUCCESS } else { ExitCode::from(FAILED) }
+}
+
+/// An answer for people: a line a fact.
+fn plain(told: &serde_json::Value) -> String {
+    let mut text = String::new();
+    match told {
+        serde_json::Value::Object(facts) => {
+            for (name, value) in facts {
+                let shown = match value {
+                    serde_json::Value::String(text) => text.clone(),
+                    serde_json::Value::Array(items) => {
+                        let names = items.iter().map(|item| match item {
+                            serde_json::Value::String(name) => name.clone(),
+                            other => other["name"].as_str().map_or_else(|| other.to_string(), str::to_owned),
+                        });
+                        names.collect::<Vec<_>>().join(", ")
+                    }
+                    other => other.to_string(),
+                };
+                let _ = writeln!(text, "{name:<16} {shown}");
+            }
+        }
+        other => {
+            let _ = writeln!(text, "{other}");
+        }
+    }
+    text
+}
+
+pub(crate) fn schema() -> ExitCode {
+    let schema = serde_json::to_string_pretty(&pilotlight_config::schema()).unwrap_or_default();
+    print(&format!("{schema}\n"));
+    ExitCode::SUCCESS
+}
+
+pub(crate) fn version(verbose: bool) -> ExitCode {
+    print(&format!("pilotlight {}\n", env!("CARGO_PKG_VERSION")));
+    if verbose {
+        let features = [
+            ("lua", cfg!(feature = "lua")),
+            ("wasm", cfg!(feature = "wasm")),
+            ("wasm-compile", cfg!(feature = "wasm-compile")),
+        ];
+        let on: Vec<&str> = features.iter().filter(|(_, on)| *on).map(|(name, _)| *name).collect();
+        print(&format!("features  {}\n", on.join(" ")));
+        print(&format!("target    {}-{}\n", std::env::consts::ARCH, std::env::consts::OS));
+    }
+    ExitCode::SUCCESS
+}
+
+pub(crate) fn help() -> ExitCode {
+    let mut text = String::from("Pilotlight, an edge gateway.\n\nusage: pilotlight COMMAND\n\n");
+    for (usage, does) in COMMANDS {
+        let _ = writeln!(text, "  {usage}\n      {does}");
+    }
+    text.push_str("\nexit codes: 0 done; 1 failed while running; 2 bad usage or a bad manifest\n");
+    print(&text);
+    ExitCode::SUCCESS
+}
+
+fn source(from: From) -> Source {
+    match from {
+        From::File(path) => Box::new(move || pilotlight_config::load(&path, &env)),
+        From::Flags { listen, upstream, filters } => {
+            Box::new(move || pilotlight_config::from_flags(&listen, &upstream, &filters))
+        }
+    }
+}
+
+fn env(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
+fn refuse(report: &Report) -> ExitCode {
+    show(report);
+    ExitCode::from(REFUSED)
+}
+
+fn show(report: &Report) {
+    if !report.is_empty() {
+        let color = std::io::stderr().is_terminal() && env("NO_COLOR").is_none();
+        eprint!("{}", report.render(color));
+    }
+}
+
+/// Data goes to standard output; a reader that has left is no error.
+fn print(text: &str) {
+    drop(std::io::stdout().write_all(text.as_bytes()));
+}

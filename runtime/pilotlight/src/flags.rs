@@ -1,0 +1,157 @@
+//! What was typed on the command line.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use lexopt::prelude::{Long, Short, Value, ValueExt};
+
+/// A command with its flags.
+#[derive(Debug)]
+pub(crate) enum Command {
+    Help,
+    Version { verbose: bool },
+    Schema,
+    Run(From),
+    Check { file: PathBuf, json: bool },
+    Compile { file: PathBuf, output: Option<PathBuf>, target: Option<String> },
+    Admin { ask: Ask, at: PathBuf, json: bool },
+}
+
+/// What to serve.
+#[derive(Debug, Clone)]
+pub(crate) enum From {
+    File(PathBuf),
+    Flags { listen: String, upstream: String, filters: Vec<PathBuf> },
+}
+
+/// What a running gateway is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ask {
+    Reload,
+    Drain,
+    Status,
+}
+
+/// The manifest when none is named.
+const MANIFEST: &str = "pilotlight.toml";
+
+/// The commands and what they do, as `help` prints them.
+pub(crate) const COMMANDS: &[(&str, &str)] = &[
+    ("run [FILE]", "serve the manifest (default pilotlight.toml)"),
+    ("run --listen ADDR --upstream URL [--filter FILE]...", "serve one route without a manifest"),
+    ("check [FILE] [--format json]", "load everything and print every problem"),
+    ("reload | drain | status [FILE] [--json]", "ask the gateway that runs this manifest"),
+    ("compile FILE.wasm [-o FILE.cwasm] [--target TRIPLE]", "compile a module ahead of time"),
+    ("schema", "print the JSON Schema of the manifest"),
+    ("version [--verbose]", "print version, features and target"),
+];
+
+/// Reads the process's arguments.
+pub(crate) fn parse() -> Result<Command, lexopt::Error> {
+    let mut parser = lexopt::Parser::from_env();
+    let name = match parser.next()? {
+        None | Some(Long("help") | Short('h')) => return Ok(Command::Help),
+        Some(Long("version") | Short('V')) => return Ok(Command::Version { verbose: false }),
+        Some(Value(name)) => name,
+        Some(other) => return Err(other.unexpected()),
+    };
+    match name.to_string_lossy().as_ref() {
+        "help" => Ok(Command::Help),
+        "version" => Ok(Command::Version { verbose: flag(&mut parser, "verbose")? }),
+        "schema" => {
+            flag(&mut parser, "")?;
+            Ok(Command::Schema)
+        }
+        "run" => run(&mut parser),
+        "check" => check(&mut parser),
+        "compile" => compile(&mut parser),
+        "reload" => admin(&mut parser, Ask::Reload),
+        "drain" => admin(&mut parser, Ask::Drain),
+        "status" => admin(&mut parser, Ask::Status),
+        other => Err(format!("unknown command \"{other}\"").into()),
+    }
+}
+
+/// A command whose only flag may be `--name`.
+fn flag(parser: &mut lexopt::Parser, name: &str) -> Result<bool, lexopt::Error> {
+    let mut given = false;
+    while let Some(argument) = parser.next()? {
+        match argument {
+            Long(long) if !name.is_empty() && long == name => given = true,
+            other => return Err(other.unexpected()),
+        }
+    }
+    Ok(given)
+}
+
+fn file(slot: &mut Option<PathBuf>, value: OsString) -> Result<(), lexopt::Error> {
+    match slot.replace(value.into()) {
+        None => Ok(()),
+        Some(_) => Err("more than one file given".into()),
+    }
+}
+
+fn run(parser: &mut lexopt::Parser) -> Result<Command, lexopt::Error> {
+    let (mut path, mut listen, mut upstream, mut filters) = (None, None, None, Vec::new());
+    while let Some(argument) = parser.next()? {
+        match argument {
+            Long("listen") => listen = Some(parser.value()?.string()?),
+            Long("upstream") => upstream = Some(parser.value()?.string()?),
+            Long("filter") => filters.push(parser.value()?.into()),
+            Value(value) => file(&mut path, value)?,
+            other => return Err(other.unexpected()),
+        }
+    }
+    match (path, listen, upstream) {
+        (None, Some(listen), Some(upstream)) => {
+            Ok(Command::Run(From::Flags { listen, upstream, filters }))
+        }
+        (path, None, None) if filters.is_empty() => {
+            Ok(Command::Run(From::File(path.unwrap_or_else(|| MANIFEST.into()))))
+        }
+        (Some(_), ..) => Err("give a manifest, or --listen and --upstream, not both".into()),
+        _ => Err("without a manifest both --listen and --upstream are needed".into()),
+    }
+}
+
+fn check(parser: &mut lexopt::Parser) -> Result<Command, lexopt::Error> {
+    let (mut path, mut json) = (None, false);
+    while let Some(argument) = parser.next()? {
+        match argument {
+            Long("format") => match parser.value()?.string()?.as_str() {
+                "json" => json = true,
+                "text" => json = false,
+                other => return Err(format!("unknown format \"{other}\": text or json").into()),
+            },
+            Value(value) => file(&mut path, value)?,
+            other => return Err(other.unexpected()),
+        }
+    }
+    Ok(Command::Check { file: path.unwrap_or_else(|| MANIFEST.into()), json })
+}
+
+fn compile(parser: &mut lexopt::Parser) -> Result<Command, lexopt::Error> {
+    let (mut path, mut output, mut target) = (None, None, None);
+    while let Some(argument) = parser.next()? {
+        match argument {
+            Short('o') | Long("output") => output = Some(parser.value()?.into()),
+            Long("target") => target = Some(parser.value()?.string()?),
+            Value(value) => file(&mut path, value)?,
+            other => return Err(other.unexpected()),
+        }
+    }
+    let file = path.ok_or("compile needs a .wasm file")?;
+    Ok(Command::Compile { file, output, target })
+}
+
+fn admin(parser: &mut lexopt::Parser, ask: Ask) -> Result<Command, lexopt::Error> {
+    let (mut path, mut json) = (None, false);
+    while let Some(argument) = parser.next()? {
+        match argument {
+            Long("json") if ask == Ask::Status => json = true,
+            Value(value) => file(&mut path, value)?,
+            other => return Err(other.unexpected()),
+        }
+    }
+    Ok(Command::Admin { ask, at: path.unwrap_or_else(|| MANIFEST.into()), json })
+}

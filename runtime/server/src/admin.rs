@@ -1,0 +1,219 @@
+//! The admin interface: metrics, probes, status, reload and drain. Not hot, so hyper serves it.
+
+pub(crate) mod client;
+
+use std::convert::Infallible;
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http_body_util::Full;
+use hyper::body::{Bytes, Incoming};
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response};
+use hyper_util::rt::TokioIo;
+use pilotlight_config::manifest::Address;
+use serde_json::json;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, UnixListener};
+use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::task::JoinHandle;
+
+use crate::clock::Clock;
+use crate::control::Control;
+use crate::metrics::text::Process;
+
+/// What the admin interface asks of the control loop.
+pub(crate) enum Ask {
+    Reload(oneshot::Sender<Result<String, String>>),
+    Drain,
+}
+
+/// Connections at a time.
+const CONNECTIONS: usize = 64;
+
+#[derive(Clone)]
+struct Desk {
+    control: Arc<Control>,
+    clock: Clock,
+    asks: mpsc::Sender<Ask>,
+    room: Arc<Semaphore>,
+}
+
+/// The open interface; closed when dropped.
+pub(crate) struct Opened(JoinHandle<()>);
+
+impl Drop for Opened {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// Opens the interface.
+///
+/// # Errors
+/// A sentence for people when the address can't be listened on.
+pub(crate) fn open(
+    address: &Address,
+    control: Arc<Control>,
+    clock: Clock,
+    asks: mpsc::Sender<Ask>,
+) -> Result<Opened, String> {
+    let desk = Desk { control, clock, asks, room: Arc::new(Semaphore::new(CONNECTIONS)) };
+    let failed = |error: io::Error| format!("admin: cannot listen on {address:?}: {error}");
+    match address {
+        Address::Tcp(address) => {
+            let listener = std::net::TcpListener::bind(address).map_err(failed)?;
+            listener.set_nonblocking(true).map_err(failed)?;
+            let listener = TcpListener::from_std(listener).map_err(failed)?;
+            Ok(Opened(tokio::spawn(async move {
+                loop {
+                    match listener.accept().await {
+                        Ok((stream, _)) => desk.clone().take(stream),
+                        Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
+                    }
+                }
+            })))
+        }
+        Address::Unix(path) => {
+            if let Some(folder) = path.parent() {
+                std::fs::create_dir_all(folder).map_err(failed)?;
+            }
+            if std::os::unix::net::UnixStream::connect(path).is_err() {
+                drop(std::fs::remove_file(path));
+            }
+            let listener = UnixListener::bind(path).map_err(failed)?;
+            // Whoever may write to it may reload and drain.
+            let owner = std::fs::Permissions::from_mode(0o600);
+            std::fs::set_permissions(path, owner).map_err(failed)?;
+            Ok(Opened(tokio::spawn(async move {
+                loop {
+                    match listener.accept().await {
+                        Ok((stream, _)) => desk.clone().take(stream),
+                        Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
+                    }
+                }
+            })))
+        }
+        Address::Inherited(name) => Err(format!("admin: socket \"{name}\" can't be inherited")),
+    }
+}
+
+impl Desk {
+    fn take(self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
+        let Ok(place) = self.room.clone().try_acquire_owned() else { return };
+        tokio::spawn(async move {
+            let _place = place;
+            let service = service_fn(move |request| {
+                let desk = self.clone();
+                async move { Ok::<_, Infallible>(desk.answer(request).await) }
+            });
+            let serving = hyper::server::conn::http1::Builder::new()
+                .max_buf_size(16 * 1024)
+                .serve_connection(TokioIo::new(stream), service);
+            drop(tokio::time::timeout(Duration::from_secs(60), serving).await);
+        });
+    }
+
+    async fn answer(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
+        match (request.method(), request.uri().path()) {
+            (&Method::GET, "/livez") => text(200, "ok\n"),
+            (&Method::GET, "/readyz") => match self.control.is_draining() {
+                true => text(503, "draining\n"),
+                false => text(200, "ok\n"),
+            },
+            (&Method::GET, "/metrics") => self.metrics(&request),
+            (&Method::GET, "/status") => json_text(200, &self.status()),
+            (&Method::POST, "/reload") => self.reload().await,
+            (&Method::POST, "/drain") => {
+                drop(self.asks.send(Ask::Drain).await);
+                json_text(202, &json!({ "result": "draining" }))
+            }
+            (_, "/livez" | "/readyz" | "/metrics" | "/status" | "/reload" | "/drain") => {
+                text(405, "method not allowed\n")
+            }
+            _ => text(404, "not found\n"),
+        }
+    }
+
+    fn metrics(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
+        let accept = request.headers().get("accept").and_then(|a| a.to_str().ok()).unwrap_or("");
+        let open = accept.contains("application/openmetrics-text");
+        let process = Process {
+            resident_bytes: resident(),
+            uptime_seconds: self.clock.elapsed().as_secs_f64(),
+            generation: self.control.number(),
+        };
+        let page = self.control.metrics.text(&process, open);
+        let kind = match open {
+            true => "application/openmetrics-text; version=1.0.0; charset=utf-8",
+            false => "text/plain; version=0.0.4; charset=utf-8",
+        };
+        respond(200, kind, page)
+    }
+
+    fn status(&self) -> serde_json::Value {
+        let generation = self.control.generation();
+        let manifest = &generation.manifest;
+        let listeners: Vec<_> = manifest
+            .listeners
+            .iter()
+            .map(|l| json!({ "name": &*l.name, "http1": l.http1, "http2": l.http2, "http3": l.http3, "tls": l.tls.is_some() }))
+            .collect();
+        let last = self.control.last_reload().map(|outcome| match outcome {
+            Ok(detail) => json!({ "result": "ok", "detail": detail }),
+            Err(detail) => json!({ "result": "failed", "detail": detail }),
+        });
+        json!({
+            "version": env!("CARGO_PKG_VERSION"),
+            "state": if self.control.is_draining() { "draining" } else { "serving" },
+            "manifest": manifest.file.display().to_string(),
+            "generation": generation.number,
+            "last_reload": last,
+            "uptime_seconds": self.clock.elapsed().as_secs(),
+            "resident_bytes": resident(),
+            "listeners": listeners,
+            "routes": manifest.routes.iter().map(|r| &*r.name).collect::<Vec<_>>(),
+            "filters": manifest.filters.iter().map(|f| &*f.name).collect::<Vec<_>>(),
+            "upstreams": manifest.upstreams.iter().map(|u| &*u.name).collect::<Vec<_>>(),
+        })
+    }
+
+    async fn reload(&self) -> Response<Full<Bytes>> {
+        let (answer, outcome) = oneshot::channel();
+        if self.asks.send(Ask::Reload(answer)).await.is_err() {
+            return json_text(503, &json!({ "result": "failed", "detail": "stopping" }));
+        }
+        match outcome.await {
+            Ok(Ok(detail)) => json_text(200, &json!({ "result": "ok", "detail": detail })),
+            Ok(Err(detail)) => json_text(422, &json!({ "result": "failed", "detail": detail })),
+            Err(_) => json_text(503, &json!({ "result": "failed", "detail": "stopping" })),
+        }
+    }
+}
+
+fn text(status: u16, body: &'static str) -> Response<Full<Bytes>> {
+    respond(status, "text/plain; charset=utf-8", body.to_owned())
+}
+
+fn json_text(status: u16, value: &serde_json::Value) -> Response<Full<Bytes>> {
+    respond(status, "application/json", format!("{value}\n"))
+}
+
+fn respond(status: u16, kind: &'static str, body: String) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(Bytes::from(body)));
+    *response.status_mut() = hyper::StatusCode::from_u16(status).unwrap_or_default();
+    let kind = hyper::header::HeaderValue::from_static(kind);
+    response.headers_mut().insert(hyper::header::CONTENT_TYPE, kind);
+    response
+}
+
+/// Resident bytes, as the kernel counts them; 0 where it does not tell.
+fn resident() -> u64 {
+    let facts = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
+    let pages: u64 = facts.split(' ').nth(1).and_then(|p| p.parse().ok()).unwrap_or(0);
+    // SAFETY: sysconf has no preconditions.
+    let page = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
+    pages * u64::try_from(page).unwrap_or(4096)
+}

@@ -1,0 +1,519 @@
+//! HTTP/1.0 and 1.1, the client's side: one task a connection, one exchange at a time.
+//!
+//! An idle connection holds no buffer and no exchange. A request costs two reads and two writes
+//! of system calls, ours and the upstream's, and no timer call.
+
+pub(crate) mod body;
+pub(crate) mod head;
+mod source;
+pub(crate) mod write;
+
+use std::cell::RefCell;
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use pilotlight_filter::{
+    Body, Exchange, Fields, Name, RequestHead, ResponseHead, Version, exchange::Request,
+};
+
+use self::body::Decoder;
+use self::head::{BadHead, Bounds, Framing};
+use self::source::RequestBody;
+use self::write::Writer;
+use super::{Downstream, Gone, Length};
+use crate::answer;
+use crate::drive::drive;
+use crate::stream::Stream;
+use crate::timer::Timer;
+use crate::worker::Inlet;
+
+/// Serves a connection until it ends.
+pub(crate) async fn serve(inlet: Rc<Inlet>, stream: Stream) {
+    let conn = Rc::new(RefCell::new(Conn::new(inlet.clone(), stream)));
+    while poll_fn(|cx| conn.borrow_mut().poll_wake(cx)).await {
+        // Boxed, so that an idle connection is small.
+        if !Box::pin(exchanges(&inlet, &conn)).await {
+            break;
+        }
+    }
+    let mut stream = conn.borrow_mut().stream.take();
+    linger(&inlet, &mut stream).await;
+}
+
+/// Exchanges until the connection idles (true) or ends (false).
+async fn exchanges(inlet: &Rc<Inlet>, conn: &Rc<RefCell<Conn>>) -> bool {
+    let mut request = RequestHead::default();
+    loop {
+        let framing = match poll_fn(|cx| conn.borrow_mut().poll_head(cx, &mut request)).await {
+            Ok(framing) => framing,
+            Err(HeadEnd::Closed) => return false,
+            Err(HeadEnd::Bad(bad)) => {
+                refuse(inlet, conn, &mut request, bad).await;
+                return false;
+            }
+        };
+        let body = conn.borrow_mut().begin(conn, &request, &framing);
+        let upgrade = upgrade(&mut request, &framing);
+        strip(&mut request, &framing);
+        let request_now = Request {
+            head: std::mem::take(&mut request),
+            body,
+            upgrade,
+            trailers: None,
+        };
+        let mut exchange =
+            Exchange::new(inlet.worker.serial(), inlet.peer.clone(), request_now);
+        drive(inlet, &mut exchange, &mut Down { conn: conn.clone() }).await;
+        // The head's memory serves the next request.
+        request = std::mem::take(&mut exchange.request.head);
+        inlet.worker.buffers.put(exchange.response.head.fields.adopt(Vec::new()));
+        drop(exchange);
+        if !poll_fn(|cx| conn.borrow_mut().poll_end(cx)).await {
+            return false;
+        }
+        if conn.borrow_mut().idle() {
+            inlet.worker.buffers.put(request.fields.adopt(Vec::new()));
+            return true;
+        }
+    }
+}
+
+/// A connection: transport, what was read ahead, what waits to be written.
+pub(crate) struct Conn {
+    inlet: Rc<Inlet>,
+    stream: Stream,
+    timer: Timer,
+    /// Bytes of heads, and whatever came behind them.
+    buffer: Vec<u8>,
+    /// How far `buffer` was searched for the end of a head.
+    searched: usize,
+    /// Bytes of a body.
+    body: BytesMut,
+    decoder: Decoder,
+    writer: Writer,
+    phase: ConnPhase,
+    /// The request under way.
+    current: Current,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum ConnPhase {
+    Idle,
+    Head,
+    Exchange,
+}
+
+/// What the response to the request under way must know.
+#[derive(Debug, Clone, Copy, Default)]
+struct Current {
+    /// The client asked, or its version means, that the connection ends.
+    close: bool,
+    http10: bool,
+    /// A 100 (Continue) is owed before the body is read.
+    expects: bool,
+    head_sent: bool,
+    finished: bool,
+    broken: bool,
+}
+
+enum HeadEnd {
+    Closed,
+    Bad(BadHead),
+}
+
+/// A client may still be writing while it is told to stop: this much is read away.
+const DRAIN_BYTES: usize = 64 * 1024;
+const DRAIN_TIME: Duration = Duration::from_secs(1);
+/// An idle connection waits this long for a last request when the gateway drains.
+const DRAIN_IDLE: Duration = Duration::from_secs(1);
+
+impl Conn {
+    fn new(inlet: Rc<Inlet>, stream: Stream) -> Conn {
+        let timer = inlet.worker.timers.timer();
+        timer.arm(inlet.listener.settings.timeouts.header);
+        Conn {
+            inlet,
+            stream,
+            timer,
+            buffer: Vec::new(),
+            searched: 0,
+            body: BytesMut::new(),
+            decoder: Decoder::Done,
+            writer: Writer::default(),
+            phase: ConnPhase::Idle,
+            current: Current::default(),
+        }
+    }
+
+    /// Waits for the first byte of a request. False: the connection has idled long enough.
+    fn poll_wake(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
+        if !self.buffer.is_empty() || self.stream.poll_readable(cx).is_ready() {
+            return Poll::Ready(true);
+        }
+        if self.timer.poll(cx).is_ready() {
+            return Poll::Ready(false);
+        }
+        if self.inlet.worker.is_draining() && self.phase == ConnPhase::Idle {
+            self.phase = ConnPhase::Head;
+            self.timer.arm(DRAIN_IDLE);
+            return self.timer.poll(cx).map(|()| false);
+        }
+        Poll::Pending
+    }
+
+    /// Reads a request's head into `head`, whose arena becomes the read buffer.
+    fn poll_head(
+        &mut self,
+        cx: &mut Context<'_>,
+        head: &mut RequestHead,
+    ) -> Poll<Result<Framing, HeadEnd>> {
+        let limits = &self.inlet.listener.settings.limits;
+        let bounds = Bounds {
+            bytes: limits.header_bytes,
+            fields: limits.headers,
+            uri: limits.uri_bytes,
+        };
+        loop {
+            // One empty line before a request is forgiven (RFC 9112 section 2.2).
+            if self.searched == 0 && self.buffer.starts_with(b"\r\n") {
+                self.buffer.drain(..2);
+            }
+            if let Some(end) = head::find_end(&self.buffer, self.searched) {
+                if end > bounds.bytes {
+                    return Poll::Ready(Err(HeadEnd::Bad(self.oversized(bounds))));
+                }
+                self.adopt(head, end);
+                let parsed = head::request(head, bounds);
+                return Poll::Ready(parsed.map_err(HeadEnd::Bad));
+            }
+            if self.buffer.len() >= bounds.bytes {
+                return Poll::Ready(Err(HeadEnd::Bad(self.oversized(bounds))));
+            }
+            // A bare line feed can't become a head any more: say so now, not at the timeout.
+            if let Some(bad) = hopeless(&self.buffer, self.searched) {
+                return Poll::Ready(Err(HeadEnd::Bad(bad)));
+            }
+            self.searched = self.buffer.len();
+            if self.phase != ConnPhase::Head {
+                self.phase = ConnPhase::Head;
+                self.timer.arm(self.inlet.listener.settings.timeouts.header);
+            }
+            match self.poll_fill(cx) {
+                Poll::Ready(Ok(0)) | Poll::Ready(Err(_)) => {
+                    return Poll::Ready(Err(HeadEnd::Closed));
+                }
+                Poll::Ready(Ok(_)) => {}
+                Poll::Pending if self.timer.poll(cx).is_ready() => {
+                    let slow = BadHead { status: 408, detail: "the request's head took too long" };
+                    let end = if self.buffer.is_empty() { HeadEnd::Closed } else { HeadEnd::Bad(slow) };
+                    return Poll::Ready(Err(end));
+                }
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+    }
+
+    fn oversized(&self, bounds: Bounds) -> BadHead {
+        let line = memchr::memchr(b'\n', &self.buffer).unwrap_or(self.buffer.len());
+        match line > bounds.uri + 80 {
+            true => BadHead { status: 414, detail: "request target too long" },
+            false => BadHead { status: 431, detail: "request head too large" },
+        }
+    }
+
+    /// Hands the read buffer to `head` as its arena; what follows the head stays here.
+    fn adopt(&mut self, head: &mut RequestHead, end: usize) {
+        let mut rest = head.fields.adopt(Vec::new());
+        rest.clear();
+        rest.extend_from_slice(&self.buffer[end..]);
+        std::mem::swap(&mut self.buffer, &mut rest);
+        rest.truncate(end);
+        head.fields.adopt(rest);
+        self.searched = 0;
+    }
+
+    fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<std::io::Result<usize>> {
+        if self.buffer.capacity() == 0 {
+            self.buffer = self.inlet.worker.buffers.take();
+        }
+        if self.buffer.len() == self.buffer.capacity() {
+            self.buffer.reserve(self.buffer.len());
+        }
+        self.stream.poll_read_vec(cx, &mut self.buffer)
+    }
+
+    /// An exchange begins: its body, as a stream over this connection.
+    fn begin(&mut self, this: &Rc<RefCell<Conn>>, head: &RequestHead, framing: &Framing) -> Body {
+        self.phase = ConnPhase::Exchange;
+        self.timer.disarm();
+        if self.writer.is_released() {
+            self.writer.refill(self.inlet.worker.buffers.take());
+        }
+        let http10 = head.version == Version::Http10;
+        self.current = Current {
+            http10,
+            close: framing.close || http10 && !framing.keep_alive,
+            expects: framing.expects && !http10,
+            ..Current::default()
+        };
+        self.decoder = Decoder::new(framing, false);
+        if self.decoder.is_done() {
+            return Body::empty();
+        }
+        self.body.extend_from_slice(&self.buffer);
+        self.buffer.clear();
+        Body::stream(Box::new(RequestBody::new(this.clone())), framing.length)
+    }
+
+    /// After an exchange: flushes, reads the rest of the request away, and says whether the
+    /// connection can serve another.
+    fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
+        if self.poll_flush(cx).map_err(|_| ()) == Poll::Ready(Err(())) {
+            return Poll::Ready(false);
+        }
+        if self.writer.queued() > 0 {
+            return Poll::Pending;
+        }
+        let current = self.current;
+        if current.close || current.broken || !current.finished || matches!(self.stream, Stream::Closed) {
+            return Poll::Ready(false);
+        }
+        if !self.decoder.is_done() {
+            // An answer came before the request's end: a little of the rest is read away.
+            if current.expects || !matches!(ready!(self.poll_discard(cx)), Ok(())) {
+                return Poll::Ready(false);
+            }
+        }
+        if !self.body.is_empty() {
+            // Pipelined behind a body.
+            self.buffer.extend_from_slice(&self.body);
+            self.body.clear();
+        }
+        Poll::Ready(true)
+    }
+
+    fn poll_discard(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Gone>> {
+        if self.phase != ConnPhase::Idle {
+            self.phase = ConnPhase::Idle;
+            self.searched = 0;
+            self.timer.arm(DRAIN_TIME);
+        }
+        loop {
+            match self.poll_frame(cx) {
+                Poll::Ready(Some(Ok(pilotlight_filter::Frame::Data(chunk)))) => {
+                    self.searched += chunk.len();
+                    if self.searched > DRAIN_BYTES {
+                        return Poll::Ready(Err(Gone));
+                    }
+                }
+                Poll::Ready(Some(Ok(_)) | None) => {
+                    self.searched = 0;
+                    return Poll::Ready(Ok(()));
+                }
+                Poll::Ready(Some(Err(_))) => return Poll::Ready(Err(Gone)),
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+    }
+
+    /// Between exchanges: gives memory back when nothing is buffered. True: it idles.
+    fn idle(&mut self) -> bool {
+        self.phase = ConnPhase::Idle;
+        if !self.buffer.is_empty() {
+            return false;
+        }
+        let buffers = &self.inlet.worker.buffers;
+        if self.stream.tells_readable() {
+            buffers.put(std::mem::take(&mut self.buffer));
+            buffers.put(self.writer.release());
+            self.body = BytesMut::new();
+        }
+        self.timer.arm(self.inlet.listener.settings.timeouts.keepalive);
+        true
+    }
+
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Gone>> {
+        if self.writer.queued() == 0 {
+            return Poll::Ready(Ok(()));
+        }
+        match self.writer.poll_flush(cx, &mut self.stream) {
+            Poll::Ready(Ok(())) => {
+                self.timer.disarm();
+                Poll::Ready(Ok(()))
+            }
+            Poll::Ready(Err(_)) => {
+                self.current.broken = true;
+                Poll::Ready(Err(Gone))
+            }
+            Poll::Pending => {
+                // A stalled reader: the timer runs from the last progress in either direction.
+                self.timer.start(self.inlet.listener.settings.timeouts.body_idle);
+                if self.timer.poll(cx).is_ready() {
+                    self.current.broken = true;
+                    return Poll::Ready(Err(Gone));
+                }
+                Poll::Pending
+            }
+        }
+    }
+}
+
+/// A head that contains a bare line feed will be refused: no need to wait for its end.
+fn hopeless(buffer: &[u8], from: usize) -> Option<BadHead> {
+    memchr::memchr_iter(b'\n', &buffer[from..])
+        .map(|at| at + from)
+        .any(|at| at == 0 || buffer[at - 1] != b'\r')
+        .then_some(BadHead { status: 400, detail: "bare line feed" })
+}
+
+/// What the client wants to switch to, when it is a protocol that we tunnel (RFC 9110 section 7.8).
+fn upgrade(request: &mut RequestHead, framing: &Framing) -> Option<Box<str>> {
+    let asks = framing.upgrade && request.version == Version::Http11 && framing.length.is_none();
+    let websocket = request.fields.known(Name::Upgrade)?.eq_ignore_ascii_case(b"websocket");
+    (asks && websocket && !framing.chunked).then(|| "websocket".into())
+}
+
+/// Takes away what ends at this hop (RFC 9110 section 7.6.1), and names that could pass for others.
+fn strip(request: &mut RequestHead, framing: &Framing) {
+    if framing.expects {
+        request.fields.remove_known(Name::Expect);
+    }
+    if framing.hop {
+        crate::forward::strip_hop_by_hop(&mut request.fields);
+    }
+    if framing.underscore {
+        request.fields.retain(|_, name, _| !name.contains(&b'_'));
+    }
+}
+
+/// Answers a request that never became an exchange, and ends the connection.
+async fn refuse(
+    inlet: &Inlet,
+    conn: &Rc<RefCell<Conn>>,
+    request: &mut RequestHead,
+    bad: BadHead,
+) {
+    let mut conn = conn.borrow_mut();
+    conn.current = Current { close: true, ..Current::default() };
+    conn.decoder = Decoder::Done;
+    let mut head = ResponseHead::default();
+    let body = answer::refusal(inlet, &mut head, request, bad.status, bad.detail);
+    conn.writer.response(&head, Length::Exact(body.len() as u64), true, Some("close"));
+    conn.writer.data(body);
+    let _ = poll_fn(|cx| conn.poll_flush(cx)).await;
+}
+
+/// Closes so that the client sees the answer: says that we are done, then reads away what it
+/// still sends for a moment (RFC 9112 section 9.6).
+async fn linger(inlet: &Inlet, stream: &mut Stream) {
+    if matches!(stream, Stream::Closed) {
+        return;
+    }
+    let timer = inlet.worker.timers.timer();
+    timer.arm(DRAIN_TIME);
+    let mut waste = Vec::new();
+    let mut read = 0;
+    poll_fn(|cx| {
+        if timer.poll(cx).is_ready() || ready!(stream.poll_shutdown(cx)).is_err() {
+            return Poll::Ready(());
+        }
+        loop {
+            ready!(stream.poll_readable(cx));
+            waste.clear();
+            waste.reserve(4096);
+            match ready!(stream.poll_read_vec(cx, &mut waste)) {
+                Ok(0) | Err(_) => return Poll::Ready(()),
+                Ok(more) => read += more,
+            }
+            if read > DRAIN_BYTES {
+                return Poll::Ready(());
+            }
+        }
+    })
+    .await;
+}
+
+/// The connection as the taker of a response.
+struct Down {
+    conn: Rc<RefCell<Conn>>,
+}
+
+impl Downstream for Down {
+    fn interim(&mut self, head: &ResponseHead) {
+        let mut conn = self.conn.borrow_mut();
+        if !conn.current.http10 && !conn.current.head_sent {
+            conn.writer.response(head, Length::None, true, None);
+        }
+    }
+
+    fn head(&mut self, head: &ResponseHead, length: Length) {
+        let conn = &mut *self.conn.borrow_mut();
+        let current = &mut conn.current;
+        current.head_sent = true;
+        if head.status == 101 {
+            conn.writer.response(head, Length::None, true, Some("upgrade\r\nupgrade: websocket"));
+            return;
+        }
+        // A body that is still owed a 100 may never come: the framing of what follows is unknown.
+        current.close |= conn.inlet.worker.is_draining()
+            || current.expects && !conn.decoder.is_done()
+            || length == Length::Unknown && current.http10;
+        let connection = match (current.close, current.http10) {
+            (true, _) => Some("close"),
+            (false, true) => Some("keep-alive"),
+            (false, false) => None,
+        };
+        conn.writer.response(head, length, !current.http10, connection);
+    }
+
+    fn data(&mut self, chunk: Bytes) {
+        self.conn.borrow_mut().writer.data(chunk);
+    }
+
+    fn finish(&mut self, trailers: Option<&Fields>) {
+        let conn = &mut *self.conn.borrow_mut();
+        conn.writer.finish(trailers);
+        conn.current.finished = true;
+    }
+
+    fn abort(&mut self) {
+        self.conn.borrow_mut().current.broken = true;
+    }
+
+    fn queued(&self) -> usize {
+        self.conn.borrow().writer.queued()
+    }
+
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Gone>> {
+        self.conn.borrow_mut().poll_flush(cx)
+    }
+
+    fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut conn = self.conn.borrow_mut();
+        // While a body is on its way, its stream sees the end first.
+        if !conn.decoder.is_done() || conn.buffer.len() >= crate::worker::BUFFER {
+            return Poll::Pending;
+        }
+        ready!(conn.stream.poll_readable(cx));
+        match ready!(conn.poll_fill(cx)) {
+            Ok(0) | Err(_) => {
+                conn.current.broken = true;
+                Poll::Ready(())
+            }
+            // A pipelined request: it waits its turn. Look again for the end behind it.
+            Ok(_) => {
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            }
+        }
+    }
+
+    fn tunnel(&mut self) -> Option<(Stream, Bytes)> {
+        let conn = &mut *self.conn.borrow_mut();
+        conn.current.close = true;
+        Some((conn.stream.take(), Bytes::from(std::mem::take(&mut conn.buffer))))
+    }
+}

@@ -1,0 +1,216 @@
+//! The response's way to the client: filters on its head, then the body, chunk by chunk.
+
+use std::future::poll_fn;
+use std::task::{Context, Poll};
+
+use pilotlight_abi::Phase;
+use pilotlight_filter::{Chunk, Exchange, Frame, Method, Origin, Passed};
+
+use super::turn::Turn;
+use super::{FILTER_FAILED, Left};
+use crate::answer;
+use crate::codec::{Downstream, Gone, HIGH_WATER, Length};
+use crate::forward;
+
+/// How a delivery ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Delivered {
+    Whole,
+    /// The upstream or a filter broke it off: the client is shown a broken message.
+    Broken(&'static str),
+    ClientGone,
+}
+
+/// Where the body stands.
+enum Stage {
+    Pull,
+    Filter(Chunk),
+    Trailers,
+    Flush,
+}
+
+impl Turn<'_> {
+    /// Runs the response phases and writes the response.
+    pub(super) async fn deliver(&mut self, exchange: &mut Exchange, down: &mut dyn Downstream) {
+        match self.walk(Phase::Response, exchange, down).await {
+            Ok(Passed::Failed) => answer::problem(exchange, FILTER_FAILED),
+            Ok(_) => {}
+            Err(Left) => return self.leave(exchange, down),
+        }
+        let generation = self.local.generation.clone();
+        let alt_svc = self.inlet.listener.alt_svc.as_deref();
+        forward::response(exchange, &generation.manifest.gateway.forwarded, alt_svc);
+        let length = self.frame(exchange);
+        down.head(&exchange.response.head, length);
+
+        let idle = match (exchange.response.origin, &self.lease) {
+            (Some(Origin::Upstream), Some(lease)) => Some(lease.idle_timeout()),
+            _ => None,
+        };
+        let mut stage = if length == Length::None { Stage::Trailers } else { Stage::Pull };
+        let mut waiting = false;
+        let delivered = poll_fn(|cx| {
+            let before = exchange.stats.sent;
+            let polled = self.poll_deliver(cx, exchange, down, &mut stage);
+            if polled.is_ready() {
+                return polled;
+            }
+            // The timer counts from the last byte that came, not from the last look.
+            if !waiting || exchange.stats.sent != before {
+                waiting = true;
+                self.limit(idle);
+            }
+            if self.timer.poll(cx).is_ready() {
+                return Poll::Ready(Delivered::Broken("http_response_timeout"));
+            }
+            Poll::Pending
+        })
+        .await;
+        self.settle(exchange, down, delivered);
+    }
+
+    /// How the body will be framed; fields that say otherwise go.
+    fn frame(&mut self, exchange: &mut Exchange) -> Length {
+        let response = &mut exchange.response;
+        let bodiless = exchange.request.head.method() == Method::Head
+            || matches!(response.head.status, 204 | 304);
+        if bodiless {
+            if response.origin != Some(Origin::Upstream) && response.head.status == 200 {
+                // HEAD: the length that GET would have.
+                if let Some(length) = response.body.length() {
+                    let text = length.to_string();
+                    response.head.fields.replace(pilotlight_filter::Name::ContentLength, text.as_bytes());
+                }
+            }
+            return Length::None;
+        }
+        if self.chain.wants(Phase::ResponseBody) {
+            response.body.forget_length();
+        }
+        match response.body.length() {
+            Some(length) => Length::Exact(length),
+            None => Length::Unknown,
+        }
+    }
+
+    fn poll_deliver(
+        &mut self,
+        cx: &mut Context<'_>,
+        exchange: &mut Exchange,
+        down: &mut dyn Downstream,
+        stage: &mut Stage,
+    ) -> Poll<Delivered> {
+        // The rest of the request still goes up while the response comes down.
+        if let Some(pump) = &mut self.pump
+            && !pump.is_done()
+            && let Poll::Ready(Err(_)) = pump.poll(cx, exchange, &mut self.chain, &self.watch)
+        {
+            pump.out.abort();
+            self.pump = None;
+        }
+        loop {
+            match stage {
+                Stage::Pull => {
+                    if down.queued() >= HIGH_WATER {
+                        match down.poll_flush(cx) {
+                            Poll::Ready(Ok(())) => {}
+                            Poll::Ready(Err(Gone)) => return Poll::Ready(Delivered::ClientGone),
+                            Poll::Pending => return Poll::Pending,
+                        }
+                    }
+                    let filtered = self.chain.wants(Phase::ResponseBody);
+                    match exchange.response.body.poll_frame(cx) {
+                        Poll::Ready(Some(Ok(Frame::Data(data)))) if filtered => {
+                            *stage = Stage::Filter(Chunk { data, last: false });
+                        }
+                        Poll::Ready(Some(Ok(Frame::Data(data)))) => {
+                            exchange.stats.sent += data.len() as u64;
+                            down.data(data);
+                        }
+                        Poll::Ready(Some(Err(_))) => {
+                            return Poll::Ready(Delivered::Broken("http_response_incomplete"));
+                        }
+                        Poll::Ready(end) => {
+                            if let Some(Ok(Frame::Trailers(trailers))) = end {
+                                exchange.response.trailers = Some(trailers);
+                            }
+                            *stage = match filtered {
+                                true => Stage::Filter(Chunk { last: true, ..Chunk::default() }),
+                                false => Stage::Trailers,
+                            };
+                        }
+                        Poll::Pending => {
+                            if down.poll_flush(cx) == Poll::Ready(Err(Gone))
+                                || down.poll_gone(cx).is_ready()
+                            {
+                                return Poll::Ready(Delivered::ClientGone);
+                            }
+                            return Poll::Pending;
+                        }
+                    }
+                }
+                Stage::Filter(chunk) => {
+                    let phase = Phase::ResponseBody;
+                    let polled = self.chain.poll(cx, phase, exchange, Some(chunk), &self.watch);
+                    match polled {
+                        Poll::Ready(Passed::Through) => {
+                            let chunk = std::mem::take(chunk);
+                            exchange.stats.sent += chunk.data.len() as u64;
+                            down.data(chunk.data);
+                            *stage = if chunk.last { Stage::Trailers } else { Stage::Pull };
+                        }
+                        Poll::Ready(_) => return Poll::Ready(Delivered::Broken("proxy_internal_error")),
+                        Poll::Pending => {
+                            if down.poll_gone(cx).is_ready() {
+                                return Poll::Ready(Delivered::ClientGone);
+                            }
+                            return Poll::Pending;
+                        }
+                    }
+                }
+                Stage::Trailers => {
+                    if exchange.response.trailers.is_some() && self.chain.wants(Phase::ResponseTrailers) {
+                        let phase = Phase::ResponseTrailers;
+                        match self.chain.poll(cx, phase, exchange, None, &self.watch) {
+                            Poll::Ready(Passed::Through) => {}
+                            Poll::Ready(_) => {
+                                return Poll::Ready(Delivered::Broken("proxy_internal_error"));
+                            }
+                            Poll::Pending => return Poll::Pending,
+                        }
+                    }
+                    down.finish(exchange.response.trailers.as_ref());
+                    *stage = Stage::Flush;
+                }
+                Stage::Flush => {
+                    return match down.poll_flush(cx) {
+                        Poll::Ready(Ok(())) => Poll::Ready(Delivered::Whole),
+                        Poll::Ready(Err(Gone)) => Poll::Ready(Delivered::ClientGone),
+                        Poll::Pending => Poll::Pending,
+                    };
+                }
+            }
+        }
+    }
+
+    fn settle(&mut self, exchange: &mut Exchange, down: &mut dyn Downstream, delivered: Delivered) {
+        let error = match delivered {
+            Delivered::Whole => None,
+            Delivered::Broken(error) => Some(error),
+            Delivered::ClientGone => Some("client_gone"),
+        };
+        if error.is_some() {
+            down.abort();
+            self.error = error;
+        }
+        // A request that is not out by now never will be.
+        if let Some(mut pump) = self.pump.take()
+            && (error.is_some() || !pump.is_done())
+        {
+            pump.out.abort();
+        }
+        if error.is_some() {
+            exchange.response.body = pilotlight_filter::Body::empty();
+        }
+    }
+}

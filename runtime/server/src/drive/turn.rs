@@ -1,0 +1,256 @@
+//! One exchange's turn on a worker: its chain, its timer, its figures.
+
+use std::cell::Cell;
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::task::Poll;
+use std::time::Duration;
+
+use pilotlight_abi::Phase;
+use pilotlight_config::manifest::{Route, Target};
+use pilotlight_core::router::Captures;
+use pilotlight_core::template::{self, Values};
+use pilotlight_filter::{Chain, Exchange, Fault, Observer, Origin, Passed};
+
+use super::{Figures, Left};
+use super::pump::Pump;
+use crate::codec::Downstream;
+use crate::generation::Local;
+use crate::timer::Timer;
+use crate::upstream::Lease;
+use crate::worker::{Inlet, Worker};
+
+/// What `drive` carries through an exchange beside the exchange itself.
+pub(crate) struct Turn<'a> {
+    pub(crate) inlet: &'a Inlet,
+    pub(crate) local: Rc<Local>,
+    pub(crate) chain: Chain,
+    pub(crate) timer: Timer,
+    pub(crate) pump: Option<Pump>,
+    pub(crate) lease: Option<Lease>,
+    pub(crate) watch: Watch,
+    /// Worker's clock when the head had arrived.
+    pub(crate) started: Duration,
+    /// Worker's clock, milliseconds, when the exchange must be over.
+    pub(crate) deadline: Option<u64>,
+    pub(crate) error: Option<&'static str>,
+    route: Option<usize>,
+    /// The index of the upstream that was asked.
+    pub(crate) upstream: Option<usize>,
+    captures: Captures,
+    /// The path that `captures` are ranges of, where the target needs it.
+    matched: Vec<u8>,
+    _open: Open,
+}
+
+impl<'a> Turn<'a> {
+    pub(crate) fn begin(inlet: &'a Inlet, exchange: &mut Exchange) -> Turn<'a> {
+        let worker = &inlet.worker;
+        let local = worker.local();
+        let started = worker.clock.elapsed();
+        exchange.stats.started = worker.clock.wall().as_secs_f64();
+        Turn {
+            watch: Watch::new(worker.clone(), local.clone()),
+            _open: Open::new(worker.clone()),
+            timer: worker.timers.timer(),
+            local,
+            inlet,
+            chain: Chain::default(),
+            pump: None,
+            lease: None,
+            started,
+            deadline: None,
+            error: None,
+            route: None,
+            upstream: None,
+            captures: Captures::default(),
+            matched: Vec::new(),
+        }
+    }
+
+    /// The route that was found.
+    pub(crate) fn route(&self) -> Option<usize> {
+        self.route
+    }
+
+    pub(crate) fn take_route(&mut self, index: usize, route: &Route, captures: Captures, path: &[u8]) {
+        self.route = Some(index);
+        self.captures = captures;
+        if route.rewrite.is_some() || matches!(route.target, Target::Redirect(_) | Target::Files(_)) {
+            self.matched = path.to_vec();
+        }
+        self.watch.route.set(index);
+        self.deadline = route.total.map(|t| (self.started + t).as_millis() as u64);
+        self.limit(None);
+    }
+
+    /// Arms the timer for the next wait: `after` from now, and never past the exchange's deadline.
+    pub(crate) fn limit(&mut self, after: Option<Duration>) {
+        let at = after.map(|a| self.inlet.worker.clock.millis() + a.as_millis() as u64);
+        match (at, self.deadline) {
+            (None, None) => self.timer.disarm(),
+            (Some(at), None) | (None, Some(at)) => self.timer.arm_at(at),
+            (Some(at), Some(deadline)) => self.timer.arm_at(at.min(deadline)),
+        }
+    }
+
+    /// Walks the chain through a phase without a chunk.
+    pub(crate) async fn walk(
+        &mut self,
+        phase: Phase,
+        exchange: &mut Exchange,
+        down: &mut dyn Downstream,
+    ) -> Result<Passed, Left> {
+        if !self.chain.wants(phase) && phase != Phase::Request {
+            return Ok(Passed::Through);
+        }
+        poll_fn(|cx| {
+            if let Poll::Ready(passed) = self.chain.poll(cx, phase, exchange, None, &self.watch) {
+                return Poll::Ready(Ok(passed));
+            }
+            if self.timer.poll(cx).is_ready() {
+                self.chain.abandon();
+                self.error = Some("timeout");
+                return Poll::Ready(Ok(Passed::Failed));
+            }
+            // A filter may be waiting for the request's body, and its sender for a 100.
+            if down.queued() > 0 {
+                let _ = down.poll_flush(cx);
+            }
+            down.poll_gone(cx).map(|()| Err(Left))
+        })
+        .await
+    }
+
+    /// Fills `{1}`, `{path}`, `{query}` and `{host}` of a template.
+    pub(crate) fn expand(&self, template: &str, exchange: &Exchange) -> Vec<u8> {
+        let head = &exchange.request.head;
+        let values = Values {
+            captures: self.captures,
+            path: &self.matched,
+            query: head.query(),
+            host: head.authority(),
+        };
+        template::rewrite(template, &values)
+    }
+
+    /// The path below the route's own: what its last wildcard matched, or all of it.
+    pub(crate) fn below(&self, exchange: &Exchange) -> Vec<u8> {
+        match self.captures.len() {
+            0 => exchange.request.head.path().to_vec(),
+            last => self.captures.get(last, &self.matched).to_vec(),
+        }
+    }
+
+    /// The client left before it had an answer.
+    pub(crate) fn leave(&mut self, exchange: &mut Exchange, down: &mut dyn Downstream) {
+        if let Some(pump) = &mut self.pump {
+            pump.out.abort();
+        }
+        self.error = Some("client_gone");
+        exchange.response.head.status = CLIENT_GONE;
+        exchange.response.origin = Some(Origin::Gateway);
+        down.abort();
+    }
+
+    /// The last phase: filters, then the access log and the metrics.
+    pub(crate) async fn log(mut self, exchange: &mut Exchange) {
+        let worker = &self.inlet.worker;
+        exchange.stats.duration = (worker.clock.elapsed() - self.started).as_secs_f64();
+        exchange.stats.received = exchange.request.body.received();
+        self.chain.abandon();
+        if self.chain.wants(Phase::Log) {
+            self.timer.arm(LOG_TIME);
+            poll_fn(|cx| {
+                match self.chain.poll(cx, Phase::Log, exchange, None, &self.watch) {
+                    Poll::Pending => self.timer.poll(cx),
+                    Poll::Ready(_) => Poll::Ready(()),
+                }
+            })
+            .await;
+        }
+        let generation = &self.local.generation;
+        let figures = Figures {
+            listener: self.inlet.listener.index,
+            route: self.route,
+            upstream: self.upstream,
+            endpoint: self.lease.as_ref().filter(|_| worker.log.is_access_on()).map(Lease::address),
+            error: self.error,
+        };
+        worker.metrics.exchange(&generation.series, &figures, exchange);
+        worker.log.access(self.inlet, &figures, exchange);
+    }
+}
+
+/// The status in logs of an exchange whose client left (nginx's).
+pub(crate) const CLIENT_GONE: u16 = 499;
+/// The longest wait of the log phase.
+const LOG_TIME: Duration = Duration::from_secs(10);
+
+/// Counts the exchange as open.
+struct Open {
+    worker: Rc<Worker>,
+}
+
+impl Open {
+    fn new(worker: Rc<Worker>) -> Open {
+        worker.open.set(worker.open.get() + 1);
+        Open { worker }
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.worker.open.set(self.worker.open.get() - 1);
+    }
+}
+
+/// Measures filters and reports how they fail.
+pub(crate) struct Watch {
+    worker: Rc<Worker>,
+    local: Rc<Local>,
+    pub(crate) route: Cell<usize>,
+    entered: Cell<Duration>,
+}
+
+/// A filter that holds a worker this long is named in the log.
+const BLOCKING: Duration = Duration::from_millis(20);
+
+impl Watch {
+    fn new(worker: Rc<Worker>, local: Rc<Local>) -> Watch {
+        Watch { worker, local, route: Cell::new(0), entered: Cell::default() }
+    }
+
+    /// The manifest's filter behind the chain's `index`.
+    fn filter(&self, index: usize) -> Option<usize> {
+        let route = &self.local.generation.manifest.routes[self.route.get()];
+        match route.filters.get(index) {
+            Some(filter) => Some(*filter),
+            None => match route.target {
+                Target::Script(filter) => Some(filter),
+                _ => None,
+            },
+        }
+    }
+}
+
+impl Observer for Watch {
+    fn enter(&self, _index: usize, _phase: Phase) {
+        self.entered.set(self.worker.clock.elapsed());
+    }
+
+    fn leave(&self, index: usize, phase: Phase, exchange: &Exchange, fault: Option<&Fault>) {
+        let took = self.worker.clock.elapsed() - self.entered.get();
+        let Some(filter) = self.filter(index) else { return };
+        let series = &self.local.generation.series;
+        self.worker.metrics.filter(series, filter, phase, took);
+        let meant = &self.local.generation.manifest.filters[filter];
+        if took > BLOCKING {
+            self.worker.log.blocking(&meant.name, phase, took, &exchange.id);
+        }
+        if let Some(fault) = fault {
+            self.worker.metrics.fault(series, filter, fault.kind);
+            self.worker.log.fault(&meant.name, phase, fault, &exchange.id);
+        }
+    }
+}

@@ -1,0 +1,329 @@
+//! The target `upstream`: pick an endpoint, send the request, wait for the response's head, and
+//! try again where that is safe.
+
+use std::future::poll_fn;
+use std::task::Poll;
+
+use pilotlight_abi::Phase;
+use pilotlight_config::manifest::Route;
+use pilotlight_core::retry::{self, Facts, Reason};
+use pilotlight_filter::{Body, BodyError, Exchange, Method, Origin, Passed};
+
+use super::pump::{Pump, PumpError};
+use super::tunnel::Switched;
+use super::turn::Turn;
+use super::{FILTER_FAILED, Left, Reached, TOO_LARGE};
+use crate::answer::{self, Problem};
+use crate::codec::{Downstream, Length};
+use crate::forward;
+use crate::upstream::{Incoming, Lease, UpstreamError};
+
+/// Interim responses that one exchange may have.
+const INTERIM_MAX: u32 = 8;
+
+/// How a try ended.
+enum Tried {
+    Answered(Body),
+    Switched(Box<Switched>),
+    Failed(UpstreamError),
+    Broken(PumpError),
+    TimedOut,
+}
+
+impl Turn<'_> {
+    pub(super) async fn proxy(
+        &mut self,
+        exchange: &mut Exchange,
+        down: &mut dyn Downstream,
+        route: &Route,
+        target: usize,
+    ) -> Result<Reached, Left> {
+        match self.walk(Phase::Upstream, exchange, down).await? {
+            Passed::Through => {}
+            Passed::Replied => return Ok(Reached::Response),
+            Passed::Failed => return Ok(self.fail(exchange, FILTER_FAILED)),
+        }
+        let generation = self.local.generation.clone();
+        let chosen = exchange.upstream.clone();
+        let upstream = match &chosen {
+            Some(name) if **name != *generation.upstreams[target].meant.name => {
+                let found = generation.upstreams.iter().position(|u| u.meant.name == *name);
+                let Some(found) = found else { return Ok(self.fail(exchange, UNKNOWN_UPSTREAM)) };
+                found
+            }
+            _ => target,
+        };
+        self.upstream = Some(upstream);
+        let upstream = self.local.upstreams[upstream].clone();
+        self.rewrite(exchange, route);
+        forward::request(exchange, &generation.manifest.gateway.forwarded);
+
+        if let (Some(index), Some(_)) = (self.route(), &route.retry) {
+            self.local.earn_retry(index, self.inlet.worker.clock.millis());
+        }
+        let mut tried = Vec::new();
+        let mut refreshed = false;
+        loop {
+            let lease = match upstream.lease(&self.inlet.worker, &tried) {
+                Ok(lease) => lease,
+                Err(error) => return Ok(self.fail(exchange, problem(error))),
+            };
+            let endpoint = lease.endpoint;
+            let asked = self.inlet.worker.clock.elapsed();
+            let (outcome, begun) = self.attempt(exchange, down, route, lease, refreshed).await?;
+            exchange.stats.upstream = (self.inlet.worker.clock.elapsed() - asked).as_secs_f64();
+            let facts = Facts {
+                idempotent: exchange.request.head.method().is_idempotent(),
+                body_sent: exchange.request.body.received() > 0,
+                reason: match &outcome {
+                    Tried::Answered(_) => Reason::Status(exchange.response.head.status),
+                    Tried::Failed(error) => reason(*error),
+                    Tried::TimedOut => Reason::Status(504),
+                    Tried::Switched(_) | Tried::Broken(_) => Reason::Status(0),
+                },
+                attempts: exchange.stats.retries + 1,
+            };
+            let stale = matches!(
+                outcome,
+                Tried::Failed(UpstreamError::Closed { fresh: false } | UpstreamError::NotTaken)
+            );
+            let again = if stale && !refreshed && retry::refreshes(&facts, begun) {
+                refreshed = true;
+                true
+            } else {
+                tried.push(endpoint);
+                let now = self.inlet.worker.clock.millis();
+                route.retry.as_ref().is_some_and(|policy| retry::allows(policy, &facts))
+                    && self.route().is_some_and(|route| self.local.take_retry(route, now))
+            };
+            if again {
+                if tried.len() >= upstream.shared.meant.endpoints.len() {
+                    // Everyone had a turn: the next round begins.
+                    tried.clear();
+                }
+                self.give_up(exchange);
+                continue;
+            }
+            match outcome {
+                Tried::Answered(body) => {
+                    exchange.response.body = body;
+                    exchange.response.origin = Some(Origin::Upstream);
+                    return Ok(Reached::Response);
+                }
+                Tried::Switched(switched) => {
+                    exchange.response.origin = Some(Origin::Upstream);
+                    return Ok(Reached::Tunnel(switched));
+                }
+                Tried::Broken(error) => return Ok(self.fail(exchange, broken(error))),
+                Tried::TimedOut => {
+                    return Ok(self.fail(exchange, problem(UpstreamError::ResponseTimeout)));
+                }
+                Tried::Failed(error) => return Ok(self.fail(exchange, problem(error))),
+            }
+        }
+    }
+
+    /// One try at one endpoint. The flag says whether bytes of the request may have arrived.
+    async fn attempt(
+        &mut self,
+        exchange: &mut Exchange,
+        down: &mut dyn Downstream,
+        route: &Route,
+        lease: Lease,
+        fresh: bool,
+    ) -> Result<(Tried, bool), Left> {
+        let reused = if fresh { None } else { lease.reuse() };
+        let mut out = match reused {
+            Some(out) => out,
+            None => {
+                let mut connecting = Box::pin(lease.connect(&self.inlet.worker));
+                let connected = poll_fn(|cx| {
+                    if let Poll::Ready(connected) = connecting.as_mut().poll(cx) {
+                        return Poll::Ready(Ok(connected));
+                    }
+                    if self.timer.poll(cx).is_ready() {
+                        return Poll::Ready(Ok(Err(UpstreamError::ConnectTimeout)));
+                    }
+                    down.poll_gone(cx).map(|()| Err(Left))
+                });
+                match connected.await? {
+                    Ok(out) => out,
+                    Err(error) => return Ok((Tried::Failed(error), false)),
+                }
+            }
+        };
+        let first_byte = lease.first_byte(route.upstream_timeout);
+        self.lease = Some(lease);
+        let changes = self.chain.wants(Phase::RequestBody);
+        let length = match exchange.request.body.length() {
+            Some(0) if exchange.request.body.is_done() => match exchange.request.head.method() {
+                Method::Post | Method::Put | Method::Patch => Length::Exact(0),
+                _ => Length::None,
+            },
+            Some(length) if !changes => Length::Exact(length),
+            _ => Length::Unknown,
+        };
+        let upgrade = exchange.request.upgrade.as_deref();
+        if let Err(error) = out.head(&exchange.request.head, length, upgrade) {
+            return Ok((Tried::Failed(error), false));
+        }
+        self.pump = Some(Pump::new(out));
+        let outcome = self.first_head(exchange, down, first_byte).await?;
+        let begun = self.pump.as_ref().is_none_or(|pump| pump.begun);
+        self.limit(None);
+        if !matches!(outcome, Tried::Answered(_)) {
+            // Dropping the connection is what cancels the request at the other end.
+            if let Some(mut pump) = self.pump.take() {
+                pump.out.abort();
+            }
+        }
+        Ok((outcome, begun))
+    }
+
+    /// Pumps the request and waits for the response's final head.
+    async fn first_head(
+        &mut self,
+        exchange: &mut Exchange,
+        down: &mut dyn Downstream,
+        first_byte: std::time::Duration,
+    ) -> Result<Tried, Left> {
+        let mut interim = 0;
+        let mut waiting = false;
+        poll_fn(|cx| {
+            let Some(pump) = &mut self.pump else {
+                return Poll::Ready(Ok(Tried::Failed(UpstreamError::Protocol)));
+            };
+            let mut broken = None;
+            if !pump.is_done() {
+                match pump.poll(cx, exchange, &mut self.chain, &self.watch) {
+                    Poll::Ready(Err(PumpError::Upstream(error))) => broken = Some(error),
+                    Poll::Ready(Err(error)) => return Poll::Ready(Ok(Tried::Broken(error))),
+                    Poll::Ready(Ok(())) | Poll::Pending => {}
+                }
+            }
+            while let Some(pump) = &mut self.pump {
+                match pump.out.poll_response(cx, &mut exchange.response.head) {
+                    Poll::Ready(Ok(Incoming::Interim)) => {
+                        interim += 1;
+                        if interim > INTERIM_MAX {
+                            return Poll::Ready(Ok(Tried::Failed(UpstreamError::Protocol)));
+                        }
+                        // A 100 was for us: we answer the client's own expectation ourselves.
+                        if exchange.response.head.status != 100 {
+                            down.interim(&exchange.response.head);
+                        }
+                    }
+                    Poll::Ready(Ok(Incoming::Final(body))) => {
+                        return Poll::Ready(Ok(Tried::Answered(body)));
+                    }
+                    Poll::Ready(Ok(Incoming::Switched(stream, rest))) => {
+                        let asked = exchange.request.upgrade.is_some();
+                        return Poll::Ready(Ok(match asked {
+                            true => Tried::Switched(Box::new(Switched { stream, rest })),
+                            false => Tried::Failed(UpstreamError::Protocol),
+                        }));
+                    }
+                    Poll::Ready(Err(error)) => return Poll::Ready(Ok(Tried::Failed(error))),
+                    Poll::Pending => break,
+                }
+            }
+            if let Some(error) = broken {
+                return Poll::Ready(Ok(Tried::Failed(error)));
+            }
+            if !waiting && self.pump.as_ref().is_some_and(Pump::is_done) {
+                waiting = true;
+                self.limit(Some(first_byte));
+            }
+            if self.timer.poll(cx).is_ready() {
+                return Poll::Ready(Ok(Tried::TimedOut));
+            }
+            if down.queued() > 0 {
+                let _ = down.poll_flush(cx);
+            }
+            down.poll_gone(cx).map(|()| Err(Left))
+        })
+        .await
+    }
+
+    /// Drops a try and what came of it.
+    fn give_up(&mut self, exchange: &mut Exchange) {
+        if let Some(mut pump) = self.pump.take() {
+            pump.out.abort();
+        }
+        exchange.response.head.fields.clear();
+        exchange.stats.retries += 1;
+    }
+
+    fn rewrite(&self, exchange: &mut Exchange, route: &Route) {
+        if let Some(template) = &route.rewrite {
+            let target = self.expand(template, exchange);
+            let mark = memchr::memchr(b'?', &target);
+            let (path, query) = match mark {
+                Some(mark) => (&target[..mark], Some(&target[mark + 1..])),
+                None => (&target[..], None),
+            };
+            let head = &mut exchange.request.head;
+            // A capture that makes no path leaves the path as it was: the manifest's template is one.
+            if head.set_path(path).is_ok() && query.is_some() {
+                let _ = head.set_query(query);
+            }
+        }
+    }
+
+    pub(super) fn fail(&mut self, exchange: &mut Exchange, problem: Problem) -> Reached {
+        if !problem.proxy_error.is_empty() {
+            self.error = Some(problem.proxy_error);
+        }
+        answer::problem(exchange, problem);
+        Reached::Response
+    }
+}
+
+const UNKNOWN_UPSTREAM: Problem =
+    Problem::new(500, "a filter chose an upstream that does not exist").proxy("proxy_internal_error");
+
+fn reason(error: UpstreamError) -> Reason {
+    match error {
+        UpstreamError::Refused
+        | UpstreamError::ConnectTimeout
+        | UpstreamError::Dns
+        | UpstreamError::Tls
+        | UpstreamError::Certificate => Reason::Connect,
+        UpstreamError::Closed { .. } | UpstreamError::NotTaken => Reason::Reset,
+        other => Reason::Status(other.status()),
+    }
+}
+
+fn problem(error: UpstreamError) -> Problem {
+    let (detail, name) = match error {
+        UpstreamError::Refused => ("the upstream refused the connection", "connection_refused"),
+        UpstreamError::ConnectTimeout => ("connecting to the upstream took too long", "connection_timeout"),
+        UpstreamError::Dns => ("the upstream's name was not found", "dns_error"),
+        UpstreamError::Tls => ("TLS with the upstream failed", "tls_protocol_error"),
+        UpstreamError::Certificate => ("the upstream's certificate is not trusted", "tls_certificate_error"),
+        UpstreamError::Closed { .. } => ("the upstream closed the connection", "connection_terminated"),
+        UpstreamError::ResponseTimeout => ("the upstream took too long", "http_response_timeout"),
+        UpstreamError::Protocol => ("the upstream's answer is malformed", "http_protocol_error"),
+        UpstreamError::TooLarge => ("the upstream's head is too large", "http_response_header_section_size"),
+        UpstreamError::Limit => ("the upstream is at its limit", "connection_limit_reached"),
+        UpstreamError::NoEndpoint => ("no endpoint is available", "destination_unavailable"),
+        UpstreamError::NotTaken => ("the upstream did not take the request", "http_request_denied"),
+    };
+    let status = error.status();
+    let retry_after = (status == 503).then_some(1);
+    Problem { retry_after, ..Problem::new(status, detail).proxy(name) }
+}
+
+fn broken(error: PumpError) -> Problem {
+    match error {
+        PumpError::Client(BodyError::TooLarge) => TOO_LARGE,
+        PumpError::Client(BodyError::Timeout) => {
+            Problem::new(408, "the request's body took too long").proxy("http_request_timeout")
+        }
+        PumpError::Client(_) => {
+            Problem::new(400, "the request's body is malformed").proxy("http_request_error")
+        }
+        PumpError::Upstream(error) => problem(error),
+        PumpError::Filter => FILTER_FAILED,
+    }
+}

@@ -1,0 +1,145 @@
+//! What a message gains and loses at this hop: hop-by-hop fields (RFC 9110 section 7.6), `Via`,
+//! `Forwarded` (RFC 7239), `X-Forwarded-*`, the request id.
+
+use std::net::IpAddr;
+
+use pilotlight_config::manifest::Forwarded;
+use pilotlight_core::cidr;
+use pilotlight_filter::{Exchange, Fields, Name, Version};
+
+/// Removes connection fields and those that `Connection` nominates, but for protected ones: a
+/// client can't make us drop `Authorization` or what other hops said of it. `TE: trailers` stays
+/// (RFC 9110 section 10.1.4), for upstreams that speak HTTP/2.
+pub(crate) fn strip_hop_by_hop(fields: &mut Fields) {
+    let trailers = fields.all_known(Name::Te).any(|v| tokens(v).any(|t| t.eq_ignore_ascii_case(b"trailers")));
+    let mut nominated: Vec<Vec<u8>> = Vec::new();
+    for value in fields.all_known(Name::Connection) {
+        for token in tokens(value) {
+            let id = Name::of(token);
+            if !id.is_hop_by_hop() && !id.is_protected() && !token.eq_ignore_ascii_case(b"close") {
+                nominated.push(token.to_vec());
+            }
+        }
+    }
+    fields.retain(|id, name, _| {
+        !id.is_hop_by_hop() && !nominated.iter().any(|n| n.eq_ignore_ascii_case(name))
+    });
+    if trailers {
+        fields.push(Name::Te, b"trailers");
+    }
+}
+
+fn tokens(value: &[u8]) -> impl Iterator<Item = &[u8]> {
+    value.split(|b| *b == b',').map(<[u8]>::trim_ascii).filter(|t| !t.is_empty())
+}
+
+/// Whether what this client says about earlier hops is believed.
+pub(crate) fn is_trusted(settings: &Forwarded, peer: IpAddr) -> bool {
+    settings.trust.iter().any(|range| cidr::contains(range, peer))
+}
+
+/// Adds to a request what the upstream should know of this hop.
+pub(crate) fn request(exchange: &mut Exchange, settings: &Forwarded) {
+    let peer = exchange.peer.clone();
+    let trusted = is_trusted(settings, peer.address);
+    let head = &mut exchange.request.head;
+    if settings.x_forwarded || settings.forwarded {
+        let address = peer.address.to_canonical();
+        let scheme = head.scheme.text();
+        let authority = head.authority().to_vec();
+        let fields = &mut head.fields;
+        if settings.x_forwarded {
+            let chain = match fields.known(Name::XForwardedFor).filter(|_| trusted) {
+                Some(earlier) => format!("{}, {address}", String::from_utf8_lossy(earlier)),
+                None => address.to_string(),
+            };
+            fields.replace(Name::XForwardedFor, chain.as_bytes());
+            if !trusted || fields.known(Name::XForwardedProto).is_none() {
+                fields.replace(Name::XForwardedProto, scheme.as_bytes());
+            }
+            if !trusted || fields.known(Name::XForwardedHost).is_none() {
+                fields.replace(Name::XForwardedHost, &authority);
+            }
+        }
+        if settings.forwarded {
+            let node = match address {
+                IpAddr::V4(v4) => v4.to_string(),
+                IpAddr::V6(v6) => format!("\"[{v6}]\""),
+            };
+            let host = String::from_utf8_lossy(&authority);
+            let element = format!("for={node};host=\"{host}\";proto={scheme}");
+            let chain = match fields.known(Name::Forwarded).filter(|_| trusted) {
+                Some(earlier) => format!("{}, {element}", String::from_utf8_lossy(earlier)),
+                None => element,
+            };
+            fields.replace(Name::Forwarded, chain.as_bytes());
+        }
+    }
+    if let Some(name) = &settings.via {
+        via(&mut head.fields, head.version, name);
+    }
+    let id = std::mem::take(&mut exchange.id);
+    // The name was checked when the manifest was loaded; an id holds token bytes only.
+    let _ = head.fields.set(settings.request_id.as_bytes(), id.as_bytes());
+    exchange.id = id;
+}
+
+/// Adds to a response what the client should know of this hop.
+pub(crate) fn response(exchange: &mut Exchange, settings: &Forwarded, alt_svc: Option<&str>) {
+    let from_upstream = exchange.response.origin == Some(pilotlight_filter::Origin::Upstream);
+    let head = &mut exchange.response.head;
+    if let Some(name) = &settings.via
+        && from_upstream
+    {
+        via(&mut head.fields, head.version, name);
+    }
+    if let Some(value) = alt_svc
+        && head.fields.known(Name::AltSvc).is_none()
+    {
+        head.fields.push(Name::AltSvc, value.as_bytes());
+    }
+}
+
+fn via(fields: &mut Fields, version: Version, name: &str) {
+    let version = version.text();
+    let earlier: Vec<&[u8]> = fields.all_known(Name::Via).collect();
+    if earlier.is_empty() {
+        let mut value = [0u8; 64];
+        let length = version.len() + 1 + name.len();
+        if length <= value.len() {
+            value[..version.len()].copy_from_slice(version.as_bytes());
+            value[version.len()] = b' ';
+            value[version.len() + 1..length].copy_from_slice(name.as_bytes());
+            fields.push(Name::Via, &value[..length]);
+            return;
+        }
+    }
+    let mut value = earlier.join(&b", "[..]);
+    if !value.is_empty() {
+        value.extend_from_slice(b", ");
+    }
+    value.extend_from_slice(format!("{version} {name}").as_bytes());
+    fields.replace(Name::Via, &value);
+}
+
+/// The id of a request: the client's where it is believed and well-formed, else a new one.
+pub(crate) fn request_id(exchange: &Exchange, settings: &Forwarded, random: impl Fn() -> u64) -> Box<str> {
+    if let Some(given) = exchange.request.head.fields.get(settings.request_id.as_bytes())
+        && is_trusted(settings, exchange.peer.address)
+        && (1..=128).contains(&given.len())
+        && given.iter().all(|b| pilotlight_filter::fields::is_token(*b))
+        && let Ok(text) = std::str::from_utf8(given)
+    {
+        return text.into();
+    }
+    let mut text = String::with_capacity(32);
+    for word in [random(), random()] {
+        for place in (0..16).rev() {
+            text.push(char::from(b"0123456789abcdef"[(word >> (place * 4) & 15) as usize]));
+        }
+    }
+    text.into_boxed_str()
+}
+
+#[cfg(test)]
+mod tests;

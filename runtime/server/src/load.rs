@@ -1,0 +1,311 @@
+//! From a manifest to a generation: scripts compiled, modules validated, certificates read.
+//! Everything that can be wrong is found here, before a socket is opened.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+
+use pilotlight_abi::Phases;
+use pilotlight_config::manifest::{self, FilterConfig, Manifest, Program, ValueType};
+use pilotlight_config::{Loaded, Place, Problem, Report, Spot};
+use pilotlight_core::breaker::Breaker;
+use pilotlight_core::router::Router;
+use pilotlight_filter::engine::{ModuleSpec, ScriptSpec, Signature, Type};
+use pilotlight_filter::{Engine, Library, LoadError, Plan, Spec};
+
+use crate::clock::Clock;
+use crate::generation::{Generation, Listener, ProgramRef};
+use crate::metrics::Registry;
+use crate::services::Dictionary;
+use crate::tls::{ClientTls, ServerTls, TlsProblem};
+use crate::upstream::Shared;
+
+/// What a generation is built with.
+pub(crate) struct Loader {
+    pub(crate) engines: Vec<Arc<dyn Engine>>,
+    pub(crate) clock: Clock,
+    pub(crate) metrics: Arc<Registry>,
+}
+
+impl Loader {
+    /// Loads everything that `loaded` names; what `old` has and the new one keeps is carried over.
+    ///
+    /// # Errors
+    /// All problems at once; the report holds the warnings too.
+    pub(crate) fn load(
+        &self,
+        loaded: Loaded,
+        old: Option<&Generation>,
+    ) -> Result<(Generation, Report), Report> {
+        let Loaded { manifest, warnings: mut report } = loaded;
+        let (libraries, programs) = self.programs(&manifest, &mut report);
+        let client_tls = ClientTls::default();
+        let upstreams = upstreams(&manifest, old, &client_tls, &mut report);
+        let listeners = listeners(&manifest, old, &mut report);
+        if report.has_errors() {
+            return Err(report);
+        }
+        let generation = Generation {
+            number: old.map_or(1, |old| old.number + 1),
+            router: Router::new(&manifest.routes),
+            series: Arc::new(self.metrics.series(&manifest)),
+            dictionaries: self.dictionaries(&manifest, old),
+            libraries,
+            programs,
+            upstreams,
+            listeners,
+            client_tls,
+            manifest,
+        };
+        Ok((generation, report))
+    }
+
+    /// Hands each engine what is its own.
+    fn programs(
+        &self,
+        manifest: &Manifest,
+        report: &mut Report,
+    ) -> (Vec<Arc<dyn Library>>, Vec<ProgramRef>) {
+        let mut libraries = Vec::new();
+        let nowhere = ProgramRef { library: 0, index: 0, phases: Phases::NONE };
+        let mut programs = vec![nowhere; manifest.filters.len()];
+        for engine in &self.engines {
+            let mut plan = plan(manifest);
+            let mut mine = Vec::new();
+            for (index, filter) in manifest.filters.iter().enumerate() {
+                if kind(&filter.program) == engine.name() {
+                    mine.push(index);
+                    plan.filters.push(spec(manifest, index, filter));
+                }
+            }
+            if engine.name() == "wasm" {
+                plan.modules = manifest.modules.iter().map(module).collect();
+            }
+            if plan.filters.is_empty() && plan.modules.is_empty() {
+                continue;
+            }
+            match engine.load(&plan) {
+                Err(errors) => errors.iter().for_each(|e| report.push(problem(manifest, e))),
+                Ok(library) => {
+                    for (place, index) in mine.into_iter().enumerate() {
+                        let phases = library.phases(place);
+                        programs[index] = ProgramRef { library: libraries.len(), index: place, phases };
+                    }
+                    libraries.push(library);
+                }
+            }
+        }
+        for filter in &manifest.filters {
+            if !self.engines.iter().any(|engine| engine.name() == kind(&filter.program)) {
+                let what = kind(&filter.program);
+                let message = format!("this build has no {what} engine");
+                report.push(Problem::error(filter.place.clone(), message));
+            }
+        }
+        (libraries, programs)
+    }
+
+    /// Dictionaries keep their entries over a reload when their size is the same.
+    fn dictionaries(
+        &self,
+        manifest: &Manifest,
+        old: Option<&Generation>,
+    ) -> BTreeMap<String, Arc<Dictionary>> {
+        let keep = |name: &str, bytes: u64| {
+            old?.dictionaries.get(name).filter(|kept| kept.bytes == bytes).cloned()
+        };
+        let all = manifest.shared.iter().map(|(name, bytes)| {
+            let kept = keep(name, *bytes);
+            (name.clone(), kept.unwrap_or_else(|| Arc::new(Dictionary::new(*bytes, self.clock))))
+        });
+        all.collect()
+    }
+}
+
+const fn kind(program: &Program) -> &'static str {
+    match program {
+        Program::Lua(_) => "lua",
+        Program::Wasm(_) => "wasm",
+    }
+}
+
+#[allow(clippy::disallowed_methods)]
+fn plan(manifest: &Manifest) -> Plan {
+    Plan {
+        script: ScriptSpec {
+            path: manifest.lua.path.clone(),
+            memory: manifest.lua.memory,
+            ffi: manifest.lua.ffi,
+        },
+        cache_dir: manifest.gateway.cache_dir.clone(),
+        env: manifest
+            .gateway
+            .env
+            .iter()
+            .filter_map(|name| Some((name.clone(), std::env::var(name).ok()?)))
+            .collect(),
+        module_names: manifest.modules.iter().map(|m| m.name.clone()).collect(),
+        shared: manifest.shared.keys().cloned().collect(),
+        ..Plan::default()
+    }
+}
+
+fn spec(manifest: &Manifest, index: usize, filter: &manifest::Filter) -> Spec {
+    let (Program::Lua(file) | Program::Wasm(file)) = &filter.program;
+    let is_target = |route: &manifest::Route| {
+        matches!(route.target, manifest::Target::Script(script) if script == index)
+    };
+    Spec {
+        name: filter.name.clone(),
+        file: file.clone(),
+        config: match &filter.config {
+            FilterConfig::None => Vec::new(),
+            FilterConfig::Text(text) => text.clone().into_bytes(),
+            FilterConfig::Json(json) => json.to_string().into_bytes(),
+        },
+        config_is_json: matches!(filter.config, FilterConfig::Json(_)),
+        cpu: filter.cpu,
+        memory: filter.memory,
+        fresh: filter.isolation == manifest::Isolation::Stream,
+        target: manifest.routes.iter().any(is_target),
+    }
+}
+
+fn module(module: &manifest::Module) -> ModuleSpec {
+    let value = |t: &ValueType| match t {
+        ValueType::String => Type::String,
+        ValueType::I32 => Type::I32,
+        ValueType::I64 => Type::I64,
+        ValueType::F32 => Type::F32,
+        ValueType::F64 => Type::F64,
+        ValueType::Bool => Type::Bool,
+    };
+    ModuleSpec {
+        name: module.name.clone(),
+        file: module.wasm.clone(),
+        cpu: module.cpu,
+        memory: module.memory,
+        functions: module
+            .functions
+            .iter()
+            .map(|f| Signature {
+                name: f.name.clone(),
+                parameters: f.parameters.iter().map(value).collect(),
+                result: f.result.as_ref().map(value),
+            })
+            .collect(),
+    }
+}
+
+/// Shows an engine's error where it is: in the script, or else where the manifest names it.
+fn problem(manifest: &Manifest, error: &LoadError) -> Problem {
+    let named = || {
+        let filter = manifest.filters.iter().find(|f| f.name == error.program);
+        let module = manifest.modules.iter().find(|m| m.name == error.program);
+        filter.map(|f| f.place.clone()).or_else(|| module.map(|m| m.place.clone()))
+    };
+    let spot = match (&error.file, error.line) {
+        (Some(file), Some(line)) => Spot::Line { file: file.clone(), line, column: 1 },
+        (file, _) => match (named(), file) {
+            (Some(place), _) => Spot::Bytes(place),
+            (None, Some(file)) => Spot::File(file.clone()),
+            (None, None) => Spot::File(manifest.file.clone()),
+        },
+    };
+    let problem = Problem::error(spot, error.message.clone());
+    match &error.hint {
+        Some(hint) => problem.hint(hint.clone()),
+        None => problem,
+    }
+}
+
+fn tls_problem(problem: &TlsProblem, fallback: &Place, warning: bool) -> Problem {
+    let place = match problem.place == Place::default() {
+        true => fallback.clone(),
+        false => problem.place.clone(),
+    };
+    let made = match warning {
+        true => Problem::warning(place, problem.message.clone()),
+        false => Problem::error(place, problem.message.clone()),
+    };
+    match &problem.hint {
+        Some(hint) => made.hint(hint.clone()),
+        None => made,
+    }
+}
+
+/// Upstreams that mean the same as before are the same: their connections and counts go on.
+fn upstreams(
+    manifest: &Manifest,
+    old: Option<&Generation>,
+    client_tls: &ClientTls,
+    report: &mut Report,
+) -> Vec<Arc<Shared>> {
+    let mut all = Vec::with_capacity(manifest.upstreams.len());
+    for meant in &manifest.upstreams {
+        let tls = match meant.endpoints.iter().any(|e| e.tls) {
+            false => None,
+            true => match client_tls.config(&meant.tls, meant.protocol) {
+                Ok(config) => Some(config),
+                Err(problem) => {
+                    report.push(tls_problem(&problem, &meant.place, false));
+                    continue;
+                }
+            },
+        };
+        let same = |known: &&Arc<Shared>| tls.is_none() && facts(&known.meant) == facts(meant);
+        let kept = old.and_then(|old| old.upstreams.iter().find(same)).cloned();
+        let fresh = || {
+            let breaker = Breaker::new(&meant.breaker);
+            Arc::new(Shared { meant: meant.clone(), breaker, tls: tls.clone() })
+        };
+        all.push(kept.unwrap_or_else(fresh));
+    }
+    all
+}
+
+/// What an upstream means, wherever it stands in its file.
+fn facts(upstream: &manifest::Upstream) -> String {
+    let mut plain = upstream.clone();
+    plain.place = Place::default();
+    plain.endpoints.iter_mut().for_each(|e| e.place = Place::default());
+    format!("{plain:?}")
+}
+
+fn listeners(
+    manifest: &Manifest,
+    old: Option<&Generation>,
+    report: &mut Report,
+) -> Vec<Arc<Listener>> {
+    let mut all = Vec::with_capacity(manifest.listeners.len());
+    for (index, settings) in manifest.listeners.iter().enumerate() {
+        let tls = settings.tls.as_ref().map(|tls| {
+            ServerTls::load(tls, settings.http1, settings.http2, settings.http3)
+        });
+        let tls = match tls.transpose() {
+            Ok(tls) => tls.map(Arc::new),
+            Err(problems) => {
+                problems.iter().for_each(|p| report.push(tls_problem(p, &settings.place, false)));
+                continue;
+            }
+        };
+        for warning in tls.iter().flat_map(|t| &t.warnings) {
+            report.push(tls_problem(warning, &settings.place, true));
+        }
+        let before = old.and_then(|old| old.listeners.iter().find(|l| l.name == settings.name));
+        let port = match &settings.address {
+            manifest::Address::Tcp(address) => Some(address.port()).filter(|p| *p != 0),
+            _ => None,
+        };
+        let announce = |port| format!("h3=\":{port}\"; ma=3600").into_boxed_str();
+        all.push(Arc::new(Listener {
+            index,
+            name: settings.name.clone(),
+            alt_svc: port.filter(|_| settings.http3).map(announce),
+            open: before.map_or_else(|| Arc::new(AtomicUsize::new(0)), |l| l.open.clone()),
+            tls,
+            settings: settings.clone(),
+        }));
+    }
+    all
+}

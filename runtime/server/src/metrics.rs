@@ -1,0 +1,202 @@
+//! Figures: each worker counts in a shard of its own, a scrape adds the shards up.
+
+mod histogram;
+pub(crate) mod text;
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use foldhash::fast::RandomState;
+use pilotlight_abi::Phase;
+use pilotlight_config::manifest::Manifest;
+use pilotlight_filter::{Exchange, FaultKind, Version};
+
+use self::histogram::Histogram;
+use crate::drive::Figures;
+
+/// All shards, and the names behind their numbers.
+pub(crate) struct Registry {
+    shards: Mutex<Vec<Arc<Shard>>>,
+    names: Mutex<Names>,
+    pub(crate) reloads_ok: AtomicU64,
+    pub(crate) reloads_failed: AtomicU64,
+    pub(crate) trims: AtomicU64,
+    pub(crate) log_dropped: AtomicU64,
+}
+
+/// Names that metrics are labelled with. A name keeps its number over reloads.
+#[derive(Default)]
+struct Names {
+    list: Vec<Arc<str>>,
+}
+
+/// Names past this share one number: a fleet that invents names for ever can't eat the memory.
+const NAMES_MAX: usize = 16_384;
+
+/// A generation's numbers, by the manifest's indexes.
+#[derive(Default)]
+pub(crate) struct Series {
+    routes: Vec<u32>,
+    filters: Vec<u32>,
+    upstreams: Vec<u32>,
+    listeners: Vec<u32>,
+}
+
+/// A worker's figures.
+#[derive(Default)]
+pub(crate) struct Shard {
+    data: Mutex<Data>,
+    connections: Mutex<HashMap<(u32, Protocol), Arc<AtomicI64>, RandomState>>,
+    /// Bytes of the worker's engines, by gauge and label; refreshed by the worker.
+    gauges: Mutex<Vec<(&'static str, String, u64)>>,
+}
+
+/// What a connection speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) enum Protocol {
+    Http1,
+    Http2,
+    Http3,
+}
+
+impl Protocol {
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Protocol::Http1 => "http1",
+            Protocol::Http2 => "http2",
+            Protocol::Http3 => "http3",
+        }
+    }
+
+    const fn of(version: Version) -> Protocol {
+        match version {
+            Version::Http10 | Version::Http11 => Protocol::Http1,
+            Version::Http2 => Protocol::Http2,
+            Version::Http3 => Protocol::Http3,
+        }
+    }
+}
+
+#[derive(Default, Clone)]
+struct Data {
+    requests: HashMap<(u32, u32, Protocol, u16), u64, RandomState>,
+    durations: HashMap<u32, Histogram, RandomState>,
+    upstreams: HashMap<u32, Histogram, RandomState>,
+    filters: HashMap<(u32, Phase), Histogram, RandomState>,
+    faults: HashMap<(u32, &'static str), u64, RandomState>,
+}
+
+impl Registry {
+    pub(crate) fn new() -> Registry {
+        let names = Names { list: vec![Arc::from("")] };
+        Registry {
+            shards: Mutex::default(),
+            names: Mutex::new(names),
+            reloads_ok: AtomicU64::new(0),
+            reloads_failed: AtomicU64::new(0),
+            trims: AtomicU64::new(0),
+            log_dropped: AtomicU64::new(0),
+        }
+    }
+
+    /// The shard of a worker; the same one each time it is asked for.
+    pub(crate) fn shard(&self, worker: usize) -> Arc<Shard> {
+        let mut shards = lock(&self.shards);
+        while shards.len() <= worker {
+            shards.push(Arc::default());
+        }
+        shards[worker].clone()
+    }
+
+    /// Numbers for all names of a manifest.
+    pub(crate) fn series(&self, manifest: &Manifest) -> Series {
+        let mut names = lock(&self.names);
+        Series {
+            routes: manifest.routes.iter().map(|r| names.number(&r.name)).collect(),
+            filters: manifest.filters.iter().map(|f| names.number(&f.name)).collect(),
+            upstreams: manifest.upstreams.iter().map(|u| names.number(&u.name)).collect(),
+            listeners: manifest.listeners.iter().map(|l| names.number(&l.name)).collect(),
+        }
+    }
+
+    fn name(&self, number: u32) -> Arc<str> {
+        lock(&self.names).list.get(number as usize).cloned().unwrap_or_default()
+    }
+}
+
+impl Names {
+    fn number(&mut self, name: &Arc<str>) -> u32 {
+        if let Some(known) = self.list.iter().position(|n| n == name) {
+            return known as u32;
+        }
+        if self.list.len() >= NAMES_MAX {
+            return 0;
+        }
+        self.list.push(name.clone());
+        self.list.len() as u32 - 1
+    }
+}
+
+impl Shard {
+    /// An exchange has ended.
+    pub(crate) fn exchange(&self, series: &Series, figures: &Figures, exchange: &Exchange) {
+        let route = figures.route.and_then(|r| series.routes.get(r)).copied().unwrap_or(0);
+        let listener = series.listeners.get(figures.listener).copied().unwrap_or(0);
+        let protocol = Protocol::of(exchange.request.head.version);
+        let mut data = lock(&self.data);
+        let status = exchange.response.head.status;
+        *data.requests.entry((listener, route, protocol, status)).or_default() += 1;
+        data.durations.entry(route).or_default().add(exchange.stats.duration);
+        if let Some(upstream) = figures.upstream.and_then(|u| series.upstreams.get(u)) {
+            data.upstreams.entry(*upstream).or_default().add(exchange.stats.upstream);
+        }
+    }
+
+    /// A request was refused before it became an exchange.
+    pub(crate) fn refused(&self, series: &Series, listener: usize, status: u16) {
+        let listener = series.listeners.get(listener).copied().unwrap_or(0);
+        *lock(&self.data).requests.entry((listener, 0, Protocol::Http1, status)).or_default() += 1;
+    }
+
+    /// A filter ran.
+    pub(crate) fn filter(&self, series: &Series, filter: usize, phase: Phase, took: Duration) {
+        let filter = series.filters.get(filter).copied().unwrap_or(0);
+        let mut data = lock(&self.data);
+        data.filters.entry((filter, phase)).or_insert_with(Histogram::fine).add(took.as_secs_f64());
+    }
+
+    /// A filter failed.
+    pub(crate) fn fault(&self, series: &Series, filter: usize, kind: FaultKind) {
+        let filter = series.filters.get(filter).copied().unwrap_or(0);
+        *lock(&self.data).faults.entry((filter, kind.name())).or_default() += 1;
+    }
+
+    /// Counts a connection until the guard is dropped.
+    pub(crate) fn connection(&self, series: &Series, listener: usize, protocol: Protocol) -> Connected {
+        let listener = series.listeners.get(listener).copied().unwrap_or(0);
+        let gauge = lock(&self.connections).entry((listener, protocol)).or_default().clone();
+        gauge.fetch_add(1, Ordering::Relaxed);
+        Connected(gauge)
+    }
+
+    /// The worker's engines hold this much.
+    pub(crate) fn set_gauges(&self, gauges: Vec<(&'static str, String, u64)>) {
+        *lock(&self.gauges) = gauges;
+    }
+}
+
+/// Counts a connection as open.
+pub(crate) struct Connected(Arc<AtomicI64>);
+
+impl Drop for Connected {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// A poisoned lock holds figures: still good enough to count on.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

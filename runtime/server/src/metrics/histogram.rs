@@ -1,0 +1,42 @@
+//! Counts by size, with fixed bounds.
+
+/// Seconds: OpenTelemetry's bounds for the duration of HTTP exchanges.
+const COARSE: &[f64] =
+    &[0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0];
+/// Seconds, for filters: microseconds count there.
+const FINE: &[f64] =
+    &[0.000_001, 0.000_01, 0.000_05, 0.000_1, 0.000_5, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0];
+
+/// A histogram.
+#[derive(Debug, Clone)]
+pub(super) struct Histogram {
+    pub(super) bounds: &'static [f64],
+    pub(super) counts: [u64; 16],
+    pub(super) sum: f64,
+}
+
+impl Default for Histogram {
+    fn default() -> Histogram {
+        Histogram { bounds: COARSE, counts: [0; 16], sum: 0.0 }
+    }
+}
+
+impl Histogram {
+    pub(super) fn fine() -> Histogram {
+        Histogram { bounds: FINE, ..Histogram::default() }
+    }
+
+    pub(super) fn add(&mut self, seconds: f64) {
+        let place = self.bounds.iter().position(|b| seconds <= *b).unwrap_or(self.bounds.len());
+        self.counts[place] += 1;
+        self.sum += seconds;
+    }
+
+    pub(super) fn merge(&mut self, other: &Histogram) {
+        self.bounds = other.bounds;
+        self.sum += other.sum;
+        for (mine, theirs) in self.counts.iter_mut().zip(other.counts) {
+            *mine += theirs;
+        }
+    }
+}

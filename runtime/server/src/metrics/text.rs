@@ -1,0 +1,182 @@
+//! The Prometheus text format (0.0.4) and OpenMetrics.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::sync::atomic::Ordering;
+
+use super::histogram::Histogram;
+use super::{Registry, lock};
+
+/// Facts of the process that only the scrape looks up.
+pub(crate) struct Process {
+    pub(crate) resident_bytes: u64,
+    pub(crate) uptime_seconds: f64,
+    pub(crate) generation: u64,
+}
+
+impl Registry {
+    /// All metrics as text.
+    pub(crate) fn text(&self, process: &Process, open_metrics: bool) -> String {
+        let mut page = Page { text: String::with_capacity(8192), open_metrics };
+        self.requests(&mut page);
+        self.gauges(&mut page);
+        page.family("pilotlight_reloads", "counter", "Reloads by result.");
+        for (result, count) in [("ok", &self.reloads_ok), ("failed", &self.reloads_failed)] {
+            let count = count.load(Ordering::Relaxed);
+            page.counter("pilotlight_reloads", &[("result", result)], count);
+        }
+        page.family("pilotlight_trims", "counter", "Times that idle memory was given back.");
+        page.counter("pilotlight_trims", &[], self.trims.load(Ordering::Relaxed));
+        page.family("pilotlight_log_dropped", "counter", "Log lines lost to a slow sink.");
+        page.counter("pilotlight_log_dropped", &[], self.log_dropped.load(Ordering::Relaxed));
+        page.family("pilotlight_generation", "gauge", "Number of the configuration that serves.");
+        page.sample("pilotlight_generation", &[], process.generation as f64);
+        page.family("pilotlight_uptime_seconds", "gauge", "Since the process started.");
+        page.sample("pilotlight_uptime_seconds", &[], process.uptime_seconds);
+        let name = "pilotlight_process_resident_memory_bytes";
+        page.family(name, "gauge", "Resident memory of the process.");
+        page.sample(name, &[], process.resident_bytes as f64);
+        if open_metrics {
+            page.text.push_str("# EOF\n");
+        }
+        page.text
+    }
+
+    fn requests(&self, page: &mut Page) {
+        let (mut requests, mut durations) = (BTreeMap::new(), BTreeMap::new());
+        let (mut upstreams, mut filters) = (BTreeMap::new(), BTreeMap::new());
+        let mut faults = BTreeMap::new();
+        for shard in lock(&self.shards).iter() {
+            let data = lock(&shard.data).clone();
+            for ((listener, route, protocol, status), count) in data.requests {
+                let key = (self.name(listener), self.name(route), protocol, status);
+                *requests.entry(key).or_insert(0) += count;
+            }
+            for (route, histogram) in data.durations {
+                merge(&mut durations, self.name(route), &histogram);
+            }
+            for (upstream, histogram) in data.upstreams {
+                merge(&mut upstreams, self.name(upstream), &histogram);
+            }
+            for ((filter, phase), histogram) in data.filters {
+                merge(&mut filters, (self.name(filter), phase.name()), &histogram);
+            }
+            for ((filter, kind), count) in data.faults {
+                *faults.entry((self.name(filter), kind)).or_insert(0) += count;
+            }
+        }
+        page.family("pilotlight_requests", "counter", "Exchanges that ended.");
+        for ((listener, route, protocol, status), count) in &requests {
+            let status = status.to_string();
+            let labels = [
+                ("listener", &**listener),
+                ("route", route),
+                ("protocol", protocol.name()),
+                ("status", &status),
+            ];
+            page.counter("pilotlight_requests", &labels, *count);
+        }
+        let name = "pilotlight_request_duration_seconds";
+        page.family(name, "histogram", "From a request's head to its response's last byte.");
+        for (route, histogram) in &durations {
+            page.histogram(name, &[("route", route)], histogram);
+        }
+        let name = "pilotlight_upstream_duration_seconds";
+        page.family(name, "histogram", "From a request's leaving to its response's head.");
+        for (upstream, histogram) in &upstreams {
+            page.histogram(name, &[("upstream", upstream)], histogram);
+        }
+        let name = "pilotlight_filter_duration_seconds";
+        page.family(name, "histogram", "Time on the worker of one call of a phase.");
+        for ((filter, phase), histogram) in &filters {
+            page.histogram(name, &[("filter", filter), ("phase", phase)], histogram);
+        }
+        page.family("pilotlight_filter_errors", "counter", "Filters that failed, by kind.");
+        for ((filter, kind), count) in &faults {
+            page.counter("pilotlight_filter_errors", &[("filter", filter), ("kind", kind)], *count);
+        }
+    }
+
+    fn gauges(&self, page: &mut Page) {
+        let mut connections = BTreeMap::new();
+        let (mut heaps, mut memories) = (BTreeMap::new(), BTreeMap::new());
+        for (worker, shard) in lock(&self.shards).iter().enumerate() {
+            for ((listener, protocol), count) in lock(&shard.connections).iter() {
+                let key = (self.name(*listener), *protocol);
+                *connections.entry(key).or_insert(0) += count.load(Ordering::Relaxed);
+            }
+            for (gauge, label, bytes) in lock(&shard.gauges).iter() {
+                match *gauge {
+                    "lua_heap" => *heaps.entry(worker).or_insert(0) += bytes,
+                    _ => *memories.entry(label.clone()).or_insert(0) += bytes,
+                }
+            }
+        }
+        page.family("pilotlight_connections", "gauge", "Open connections.");
+        for ((listener, protocol), count) in &connections {
+            let labels = [("listener", &**listener), ("protocol", protocol.name())];
+            page.sample("pilotlight_connections", &labels, *count as f64);
+        }
+        page.family("pilotlight_lua_heap_bytes", "gauge", "Memory of a worker's script VMs.");
+        for (worker, bytes) in &heaps {
+            let worker = worker.to_string();
+            page.sample("pilotlight_lua_heap_bytes", &[("worker", &worker)], *bytes as f64);
+        }
+        page.family("pilotlight_wasm_memory_bytes", "gauge", "Linear memory of a filter's instances.");
+        for (filter, bytes) in &memories {
+            page.sample("pilotlight_wasm_memory_bytes", &[("filter", filter)], *bytes as f64);
+        }
+    }
+}
+
+fn merge<K: Ord>(into: &mut BTreeMap<K, Histogram>, key: K, histogram: &Histogram) {
+    into.entry(key).or_default().merge(histogram);
+}
+
+struct Page {
+    text: String,
+    open_metrics: bool,
+}
+
+impl Page {
+    /// `name` without the `_total` of counters: OpenMetrics names families so.
+    fn family(&mut self, name: &str, kind: &str, help: &str) {
+        let suffix = if kind == "counter" && !self.open_metrics { "_total" } else { "" };
+        let _ = writeln!(self.text, "# HELP {name}{suffix} {help}\n# TYPE {name}{suffix} {kind}");
+    }
+
+    fn counter(&mut self, name: &str, labels: &[(&str, &str)], count: u64) {
+        self.line(name, "_total", labels, None, &count.to_string());
+    }
+
+    fn sample(&mut self, name: &str, labels: &[(&str, &str)], value: f64) {
+        self.line(name, "", labels, None, &value.to_string());
+    }
+
+    fn histogram(&mut self, name: &str, labels: &[(&str, &str)], histogram: &Histogram) {
+        let mut total = 0;
+        for (bound, count) in histogram.bounds.iter().zip(histogram.counts) {
+            total += count;
+            self.line(name, "_bucket", labels, Some(&bound.to_string()), &total.to_string());
+        }
+        total += histogram.counts[histogram.bounds.len()];
+        self.line(name, "_bucket", labels, Some("+Inf"), &total.to_string());
+        self.line(name, "_sum", labels, None, &histogram.sum.to_string());
+        self.line(name, "_count", labels, None, &total.to_string());
+    }
+
+    fn line(&mut self, name: &str, suffix: &str, labels: &[(&str, &str)], le: Option<&str>, value: &str) {
+        let _ = write!(self.text, "{name}{suffix}");
+        let all = labels.iter().copied().chain(le.map(|bound| ("le", bound)));
+        let mut separator = '{';
+        for (key, label) in all {
+            let label = label.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
+            let _ = write!(self.text, "{separator}{key}=\"{label}\"");
+            separator = ',';
+        }
+        if separator == ',' {
+            self.text.push('}');
+        }
+        let _ = writeln!(self.text, " {value}");
+    }
+}

@@ -1,0 +1,218 @@
+//! `gateway.fetch`: a request of a program's own, through an upstream of the manifest or to a URL.
+
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Poll, ready};
+use std::time::Duration;
+
+use pilotlight_abi::limit::BODY_COLLECT;
+use pilotlight_config::manifest;
+use pilotlight_core::breaker::Breaker;
+use pilotlight_filter::head::split_port;
+use pilotlight_filter::host::{Fetch, FetchError, Fetched};
+use pilotlight_filter::{RequestHead, ResponseHead};
+
+use crate::codec::Length;
+use crate::generation::Local;
+use crate::upstream::{Incoming, Outbound, Shared, Upstream, UpstreamError};
+use crate::worker::Worker;
+
+/// Without a timeout of its own.
+const TIMEOUT: Duration = Duration::from_secs(10);
+/// Hosts that one worker keeps connections to for plain URLs.
+const HOSTS_MAX: usize = 64;
+
+pub(super) async fn fetch(
+    worker: Rc<Worker>,
+    local: Rc<Local>,
+    request: Fetch,
+) -> Result<Fetched, FetchError> {
+    let limit = request.timeout.unwrap_or(TIMEOUT);
+    let work = exchange(&worker, &local, request);
+    tokio::time::timeout(limit, work).await.unwrap_or_else(|_| Err(error("timeout")))
+}
+
+fn error(text: impl Into<String>) -> FetchError {
+    FetchError(text.into())
+}
+
+async fn exchange(worker: &Rc<Worker>, local: &Local, request: Fetch) -> Result<Fetched, FetchError> {
+    let url = Url::parse(&request.url)?;
+    let upstream = match (&request.upstream, url.authority) {
+        (Some(name), _) => {
+            let mut all = local.upstreams.iter();
+            let found = all.find(|u| *u.shared.meant.name == **name).cloned();
+            found.ok_or_else(|| error(format!("unknown upstream \"{name}\"")))?
+        }
+        (None, "") => return Err(error("the url must be absolute, or name an upstream")),
+        (None, authority) => by_url(worker, local, url.tls, authority)?,
+    };
+    let mut head = head(&request, &url, &upstream)?;
+    let mut response = ResponseHead::default();
+    let mut stale = false;
+    loop {
+        let lease = upstream.lease(worker, &[]).map_err(|e| error(e.to_string()))?;
+        let reused = if stale { None } else { lease.reuse() };
+        let out = match reused {
+            Some(out) => out,
+            None => lease.connect(worker).await.map_err(|e| error(e.to_string()))?,
+        };
+        match send(out, &mut head, &request, &mut response).await {
+            Ok(fetched) => return Ok(fetched),
+            Err(Sent::Upstream(UpstreamError::Closed { fresh: false } | UpstreamError::NotTaken))
+                if !stale =>
+            {
+                stale = true;
+            }
+            Err(Sent::Upstream(failed)) => return Err(error(failed.to_string())),
+            Err(Sent::Body(text)) => return Err(error(text)),
+        }
+    }
+}
+
+enum Sent {
+    Upstream(UpstreamError),
+    Body(String),
+}
+
+async fn send(
+    mut out: Outbound,
+    head: &mut RequestHead,
+    request: &Fetch,
+    response: &mut ResponseHead,
+) -> Result<Fetched, Sent> {
+    let length = match request.body.len() {
+        0 if head.method().is_safe() => Length::None,
+        length => Length::Exact(length as u64),
+    };
+    out.head(head, length, None).map_err(Sent::Upstream)?;
+    out.data(request.body.clone());
+    out.finish(None);
+    let mut body = poll_fn(|cx| {
+        ready!(out.poll_flush(cx)).map_err(Sent::Upstream)?;
+        loop {
+            match ready!(out.poll_response(cx, response)).map_err(Sent::Upstream)? {
+                Incoming::Interim => {}
+                Incoming::Final(body) => return Poll::Ready(Ok(body)),
+                Incoming::Switched(..) => {
+                    return Poll::Ready(Err(Sent::Upstream(UpstreamError::Protocol)));
+                }
+            }
+        }
+    })
+    .await?;
+    let collected = poll_fn(|cx| body.poll_collect(cx, BODY_COLLECT as usize)).await;
+    match collected {
+        Ok(Some(bytes)) => Ok(Fetched {
+            status: response.status,
+            headers: response
+                .fields
+                .iter()
+                .map(|(_, n, v)| (String::from_utf8_lossy(n).to_ascii_lowercase(), v.to_vec()))
+                .collect(),
+            body: bytes,
+        }),
+        Ok(None) => Err(Sent::Body("the response is too large".into())),
+        Err(failed) => Err(Sent::Body(failed.to_string())),
+    }
+}
+
+fn head(request: &Fetch, url: &Url<'_>, upstream: &Upstream) -> Result<RequestHead, FetchError> {
+    let mut head = RequestHead::default();
+    let method = if request.method.is_empty() { "GET" } else { &request.method };
+    head.set_method(method.as_bytes()).map_err(|_| error("malformed method"))?;
+    let endpoint = &upstream.shared.meant.endpoints[0];
+    let authority = match url.authority {
+        "" => format!("{}:{}", endpoint.host, endpoint.port),
+        authority => authority.to_owned(),
+    };
+    head.set_authority(authority.as_bytes()).map_err(|_| error("malformed host"))?;
+    head.set_path(url.path.as_bytes()).map_err(|_| error("malformed path"))?;
+    head.set_query(url.query.map(str::as_bytes)).map_err(|_| error("malformed query"))?;
+    for (name, value) in &request.headers {
+        let added = head.fields.add(name.as_bytes(), value);
+        added.map_err(|bad| error(format!("header \"{name}\": {bad}")))?;
+    }
+    Ok(head)
+}
+
+/// The parts of a URL that a request needs.
+struct Url<'a> {
+    tls: bool,
+    authority: &'a str,
+    path: &'a str,
+    query: Option<&'a str>,
+}
+
+impl<'a> Url<'a> {
+    fn parse(text: &'a str) -> Result<Url<'a>, FetchError> {
+        let text = text.split('#').next().unwrap_or_default();
+        let (tls, rest) = if let Some(rest) = text.strip_prefix("https://") {
+            (true, rest)
+        } else if let Some(rest) = text.strip_prefix("http://") {
+            (false, rest)
+        } else if text.starts_with('/') {
+            return Ok(Url::split(false, "", text));
+        } else {
+            return Err(error(format!("malformed url \"{text}\": expected http:// or https://")));
+        };
+        let end = rest.find(['/', '?']).unwrap_or(rest.len());
+        Ok(Url::split(tls, &rest[..end], &rest[end..]))
+    }
+
+    fn split(tls: bool, authority: &'a str, target: &'a str) -> Url<'a> {
+        let (path, query) = match target.split_once('?') {
+            Some((path, query)) => (path, Some(query)),
+            None => (target, None),
+        };
+        Url { tls, authority, path: if path.is_empty() { "/" } else { path }, query }
+    }
+}
+
+/// An upstream of one endpoint for a plain URL, kept by the worker for the next one.
+fn by_url(worker: &Worker, local: &Local, tls: bool, authority: &str) -> Result<Rc<Upstream>, FetchError> {
+    let key = format!("{}{authority}", if tls { "https://" } else { "http://" });
+    let mut hosts = local.hosts.borrow_mut();
+    if let Some(known) = hosts.iter().find(|(name, _)| *name == key) {
+        return Ok(known.1.clone());
+    }
+    let (host, port) = split_port(authority.as_bytes());
+    let host = String::from_utf8_lossy(host).trim_matches(['[', ']']).to_owned();
+    let meant = manifest::Upstream {
+        name: Arc::from(key.as_str()),
+        place: Default::default(),
+        endpoints: vec![manifest::Endpoint {
+            place: Default::default(),
+            tls,
+            host,
+            port: port.unwrap_or(if tls { 443 } else { 80 }),
+            unix: None,
+            weight: 1,
+        }],
+        balance: manifest::Balance::RoundRobin,
+        protocol: manifest::UpstreamProtocol::Auto,
+        tls: manifest::UpstreamTls { verify: true, ..Default::default() },
+        pool: manifest::Pool { idle: Duration::from_secs(30), per_endpoint: 8 },
+        breaker: manifest::Breaker { max_connections: 256, max_requests: 256, max_pending: 256 },
+        timeouts: manifest::UpstreamTimeouts {
+            connect: Duration::from_secs(3),
+            first_byte: TIMEOUT,
+            idle: TIMEOUT,
+        },
+    };
+    let config = match tls {
+        true => {
+            let built = local.generation.client_tls.config(&meant.tls, meant.protocol);
+            Some(built.map_err(|problem| error(problem.message))?)
+        }
+        false => None,
+    };
+    let breaker = Breaker::new(&meant.breaker);
+    let upstream = Rc::new(Upstream::new(Arc::new(Shared { meant, breaker, tls: config }), worker.random()));
+    if hosts.len() >= HOSTS_MAX {
+        hosts.swap_remove(worker.random() as usize % HOSTS_MAX);
+    }
+    hosts.push((key, upstream.clone()));
+    Ok(upstream)
+}

@@ -1,0 +1,135 @@
+//! Worker threads: each a current-thread runtime, told what to do through a channel.
+
+use std::cell::RefCell;
+use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use pilotlight_filter::host::Level;
+use tokio::sync::{mpsc, watch};
+use tokio::task::LocalSet;
+
+use crate::clock::Clock;
+use crate::control::Control;
+use crate::generation::Listener;
+use crate::listener::{self, Sockets};
+use crate::worker::Worker;
+
+/// What a worker is told.
+pub(crate) enum Order {
+    /// Accept on these sockets until `stop` turns true.
+    Listen { listener: Arc<ArcSwap<Listener>>, sockets: Sockets, stop: watch::Receiver<bool> },
+    /// A new generation is there.
+    Renew,
+}
+
+/// A running worker, as the control thread sees it.
+pub(crate) struct Thread {
+    orders: mpsc::Sender<Order>,
+    /// Exchanges and connections under way, refreshed while it drains.
+    pub(crate) busy: Arc<AtomicUsize>,
+    handle: JoinHandle<()>,
+}
+
+/// Orders that wait for a busy worker.
+const ORDERS: usize = 256;
+/// Scripts may recurse: the stack is virtual until it is touched.
+const STACK: usize = 8 << 20;
+/// How often a worker tells its figures, when it has connections.
+const REPORT: Duration = Duration::from_secs(1);
+
+impl Thread {
+    /// Starts a worker.
+    ///
+    /// # Errors
+    /// When the system gives no thread.
+    pub(crate) fn start(
+        index: usize,
+        clock: Clock,
+        control: Arc<Control>,
+        draining: watch::Receiver<bool>,
+    ) -> io::Result<Thread> {
+        let (orders, inbox) = mpsc::channel(ORDERS);
+        let busy = Arc::new(AtomicUsize::new(0));
+        let shared = busy.clone();
+        let handle = std::thread::Builder::new()
+            .name(format!("worker-{index}"))
+            .stack_size(STACK)
+            .spawn(move || work(index, clock, control, draining, inbox, &shared))?;
+        Ok(Thread { orders, busy, handle })
+    }
+
+    /// Tells the worker something; false when it is gone.
+    pub(crate) async fn tell(&self, order: Order) -> bool {
+        self.orders.send(order).await.is_ok()
+    }
+
+    /// Lets the worker end, and waits for it.
+    pub(crate) fn join(self) {
+        drop(self.orders);
+        drop(self.handle.join());
+    }
+}
+
+fn work(
+    index: usize,
+    clock: Clock,
+    control: Arc<Control>,
+    draining: watch::Receiver<bool>,
+    inbox: mpsc::Receiver<Order>,
+    busy: &AtomicUsize,
+) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let Ok(runtime) = runtime else { return };
+    LocalSet::new().block_on(&runtime, async {
+        let worker = Worker::new(index, clock, control, draining);
+        run(worker, inbox, busy).await;
+    });
+    runtime.shutdown_timeout(Duration::from_millis(100));
+}
+
+async fn run(worker: Rc<Worker>, mut inbox: mpsc::Receiver<Order>, busy: &AtomicUsize) {
+    tokio::task::spawn_local(worker.timers.clone().sweep());
+    let mut draining = worker.draining.clone();
+    let mut drained = false;
+    let acceptors: Rc<RefCell<usize>> = Rc::default();
+    loop {
+        let pause = if drained { Duration::from_millis(5) } else { REPORT };
+        let active = drained || worker.open.get() > 0;
+        tokio::select! {
+            order = inbox.recv() => match order {
+                None => return,
+                Some(Order::Listen { listener, sockets, stop }) => {
+                    let (worker, acceptors) = (worker.clone(), acceptors.clone());
+                    tokio::task::spawn_local(async move {
+                        *acceptors.borrow_mut() += 1;
+                        let ended = listener::accept(worker.clone(), listener, sockets, stop).await;
+                        if let Err(error) = ended {
+                            let text = error.to_string();
+                            let fields = [("error", text.as_str())];
+                            worker.log.event(Level::Error, "listener failed", &fields);
+                        }
+                        *acceptors.borrow_mut() -= 1;
+                    });
+                }
+                Some(Order::Renew) => drop(worker.local()),
+            },
+            Ok(_) = draining.wait_for(|d| *d), if !drained => {
+                drained = true;
+                worker.timers.wake_all();
+            }
+            () = tokio::time::sleep(pause), if active => {}
+        }
+        let open = worker.connections.get() + *acceptors.borrow();
+        busy.store(open, Ordering::Release);
+        let mut gauges = Vec::new();
+        for realm in &worker.local().realms {
+            realm.gauges(&mut |name, label, bytes| gauges.push((name, label.to_owned(), bytes)));
+        }
+        worker.metrics.set_gauges(gauges);
+    }
+}

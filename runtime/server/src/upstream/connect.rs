@@ -1,0 +1,84 @@
+//! A new connection to an endpoint.
+
+use std::io::ErrorKind;
+use std::time::Duration;
+
+use pilotlight_config::manifest::{Endpoint, UpstreamProtocol};
+use tokio::net::{TcpStream, UnixStream};
+
+use super::pool::Shared;
+use super::{UpstreamError, h2};
+use crate::stream::{Plain, Stream};
+use crate::tls::ClientTls;
+
+/// A connection, by what is spoken on it.
+pub(crate) enum Connected {
+    H1(Stream),
+    H2(h2::Connection),
+}
+
+/// Connects within the upstream's time for it, TLS and preface included.
+pub(crate) async fn connect(
+    shared: &Shared,
+    endpoint: &Endpoint,
+) -> Result<Connected, UpstreamError> {
+    let limit = shared.meant.timeouts.connect;
+    timeout(limit, establish(shared, endpoint)).await
+}
+
+async fn timeout<T>(
+    limit: Duration,
+    work: impl Future<Output = Result<T, UpstreamError>>,
+) -> Result<T, UpstreamError> {
+    tokio::time::timeout(limit, work).await.unwrap_or(Err(UpstreamError::ConnectTimeout))
+}
+
+async fn establish(shared: &Shared, endpoint: &Endpoint) -> Result<Connected, UpstreamError> {
+    let plain = plain(endpoint).await?;
+    let protocol = shared.meant.protocol;
+    let (stream, h2) = match &shared.tls {
+        Some(config) if endpoint.tls => {
+            let name = shared.meant.tls.server_name.as_deref().unwrap_or(&endpoint.host);
+            let (stream, alpn) = ClientTls::connect(config.clone(), name, plain).await?;
+            let h2 = alpn.as_deref() == Some(b"h2") || protocol == UpstreamProtocol::Http2;
+            (stream, h2)
+        }
+        _ => (Stream::from(plain), protocol == UpstreamProtocol::Http2),
+    };
+    match h2 {
+        true => Ok(Connected::H2(h2::handshake(stream).await?)),
+        false => Ok(Connected::H1(stream)),
+    }
+}
+
+async fn plain(endpoint: &Endpoint) -> Result<Plain, UpstreamError> {
+    if let Some(path) = &endpoint.unix {
+        let stream = UnixStream::connect(path).await.map_err(refused)?;
+        return Ok(Plain::Unix(stream));
+    }
+    let stream = match endpoint.host.parse::<std::net::IpAddr>() {
+        Ok(address) => TcpStream::connect((address, endpoint.port)).await.map_err(refused)?,
+        Err(_) => by_name(&endpoint.host, endpoint.port).await?,
+    };
+    stream.set_nodelay(true).map_err(refused)?;
+    Ok(Plain::Tcp(stream))
+}
+
+async fn by_name(host: &str, port: u16) -> Result<TcpStream, UpstreamError> {
+    let addresses = tokio::net::lookup_host((host, port)).await.map_err(|_| UpstreamError::Dns)?;
+    let mut last = UpstreamError::Dns;
+    for address in addresses {
+        match TcpStream::connect(address).await {
+            Ok(stream) => return Ok(stream),
+            Err(error) => last = refused(error),
+        }
+    }
+    Err(last)
+}
+
+fn refused(error: std::io::Error) -> UpstreamError {
+    match error.kind() {
+        ErrorKind::TimedOut => UpstreamError::ConnectTimeout,
+        _ => UpstreamError::Refused,
+    }
+}
