@@ -107,8 +107,9 @@ impl Router {
     /// The route of a request, if there is one. Allocates nothing.
     pub fn find(&self, query: &Query<'_>) -> Option<Match> {
         self.hosts.tables(query.host, |table| {
-            let (rank, captures) = Search::new(&self.trie, &self.rules, query).run(table)?;
-            Some(Match { route: self.rules.get(rank as usize)?.route, captures })
+            let mut search = Search::new(&self.trie, &self.rules, query);
+            let (rule, captures) = search.run(table)?;
+            Some(Match { route: rule.route, captures: *captures })
         })
     }
 

@@ -39,6 +39,8 @@ struct Node {
     star: u32,
     /// The lowest rank behind `star`.
     star_best: u32,
+    /// The lowest rank of `rest`.
+    rest_best: u32,
     /// Bytes from the root of this literal part of the tree to the end of the label.
     depth: u32,
     /// The nearest node above, in the same part, with `rest` or `star`.
@@ -55,10 +57,6 @@ impl Span {
     #[inline]
     fn of<T>(self, list: &[T]) -> &[T] {
         &list[self.start as usize..self.end as usize]
-    }
-
-    fn is_empty(self) -> bool {
-        self.start == self.end
     }
 }
 
@@ -89,10 +87,11 @@ impl<'s, 'q> Search<'s, 'q> {
         Search { trie, rules, query, best: NONE, captures, open: captures }
     }
 
-    /// The rank of the most specific rule of a table that fits, and what its wildcards matched.
-    pub(super) fn run(mut self, table: Table) -> Option<(u32, Captures)> {
+    /// The most specific rule of a table that fits, and what its wildcards matched.
+    #[inline]
+    pub(super) fn run(&mut self, table: Table) -> Option<(&'s Rule, &Captures)> {
         self.walk(*self.trie.roots.get(table as usize)?, 0);
-        (self.best != NONE).then_some((self.best, self.captures))
+        Some((self.rules.get(self.best as usize)?, &self.captures))
     }
 
     /// Looks through the literal part of the tree below `root`, which stands at `base` in the path.
@@ -107,7 +106,13 @@ impl<'s, 'q> Search<'s, 'q> {
             };
             let Some(child) = trie.child(node, *first) else { break };
             let child = &trie.nodes[child as usize];
-            let Some(after) = rest.strip_prefix(child.label.of(&trie.labels)) else { break };
+            // The first byte is compared already, and often all there is.
+            let (label, after) = (child.label.of(&trie.labels), &rest[1..]);
+            if label.len() == 1 {
+                (node, rest) = (child, after);
+                continue;
+            }
+            let Some(after) = after.strip_prefix(&label[1..]) else { break };
             (node, rest) = (child, after);
         }
         loop {
@@ -121,7 +126,7 @@ impl<'s, 'q> Search<'s, 'q> {
                     self.open.pop();
                 }
             }
-            if !node.rest.is_empty() {
+            if node.rest_best < self.best {
                 // At 0 stands the rule for any path, which has no wildcard to capture by.
                 if at == 0 {
                     self.offer(node.rest);
@@ -256,6 +261,7 @@ impl Trie {
             rest: append(&mut self.ranks, &draft.rest),
             star: NONE,
             star_best: NONE,
+            rest_best: draft.rest.first().copied().unwrap_or(NONE),
             depth,
             up,
         };
