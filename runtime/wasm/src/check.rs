@@ -22,7 +22,6 @@ pub(crate) fn start(program: &Program, ticker: &Arc<Ticker>) -> Result<(), Mista
         on_fiber: false,
         ..*program
     };
-    ticker.touch();
     let pool = Pool::new(Arc::new(trial), Arc::clone(ticker), Rc::clone(&deaf) as _);
     let Err(Fault { message, .. }) = pool.shared() else { return Ok(()) };
     let said = deaf.last.borrow();

@@ -26,9 +26,14 @@ pub(crate) fn fault_of(error: &Error, host: &Host) -> Fault {
     } else {
         FaultKind::Trap
     };
-    let text = match kind {
-        FaultKind::Memory => format!("memory limit ({} bytes): {error}", host.limits.memory_max),
-        _ => error.to_string(),
+    // What wraps the cause is where it happened.
+    let (cause, place) = (error.root_cause().to_string(), error.to_string());
+    let name = host.name();
+    let message = match kind {
+        FaultKind::Memory => {
+            format!("{name}: memory limit ({} bytes): {cause}", host.limits.memory_max)
+        }
+        _ => format!("{name}: {cause}"),
     };
-    Fault::new(kind, format!("{}: {text}", host.name()))
+    Fault { kind, message, trace: (place != cause).then_some(place) }
 }

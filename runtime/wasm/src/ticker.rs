@@ -1,7 +1,7 @@
 //! The clock that interrupts guests: one thread that ticks each millisecond while guests run, and
 //! sleeps when none has run for a while.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -10,8 +10,8 @@ use wasmtime::Engine;
 
 /// Length of a tick: CPU limits are counted in these.
 pub(crate) const TICK: Duration = Duration::from_millis(1);
-/// Ticks without a guest after which the thread goes to sleep. A call that never re-enters must
-/// be shorter than this: see [`crate::vm::INLINE`].
+/// Ticks without a guest after which the thread goes to sleep. What runs longer without being
+/// entered again holds the ticker.
 const LINGER: u32 = 100;
 
 /// Ticks the engines' epochs.
@@ -24,6 +24,8 @@ pub(crate) struct Ticker {
 struct Shared {
     /// A guest was entered since the last tick.
     busy: AtomicBool,
+    /// Guests that may run for long inline.
+    held: AtomicU32,
     asleep: AtomicBool,
     stop: AtomicBool,
     engines: Mutex<Vec<Engine>>,
@@ -58,6 +60,13 @@ impl Ticker {
         }
     }
 
+    /// Keeps ticking until the guard drops.
+    pub(crate) fn hold(&self) -> Held<'_> {
+        self.shared.held.fetch_add(1, Ordering::SeqCst);
+        self.wake();
+        Held(&self.shared.held)
+    }
+
     #[cold]
     fn wake(&self) {
         self.shared.busy.store(true, Ordering::SeqCst);
@@ -78,7 +87,9 @@ impl Shared {
             thread::park_timeout(TICK);
             let engines = self.engines.lock().unwrap_or_else(PoisonError::into_inner);
             engines.iter().for_each(Engine::increment_epoch);
-            idle = if self.busy.swap(false, Ordering::SeqCst) { 0 } else { idle + 1 };
+            let busy = self.busy.swap(false, Ordering::SeqCst);
+            let held = self.held.load(Ordering::SeqCst) > 0;
+            idle = if busy || held { 0 } else { idle + 1 };
         }
     }
 
@@ -89,6 +100,15 @@ impl Shared {
             thread::park();
         }
         self.asleep.store(false, Ordering::SeqCst);
+    }
+}
+
+/// See [`Ticker::hold`].
+pub(crate) struct Held<'a>(&'a AtomicU32);
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
     }
 }
 

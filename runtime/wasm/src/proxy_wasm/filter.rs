@@ -114,10 +114,7 @@ impl Inline {
             Some(shared) => Rc::clone(shared),
             // Nothing of this exchange is known to any instance: there is nothing to end.
             None if phase == Phase::Log => return Ok(Verdict::Continue),
-            None => {
-                self.pool.ticker.touch();
-                Rc::clone(self.shared.insert(self.pool.shared()?))
-            }
+            None => Rc::clone(self.shared.insert(self.pool.shared()?)),
         };
         let chunk = take(call.chunk.as_deref_mut());
         let (stream, out, verdict) = self.call(&shared, phase, call.exchange, stream, chunk)?;

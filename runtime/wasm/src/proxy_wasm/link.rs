@@ -1,6 +1,6 @@
 //! Names of host calls and what answers them. Only what a module imports is linked.
 
-use wasmtime::{Caller, ExternType, Linker, Module, Val};
+use wasmtime::{Caller, ExternType, Linker, Module, Val, ValType};
 
 use super::abi::{Status, UNIMPLEMENTED};
 use super::calls;
@@ -146,9 +146,9 @@ fn env(linker: &mut Linker<Host>, name: &str, on_fiber: bool) -> Linked {
 
 /// A call of the ABI that is not here yet: it links, and says so.
 fn absent(linker: &mut Linker<Host>, name: &str, ty: wasmtime::FuncType) -> Linked {
-    let Some(name) = UNIMPLEMENTED.iter().copied().find(|known| *known == name) else {
-        return Ok(false);
-    };
+    let known = UNIMPLEMENTED.iter().copied().find(|known| *known == name);
+    let answers = ty.results().len() == 1 && ty.results().all(|ty| matches!(ty, ValType::I32));
+    let Some(name) = known.filter(|_| answers) else { return Ok(false) };
     linker.func_new("env", name, ty, move |mut caller, _, results| {
         let host: &mut Host = caller.data_mut();
         if !host.proxy.told.contains(&name) {
@@ -156,7 +156,7 @@ fn absent(linker: &mut Linker<Host>, name: &str, ty: wasmtime::FuncType) -> Link
             let text = format!("{name} is not implemented here: it answers UNIMPLEMENTED");
             host.log(Level::Warn, text.as_bytes());
         }
-        if let Some(status @ Val::I32(_)) = results.first_mut() {
+        if let Some(status) = results.first_mut() {
             *status = Val::I32(Status::Unimplemented as i32);
         }
         Ok(())

@@ -80,6 +80,7 @@ impl Pool {
             return Ok(Rc::clone(shared));
         }
         let host = self.host(Stage::default())?;
+        let _held = self.ticker.hold();
         let instance = vm::at_once(Instanced::start(&self.program.pre, host))?;
         let shared = Rc::new(Shared { instance: RefCell::new(instance), dead: false.into() });
         if !self.program.fresh {

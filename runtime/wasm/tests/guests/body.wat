@@ -1,0 +1,18 @@
+;; Request: each chunk gets a "<" in front. Response: held back until the end, then all of it
+;; becomes "[" itself "]"; with trailers, x-size gets the number of its digits' last.
+(data (i32.const 256) "<[]x-trailok")
+(func (export "proxy_on_request_body") (param i32 i32 i32) (result i32)
+  (if (local.get 1)
+    (then (drop (call $set_buffer (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 256) (i32.const 1)))))
+  (i32.const 0))
+(func (export "proxy_on_response_headers") (param i32 i32 i32) (result i32) (i32.const 0))
+(func (export "proxy_on_response_body") (param i32 i32 i32) (result i32)
+  (if (i32.eqz (local.get 2)) (then (return (i32.const 1))))
+  (drop (call $buffer (i32.const 1) (i32.const 0) (local.get 1) (i32.const 0) (i32.const 4)))
+  (drop (call $set_buffer (i32.const 1) (i32.const 0) (local.get 1) (i32.const 257) (i32.const 1)))
+  (drop (call $set_buffer (i32.const 1) (i32.const 99999) (i32.const 0)
+         (i32.load (i32.const 0)) (i32.load (i32.const 4))))
+  (drop (call $set_buffer (i32.const 1) (i32.const 99999) (i32.const 0) (i32.const 258) (i32.const 1)))
+  (i32.const 0))
+(func (export "proxy_on_response_trailers") (param i32 i32) (result i32)
+  (call $add (i32.const 3) (i32.const 259) (i32.const 7) (i32.const 266) (i32.const 2)))

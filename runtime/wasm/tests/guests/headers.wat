@@ -1,0 +1,11 @@
+;; Reads two headers, sets one: x-b becomes the value of x-a, x-a goes; adds a field to the response.
+(data (i32.const 256) "x-ax-b:pathserverwasm")
+(func (export "proxy_on_request_headers") (param i32 i32 i32) (result i32)
+  (drop (call $get (i32.const 0) (i32.const 262) (i32.const 5) (i32.const 0) (i32.const 4)))
+  (if (i32.eqz (call $get (i32.const 0) (i32.const 256) (i32.const 3) (i32.const 0) (i32.const 4)))
+    (then (drop (call $replace (i32.const 0) (i32.const 259) (i32.const 3)
+                       (i32.load (i32.const 0)) (i32.load (i32.const 4))))))
+  (drop (call $remove (i32.const 0) (i32.const 256) (i32.const 3)))
+  (i32.const 0))
+(func (export "proxy_on_response_headers") (param i32 i32 i32) (result i32)
+  (call $add (i32.const 2) (i32.const 267) (i32.const 6) (i32.const 273) (i32.const 4)))

@@ -1,0 +1,173 @@
+//! Mistakes in programs, and the cache of compiled ones.
+#![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
+
+mod common;
+
+use std::os::unix::fs::PermissionsExt;
+
+use common::*;
+use pilotlight_filter::abi::Phase;
+use pilotlight_filter::engine::{Signature, Type};
+use pilotlight_wasm::{CompileWith, WasmEngine, compile};
+
+#[test]
+fn what_is_not_a_filter_is_refused_with_a_reason() {
+    let marked = |body: &str| {
+        assemble(&format!("(module (func (export \"proxy_abi_version_0_2_1\")) {body})"))
+    };
+    let foreign = assemble(
+        "(module (import \"env\" \"nonsense\" (func)) (func (export \"proxy_abi_version_0_2_1\")))",
+    );
+    for (bytes, reason) in [
+        (b"hello".to_vec(), "not a Wasm module"),
+        (b"(module)".to_vec(), "Wasm as text"),
+        (b"\0asm\x0d\0\x01\0".to_vec(), "a component"),
+        (b"\x7fELF....".to_vec(), "compiled code"),
+        (b"\0asm\x01\0\0\0\xff\xff".to_vec(), ""),
+        (Vec::new(), "not a Wasm module"),
+        (assemble("(module)"), "no proxy_abi_version_"),
+        (foreign, "it imports env.nonsense"),
+        (
+            marked("(func (export \"proxy_on_request_headers\") (param f32))"),
+            "proxy_on_request_headers has the wrong signature",
+        ),
+        (marked("(memory 400)"), "its limit is"),
+        (marked("(table 20000 funcref)"), ""),
+        (marked("(memory i64 1)"), ""),
+        (marked("(func $f unreachable) (start $f)"), "unreachable"),
+    ] {
+        let errors = refused(&bytes, |_| ());
+        assert_eq!(errors.len(), 1, "{errors:?}");
+        assert!(errors[0].message.contains(reason), "{:?}", errors[0]);
+        assert_eq!(&*errors[0].program, "guest");
+    }
+}
+
+#[test]
+fn all_mistakes_come_at_once() {
+    let folder = Folder::new();
+    let bad = folder.write("bad.wasm", b"x");
+    let module = folder.write("module.wasm", &module("module.wat"));
+    let signature =
+        |name: &str, parameters, result| Signature { name: name.into(), parameters, result };
+    let functions = vec![
+        signature("nothing", vec![], None),
+        signature("tail", vec![Type::String, Type::I32], Some(Type::String)),
+        signature("add", vec![Type::I32, Type::I32], Some(Type::I32)),
+    ];
+    let engine = WasmEngine::new(CompileWith::Here);
+    let errors = match load(
+        &engine,
+        &folder,
+        vec![spec(bad), spec("/no/such.wasm".into())],
+        vec![module_spec(module, functions)],
+    ) {
+        Ok(_) => panic!("it loads"),
+        Err(errors) => errors,
+    };
+    let messages: Vec<&str> = errors.iter().map(|error| error.message.as_str()).collect();
+    assert_eq!(messages[0], "not a Wasm module");
+    assert!(messages[1].starts_with("can't be read"), "{messages:?}");
+    assert_eq!(messages[2], "it exports no function `nothing`");
+    assert_eq!(
+        messages[3],
+        "`tail` is (i32, i32) -> i64; as declared it must be (i32, i32, i32) -> i64"
+    );
+    assert_eq!(messages.len(), 4);
+}
+
+#[test]
+fn nothing_is_made_for_a_manifest_without_wasm() {
+    let folder = Folder::new();
+    let engine = WasmEngine::new(CompileWith::Here);
+    load(&engine, &folder, Vec::new(), Vec::new()).unwrap();
+    assert!(!folder.0.join("cache").exists());
+}
+
+#[test]
+fn a_second_load_compiles_nothing_and_a_mangled_file_is_made_again() {
+    let folder = Folder::new();
+    let file = folder.write("guest.wasm", &guest("headers.wat"));
+    let compiled = || {
+        let engine = WasmEngine::new(CompileWith::Here);
+        let library =
+            load(&engine, &folder, vec![spec(file.clone()), spec(file.clone())], Vec::new())
+                .unwrap();
+        let realm = library.open(std::rc::Rc::new(World::default()));
+        let mut exchange = exchange("/", &[("x-a", "1")]);
+        run(&mut *realm.start(1), Phase::Request, &mut exchange).unwrap();
+        assert_eq!(header(&exchange, "x-b"), Some("1"));
+        engine.compiled()
+    };
+    assert_eq!(compiled(), 1);
+    assert_eq!(compiled(), 0);
+    let cached = std::fs::read_dir(folder.0.join("cache")).unwrap().next().unwrap().unwrap().path();
+    let mode = std::fs::metadata(&cached).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    let whole = std::fs::read(&cached).unwrap();
+    for at in [0, 100, whole.len() / 2, whole.len() - 1] {
+        let mut mangled = whole.clone();
+        mangled[at] ^= 1;
+        std::fs::write(&cached, mangled).unwrap();
+        assert_eq!(compiled(), 1, "byte {at}");
+        assert_eq!(compiled(), 0);
+    }
+    std::fs::write(&cached, &whole[..10]).unwrap();
+    assert_eq!(compiled(), 1);
+    // One that others may write is not ours to run.
+    std::fs::set_permissions(&cached, std::fs::Permissions::from_mode(0o666)).unwrap();
+    assert_eq!(compiled(), 1);
+    assert_eq!(
+        std::fs::read_dir(folder.0.join("cache")).unwrap().count(),
+        1,
+        "nothing is left over"
+    );
+}
+
+#[test]
+fn compiled_files_load_without_a_compiler() {
+    let folder = Folder::new();
+    let wasm = guest("headers.wat");
+    let code = compile(&wasm, None).unwrap();
+    let engine = WasmEngine::new(CompileWith::Never);
+    let ahead = folder.write("guest.cwasm", &code);
+    load(&engine, &folder, vec![spec(ahead)], Vec::new()).unwrap();
+    let refused = |file| match load(&engine, &folder, vec![spec(file)], Vec::new()) {
+        Ok(_) => panic!("it loads"),
+        Err(mut errors) => errors.remove(0).message,
+    };
+    let source = folder.write("other.wasm", &guest("reply.wat"));
+    assert!(refused(source).contains("no Wasm compiler"));
+    let mut mangled = code;
+    mangled[2000] ^= 1;
+    assert!(refused(folder.write("bad.cwasm", &mangled)).contains("damaged"));
+}
+
+/// `sh` stands for the gateway's own executable.
+#[test]
+fn a_child_compiles() {
+    let folder = Folder::new();
+    let wasm = guest("headers.wat");
+    let made = folder.write("made", &compile(&wasm, None).unwrap());
+    let file = folder.write("guest.wasm", &wasm);
+    let with = |script: String| CompileWith::Process {
+        program: "/bin/sh".into(),
+        arguments: vec!["-c".into(), script.into(), "sh".into()],
+    };
+    let copying = with(format!(
+        "[ \"$2\" = -o ] && cmp \"$1\" {} && cp {} \"$3\"",
+        file.display(),
+        made.display()
+    ));
+    let failing = with("echo 'no such opcode' >&2; exit 1".into());
+    let dying = with("kill -9 $$".into());
+    let load = |compile| {
+        let folder = Folder::new();
+        let engine = WasmEngine::new(compile);
+        let result = load(&engine, &folder, vec![spec(file.clone())], Vec::new());
+        result.map(|_| engine.compiled()).map_err(|mut errors| errors.remove(0).message)
+    };
+    assert_eq!(load(copying), Ok(1));
+    assert_eq!(load(failing), Err("no such opcode".into()));
+    assert!(load(dying).unwrap_err().contains("signal"));
+}

@@ -1,0 +1,165 @@
+//! Core modules that scripts call.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::disallowed_methods, missing_docs)]
+
+mod common;
+
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use common::*;
+use pilotlight_filter::Realm;
+use pilotlight_filter::abi::Value;
+use pilotlight_filter::engine::{Signature, Type};
+use pilotlight_filter::host::{Called, Module};
+use pilotlight_wasm::{CompileWith, WasmEngine};
+
+struct Bench {
+    module: Rc<dyn Module>,
+    realm: Rc<dyn Realm>,
+    _engine: WasmEngine,
+}
+
+fn bench(functions: Vec<Signature>, cpu: u64) -> Bench {
+    let folder = Folder::new();
+    let mut spec = module_spec(folder.write("module.wasm", &module("module.wat")), functions);
+    spec.cpu = Duration::from_millis(cpu);
+    let engine = WasmEngine::new(CompileWith::Here);
+    let library = load(&engine, &folder, Vec::new(), vec![spec]).unwrap();
+    let realm = library.open(Rc::new(World::default()));
+    assert!(realm.module("other").is_none());
+    Bench { module: realm.module("imaging").unwrap(), realm, _engine: engine }
+}
+
+fn declared() -> Vec<Signature> {
+    let row = |name: &str, parameters: &[Type], result| Signature {
+        name: name.into(),
+        parameters: parameters.to_vec(),
+        result,
+    };
+    vec![
+        row("add", &[Type::I32, Type::I32], Some(Type::I32)),
+        row("half", &[Type::F64], Some(Type::F64)),
+        row("not", &[Type::Bool], Some(Type::Bool)),
+        row("tail", &[Type::String], Some(Type::String)),
+        row("outside", &[], Some(Type::String)),
+        row("trap", &[], None),
+        row("spin", &[], None),
+        row("work", &[Type::I64], Some(Type::I64)),
+        row("bomb", &[], None),
+    ]
+}
+
+impl Bench {
+    fn start(&self, name: &str, arguments: &[Value]) -> Called {
+        let index = self.module.functions().iter().position(|known| &**known == name).unwrap();
+        self.module.call(index, arguments)
+    }
+
+    fn call(&self, name: &str, arguments: &[Value]) -> Result<Value, String> {
+        match self.start(name, arguments) {
+            Called::Done(result) => result,
+            Called::Running(mut call) => loop {
+                let mut cx = Context::from_waker(Waker::noop());
+                if let Poll::Ready(result) = call.as_mut().poll(&mut cx) {
+                    return result;
+                }
+            },
+        }
+    }
+}
+
+#[test]
+fn values_go_in_and_come_out() {
+    let bench = bench(declared(), 1000);
+    for _ in 0..3 {
+        for (name, arguments, result) in [
+            ("add", vec![Value::Int(2), Value::Float(3.0)], Value::Int(5)),
+            ("add", vec![Value::Int(-2), Value::Int(1)], Value::Int(-1)),
+            ("half", vec![Value::Int(5)], Value::Float(2.5)),
+            ("not", vec![Value::Bool(true)], Value::Bool(false)),
+            ("tail", vec![Value::from("a\0bc")], Value::from("\0bc")),
+            ("work", vec![Value::Int(1)], Value::Int(7)),
+        ] {
+            assert_eq!(bench.call(name, &arguments), Ok(result), "{name}");
+        }
+    }
+}
+
+#[test]
+fn bad_arguments_and_traps_are_messages() {
+    let bench = bench(declared(), 50);
+    for (name, arguments, message) in [
+        ("add", vec![Value::Int(2)], "add takes 2 arguments, got 1"),
+        (
+            "add",
+            vec![Value::Int(2), Value::from("3")],
+            "argument 2 of add must be a whole number of 32 bits, got string",
+        ),
+        ("add", vec![Value::Int(2), Value::Float(0.5)], "argument 2 of add must be"),
+        ("add", vec![Value::Int(2), Value::Int(1 << 40)], "argument 2 of add must be"),
+        ("tail", vec![Value::Nil], "argument 1 of tail must be a string, got nil"),
+        ("trap", vec![], "unreachable"),
+        ("outside", vec![], "outside of its memory"),
+        ("spin", vec![], "cpu limit"),
+        ("bomb", vec![], "memory limit"),
+    ] {
+        let said = bench.call(name, &arguments).unwrap_err();
+        assert!(said.contains(message), "{name}: {said}");
+        assert_eq!(bench.call("add", &[Value::Int(1), Value::Int(1)]), Ok(Value::Int(2)));
+    }
+    let too_much = Value::Bytes(vec![0; 2 << 20]);
+    assert!(bench.call("tail", &[too_much]).unwrap_err().contains("no room"));
+}
+
+#[test]
+fn short_calls_end_at_once_and_long_ones_run_beside_each_other() {
+    let bench = bench(declared(), 5000);
+    let short = (0..10).filter(|_| {
+        matches!(bench.start("add", &[Value::Int(1), Value::Int(1)]), Called::Done(Ok(_)))
+    });
+    assert!(short.count() >= 9);
+    let mut calls: Vec<_> = (0..20)
+        .map(|_| match bench.start("work", &[Value::Int(5_000_000)]) {
+            Called::Running(call) => call,
+            Called::Done(result) => panic!("so soon: {result:?}"),
+        })
+        .collect();
+    let mut polls = 0;
+    while !calls.is_empty() {
+        polls += 1;
+        calls.retain_mut(|call| {
+            let mut cx = Context::from_waker(Waker::noop());
+            match call.as_mut().poll(&mut cx) {
+                Poll::Ready(result) => {
+                    assert_eq!(result, Ok(Value::Int(7)));
+                    false
+                }
+                Poll::Pending => true,
+            }
+        });
+    }
+    assert!(polls > 2);
+}
+
+#[test]
+fn a_call_that_is_dropped_takes_its_instance_along() {
+    let bench = bench(declared(), 5000);
+    for _ in 0..40 {
+        drop(bench.start("spin", &[]));
+    }
+    assert_eq!(bench.call("add", &[Value::Int(1), Value::Int(1)]), Ok(Value::Int(2)));
+    bench.realm.trim();
+    bench.realm.gauges(&mut |name, module, bytes| {
+        assert_eq!((name, module, bytes), ("wasm_memory", "imaging", 0));
+    });
+}
+
+#[test]
+fn without_declarations_numbers_are_all_there_is() {
+    let bench = bench(Vec::new(), 1000);
+    let mut names: Vec<&str> = bench.module.functions().iter().map(|name| &**name).collect();
+    names.sort_unstable();
+    assert_eq!(names, ["add", "bomb", "half", "not", "outside", "spin", "tail", "trap", "work"]);
+    assert_eq!(bench.call("half", &[Value::Float(3.0)]), Ok(Value::Float(1.5)));
+}
