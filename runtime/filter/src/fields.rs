@@ -157,6 +157,12 @@ impl Fields {
         self.list.push(Field { name, value, id });
     }
 
+    /// Adds a field whose value lies in the arena already.
+    pub fn push_span(&mut self, id: Name, value: Span) {
+        let name = self.write(id.text().as_bytes());
+        self.list.push(Field { name, value, id });
+    }
+
     /// Adds a field whose bytes a codec has checked already.
     pub fn push_checked(&mut self, name: &[u8], value: &[u8]) {
         let id = Name::of(name);

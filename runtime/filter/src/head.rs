@@ -1,6 +1,7 @@
 //! Heads of requests and responses: the same for every version of HTTP.
 
 use crate::fields::{BadField, Fields, Span, is_token};
+use crate::name::Name;
 
 /// The version a message came in. For logs and scripts only: nothing decides by it past the codecs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -199,6 +200,11 @@ impl RequestHead {
         }
         self.query = query.map(|q| self.fields.write(q));
         Ok(())
+    }
+
+    /// Adds a field that holds the authority, without copying it.
+    pub fn push_authority_as(&mut self, id: Name) {
+        self.fields.push_span(id, self.authority);
     }
 
     /// Codecs: the parts of a request line that lie in the arena already, checked.

@@ -100,6 +100,9 @@ async fn respond(
     Ok(Reached::Response)
 }
 
+/// The connection's certificate is not for this host (RFC 9110 section 15.5.20).
+const MISDIRECTED: Problem =
+    Problem::new(421, "this connection's certificate is not for this host").proxy("http_request_error");
 pub(crate) const FILTER_FAILED: Problem =
     Problem::new(500, "a filter failed").proxy("proxy_internal_error");
 const NO_ANSWER: Problem =
@@ -113,7 +116,13 @@ fn admit(turn: &mut Turn<'_>, exchange: &mut Exchange) -> Result<(), Problem> {
     exchange.id = forward::request_id(exchange, settings, || worker.random());
 
     let head = &mut exchange.request.head;
-    if !path::is_canonical(head.path()) {
+    if let (Some(served), Some(tls)) = (&turn.inlet.listener.tls, &turn.inlet.peer.tls)
+        && !served.covers(tls.server_name.as_deref(), head.host())
+    {
+        return Err(MISDIRECTED);
+    }
+    // `OPTIONS *` asks about the server as a whole (RFC 9110 section 7.1): no path to clean.
+    if head.path() != b"*" && !path::is_canonical(head.path()) {
         let clean = path::canonicalise(head.path())
             .map_err(|_| Problem::new(400, "malformed path").proxy("http_request_error"))?;
         head.set_path(&clean).map_err(|_| Problem::new(400, "malformed path"))?;

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use pilotlight_config::manifest::Forwarded;
 use pilotlight_core::cidr;
-use pilotlight_filter::{Exchange, Fields, Name, Version};
+use pilotlight_filter::{Exchange, Fields, Name, RequestHead, Version};
 
 /// Removes connection fields and those that `Connection` nominates, but for protected ones: a
 /// client can't make us drop `Authorization` or what other hops said of it. `TE: trailers` stays
@@ -38,50 +38,48 @@ pub(crate) fn is_trusted(settings: &Forwarded, peer: IpAddr) -> bool {
     settings.trust.iter().any(|range| cidr::contains(range, peer))
 }
 
-/// Adds to a request what the upstream should know of this hop.
-pub(crate) fn request(exchange: &mut Exchange, settings: &Forwarded) {
-    let peer = exchange.peer.clone();
-    let trusted = is_trusted(settings, peer.address);
+/// Adds to a request what the upstream should know of this hop. `client` is the peer's address.
+pub(crate) fn request(exchange: &mut Exchange, settings: &Forwarded, client: &str) {
+    let trusted = is_trusted(settings, exchange.peer.address);
     let head = &mut exchange.request.head;
-    if settings.x_forwarded || settings.forwarded {
-        let address = peer.address.to_canonical();
-        let scheme = head.scheme.text();
-        let authority = head.authority().to_vec();
-        let fields = &mut head.fields;
-        if settings.x_forwarded {
-            let chain = match fields.known(Name::XForwardedFor).filter(|_| trusted) {
-                Some(earlier) => format!("{}, {address}", String::from_utf8_lossy(earlier)),
-                None => address.to_string(),
-            };
-            fields.replace(Name::XForwardedFor, chain.as_bytes());
-            if !trusted || fields.known(Name::XForwardedProto).is_none() {
-                fields.replace(Name::XForwardedProto, scheme.as_bytes());
-            }
-            if !trusted || fields.known(Name::XForwardedHost).is_none() {
-                fields.replace(Name::XForwardedHost, &authority);
-            }
-        }
-        if settings.forwarded {
-            let node = match address {
-                IpAddr::V4(v4) => v4.to_string(),
-                IpAddr::V6(v6) => format!("\"[{v6}]\""),
-            };
-            let host = String::from_utf8_lossy(&authority);
-            let element = format!("for={node};host=\"{host}\";proto={scheme}");
-            let chain = match fields.known(Name::Forwarded).filter(|_| trusted) {
-                Some(earlier) => format!("{}, {element}", String::from_utf8_lossy(earlier)),
-                None => element,
-            };
-            fields.replace(Name::Forwarded, chain.as_bytes());
-        }
+    if settings.x_forwarded {
+        x_forwarded(head, client, trusted);
+    }
+    if settings.forwarded {
+        forwarded(head, client, trusted);
     }
     if let Some(name) = &settings.via {
         via(&mut head.fields, head.version, name);
     }
-    let id = std::mem::take(&mut exchange.id);
     // The name was checked when the manifest was loaded; an id holds token bytes only.
-    let _ = head.fields.set(settings.request_id.as_bytes(), id.as_bytes());
-    exchange.id = id;
+    let _ = head.fields.set(settings.request_id.as_bytes(), exchange.id.as_bytes());
+}
+
+/// What clients that are not trusted say of earlier hops is replaced, not extended.
+fn x_forwarded(head: &mut RequestHead, client: &str, trusted: bool) {
+    let chain = head.fields.known(Name::XForwardedFor).filter(|_| trusted).map(|earlier| {
+        [earlier, b", ", client.as_bytes()].concat()
+    });
+    head.fields.replace(Name::XForwardedFor, chain.as_deref().unwrap_or(client.as_bytes()));
+    if !trusted || head.fields.known(Name::XForwardedProto).is_none() {
+        head.fields.replace(Name::XForwardedProto, head.scheme.text().as_bytes());
+    }
+    if !trusted || head.fields.known(Name::XForwardedHost).is_none() {
+        head.fields.remove_known(Name::XForwardedHost);
+        head.push_authority_as(Name::XForwardedHost);
+    }
+}
+
+/// RFC 7239.
+fn forwarded(head: &mut RequestHead, client: &str, trusted: bool) {
+    let node = if client.contains(':') { format!("\"[{client}]\"") } else { client.to_owned() };
+    let host = String::from_utf8_lossy(head.authority());
+    let element = format!("for={node};host=\"{host}\";proto={}", head.scheme.text());
+    let chain = match head.fields.known(Name::Forwarded).filter(|_| trusted) {
+        Some(earlier) => format!("{}, {element}", String::from_utf8_lossy(earlier)),
+        None => element,
+    };
+    head.fields.replace(Name::Forwarded, chain.as_bytes());
 }
 
 /// Adds to a response what the client should know of this hop.
@@ -132,13 +130,11 @@ pub(crate) fn request_id(exchange: &Exchange, settings: &Forwarded, random: impl
     {
         return text.into();
     }
-    let mut text = String::with_capacity(32);
-    for word in [random(), random()] {
-        for place in (0..16).rev() {
-            text.push(char::from(b"0123456789abcdef"[(word >> (place * 4) & 15) as usize]));
-        }
-    }
-    text.into_boxed_str()
+    let words = [random(), random()];
+    let digits = std::array::from_fn::<u8, 32, _>(|place| {
+        b"0123456789abcdef"[(words[place / 16] >> (place % 16 * 4) & 15) as usize]
+    });
+    std::str::from_utf8(&digits).unwrap_or_default().into()
 }
 
 #[cfg(test)]

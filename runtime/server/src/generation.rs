@@ -139,11 +139,4 @@ impl Local {
             filter: self.realms[program.library].start(program.index),
         }
     }
-
-    /// Drops what can be made again.
-    pub(crate) fn trim(&self) {
-        self.realms.iter().for_each(|realm| realm.trim());
-        self.upstreams.iter().for_each(|upstream| upstream.trim());
-        self.hosts.borrow_mut().clear();
-    }
 }

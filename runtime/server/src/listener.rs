@@ -314,7 +314,8 @@ pub(crate) fn inlet(
         tls,
         listener: listener.name.clone(),
     };
-    Inlet { worker: worker.clone(), listener: listener.clone(), peer: Rc::new(peer) }
+    let client = peer.address.to_string().into_boxed_str();
+    Inlet { worker: worker.clone(), listener: listener.clone(), peer: Rc::new(peer), client }
 }
 
 /// HTTP/2 by prior knowledge (RFC 9113 section 3.3): looks at the first bytes without taking them.

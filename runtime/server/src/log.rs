@@ -137,7 +137,7 @@ impl Log {
         let mut line = Line::new();
         line.number("time", exchange.stats.started);
         line.text("request_id", exchange.id.as_bytes());
-        line.text("client", exchange.peer.address.to_string().as_bytes());
+        line.text("client", inlet.client.as_bytes());
         line.text("listener", inlet.listener.name.as_bytes());
         self.request(&mut line, &exchange.request.head);
         line.integer("status", exchange.response.head.status.into());
@@ -173,7 +173,7 @@ impl Log {
         let mut line = Line::new();
         line.number("time", self.clock.wall().as_secs_f64());
         line.text("request_id", id.as_bytes());
-        line.text("client", inlet.peer.address.to_string().as_bytes());
+        line.text("client", inlet.client.as_bytes());
         line.text("listener", inlet.listener.name.as_bytes());
         self.request(&mut line, head);
         line.integer("status", status.into());

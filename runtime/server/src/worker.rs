@@ -17,7 +17,6 @@ use crate::timer::Timers;
 
 /// What a worker's tasks share.
 pub(crate) struct Worker {
-    pub(crate) index: usize,
     pub(crate) clock: Clock,
     pub(crate) timers: Rc<Timers>,
     pub(crate) buffers: Buffers,
@@ -40,6 +39,8 @@ pub(crate) struct Inlet {
     pub(crate) worker: Rc<Worker>,
     pub(crate) listener: Arc<Listener>,
     pub(crate) peer: Rc<Peer>,
+    /// The client's address as text: what forwarding headers and the log say of it.
+    pub(crate) client: Box<str>,
 }
 
 impl Worker {
@@ -54,7 +55,6 @@ impl Worker {
         let timers = Timers::new(clock);
         let generation = control.generation();
         Rc::new_cyclic(|worker| Worker {
-            index,
             clock,
             timers,
             buffers: Buffers::default(),
@@ -176,10 +176,5 @@ impl Buffers {
             buffer.clear();
             free.push(buffer);
         }
-    }
-
-    /// Frees what waits for reuse.
-    pub(crate) fn trim(&self) {
-        *self.free.borrow_mut() = Vec::new();
     }
 }

@@ -153,7 +153,11 @@ impl Lines {
             Name::Expect if !value.eq_ignore_ascii_case(b"100-continue") => {
                 return Err(bad(417, "expectation other than 100-continue"));
             }
-            Name::Expect => self.expects = true,
+            // This hop answers it: the 100 comes from us.
+            Name::Expect => {
+                self.expects = true;
+                return Ok(());
+            }
             Name::Te if !value.eq_ignore_ascii_case(b"trailers") => {
                 return Err(malformed("te other than trailers"));
             }

@@ -56,7 +56,7 @@ impl Turn<'_> {
         self.upstream = Some(upstream);
         let upstream = self.local.upstreams[upstream].clone();
         self.rewrite(exchange, route);
-        forward::request(exchange, &generation.manifest.gateway.forwarded);
+        forward::request(exchange, &generation.manifest.gateway.forwarded, &self.inlet.client);
 
         if let (Some(index), Some(_)) = (self.route(), &route.retry) {
             self.local.earn_retry(index, self.inlet.worker.clock.millis());

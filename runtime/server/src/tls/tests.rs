@@ -249,6 +249,7 @@ fn mutual_tls_tells_who_the_client_is() {
     issuer.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     let issuer = CertifiedIssuer::self_signed(issuer, Key::generate().unwrap()).unwrap();
     let mut client = CertificateParams::new(vec!["c.test".to_owned()]).unwrap();
+    client.distinguished_name = rcgen::DistinguishedName::new();
     for (kind, value) in [
         (DnType::CountryName, "NL"),
         (DnType::OrganizationName, "Ours, Inc."),

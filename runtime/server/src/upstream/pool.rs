@@ -111,11 +111,6 @@ impl Upstream {
             }
         }
     }
-
-    /// Closes idle connections.
-    pub(crate) fn trim(&self) {
-        self.endpoints.iter().for_each(|e| e.idle.borrow_mut().clear());
-    }
 }
 
 impl Lease {

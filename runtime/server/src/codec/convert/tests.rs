@@ -37,6 +37,12 @@ fn a_good_request_keeps_its_parts() {
 }
 
 #[test]
+fn an_expectation_ends_here() {
+    let head = read(&with(&[("expect", "100-Continue")])).unwrap();
+    assert!(head.expects && head.head.fields.is_empty());
+}
+
+#[test]
 fn cookie_crumbs_become_one_field() {
     let head = read(&with(&[("cookie", "a=1"), ("x-b", "2"), ("cookie", "c=3")])).unwrap();
     let all: Vec<_> = head.head.fields.all_known(Name::Cookie).collect();
