@@ -7,12 +7,12 @@
 //! but its owner, us, can write it.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use ring::digest::{SHA256, SHA256_OUTPUT_LEN, digest};
+use ring::digest::{Context, SHA256, SHA256_OUTPUT_LEN, digest};
 use wasmtime::{Engine, Module};
 
 use crate::config::CONFIG;
@@ -27,13 +27,13 @@ pub(crate) struct Cache<'a> {
 
 /// The name under which the machine code of `source` is kept.
 pub(crate) fn key(source: &[u8]) -> String {
-    let mut text = Vec::with_capacity(source.len() + 128);
+    let mut sum = Context::new(&SHA256);
     for part in [CONFIG, std::env::consts::ARCH, std::env::consts::OS] {
-        text.extend_from_slice(part.as_bytes());
-        text.push(0);
+        sum.update(part.as_bytes());
+        sum.update(&[0]);
     }
-    text.extend_from_slice(source);
-    hex(digest(&SHA256, &text).as_ref())
+    sum.update(source);
+    hex(sum.finish().as_ref())
 }
 
 /// Adds the seal to machine code.
@@ -52,6 +52,26 @@ pub(crate) fn sealed(file: &[u8]) -> Option<&[u8]> {
     (magic == MAGIC && digest(&SHA256, code).as_ref() == sum).then_some(code)
 }
 
+/// Whether a file's seal is whole, without holding the file.
+fn is_whole(mut file: &File, len: u64) -> io::Result<bool> {
+    let Some(mut left) = len.checked_sub(SEAL as u64) else { return Ok(false) };
+    let mut sum = Context::new(&SHA256);
+    let mut buffer = [0; 32 << 10];
+    while left > 0 {
+        let most = buffer.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+        let read = file.read(&mut buffer[..most])?;
+        if read == 0 {
+            return Ok(false);
+        }
+        sum.update(&buffer[..read]);
+        left -= read as u64;
+    }
+    let mut seal = [0; SEAL];
+    file.read_exact(&mut seal)?;
+    let (magic, digest) = seal.split_at(MAGIC.len());
+    Ok(magic == MAGIC && sum.finish().as_ref() == digest)
+}
+
 impl Cache<'_> {
     fn path(&self, key: &str) -> PathBuf {
         self.dir.join(format!("{key}.cwasm"))
@@ -65,7 +85,7 @@ impl Cache<'_> {
         // SAFETY: it has no preconditions.
         let us = unsafe { libc::geteuid() };
         let ours = facts.uid() == us && facts.mode() & 0o022 == 0;
-        if !ours || sealed(&fs::read(&path).ok()?).is_none() {
+        if !ours || !is_whole(&file, facts.len()).ok()? {
             return None;
         }
         // SAFETY: the compiler of this very build wrote the file (its seal is whole and nobody

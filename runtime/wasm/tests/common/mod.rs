@@ -1,5 +1,5 @@
 //! A gateway in miniature: one worker, its services, and exchanges to feed to filters.
-#![allow(dead_code, clippy::unwrap_used, clippy::panic, missing_docs)]
+#![allow(dead_code, clippy::unwrap_used, clippy::panic, missing_docs, unreachable_pub)]
 
 use std::cell::RefCell;
 use std::net::{IpAddr, Ipv4Addr};
