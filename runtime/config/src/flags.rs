@@ -37,12 +37,15 @@ fn from_flags_with(
     if report.has_errors() {
         return Err(report);
     }
+    // A bare host and port is enough for a quick look.
+    let bare = !upstream.contains("://") && !upstream.starts_with("unix:") && upstream.contains(':');
+    let upstream = if bare { format!("http://{upstream}") } else { upstream.to_owned() };
     let text = format!(
-        "[[listeners]]\nname = \"main\"\naddress = {}\nprotocols = [\"http1\", \"http2\"]\n\
+        "[log]\naccess = \"off\"\n[[listeners]]\nname = \"main\"\naddress = {}\nprotocols = [\"http1\", \"http2\"]\n\
          [[routes]]\nname = \"main\"\nfilters = {names:?}\nupstream = \"main\"\n\
          [upstreams.main]\nendpoints = [{}]\n{tables}",
         literal(listen),
-        literal(upstream),
+        literal(&upstream),
     );
     parse_with(&text, Path::new("(flags)"), &|_| None, disk)
 }

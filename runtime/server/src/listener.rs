@@ -366,7 +366,6 @@ async fn peek(plain: &Plain, buffer: &mut [u8]) -> io::Result<usize> {
     match plain {
         Plain::Tcp(s) => s.async_io(tokio::io::Interest::READABLE, || look(SockRef::from(s), buffer)).await,
         Plain::Unix(s) => s.async_io(tokio::io::Interest::READABLE, || look(SockRef::from(s), buffer)).await,
-        Plain::Pipe(_) => Ok(0),
     }
 }
 
@@ -375,7 +374,6 @@ fn take(plain: &Plain, buffer: &mut [u8]) -> io::Result<()> {
     let fd = match plain {
         Plain::Tcp(s) => TcpStream::as_raw_fd(s),
         Plain::Unix(s) => UnixStream::as_raw_fd(s),
-        Plain::Pipe(_) => return Ok(()),
     };
     // SAFETY: the descriptor is open while `plain` lives, and the buffer is writable for its length.
     let count = unsafe { libc::recv(fd, buffer.as_mut_ptr().cast(), buffer.len(), libc::MSG_WAITALL) };

@@ -1,10 +1,10 @@
-//! A byte stream to a peer: TCP, Unix, TLS over either, or a pipe in memory (tests).
+//! A byte stream to a peer: TCP, Unix, TLS over either.
 
-use std::io::{self, IoSlice};
+use std::io::{self, BufRead, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
 /// A connected stream.
@@ -17,8 +17,6 @@ pub(crate) enum Stream {
     TlsServer(Box<tokio_rustls::server::TlsStream<Plain>>),
     /// TLS that we ask for.
     TlsClient(Box<tokio_rustls::client::TlsStream<Plain>>),
-    /// A pipe in memory.
-    Pipe(DuplexStream),
     /// Taken away (a tunnel has it).
     Closed,
 }
@@ -29,8 +27,6 @@ pub(crate) enum Plain {
     Tcp(TcpStream),
     /// A Unix socket.
     Unix(UnixStream),
-    /// A pipe in memory.
-    Pipe(DuplexStream),
 }
 
 macro_rules! each {
@@ -40,7 +36,6 @@ macro_rules! each {
             Stream::Unix($stream) => $call,
             Stream::TlsServer($stream) => $call,
             Stream::TlsClient($stream) => $call,
-            Stream::Pipe($stream) => $call,
             Stream::Closed => $closed,
         }
     };
@@ -53,15 +48,21 @@ impl Stream {
         match self {
             Stream::Tcp(s) => s.poll_read_ready(cx).map(drop),
             Stream::Unix(s) => s.poll_read_ready(cx).map(drop),
-            Stream::TlsServer(s) => poll_plain(s.get_ref().0, cx),
-            Stream::TlsClient(s) => poll_plain(s.get_ref().0, cx),
-            Stream::Pipe(_) | Stream::Closed => Poll::Ready(()),
+            Stream::TlsServer(s) => {
+                let (plain, session) = s.get_mut();
+                poll_tls(plain, session.reader(), cx)
+            }
+            Stream::TlsClient(s) => {
+                let (plain, session) = s.get_mut();
+                poll_tls(plain, session.reader(), cx)
+            }
+            Stream::Closed => Poll::Ready(()),
         }
     }
 
     /// Whether waiting for readability costs no buffer.
     pub(crate) fn tells_readable(&self) -> bool {
-        !matches!(self, Stream::Pipe(_) | Stream::Closed)
+        !matches!(self, Stream::Closed)
     }
 
     /// Reads once into the spare room of `buffer`. `Ok(0)`: the end.
@@ -126,11 +127,19 @@ impl Stream {
     }
 }
 
+/// TLS may have something decrypted already, or an end: a request often comes with the last message
+/// of the handshake, and then the socket has no more to say.
+fn poll_tls(plain: &Plain, mut reader: rustls::Reader<'_>, cx: &mut Context<'_>) -> Poll<()> {
+    match reader.fill_buf() {
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => poll_plain(plain, cx),
+        _ => Poll::Ready(()),
+    }
+}
+
 fn poll_plain(plain: &Plain, cx: &mut Context<'_>) -> Poll<()> {
     match plain {
         Plain::Tcp(s) => s.poll_read_ready(cx).map(drop),
         Plain::Unix(s) => s.poll_read_ready(cx).map(drop),
-        Plain::Pipe(_) => Poll::Ready(()),
     }
 }
 
@@ -139,7 +148,6 @@ impl From<Plain> for Stream {
         match plain {
             Plain::Tcp(s) => Stream::Tcp(s),
             Plain::Unix(s) => Stream::Unix(s),
-            Plain::Pipe(s) => Stream::Pipe(s),
         }
     }
 }
@@ -185,7 +193,6 @@ macro_rules! each_plain {
         match $self {
             Plain::Tcp($stream) => $call,
             Plain::Unix($stream) => $call,
-            Plain::Pipe($stream) => $call,
         }
     };
 }

@@ -34,12 +34,12 @@ fn one_listener_one_route_one_chain() {
 fn mistakes() {
     let said = flags(":8080", "api", &[]).unwrap_err();
     let expected = "\
-(flags):3:11: \":8080\" is not an address
-    3 | address = \":8080\"
+(flags):5:11: \":8080\" is not an address
+    5 | address = \":8080\"
       |           ^^^^^^^
 hint: for all addresses: \"[::]:8080\"
-(flags):10:14: \"api\" is not an endpoint
-   10 | endpoints = [\"api\"]
+(flags):12:14: \"api\" is not an endpoint
+   12 | endpoints = [\"api\"]
       |              ^^^^^
 hint: with a scheme: \"http://api\"
 ";

@@ -84,7 +84,7 @@ fn write(queue: &Receiver<Job>) {
                 }
                 Job::Flush(done) => {
                     put(at, &mut batch, file.as_mut());
-                    drop(done.send(()));
+                    let _ = done.send(());
                 }
             }
             next = queue.try_recv().ok();
