@@ -18,6 +18,7 @@ pub(crate) fn start(program: &Program, ticker: &Arc<Ticker>) -> Result<(), Mista
     let trial = Program {
         name: Arc::clone(&program.name),
         pre: program.pre.clone(),
+        pooled: None,
         config: program.config.clone(),
         on_fiber: false,
         ..*program

@@ -1,8 +1,10 @@
 //! The one configuration that the compiler and the runtime share: a compiled module records it,
 //! and loads nowhere else.
 
-use wasmtime::{Config, InstanceAllocationStrategy, ModuleVersionStrategy};
-use wasmtime::{Enabled, PoolingAllocationConfig, Result};
+use wasmtime::{
+    Config, Engine, InstanceAllocationStrategy, ModuleVersionStrategy, PoolingAllocationConfig,
+    Result,
+};
 
 /// Raise it with any change to [`engine_config`]: compiled modules of before are made again.
 pub(crate) const CONFIG: &str = "pilotlight-1+wasmtime-48.0.8";
@@ -38,32 +40,39 @@ pub(crate) fn engine_config() -> Result<Config> {
     Ok(config)
 }
 
-/// For instances that live long: each has its own mapping, any number fits.
+/// For instances that live long, or run on fibers: each has its own mapping, any number fits.
 pub(crate) fn lasting() -> Result<Config> {
     let mut config = engine_config()?;
     without_compiler(&mut config);
     Ok(config)
 }
 
-/// For an instance a stream: slots that are cleaned and used again. `slots` bounds how many live
-/// at once; further ones come from [`lasting`].
-pub(crate) fn fleeting(slots: u32, memory: usize) -> Result<Config> {
-    let mut pool = PoolingAllocationConfig::new();
-    pool.total_core_instances(slots)
-        .total_memories(slots)
-        .total_tables(slots)
-        .total_stacks(slots)
-        .max_memory_size(memory)
-        .table_elements(TABLE_ELEMENTS)
-        .max_tables_per_module(1)
-        .max_unused_warm_slots(8)
-        .linear_memory_keep_resident(64 << 10)
-        .table_keep_resident(4 << 10)
-        .pagemap_scan(Enabled::No);
-    let mut config = engine_config()?;
-    without_compiler(&mut config);
-    config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
-    Ok(config)
+/// Slots of the pool, at best and when address space is short.
+const SLOTS: [u32; 2] = [64, 16];
+/// Bytes that a slot's memory may grow to.
+pub(crate) const SLOT_MEMORY: u64 = pilotlight_abi::limit::WASM_FILTER_MEMORY;
+/// Bytes of a slot that are cleaned by hand rather than given back to the system.
+const KEEP: usize = 64 << 10;
+
+/// For instances that serve one exchange: slots that are cleaned and used again. Gives the engine
+/// and its slots; `None` where there is no address space for them.
+pub(crate) fn fleeting() -> Option<(Engine, u32)> {
+    SLOTS.into_iter().find_map(|slots| {
+        let mut pool = PoolingAllocationConfig::new();
+        pool.total_core_instances(slots)
+            .total_memories(slots)
+            .total_tables(slots)
+            .total_stacks(1)
+            .max_memory_size(SLOT_MEMORY as usize)
+            .table_elements(TABLE_ELEMENTS)
+            .max_tables_per_module(1)
+            .max_unused_warm_slots(8)
+            .linear_memory_keep_resident(KEEP)
+            .table_keep_resident(KEEP);
+        let mut config = lasting().ok()?;
+        config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
+        Some((Engine::new(&config).ok()?, slots))
+    })
 }
 
 fn without_compiler(config: &mut Config) {

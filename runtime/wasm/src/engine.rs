@@ -9,12 +9,13 @@ use std::sync::{Arc, OnceLock};
 use pilotlight_abi::limit::WASM_FILTER_MEMORY;
 use pilotlight_filter::engine::{LoadError, ModuleSpec, Plan, Spec};
 use pilotlight_filter::{Engine, Library};
-use wasmtime::{Linker, Module};
+use wasmtime::{InstancePre, Linker, Module};
 
 use crate::cache::{self, Cache};
 use crate::check;
 use crate::compile::{CompileError, CompileWith, WASM_MAX};
 use crate::config;
+use crate::host::{Host, Slots};
 use crate::library::Programs;
 use crate::modules::Callee;
 use crate::proxy_wasm::pool::Program;
@@ -32,6 +33,22 @@ pub struct WasmEngine {
 struct Machine {
     engine: wasmtime::Engine,
     ticker: Arc<Ticker>,
+    /// Made with the first filter that asks for an instance an exchange.
+    pool: OnceLock<Option<(wasmtime::Engine, Slots)>>,
+}
+
+/// Slots that are never handed out: one that was given up may still be being cleaned.
+const SLOTS_SPARE: u32 = 8;
+
+impl Machine {
+    fn pool(&self) -> Option<&(wasmtime::Engine, Slots)> {
+        let make = || {
+            let (engine, slots) = config::fleeting()?;
+            self.ticker.add(&engine);
+            Some((engine, Slots::new(u64::from(slots - SLOTS_SPARE).into())))
+        };
+        self.pool.get_or_init(make).as_ref()
+    }
 }
 
 /// A mistake, before it is known whose.
@@ -67,7 +84,7 @@ impl WasmEngine {
             let engine = wasmtime::Engine::new(&config).map_err(|error| error.to_string())?;
             let ticker = Arc::new(Ticker::start().map_err(|error| error.to_string())?);
             ticker.add(&engine);
-            Ok(Machine { engine, ticker })
+            Ok(Machine { engine, ticker, pool: OnceLock::new() })
         });
         made.as_ref().map_err(|error| Mistake::new(format!("no Wasm engine here: {error}")))
     }
@@ -140,6 +157,7 @@ impl Loader<'_> {
         let mut program = Program {
             name: Arc::clone(&spec.name),
             pre: inline,
+            pooled: None,
             phases: context::phases(&module),
             config: spec.config.clone().into(),
             cpu: spec.cpu,
@@ -149,11 +167,22 @@ impl Loader<'_> {
         };
         let ticker = &self.engine.machine().map_err(|mistake| vec![mistake])?.ticker;
         check::start(&program, ticker).map_err(|mistake| vec![mistake])?;
+        if spec.fresh && !on_fiber && memory <= config::SLOT_MEMORY {
+            program.pooled = self.pooled(&spec.file);
+        }
         if on_fiber {
             program.pre = self.link(&module, true)?;
             program.on_fiber = true;
         }
         Ok(program)
+    }
+
+    /// The same file in the pool's engine; without a cache to map it from, there is none.
+    fn pooled(&self, file: &Path) -> Option<(InstancePre<Host>, Slots)> {
+        let (engine, slots) = self.engine.machine().ok()?.pool()?;
+        let key = cache::key(&fs::read(file).ok()?);
+        let module = Cache { dir: &self.plan.cache_dir }.get(engine, &key)?;
+        Some((self.link(&module, false).ok()?, Arc::clone(slots)))
     }
 
     fn callee(&mut self, spec: &ModuleSpec) -> Result<Callee, Vec<Mistake>> {
@@ -162,11 +191,7 @@ impl Loader<'_> {
         Callee::new(spec, &module, pre)
     }
 
-    fn link(
-        &self,
-        module: &Module,
-        on_fiber: bool,
-    ) -> Result<wasmtime::InstancePre<crate::host::Host>, Vec<Mistake>> {
+    fn link(&self, module: &Module, on_fiber: bool) -> Result<InstancePre<Host>, Vec<Mistake>> {
         let mut linker = Linker::new(module.engine());
         let own = |texts: Vec<String>| texts.into_iter().map(Mistake::new).collect::<Vec<_>>();
         link::link(&mut linker, module, on_fiber).map_err(own)?;

@@ -38,6 +38,29 @@ pub(crate) struct Host {
     cpu: Duration,
     ticks: u64,
     log_lines: u64,
+    /// Its place in the pool, if it has one. The last field: given up after all else.
+    pub(crate) slot: Option<Slot>,
+}
+
+/// Free slots of the pool, counted for all workers.
+pub(crate) type Slots = Arc<AtomicU64>;
+
+/// One of them, taken.
+pub(crate) struct Slot(Slots);
+
+impl Slot {
+    /// Takes a slot, if one is free.
+    pub(crate) fn take(slots: &Slots) -> Option<Slot> {
+        let less = |free: u64| free.checked_sub(1);
+        slots.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less).ok()?;
+        Some(Slot(Arc::clone(slots)))
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
 }
 
 // SAFETY: a store and the fibers in it are made, polled and dropped by one worker's realm, which
@@ -65,6 +88,7 @@ impl Host {
             cpu: Duration::ZERO,
             ticks: 0,
             log_lines: 0,
+            slot: None,
         }
     }
 

@@ -16,7 +16,7 @@ use pilotlight_abi::Value;
 use pilotlight_filter::engine::{ModuleSpec, Signature, Type};
 use pilotlight_filter::host::{Called, Module, Wait};
 use pilotlight_filter::{Fault, Services};
-use wasmtime::{ExternType, Func, FuncType, Instance, InstancePre, Store, TypedFunc, Val, ValType};
+use wasmtime::{ExternType, Func, FuncType, InstancePre, Store, TypedFunc, Val, ValType};
 
 use crate::engine::Mistake;
 use crate::host::{Gauge, Host, Limits};
@@ -192,6 +192,7 @@ pub(crate) struct Pool {
     ticker: Arc<Ticker>,
     services: Rc<dyn Services>,
     pub(crate) gauge: Arc<Gauge>,
+    #[allow(clippy::vec_box)] // they move in and out of calls: as pointers
     idle: RefCell<Vec<Box<Made>>>,
     running: Cell<usize>,
     waiting: RefCell<Vec<Waker>>,
@@ -245,7 +246,8 @@ impl Pool {
             .iter()
             .filter_map(|function| instance.get_func(&mut store, &function.name))
             .collect();
-        let (free, reset) = (typed(&instance, &mut store, "free"), typed2(&instance, &mut store));
+        let free = instance.get_typed_func(&mut store, "free").ok();
+        let reset = instance.get_typed_func(&mut store, "reset").ok();
         Ok(Made { store, functions, free, reset })
     }
 
@@ -269,36 +271,18 @@ impl Pool {
         let mut made = self.instance().await.map_err(said)?;
         vm::grant(&mut made.store, self.callee.cpu);
         let signature = &self.callee.functions[index];
-        let result = made.call(index, signature, &arguments).await;
-        match result {
-            Ok(value) => {
-                if self.callee.lasts && self.idle.borrow().len() < IDLE_MAX {
-                    self.idle.borrow_mut().push(made);
-                }
-                Ok(value)
-            }
-            Err(Failed::Arguments(text)) => {
-                if self.callee.lasts && self.idle.borrow().len() < IDLE_MAX {
-                    self.idle.borrow_mut().push(made);
-                }
-                Err(text)
-            }
+        let result = match made.call(index, signature, &arguments).await {
+            Ok(value) => Ok(value),
+            Err(Failed::Arguments(text)) => Err(text),
             // The instance goes with its trap.
-            Err(Failed::Trap(fault)) => Err(fault.message),
+            Err(Failed::Trap(fault)) => return Err(fault.message),
+        };
+        let mut idle = self.idle.borrow_mut();
+        if self.callee.lasts && idle.len() < IDLE_MAX {
+            idle.push(made);
         }
+        result
     }
-}
-
-fn typed(
-    instance: &Instance,
-    store: &mut Store<Host>,
-    name: &str,
-) -> Option<TypedFunc<(u32, u32), ()>> {
-    instance.get_typed_func(&mut *store, name).ok()
-}
-
-fn typed2(instance: &Instance, store: &mut Store<Host>) -> Option<TypedFunc<(), ()>> {
-    instance.get_typed_func(&mut *store, "reset").ok()
 }
 
 /// One of the calls that run.

@@ -185,6 +185,22 @@ fn a_fresh_instance_for_each_exchange() {
     assert_eq!(rig.world.lines().iter().filter(|line| *line == "yes").count(), 2);
 }
 
+/// More exchanges at once than the pool has slots: the rest get instances of the common kind.
+#[test]
+fn fresh_instances_do_not_run_out() {
+    let rig = rig(&guest("headers.wat"), |spec| spec.fresh = true);
+    for _ in 0..3 {
+        let mut open = Vec::new();
+        for _ in 0..100 {
+            let mut exchange = exchange("/", &[("x-a", "one")]);
+            let mut filter = rig.realm.start(0);
+            run(&mut *filter, Phase::Request, &mut exchange).unwrap();
+            assert_eq!(header(&exchange, "x-b"), Some("one"));
+            open.push(filter);
+        }
+    }
+}
+
 #[test]
 fn a_pause_that_nothing_can_end_fails() {
     let text = "(module (memory (export \"memory\") 1)

@@ -1,6 +1,8 @@
 //! A filter that answers with a smaller picture: the chain's Lua script says how wide, in the
 //! request's `x-width`. Scripts can also call it as a module: see `module`.
 
+// On other machines, `free` would be everyone's.
+#[cfg(target_arch = "wasm32")]
 mod module;
 mod resize;
 

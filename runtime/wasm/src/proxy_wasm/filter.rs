@@ -29,10 +29,13 @@ pub(crate) struct OnFiber {
     stream: Option<Box<Stream>>,
     job: Option<(Phase, Job)>,
     /// What ended while the other direction was polled.
-    ended: [Option<(Phase, Option<Bytes>, Result<Verdict, Fault>)>; 2],
+    ended: [Option<Outcome>; 2],
 }
 
 type Job = Pin<Box<dyn Future<Output = Ended>>>;
+
+/// Of a phase: what the filter let through, and its verdict.
+type Outcome = (Phase, Option<Bytes>, Result<Verdict, Fault>);
 
 struct Ended {
     instance: Option<Box<Instanced>>,

@@ -12,7 +12,7 @@ use pilotlight_filter::{Fault, FaultKind, Services};
 use wasmtime::InstancePre;
 
 use super::context::Instanced;
-use crate::host::{Gauge, Host, Limits};
+use crate::host::{Gauge, Host, Limits, Slot, Slots};
 use crate::stage::Stage;
 use crate::ticker::Ticker;
 use crate::vm;
@@ -26,6 +26,8 @@ const IDLE_MAX: usize = 8;
 pub(crate) struct Program {
     pub(crate) name: Arc<str>,
     pub(crate) pre: InstancePre<Host>,
+    /// The same in the pool, for instances that serve one exchange; and the pool's free slots.
+    pub(crate) pooled: Option<(InstancePre<Host>, Slots)>,
     pub(crate) phases: Phases,
     pub(crate) config: Bytes,
     /// Of one call of a phase.
@@ -47,6 +49,7 @@ pub(crate) struct Pool {
     pub(crate) gauge: Arc<Gauge>,
     services: Rc<dyn Services>,
     shared: RefCell<Option<Rc<Shared>>>,
+    #[allow(clippy::vec_box)] // they move in and out of jobs: as pointers
     idle: RefCell<Vec<Box<Instanced>>>,
 }
 
@@ -79,9 +82,15 @@ impl Pool {
         if let Some(shared) = &*self.shared.borrow() {
             return Ok(Rc::clone(shared));
         }
-        let host = self.host(Stage::default())?;
+        let mut host = self.host(Stage::default())?;
+        let mut pre = &self.program.pre;
+        if let Some((pooled, slots)) = &self.program.pooled
+            && let Some(slot) = Slot::take(slots)
+        {
+            (pre, host.slot) = (pooled, Some(slot));
+        }
         let _held = self.ticker.hold();
-        let instance = vm::at_once(Instanced::start(&self.program.pre, host))?;
+        let instance = vm::at_once(Instanced::start(pre, host))?;
         let shared = Rc::new(Shared { instance: RefCell::new(instance), dead: false.into() });
         if !self.program.fresh {
             *self.shared.borrow_mut() = Some(Rc::clone(&shared));
