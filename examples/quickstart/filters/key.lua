@@ -29,7 +29,7 @@ function filter.request(req, ctx)
 end
 
 function filter.log(entry, ctx)
-  entry.who = ctx.who
+  if ctx.who then entry.who = ctx.who end
 end
 
 return filter
