@@ -1,1 +1,28 @@
-//! pilotlight-lua
+//! The LuaJIT engine.
+//!
+//! ```text
+//! engine ─ load ─▶ library ─ open ─▶ realm ─ start ─▶ filter ─ poll ─▶ vm ─ resume ─▶ the script
+//!                                      │                               │  ▲
+//!                                     VMs                     arena, watchdog, window
+//! ```
+//! Scripts reach the host through `prelude/*.lua`: hot calls by FFI (`calls`), waits by a yield
+//! that the filter answers (`wait`). The sandbox is `prelude/sandbox.lua`.
+
+mod arena;
+mod calls;
+mod engine;
+mod filter;
+mod json;
+mod pattern;
+mod program;
+mod realm;
+mod reply;
+mod scratch;
+mod stack;
+mod value;
+mod vm;
+mod wait;
+mod watchdog;
+mod window;
+
+pub use engine::LuaEngine;

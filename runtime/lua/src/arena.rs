@@ -1,0 +1,309 @@
+//! The memory of one VM: one mapping below 2^46, counted, given back whole.
+//!
+//! ```text
+//! base                         top                              base + size
+//! │ run │ run │ span ──── │ run │ never touched, costs nothing      │
+//!   16 B  64 B  5 pages     4 KiB
+//! ```
+//! LuaJIT tags pointers in their upper bits, so an ordinary allocator will not do: on aarch64 it
+//! hands out addresses that LuaJIT can't hold.
+
+use std::os::raw::c_void;
+use std::ptr;
+
+const PAGE: usize = 4096;
+/// Requests up to this size come from runs of equal pieces, larger ones are whole pages.
+const SMALL: usize = 4096;
+const CLASSES: usize = 32;
+/// Freed spans of this many pages are given back to the system at once.
+const RETURN_PAGES: u32 = 16;
+/// Room past the limit for what the host itself must push (results, messages).
+const SLACK: usize = 32 << 20;
+
+struct Free {
+    next: *mut Free,
+}
+
+#[derive(Clone, Copy)]
+struct Span {
+    page: u32,
+    pages: u32,
+}
+
+/// Who is told that memory runs out. Called from inside an allocation.
+pub(crate) trait Pressure {
+    /// The soft mark was passed: collect soon.
+    fn collect(&mut self);
+    /// An allocation was refused: the call must end.
+    fn refused(&mut self);
+}
+
+/// An arena. Its address is the allocator's user data, so it stays boxed.
+pub(crate) struct Arena {
+    base: *mut u8,
+    size: usize,
+    top: usize,
+    free: [*mut Free; CLASSES],
+    bump: [(usize, usize); CLASSES],
+    spans: Vec<Span>,
+    /// Bytes that Lua holds.
+    pub(crate) used: usize,
+    /// Bytes that scripts may hold.
+    pub(crate) limit: usize,
+    /// Past this the next allocation of a script asks for a collection.
+    pub(crate) soft: usize,
+    /// Whether a script runs: the limits hold only then, because only then a refusal is an error
+    /// that something catches.
+    pub(crate) strict: bool,
+    pub(crate) pressure: Option<*mut dyn Pressure>,
+    /// The VM that lives here.
+    pub(crate) owner: *mut c_void,
+}
+
+const fn class_of(size: usize) -> usize {
+    if size <= 256 {
+        return if size == 0 { 0 } else { (size - 1) / 16 };
+    }
+    // Four classes to a doubling: 320, 384, 448, 512, 640, ...
+    let log = (usize::BITS - 1 - (size - 1).leading_zeros()) as usize;
+    let quarter = ((size - 1) >> (log - 2)) & 3;
+    16 + (log - 8) * 4 + quarter
+}
+
+const fn class_size(class: usize) -> usize {
+    if class < 16 {
+        return (class + 1) * 16;
+    }
+    let (log, quarter) = ((class - 16) / 4 + 8, (class - 16) % 4);
+    (1 << log) + ((quarter + 1) << (log - 2))
+}
+
+const fn pages(size: usize) -> u32 {
+    size.div_ceil(PAGE) as u32
+}
+
+impl Arena {
+    /// Maps an arena for a VM of `limit` bytes; `None` when the system refuses.
+    pub(crate) fn new(limit: usize) -> Option<Box<Arena>> {
+        let size = (limit + limit / 2 + SLACK).next_multiple_of(PAGE);
+        let base = map(size)?;
+        Some(Box::new(Arena {
+            base,
+            size,
+            top: 0,
+            free: [ptr::null_mut(); CLASSES],
+            bump: [(0, 0); CLASSES],
+            spans: Vec::new(),
+            used: 0,
+            limit,
+            soft: limit / 4 * 3,
+            strict: false,
+            pressure: None,
+            owner: ptr::null_mut(),
+        }))
+    }
+
+    /// Bytes that the host may still push without asking.
+    pub(crate) fn room(&self) -> usize {
+        self.limit.saturating_sub(self.used)
+    }
+
+    fn small(&mut self, class: usize) -> *mut u8 {
+        let head = self.free[class];
+        if !head.is_null() {
+            // SAFETY: the head of a free list is a piece of ours that nobody holds; `release`
+            // wrote its link.
+            self.free[class] = unsafe { (*head).next };
+            return head.cast();
+        }
+        let size = class_size(class);
+        let (mut at, mut end) = self.bump[class];
+        if at + size > end {
+            let run = if size <= 256 { 1 } else { 4 };
+            let Some(page) = self.take(run) else { return ptr::null_mut() };
+            (at, end) = (page as usize * PAGE, (page + run) as usize * PAGE);
+        }
+        self.bump[class] = (at + size, end);
+        // SAFETY: `at + size <= end`, and the run lies in the mapping.
+        unsafe { self.base.add(at) }
+    }
+
+    /// Pages in a row: first fit among the freed, else fresh ones.
+    fn take(&mut self, pages: u32) -> Option<u32> {
+        if let Some(index) = self.spans.iter().position(|span| span.pages >= pages) {
+            let span = &mut self.spans[index];
+            let page = span.page;
+            span.page += pages;
+            span.pages -= pages;
+            if span.pages == 0 {
+                self.spans.remove(index);
+            }
+            return Some(page);
+        }
+        let page = self.top / PAGE;
+        if self.top + pages as usize * PAGE > self.size {
+            return None;
+        }
+        self.top += pages as usize * PAGE;
+        Some(page as u32)
+    }
+
+    fn give(&mut self, page: u32, pages: u32) {
+        if pages >= RETURN_PAGES {
+            // SAFETY: the pages are ours, whole, and nobody holds them.
+            unsafe {
+                let at = self.base.add(page as usize * PAGE);
+                libc::madvise(at.cast(), pages as usize * PAGE, libc::MADV_DONTNEED);
+            }
+        }
+        let index = self.spans.partition_point(|span| span.page < page);
+        self.spans.insert(index, Span { page, pages });
+        if index + 1 < self.spans.len() && page + pages == self.spans[index + 1].page {
+            self.spans[index].pages += self.spans.remove(index + 1).pages;
+        }
+        if index > 0 && self.spans[index - 1].page + self.spans[index - 1].pages == page {
+            let more = self.spans.remove(index).pages;
+            self.spans[index - 1].pages += more;
+        }
+    }
+
+    fn allocate(&mut self, size: usize) -> *mut u8 {
+        if size <= SMALL {
+            return self.small(class_of(size));
+        }
+        match self.take(pages(size)) {
+            // SAFETY: the page lies in the mapping.
+            Some(page) => unsafe { self.base.add(page as usize * PAGE) },
+            None => ptr::null_mut(),
+        }
+    }
+
+    fn release(&mut self, at: *mut u8, size: usize) {
+        if size <= SMALL {
+            let class = class_of(size);
+            let piece = at.cast::<Free>();
+            // SAFETY: the piece is ours and free now; every class holds a pointer and is aligned
+            // to 16 bytes.
+            unsafe { piece.write(Free { next: self.free[class] }) };
+            self.free[class] = piece;
+            return;
+        }
+        let page = (at as usize - self.base as usize) / PAGE;
+        self.give(page as u32, pages(size));
+    }
+
+    fn resize(&mut self, at: *mut u8, old: usize, new: usize) -> *mut u8 {
+        let same = if old <= SMALL {
+            new <= SMALL && class_of(old) == class_of(new)
+        } else {
+            new > SMALL && pages(old) == pages(new)
+        };
+        if same {
+            return at;
+        }
+        if old > SMALL && new > SMALL && new < old {
+            let page = (at as usize - self.base as usize) / PAGE;
+            self.give(page as u32 + pages(new), pages(old) - pages(new));
+            return at;
+        }
+        let to = self.allocate(new);
+        if to.is_null() {
+            // LuaJIT relies on shrinking: the old piece is large enough, and its class is told
+            // by the size at release, so a smaller one must not be kept. The slack makes this
+            // unreachable for small pieces.
+            return to;
+        }
+        // SAFETY: both pieces are ours, distinct, and at least that long.
+        unsafe { ptr::copy_nonoverlapping(at, to, old.min(new)) };
+        self.release(at, old);
+        to
+    }
+}
+
+impl Drop for Arena {
+    fn drop(&mut self) {
+        // SAFETY: the mapping is ours, and the VM that lived in it has been closed.
+        unsafe { libc::munmap(self.base.cast(), self.size) };
+    }
+}
+
+/// A private mapping somewhere in 2^32 .. 2^46.
+fn map(size: usize) -> Option<*mut u8> {
+    const TRIES: usize = 512;
+    const START: usize = 1 << 40;
+    const STEP: usize = 1 << 33;
+    let protection = libc::PROT_READ | libc::PROT_WRITE;
+    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
+    for attempt in 0..TRIES {
+        let hint = START + attempt * STEP;
+        // SAFETY: a fresh anonymous mapping that never replaces another (NOREPLACE).
+        let at = unsafe {
+            libc::mmap(
+                hint as *mut c_void,
+                size,
+                protection,
+                flags | libc::MAP_FIXED_NOREPLACE,
+                -1,
+                0,
+            )
+        };
+        if at == libc::MAP_FAILED {
+            continue;
+        }
+        // Kernels before 4.17 take the address as a hint only.
+        if (at as usize) + size < 1 << 46 {
+            return Some(at.cast());
+        }
+        // SAFETY: we have just mapped it.
+        unsafe { libc::munmap(at, size) };
+    }
+    None
+}
+
+/// The `lua_Alloc` of a VM; `data` is its [`Arena`].
+///
+/// # Safety
+/// Called by LuaJIT only, with the arena it was made with.
+pub(crate) unsafe extern "C" fn allocate(
+    data: *mut c_void,
+    at: *mut c_void,
+    old: usize,
+    new: usize,
+) -> *mut c_void {
+    // SAFETY: LuaJIT hands back the arena's address; the VM's thread is the only one to use it.
+    let arena = unsafe { &mut *data.cast::<Arena>() };
+    let old = if at.is_null() { 0 } else { old };
+    if new == 0 {
+        if !at.is_null() {
+            arena.release(at.cast(), old);
+            arena.used -= old;
+        }
+        return ptr::null_mut();
+    }
+    if new > old && arena.strict {
+        let after = arena.used + (new - old);
+        if after > arena.soft {
+            // SAFETY: the VM owns both the arena and what it points to.
+            let pressure = arena.pressure.map(|p| unsafe { &mut *p });
+            if after > arena.limit {
+                if let Some(pressure) = pressure {
+                    pressure.refused();
+                }
+                return ptr::null_mut();
+            }
+            arena.soft = usize::MAX;
+            if let Some(pressure) = pressure {
+                pressure.collect();
+            }
+        }
+    }
+    let to =
+        if at.is_null() { arena.allocate(new) } else { arena.resize(at.cast(), old, new) };
+    if !to.is_null() {
+        arena.used = arena.used + new - old;
+    }
+    to.cast()
+}
+
+#[cfg(test)]
+mod tests;

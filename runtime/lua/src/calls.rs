@@ -1,0 +1,45 @@
+//! The host's functions, as scripts' prelude reaches them: hot ones by FFI, the others as C functions.
+//!
+//! FFI functions get numbers and strings, never touch the Lua stack, and never fail but by a code.
+
+pub(crate) mod codec;
+pub(crate) mod field;
+pub(crate) mod head;
+pub(crate) mod log;
+pub(crate) mod module;
+pub(crate) mod script;
+pub(crate) mod shared;
+pub(crate) mod text;
+pub(crate) mod url;
+
+use std::os::raw::c_void;
+
+use mlua_sys as lua;
+
+/// A function for the FFI: its name, its type in C, its address.
+pub(crate) struct Fast(pub(crate) &'static str, pub(crate) &'static str, pub(crate) *const c_void);
+
+/// A C function that works on the Lua stack.
+pub(crate) struct Slow(pub(crate) &'static str, pub(crate) lua::lua_CFunction);
+
+/// All functions for the FFI.
+pub(crate) fn fast() -> impl Iterator<Item = Fast> {
+    head::fast()
+        .into_iter()
+        .chain(field::fast())
+        .chain(shared::fast())
+        .chain(text::fast())
+        .chain(url::fast())
+}
+
+/// All functions for the stack.
+pub(crate) fn slow() -> impl Iterator<Item = Slow> {
+    codec::slow()
+        .into_iter()
+        .chain(field::slow())
+        .chain(log::slow())
+        .chain(module::slow())
+        .chain(script::slow())
+        .chain(shared::slow())
+        .chain(url::slow())
+}

@@ -1,0 +1,61 @@
+//! `gateway.log`.
+
+use std::os::raw::c_int;
+
+use mlua_sys::lua_State;
+use pilotlight_filter::abi::Value;
+use pilotlight_filter::host::{Level, LogLine};
+
+use super::Slow;
+use crate::stack::{Kind, Stack};
+use crate::value;
+use crate::vm::window_of;
+
+const MESSAGE_MAX: usize = 16 * 1024;
+
+pub(crate) fn slow() -> [Slow; 1] {
+    [Slow("log", log)]
+}
+
+fn level(number: f64) -> Level {
+    match number as i32 {
+        1 => Level::Error,
+        2 => Level::Warn,
+        3 => Level::Info,
+        _ => Level::Debug,
+    }
+}
+
+/// `log(level, message, fields)`: true, or nil and why the fields can't be written.
+unsafe extern "C-unwind" fn log(state: *mut lua_State) -> c_int {
+    // SAFETY: Lua calls with a live state; the window outlives the VM.
+    let (stack, window) = unsafe { (Stack::new(state), window_of(state)) };
+    let level = level(stack.number(1).unwrap_or_default());
+    if !window.host.services.logs(level) {
+        return value::status(stack, Ok(()));
+    }
+    if window.host.log_left == 0 {
+        window.host.log_lost += 1;
+        return value::status(stack, Ok(()));
+    }
+    window.host.log_left -= 1;
+    let mut message = stack.bytes(2).unwrap_or_default();
+    message = &message[..message.len().min(MESSAGE_MAX)];
+    let mut fields: Vec<(Box<str>, Value)> = Vec::new();
+    if stack.kind(3) == Kind::Table {
+        match value::read(stack, 3) {
+            Ok(Value::Map(map)) => fields.extend(map.into_iter().map(|(k, v)| (k.into(), v))),
+            Ok(list) => fields.push(("fields".into(), list)),
+            Err(error) => return value::refuse(stack, error),
+        }
+    }
+    let id = window.exchange().map(|e| e.id.clone()).unwrap_or_default();
+    window.host.services.log(&LogLine {
+        level,
+        filter: &window.host.filter,
+        id: &id,
+        message: &String::from_utf8_lossy(message),
+        fields: &fields,
+    });
+    value::status(stack, Ok(()))
+}

@@ -1,0 +1,89 @@
+//! `gateway.wasm`: calls into modules, by way of the host.
+
+use std::os::raw::c_int;
+use std::rc::Rc;
+
+use mlua_sys::lua_State;
+use pilotlight_filter::abi::Value;
+use pilotlight_filter::host::{Called, Module};
+
+use super::Slow;
+use crate::stack::Stack;
+use crate::value;
+use crate::vm::window_of;
+use crate::window::Window;
+
+pub(crate) fn slow() -> [Slow; 3] {
+    [Slow("module_known", known), Slow("module_find", find), Slow("module_call", call)]
+}
+
+/// `module_known(name)`: whether the manifest has it.
+unsafe extern "C-unwind" fn known(state: *mut lua_State) -> c_int {
+    // SAFETY: Lua calls with a live state; the window outlives the VM.
+    let (stack, window) = unsafe { (Stack::new(state), window_of(state)) };
+    let name = stack.text(1).unwrap_or_default();
+    stack.push_bool(window.host.world.modules.iter().any(|known| **known == *name));
+    1
+}
+
+fn open(window: &mut Window, name: &str) -> Option<usize> {
+    let modules = &mut window.host.modules;
+    if let Some(index) = modules.iter().position(|(known, _)| **known == *name) {
+        return Some(index);
+    }
+    let module = window.host.services.module(name)?;
+    modules.push((name.into(), module));
+    Some(modules.len() - 1)
+}
+
+/// `module_find(module, function)`: two indexes for `module_call`, or nil and why not.
+unsafe extern "C-unwind" fn find(state: *mut lua_State) -> c_int {
+    // SAFETY: as in `known`.
+    let (stack, window) = unsafe { (Stack::new(state), window_of(state)) };
+    let (module, function) = (stack.text(1).unwrap_or_default(), stack.text(2).unwrap_or_default());
+    let Some(index) = open(window, &module) else {
+        return value::refuse(stack, &format!("module \"{module}\" is not at hand"));
+    };
+    let functions = window.host.modules[index].1.functions();
+    let Some(place) = functions.iter().position(|name| **name == *function) else {
+        let has = functions.join(", ");
+        let message = format!("module \"{module}\" has no function \"{function}\" (it has: {has})");
+        return value::refuse(stack, &message);
+    };
+    stack.push_number(index as f64);
+    stack.push_number(place as f64);
+    2
+}
+
+/// `module_call(module, function, ...)`: true and the value; nil and a message; or false when the
+/// call goes on and the script must wait.
+unsafe extern "C-unwind" fn call(state: *mut lua_State) -> c_int {
+    // SAFETY: as in `known`.
+    let (stack, window) = unsafe { (Stack::new(state), window_of(state)) };
+    let index = stack.number(1).unwrap_or(-1.0) as usize;
+    let function = stack.number(2).unwrap_or(-1.0) as usize;
+    let Some(module): Option<Rc<dyn Module>> = window.host.modules.get(index).map(|m| m.1.clone())
+    else {
+        return value::refuse(stack, "no such module");
+    };
+    let mut arguments: Vec<Value> = Vec::new();
+    for at in 3..=stack.top() {
+        match value::read(stack, at) {
+            Ok(argument) => arguments.push(argument),
+            Err(error) => return value::refuse(stack, error),
+        }
+    }
+    match module.call(function, &arguments) {
+        Called::Done(Ok(result)) => {
+            stack.push_bool(true);
+            value::push(stack, &result);
+            2
+        }
+        Called::Done(Err(message)) => value::refuse(stack, &message),
+        Called::Running(wait) => {
+            window.host.pending = Some(wait);
+            stack.push_bool(false);
+            1
+        }
+    }
+}

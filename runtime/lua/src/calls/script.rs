@@ -1,0 +1,93 @@
+//! What `load` and `require` need: text becomes a function, a module's file is found and read.
+
+use std::os::raw::{c_char, c_int};
+use std::path::Path;
+
+use mlua_sys as lua;
+use mlua_sys::lua_State;
+
+use super::Slow;
+use crate::stack::Stack;
+use crate::value::refuse;
+use crate::vm::window_of;
+
+/// Source text of one chunk: parsing can't be interrupted.
+const SOURCE_MAX: usize = 512 * 1024;
+
+pub(crate) fn slow() -> [Slow; 3] {
+    [Slow("compile", compile), Slow("find_module", find_module), Slow("env", env)]
+}
+
+/// `compile(text, name, environment)`: a function, or nil and the syntax error. Text only:
+/// LuaJIT doesn't verify bytecode.
+unsafe extern "C-unwind" fn compile(state: *mut lua_State) -> c_int {
+    // SAFETY: Lua calls with a live state.
+    let stack = unsafe { Stack::new(state) };
+    let (Some(text), Some(name)) = (stack.bytes(1), stack.bytes(2)) else {
+        return refuse(stack, "text and a name are needed");
+    };
+    if text.first() == Some(&lua::LUA_SIGNATURE[0]) {
+        return refuse(stack, "attempt to load a binary chunk (only text is allowed)");
+    }
+    if text.len() > SOURCE_MAX {
+        return refuse(stack, "the source is too large");
+    }
+    if name.contains(&0) {
+        return refuse(stack, "a chunk's name can't hold a NUL");
+    }
+    // SAFETY: Lua strings end with a NUL; both stay on the stack. 3 is the environment.
+    unsafe {
+        let text_at = text.as_ptr().cast::<c_char>();
+        let status =
+            lua::luaL_loadbuffer(state, text_at, text.len(), name.as_ptr().cast::<c_char>());
+        if status != lua::LUA_OK {
+            stack.push_nil();
+            lua::lua_insert(state, -2);
+            return 2;
+        }
+        stack.push_copy(3);
+        lua::lua_setfenv(state, -2);
+    }
+    1
+}
+
+/// `find_module(name)`: the text of the first file that the manifest's patterns lead to and its
+/// path; or nil and the places tried.
+unsafe extern "C-unwind" fn find_module(state: *mut lua_State) -> c_int {
+    // SAFETY: Lua calls with a live state; the window outlives the VM.
+    let (stack, window) = unsafe { (Stack::new(state), window_of(state)) };
+    let name = stack.text(1).unwrap_or_default();
+    let odd = |b: u8| !(b.is_ascii_alphanumeric() || b"._-/".contains(&b));
+    if name.is_empty() || name.bytes().any(odd) || name.contains("..") || name.starts_with('/') {
+        return refuse(stack, "\n\tnot a module's name");
+    }
+    let below = name.replace('.', "/");
+    let mut tried = String::new();
+    for pattern in &window.host.world.path {
+        let path = pattern.replace('?', &below);
+        match std::fs::read(Path::new(&path)) {
+            Ok(text) => {
+                stack.push_bytes(&text);
+                stack.push_bytes(path.as_bytes());
+                return 2;
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                tried.push_str(&format!("\n\tno file '{path}'"));
+            }
+            Err(error) => tried.push_str(&format!("\n\tcan't read '{path}': {error}")),
+        }
+    }
+    refuse(stack, &tried)
+}
+
+/// `env(name)`: an environment variable that the manifest lets scripts see.
+unsafe extern "C-unwind" fn env(state: *mut lua_State) -> c_int {
+    // SAFETY: as in `find_module`.
+    let (stack, window) = unsafe { (Stack::new(state), window_of(state)) };
+    let name = stack.text(1).unwrap_or_default();
+    let Some((_, value)) = window.host.world.env.iter().find(|(key, _)| *key == name) else {
+        return 0;
+    };
+    stack.push_bytes(value.as_bytes());
+    1
+}

@@ -1,0 +1,200 @@
+//! Queries, percent-encoding, base64, hex.
+
+use std::os::raw::{c_int, c_void};
+
+use mlua_sys::lua_State;
+
+use super::{Fast, Slow};
+use crate::stack::Stack;
+use crate::vm::window_of;
+use crate::window::{NONE, TEXT, Window, given};
+
+/// Parameters of one query.
+const ARGS_MAX: usize = 1000;
+
+pub(crate) fn fast() -> [Fast; 6] {
+    const TEXTS: &str = "int (*)(pl_window *, const char *, int)";
+    [
+        Fast("url_encode", TEXTS, url_encode as *const c_void),
+        Fast("url_decode", TEXTS, url_decode as *const c_void),
+        Fast("base64_encode", TEXTS, base64_encode as *const c_void),
+        Fast("base64_decode", TEXTS, base64_decode as *const c_void),
+        Fast("hex_encode", TEXTS, hex_encode as *const c_void),
+        Fast("hex_decode", TEXTS, hex_decode as *const c_void),
+    ]
+}
+
+pub(crate) fn slow() -> [Slow; 1] {
+    [Slow("args", args)]
+}
+
+macro_rules! coder {
+    ($name:ident, $how:expr) => {
+        unsafe extern "C" fn $name(window: *mut Window, at: *const u8, len: c_int) -> c_int {
+            // SAFETY: the prelude passes its own window and a Lua string.
+            let (window, bytes) = unsafe { (&mut *window, given(at, len)) };
+            let how: fn(&[u8]) -> Option<Vec<u8>> = $how;
+            match how(bytes) {
+                Some(text) => {
+                    window.show_held(text);
+                    TEXT
+                }
+                None => NONE,
+            }
+        }
+    };
+}
+
+coder!(url_encode, |bytes| Some(percent_encode(bytes)));
+coder!(url_decode, |bytes| Some(percent_decode(bytes, false)));
+coder!(base64_encode, |bytes| Some(encode64(bytes)));
+coder!(base64_decode, decode64);
+coder!(hex_encode, |bytes| Some(encode16(bytes)));
+coder!(hex_decode, decode16);
+
+const DIGITS: &[u8; 16] = b"0123456789abcdef";
+const UPPER: &[u8; 16] = b"0123456789ABCDEF";
+
+/// RFC 3986 section 2.3: everything but unreserved bytes is encoded.
+pub(crate) fn percent_encode(bytes: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(bytes.len() + bytes.len() / 4);
+    for byte in bytes {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(byte) {
+            out.push(*byte);
+        } else {
+            out.extend([b'%', UPPER[usize::from(byte >> 4)], UPPER[usize::from(byte & 15)]]);
+        }
+    }
+    out
+}
+
+fn digit(byte: u8) -> Option<u8> {
+    (byte as char).to_digit(16).map(|d| d as u8)
+}
+
+/// `%XX` becomes its byte; what is not well-formed stays as it is. `plus`: `+` is a space.
+pub(crate) fn percent_decode(bytes: &[u8], plus: bool) -> Vec<u8> {
+    let mut out = Vec::with_capacity(bytes.len());
+    let mut rest = bytes;
+    while let [first, tail @ ..] = rest {
+        rest = tail;
+        let pair = match tail {
+            [high, low, ..] if *first == b'%' => digit(*high).zip(digit(*low)),
+            _ => None,
+        };
+        match pair {
+            Some((high, low)) => {
+                out.push(high << 4 | low);
+                rest = &tail[2..];
+            }
+            None if plus && *first == b'+' => out.push(b' '),
+            None => out.push(*first),
+        }
+    }
+    out
+}
+
+const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
+/// RFC 4648 section 4, padded.
+fn encode64(bytes: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(bytes.len().div_ceil(3) * 4);
+    for chunk in bytes.chunks(3) {
+        let b = |i: usize| u32::from(chunk.get(i).copied().unwrap_or(0));
+        let word = b(0) << 16 | b(1) << 8 | b(2);
+        for place in 0..4 {
+            let letter = ALPHABET[(word >> (18 - 6 * place)) as usize & 63];
+            out.push(if place <= chunk.len() { letter } else { b'=' });
+        }
+    }
+    out
+}
+
+/// Both alphabets of RFC 4648 (sections 4 and 5); padding may be left out.
+fn decode64(bytes: &[u8]) -> Option<Vec<u8>> {
+    let end = bytes.len() - bytes.iter().rev().take(2).take_while(|b| **b == b'=').count();
+    let mut out = Vec::with_capacity(end * 3 / 4);
+    let (mut word, mut bits) = (0u32, 0u32);
+    for byte in &bytes[..end] {
+        let value = match byte {
+            b'A'..=b'Z' => byte - b'A',
+            b'a'..=b'z' => byte - b'a' + 26,
+            b'0'..=b'9' => byte - b'0' + 52,
+            b'+' | b'-' => 62,
+            b'/' | b'_' => 63,
+            _ => return None,
+        };
+        word = word << 6 | u32::from(value);
+        bits += 6;
+        if bits >= 8 {
+            bits -= 8;
+            out.push((word >> bits) as u8);
+        }
+    }
+    (bits < 6 && word & ((1 << bits) - 1) == 0).then_some(out)
+}
+
+fn encode16(bytes: &[u8]) -> Vec<u8> {
+    let pair = |b: &u8| [DIGITS[usize::from(b >> 4)], DIGITS[usize::from(b & 15)]];
+    bytes.iter().flat_map(pair).collect()
+}
+
+fn decode16(bytes: &[u8]) -> Option<Vec<u8>> {
+    if !bytes.len().is_multiple_of(2) {
+        return None;
+    }
+    bytes.chunks(2).map(|pair| Some(digit(pair[0])? << 4 | digit(pair[1])?)).collect()
+}
+
+/// `args()`: the decoded query of the request at hand; a repeated key gives a list.
+unsafe extern "C-unwind" fn args(state: *mut lua_State) -> c_int {
+    // SAFETY: Lua calls with a live state; the window outlives the VM.
+    let (stack, window) = unsafe { (Stack::new(state), window_of(state)) };
+    let query = window.exchange().and_then(|e| e.request.head.query()).unwrap_or_default();
+    let mut list: Vec<(Vec<u8>, Vec<Vec<u8>>)> = Vec::new();
+    for part in query.split(|b| *b == b'&').filter(|p| !p.is_empty()).take(ARGS_MAX) {
+        let at = part.iter().position(|b| *b == b'=').unwrap_or(part.len());
+        let key = percent_decode(&part[..at], true);
+        let value = percent_decode(part.get(at + 1..).unwrap_or_default(), true);
+        match list.iter_mut().find(|(known, _)| *known == key) {
+            Some((_, values)) => values.push(value),
+            None => list.push((key, vec![value])),
+        }
+    }
+    stack.push_table(0, list.len() as c_int);
+    for (key, values) in &list {
+        if let [value] = values.as_slice() {
+            stack.push_bytes(value);
+        } else {
+            stack.push_table(values.len() as c_int, 0);
+            for (index, value) in values.iter().enumerate() {
+                stack.push_bytes(value);
+                stack.set_at(-2, index as c_int + 1);
+            }
+        }
+        stack.set(-2, key);
+    }
+    1
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_go_both_ways() {
+        for text in ["", "f", "fo", "foo", "foob", "fooba", "foobar", "\0\u{ff}~"] {
+            let bytes = text.as_bytes();
+            assert_eq!(decode64(&encode64(bytes)).as_deref(), Some(bytes), "{text:?}");
+            assert_eq!(decode16(&encode16(bytes)).as_deref(), Some(bytes), "{text:?}");
+            assert_eq!(percent_decode(&percent_encode(bytes), true), bytes, "{text:?}");
+        }
+        assert_eq!(encode64(b"foob"), b"Zm9vYg==");
+        assert_eq!(decode64(b"Zm9vYg").as_deref(), Some(&b"foob"[..]));
+        for bad in ["Zm9vY", "Zm9vYh==", "Zm=v", "Zm9v\n"] {
+            assert_eq!(decode64(bad.as_bytes()), None, "{bad:?}");
+        }
+        assert_eq!(percent_decode(b"a%2", false), b"a%2");
+        assert_eq!(percent_decode(b"a+%zz%41", true), b"a %zzA");
+    }
+}

@@ -1,0 +1,218 @@
+//! JSON, straight to and from the Lua stack. `null` is a light userdata of address 0.
+
+use std::fmt;
+use std::os::raw::c_int;
+
+use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+
+use crate::stack::{Kind, Stack};
+
+/// Arrays and objects inside each other.
+const DEPTH: usize = 100;
+/// Bytes of a text we make.
+const TEXT_MAX: usize = 8 << 20;
+
+/// Pushes what the text means. Arrays get the metatable kept at `array`.
+///
+/// # Errors
+/// What is wrong, with line and column.
+pub(crate) fn decode(stack: Stack, text: &[u8], array: c_int) -> Result<(), String> {
+    let mut from = serde_json::Deserializer::from_slice(text);
+    Push { stack, array }.deserialize(&mut from).map_err(|e| e.to_string())?;
+    from.end().map_err(|e| e.to_string())
+}
+
+#[derive(Clone, Copy)]
+struct Push {
+    stack: Stack,
+    array: c_int,
+}
+
+impl<'de> DeserializeSeed<'de> for Push {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<(), D::Error> {
+        from.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Push {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON value")
+    }
+
+    fn visit_bool<E: Error>(self, value: bool) -> Result<(), E> {
+        self.stack.push_bool(value);
+        Ok(())
+    }
+
+    fn visit_i64<E: Error>(self, value: i64) -> Result<(), E> {
+        self.stack.push_number(value as f64);
+        Ok(())
+    }
+
+    fn visit_u64<E: Error>(self, value: u64) -> Result<(), E> {
+        self.stack.push_number(value as f64);
+        Ok(())
+    }
+
+    fn visit_f64<E: Error>(self, value: f64) -> Result<(), E> {
+        self.stack.push_number(value);
+        Ok(())
+    }
+
+    fn visit_str<E: Error>(self, value: &str) -> Result<(), E> {
+        self.stack.push_bytes(value.as_bytes());
+        Ok(())
+    }
+
+    fn visit_unit<E: Error>(self) -> Result<(), E> {
+        self.stack.push_light(std::ptr::null());
+        Ok(())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<(), A::Error> {
+        if !self.stack.reserve(6) {
+            return Err(A::Error::custom("nested too deeply"));
+        }
+        self.stack.push_table(0, 0);
+        self.stack.push_kept(self.array);
+        self.stack.set_metatable(-2);
+        let mut index = 0;
+        while list.next_element_seed(self)?.is_some() {
+            index += 1;
+            self.stack.set_at(-2, index);
+        }
+        Ok(())
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        if !self.stack.reserve(6) {
+            return Err(A::Error::custom("nested too deeply"));
+        }
+        self.stack.push_table(0, 0);
+        while let Some(key) = map.next_key::<std::borrow::Cow<'de, str>>()? {
+            map.next_value_seed(self)?;
+            self.stack.set(-2, key.as_bytes());
+        }
+        Ok(())
+    }
+}
+
+/// The text of the value at `index`.
+///
+/// # Errors
+/// What can't be said in JSON.
+pub(crate) fn encode(stack: Stack, index: c_int) -> Result<Vec<u8>, String> {
+    let mut out = Vec::new();
+    write(stack, stack.absolute(index), DEPTH, &mut out)?;
+    Ok(out)
+}
+
+fn write(stack: Stack, index: c_int, depth: usize, out: &mut Vec<u8>) -> Result<(), String> {
+    if out.len() > TEXT_MAX {
+        return Err("the text is too large".into());
+    }
+    match stack.kind(index) {
+        Kind::Nil => out.extend_from_slice(b"null"),
+        Kind::Light if stack.light(index).is_null() => out.extend_from_slice(b"null"),
+        Kind::Bool if stack.truth(index) => out.extend_from_slice(b"true"),
+        Kind::Bool => out.extend_from_slice(b"false"),
+        Kind::Number => write_number(stack.number(index).unwrap_or_default(), out)?,
+        Kind::Str => write_text(stack.bytes(index).unwrap_or_default(), out)?,
+        Kind::Table => return write_table(stack, index, depth, out),
+        _ => return Err(format!("can't encode a {}", stack.kind_name(index))),
+    }
+    Ok(())
+}
+
+fn write_number(number: f64, out: &mut Vec<u8>) -> Result<(), String> {
+    if !number.is_finite() {
+        return Err("can't encode a number that is not finite".into());
+    }
+    let whole = number.fract() == 0.0 && number.abs() < 1e15;
+    let text = if whole { format!("{}", number as i64) } else { format!("{number:?}") };
+    out.extend_from_slice(text.as_bytes());
+    Ok(())
+}
+
+fn write_text(text: &[u8], out: &mut Vec<u8>) -> Result<(), String> {
+    let text = std::str::from_utf8(text).map_err(|e| {
+        format!("can't encode a string that is not UTF-8 (at byte {})", e.valid_up_to() + 1)
+    })?;
+    serde_json::to_writer(out, text).map_err(|e| e.to_string())
+}
+
+fn write_table(stack: Stack, index: c_int, depth: usize, out: &mut Vec<u8>) -> Result<(), String> {
+    if depth == 0 || !stack.reserve(8) {
+        return Err("a table is nested too deeply (or holds itself)".into());
+    }
+    let length = stack.length(index);
+    let marked = stack.push_metatable(index) && {
+        stack.push_kept(crate::vm::ARRAY);
+        let same = stack.pointer(-1) == stack.pointer(-2);
+        stack.pop(2);
+        same
+    };
+    if length == 0 && !marked {
+        return write_object(stack, index, depth, out);
+    }
+    let mut fields = 0usize;
+    stack.push_nil();
+    while stack.next(index) {
+        stack.pop(1);
+        fields += 1;
+        if stack.kind(-1) != Kind::Number {
+            stack.pop(1);
+            return Err("a table has both list items and named fields".into());
+        }
+        if fields > length {
+            stack.pop(1);
+            return Err("a list has holes".into());
+        }
+    }
+    out.push(b'[');
+    for at in 1..=length {
+        if at > 1 {
+            out.push(b',');
+        }
+        stack.get_at(index, at as c_int);
+        let written = write(stack, stack.top(), depth - 1, out);
+        stack.pop(1);
+        written?;
+    }
+    out.push(b']');
+    Ok(())
+}
+
+fn write_object(stack: Stack, index: c_int, depth: usize, out: &mut Vec<u8>) -> Result<(), String> {
+    out.push(b'{');
+    let mut first = true;
+    stack.push_nil();
+    while stack.next(index) {
+        if !std::mem::take(&mut first) {
+            out.push(b',');
+        }
+        let written = match stack.kind(-2) {
+            Kind::Str => write_text(stack.bytes(-2).unwrap_or_default(), out),
+            Kind::Number => {
+                out.push(b'"');
+                let written = write_number(stack.number(-2).unwrap_or_default(), out);
+                out.push(b'"');
+                written
+            }
+            _ => Err(format!("can't encode a {} as a key", stack.kind_name(-2))),
+        };
+        out.push(b':');
+        let written = written.and_then(|()| write(stack, stack.top(), depth - 1, out));
+        stack.pop(1);
+        if let Err(error) = written {
+            stack.pop(1);
+            return Err(error);
+        }
+    }
+    out.push(b'}');
+    Ok(())
+}

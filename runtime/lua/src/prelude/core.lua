@@ -1,0 +1,40 @@
+-- Runs first in every VM. `pl` is the host's table; later files add to it. Scripts never see it.
+local pl = ...
+local ffi = require "ffi"
+
+-- As in window.rs, field for field.
+ffi.cdef [[
+typedef struct pl_window {
+  double serial;
+  const char *ptr;
+  const char *ptr2;
+  double num;
+  int len;
+  int len2;
+  int from;
+  int to;
+  int at[32];
+  int size[32];
+} pl_window;
+]]
+
+pl.window = ffi.cast("pl_window *", pl.window)
+local C = {}
+for name, fast in pairs(pl.fast) do
+  C[name] = ffi.cast(fast[1], fast[2])
+end
+pl.C = C
+pl.text = ffi.string
+
+-- Operations that wait, by number, as in wait.rs.
+pl.SLEEP, pl.BODY, pl.FETCH, pl.MODULE, pl.START, pl.ANY = 1, 2, 3, 4, 5, 6
+
+-- What a coroutine yields first when it waits for the host.
+pl.yield = coroutine.yield
+
+-- A VM's machine code stays near 1 MiB; the default is 2.
+require("jit.opt").start("maxmcode=1024")
+math.randomseed(pl.seed)
+
+-- The manifest grants `ffi` to scripts, or not.
+pl.ffi = pl.ffi and ffi

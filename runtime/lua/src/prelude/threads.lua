@@ -1,0 +1,110 @@
+-- Coroutines of scripts: the mark of a wait passes through them to the host.
+local pl = ...
+local WAIT, yield = pl.WAIT, pl.yield
+local DEPTH = pl.depth_max
+local create, resume, running, status =
+  coroutine.create, coroutine.resume, coroutine.running, coroutine.status
+local type, error, setmetatable = type, error, setmetatable
+
+-- How deep each coroutine of scripts is; the host's own are not in it.
+local level = setmetatable({}, { __mode = "k" })
+
+local function pass(co, ok, mark, ...)
+  if ok and mark == WAIT then return pass(co, resume(co, yield(WAIT, ...))) end
+  return ok, mark, ...
+end
+
+local function make(fn, name)
+  if type(fn) ~= "function" then
+    error("bad argument #1 to '" .. name .. "' (function expected, got " .. type(fn) .. ")", 3)
+  end
+  local co = create(fn)
+  level[co] = 0
+  return co
+end
+
+-- Each coroutine inside another takes native stack.
+local function enter(co)
+  local depth = (level[running()] or 0) + 1
+  if depth > DEPTH then return false end
+  level[co] = depth
+  return true
+end
+
+local function resume_safely(co, ...)
+  if type(co) ~= "thread" or not level[co] then
+    error("bad argument #1 to 'resume' (coroutine expected)", 2)
+  end
+  if not enter(co) then return false, "coroutines are nested too deeply" end
+  return pass(co, resume(co, ...))
+end
+
+local function unwrap(ok, ...)
+  if not ok then error((...), 0) end
+  return ...
+end
+
+local function wrap(fn)
+  local co = make(fn, "wrap")
+  return function(...)
+    if not enter(co) then error("coroutines are nested too deeply", 2) end
+    return unwrap(pass(co, resume(co, ...)))
+  end
+end
+
+local function current()
+  local co = running()
+  return co and level[co] and co or nil
+end
+
+pl.coroutine = {
+  create = function(fn) return make(fn, "create") end,
+  resume = resume_safely,
+  wrap = wrap,
+  running = current,
+  isyieldable = function() return current() ~= nil end,
+  status = function(co)
+    if type(co) ~= "thread" or not level[co] then
+      error("bad argument #1 to 'status' (coroutine expected)", 2)
+    end
+    return status(co)
+  end,
+  yield = function(...)
+    if not current() then error("attempt to yield from outside a coroutine", 2) end
+    return yield(...)
+  end,
+}
+
+-- Runs functions side by side: each wait is handed to the host, whichever ends first goes on.
+local function all(functions)
+  if type(functions) ~= "table" then error("gateway.all takes a list of functions", 2) end
+  local results, waiting, errors, open = {}, {}, nil, 0
+  local function step(index, co, ok, mark, ...)
+    if ok and mark == WAIT then
+      local id, why = yield(WAIT, pl.START, ...)
+      if id then
+        waiting[id] = { index, co }
+        open = open + 1
+        return
+      end
+      return step(index, co, resume(co, nil, why))
+    end
+    if not ok then errors = errors or mark or "error" end
+    results[index] = mark
+  end
+  local function answered(id, ...)
+    local entry = waiting[id]
+    waiting[id] = nil
+    open = open - 1
+    step(entry[1], entry[2], resume(entry[2], ...))
+  end
+  for index = 1, #functions do
+    local co = make(functions[index], "all")
+    if not enter(co) then error("coroutines are nested too deeply", 2) end
+    step(index, co, resume(co))
+  end
+  while open > 0 do answered(yield(WAIT, pl.ANY)) end
+  if errors then error(errors, 0) end
+  return results
+end
+pl.all = all

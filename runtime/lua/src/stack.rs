@@ -1,0 +1,265 @@
+//! A thin layer over a Lua stack: what may be called outside of protected mode.
+//!
+//! Nothing here calls back into a script: all access is raw. Allocation can't fail here as long as
+//! the arena is not strict (see `arena`); inside a C function a failure unwinds as Lua errors do.
+
+use std::os::raw::{c_int, c_void};
+
+use mlua_sys as lua;
+use mlua_sys::lua_State;
+
+/// What a Lua value is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Nil,
+    Bool,
+    Light,
+    Number,
+    Str,
+    Table,
+    Function,
+    Other,
+}
+
+/// The stack of a Lua thread.
+#[derive(Clone, Copy)]
+pub(crate) struct Stack(*mut lua_State);
+
+impl Stack {
+    /// # Safety
+    /// The thread is alive as long as the `Stack` is used, on its VM's own OS thread.
+    #[inline]
+    pub(crate) unsafe fn new(state: *mut lua_State) -> Stack {
+        Stack(state)
+    }
+
+    #[inline]
+    pub(crate) fn raw(self) -> *mut lua_State {
+        self.0
+    }
+}
+
+// SAFETY of the blocks below, one for all: the state is alive by the contract of `new`; indexes
+// come from this crate and are in range; each function leaves the stack as its name says.
+#[allow(clippy::undocumented_unsafe_blocks)]
+impl Stack {
+    #[inline]
+    pub(crate) fn top(self) -> c_int {
+        unsafe { lua::lua_gettop(self.0) }
+    }
+
+    #[inline]
+    pub(crate) fn set_top(self, top: c_int) {
+        unsafe { lua::lua_settop(self.0, top) }
+    }
+
+    #[inline]
+    pub(crate) fn pop(self, count: c_int) {
+        unsafe { lua::lua_settop(self.0, -count - 1) }
+    }
+
+    /// Makes sure of room for `count` more values; false when there is none.
+    pub(crate) fn reserve(self, count: c_int) -> bool {
+        unsafe { lua::lua_checkstack(self.0, count) != 0 }
+    }
+
+    pub(crate) fn kind(self, index: c_int) -> Kind {
+        match unsafe { lua::lua_type(self.0, index) } {
+            lua::LUA_TNIL | lua::LUA_TNONE => Kind::Nil,
+            lua::LUA_TBOOLEAN => Kind::Bool,
+            lua::LUA_TLIGHTUSERDATA => Kind::Light,
+            lua::LUA_TNUMBER => Kind::Number,
+            lua::LUA_TSTRING => Kind::Str,
+            lua::LUA_TTABLE => Kind::Table,
+            lua::LUA_TFUNCTION => Kind::Function,
+            _ => Kind::Other,
+        }
+    }
+
+    /// The type's name as scripts know it.
+    pub(crate) fn kind_name(self, index: c_int) -> &'static str {
+        match self.kind(index) {
+            Kind::Nil => "nil",
+            Kind::Bool => "boolean",
+            Kind::Light => "userdata",
+            Kind::Number => "number",
+            Kind::Str => "string",
+            Kind::Table => "table",
+            Kind::Function => "function",
+            Kind::Other => "value",
+        }
+    }
+
+    /// The bytes of a string (not of a number), as long as it stays on the stack.
+    pub(crate) fn bytes<'a>(self, index: c_int) -> Option<&'a [u8]> {
+        if self.kind(index) != Kind::Str {
+            return None;
+        }
+        let mut len = 0;
+        unsafe {
+            let at = lua::lua_tolstring(self.0, index, &raw mut len);
+            Some(std::slice::from_raw_parts(at.cast::<u8>(), len))
+        }
+    }
+
+    /// A string as text, what is not UTF-8 replaced.
+    pub(crate) fn text(self, index: c_int) -> Option<String> {
+        self.bytes(index).map(|b| String::from_utf8_lossy(b).into_owned())
+    }
+
+    #[inline]
+    pub(crate) fn number(self, index: c_int) -> Option<f64> {
+        (self.kind(index) == Kind::Number).then(|| unsafe { lua::lua_tonumber(self.0, index) })
+    }
+
+    pub(crate) fn truth(self, index: c_int) -> bool {
+        unsafe { lua::lua_toboolean(self.0, index) != 0 }
+    }
+
+    pub(crate) fn light(self, index: c_int) -> *mut c_void {
+        match self.kind(index) {
+            Kind::Light => unsafe { lua::lua_touserdata(self.0, index) },
+            _ => std::ptr::null_mut(),
+        }
+    }
+
+    /// The identity of a table or function.
+    pub(crate) fn pointer(self, index: c_int) -> *const c_void {
+        unsafe { lua::lua_topointer(self.0, index) }
+    }
+
+    pub(crate) fn length(self, index: c_int) -> usize {
+        unsafe { lua::lua_objlen(self.0, index) }
+    }
+
+    #[inline]
+    pub(crate) fn push_nil(self) {
+        unsafe { lua::lua_pushnil(self.0) }
+    }
+
+    #[inline]
+    pub(crate) fn push_bool(self, value: bool) {
+        unsafe { lua::lua_pushboolean(self.0, c_int::from(value)) }
+    }
+
+    #[inline]
+    pub(crate) fn push_number(self, value: f64) {
+        unsafe { lua::lua_pushnumber(self.0, value) }
+    }
+
+    #[inline]
+    pub(crate) fn push_bytes(self, value: &[u8]) {
+        unsafe { lua::lua_pushlstring_(self.0, value.as_ptr().cast(), value.len()) }
+    }
+
+    pub(crate) fn push_light(self, value: *const c_void) {
+        unsafe { lua::lua_pushlightuserdata(self.0, value.cast_mut()) }
+    }
+
+    pub(crate) fn push_function(self, function: lua::lua_CFunction) {
+        unsafe { lua::lua_pushcclosure(self.0, function, 0) }
+    }
+
+    #[inline]
+    pub(crate) fn push_copy(self, index: c_int) {
+        unsafe { lua::lua_pushvalue(self.0, index) }
+    }
+
+    #[inline]
+    pub(crate) fn push_table(self, list: c_int, fields: c_int) {
+        unsafe { lua::lua_createtable(self.0, list, fields) }
+    }
+
+    /// A thread of the same VM, pushed here.
+    pub(crate) fn push_thread(self) -> Stack {
+        Stack(unsafe { lua::lua_newthread(self.0) })
+    }
+
+    /// Pushes what the registry holds at `place`.
+    #[inline]
+    pub(crate) fn push_kept(self, place: c_int) {
+        unsafe { lua::lua_rawgeti_(self.0, lua::LUA_REGISTRYINDEX, place) }
+    }
+
+    /// Pops a value into the registry.
+    #[inline]
+    pub(crate) fn keep_at(self, place: c_int) {
+        unsafe { lua::lua_rawseti_(self.0, lua::LUA_REGISTRYINDEX, place) }
+    }
+
+    /// Pushes `table[key]`.
+    pub(crate) fn get(self, table: c_int, key: &str) {
+        let table = self.absolute(table);
+        self.push_bytes(key.as_bytes());
+        unsafe { lua::lua_rawget_(self.0, table) }
+    }
+
+    /// Pushes `table[index]`.
+    #[inline]
+    pub(crate) fn get_at(self, table: c_int, index: c_int) {
+        unsafe { lua::lua_rawgeti_(self.0, table, index) }
+    }
+
+    /// `table[key] = value`, which is on top and is popped.
+    pub(crate) fn set(self, table: c_int, key: &[u8]) {
+        let table = self.absolute(table);
+        self.push_bytes(key);
+        unsafe {
+            lua::lua_insert(self.0, -2);
+            lua::lua_rawset(self.0, table);
+        }
+    }
+
+    /// `table[index] = value`, which is on top and is popped.
+    #[inline]
+    pub(crate) fn set_at(self, table: c_int, index: c_int) {
+        unsafe { lua::lua_rawseti_(self.0, table, index) }
+    }
+
+    /// Pops a table and makes it the metatable of the value at `index`.
+    #[inline]
+    pub(crate) fn set_metatable(self, index: c_int) {
+        unsafe { lua::lua_setmetatable(self.0, index) };
+    }
+
+    /// Pushes the metatable, if there is one.
+    pub(crate) fn push_metatable(self, index: c_int) -> bool {
+        unsafe { lua::lua_getmetatable(self.0, index) != 0 }
+    }
+
+    /// Pops a key, pushes the next key and value, if there are.
+    pub(crate) fn next(self, table: c_int) -> bool {
+        unsafe { lua::lua_next(self.0, table) != 0 }
+    }
+
+    pub(crate) fn absolute(self, index: c_int) -> c_int {
+        if index > 0 || index <= lua::LUA_REGISTRYINDEX { index } else { self.top() + index + 1 }
+    }
+
+    /// Where the functions of a thread stand, innermost first, a line each.
+    pub(crate) fn trace(self) -> String {
+        let mut text = String::new();
+        for level in 0..32 {
+            let mut frame: lua::lua_Debug = unsafe { std::mem::zeroed() };
+            unsafe {
+                if lua::lua_getstack(self.0, level, &raw mut frame) == 0 {
+                    break;
+                }
+                lua::lua_getinfo(self.0, c"Sln".as_ptr(), &raw mut frame);
+                let source = std::ffi::CStr::from_ptr(frame.short_src.as_ptr()).to_string_lossy();
+                if source.starts_with("[C]") || source.starts_with("pilotlight:") {
+                    continue;
+                }
+                let name = match frame.name.is_null() {
+                    true => std::borrow::Cow::Borrowed("?"),
+                    false => std::ffi::CStr::from_ptr(frame.name).to_string_lossy(),
+                };
+                if !text.is_empty() {
+                    text.push('\n');
+                }
+                text.push_str(&format!("{source}:{}: in {name}", frame.currentline));
+            }
+        }
+        text
+    }
+}

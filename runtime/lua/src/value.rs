@@ -1,0 +1,136 @@
+//! Values between the Lua stack and the host.
+
+use std::os::raw::c_int;
+
+use pilotlight_filter::abi::Value;
+
+use crate::stack::{Kind, Stack};
+
+/// Tables inside tables.
+const DEPTH: usize = 32;
+/// Values of one table and what it holds.
+const ITEMS: usize = 10_000;
+
+/// Pushes a value.
+pub(crate) fn push(stack: Stack, value: &Value) {
+    if !stack.reserve(4) {
+        return stack.push_nil();
+    }
+    match value {
+        Value::Nil => stack.push_nil(),
+        Value::Bool(value) => stack.push_bool(*value),
+        Value::Int(value) => stack.push_number(*value as f64),
+        Value::Float(value) => stack.push_number(*value),
+        Value::Bytes(value) => stack.push_bytes(value),
+        Value::List(list) => {
+            stack.push_table(list.len() as c_int, 0);
+            for (index, value) in list.iter().enumerate() {
+                push(stack, value);
+                stack.set_at(-2, index as c_int + 1);
+            }
+        }
+        Value::Map(map) => {
+            stack.push_table(0, map.len() as c_int);
+            for (key, value) in map {
+                push(stack, value);
+                stack.set(-2, key.as_bytes());
+            }
+        }
+    }
+}
+
+/// Reads the value at `index`.
+///
+/// # Errors
+/// Functions and such, and tables too deep, too large or with odd keys.
+pub(crate) fn read(stack: Stack, index: c_int) -> Result<Value, &'static str> {
+    let mut left = ITEMS;
+    read_within(stack, index, DEPTH, &mut left)
+}
+
+/// A number as modules and dictionaries take it: whole where it is whole.
+pub(crate) fn number(number: f64) -> Value {
+    const EXACT: f64 = 9_007_199_254_740_992.0;
+    if number.fract() == 0.0 && number.abs() <= EXACT {
+        Value::Int(number as i64)
+    } else {
+        Value::Float(number)
+    }
+}
+
+fn read_within(
+    stack: Stack,
+    index: c_int,
+    depth: usize,
+    left: &mut usize,
+) -> Result<Value, &'static str> {
+    let index = stack.absolute(index);
+    *left = left.checked_sub(1).ok_or("a table is too large")?;
+    Ok(match stack.kind(index) {
+        Kind::Nil => Value::Nil,
+        Kind::Bool => Value::Bool(stack.truth(index)),
+        Kind::Number => number(stack.number(index).unwrap_or_default()),
+        Kind::Str => Value::Bytes(stack.bytes(index).unwrap_or_default().to_vec()),
+        Kind::Light if stack.light(index).is_null() => Value::Nil,
+        Kind::Table => return read_table(stack, index, depth, left),
+        _ => return Err("functions and coroutines can't be handed over"),
+    })
+}
+
+fn read_table(
+    stack: Stack,
+    index: c_int,
+    depth: usize,
+    left: &mut usize,
+) -> Result<Value, &'static str> {
+    if depth == 0 || !stack.reserve(8) {
+        return Err("a table is nested too deeply");
+    }
+    let length = stack.length(index);
+    if length > 0 {
+        let mut list = Vec::with_capacity(length.min(*left));
+        for at in 1..=length {
+            stack.get_at(index, at as c_int);
+            let value = read_within(stack, -1, depth - 1, left);
+            stack.pop(1);
+            list.push(value?);
+        }
+        return Ok(Value::List(list));
+    }
+    let mut map = Vec::new();
+    stack.push_nil();
+    while stack.next(index) {
+        let Some(key) = stack.text(-2) else {
+            stack.pop(2);
+            return Err("keys of a table must be strings, or 1 to n");
+        };
+        let value = read_within(stack, -1, depth - 1, left);
+        stack.pop(1);
+        match value {
+            Ok(value) => map.push((key, value)),
+            Err(error) => {
+                stack.pop(1);
+                return Err(error);
+            }
+        }
+    }
+    Ok(Value::Map(map))
+}
+
+/// The results of a C function: true, or nil and a message.
+pub(crate) fn status(stack: Stack, result: Result<(), &str>) -> c_int {
+    match result {
+        Ok(()) => {
+            stack.push_bool(true);
+            1
+        }
+        Err(message) => refuse(stack, message),
+    }
+}
+
+/// nil and a message.
+pub(crate) fn refuse(stack: Stack, message: &str) -> c_int {
+    stack.push_nil();
+    stack.push_bytes(message.as_bytes());
+    2
+}

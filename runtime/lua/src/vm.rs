@@ -1,0 +1,509 @@
+//! One LuaJIT VM: made, entered, left, thrown away.
+
+use std::cell::{Cell, RefCell};
+use std::os::raw::{c_int, c_void};
+use std::ptr;
+use std::rc::Rc;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use mlua_sys as lua;
+use mlua_sys::lua_State;
+use pilotlight_filter::abi::{Phase, limit};
+use pilotlight_filter::host::Services;
+use pilotlight_filter::{Exchange, Fault, FaultKind};
+
+use crate::arena::{self, Arena, Pressure};
+use crate::calls;
+use crate::program::Program;
+use crate::stack::{Kind, Stack};
+use crate::watchdog::{KILL_MESSAGE, Watch, set_kill_hook};
+use crate::window::{Window, World};
+
+/// Places in the registry. 1 is [`KILL_MESSAGE`].
+pub(crate) const ARRAY: c_int = 2;
+pub(crate) const REQUEST: c_int = 3;
+pub(crate) const RESPONSE: c_int = 4;
+pub(crate) const ENTRY: c_int = 5;
+pub(crate) const BOOT: c_int = 6;
+const FIRST_FREE: c_int = 8;
+
+/// Finished coroutines kept for the next calls.
+const THREADS: usize = 64;
+
+/// What a coroutine yields first when it waits for the host; scripts never see it.
+static MARK: u8 = 0;
+
+/// A coroutine of the host's: it runs one phase.
+pub(crate) struct Thread {
+    place: c_int,
+    pub(crate) stack: Stack,
+}
+
+/// How a stretch of a script ended.
+pub(crate) enum Ran {
+    /// Its results are on the thread's stack.
+    Done,
+    /// It waits: the operation and its arguments are on the thread's stack, from 2 on.
+    Waits,
+    /// The thread is dead.
+    Failed(Fault),
+}
+
+/// Where and for whom a stretch runs.
+pub(crate) struct Visit<'a> {
+    pub(crate) exchange: Option<&'a mut Exchange>,
+    pub(crate) filter: &'a Arc<str>,
+    pub(crate) phase: Phase,
+    pub(crate) budget: Duration,
+}
+
+/// Told by the arena that memory runs out.
+struct Alarm {
+    state: *mut lua_State,
+    refused: bool,
+}
+
+impl Pressure for Alarm {
+    fn collect(&mut self) {
+        // A collection can't run inside an allocation: the hook runs it at the next instruction.
+        // SAFETY: the VM is alive and on this thread: it is allocating.
+        unsafe { lua::lua_sethook(self.state, Some(collect_hook), lua::LUA_MASKCOUNT, 1) };
+    }
+
+    fn refused(&mut self) {
+        self.refused = true;
+        // SAFETY: as above. The hook keeps `pcall` from going on after the error.
+        unsafe { set_kill_hook(self.state) };
+    }
+}
+
+unsafe extern "C-unwind" fn collect_hook(state: *mut lua_State, _: *mut lua::lua_Debug) {
+    // SAFETY: hooks run on the VM's thread with the VM alive; collecting is allowed in them.
+    unsafe {
+        lua::lua_sethook(state, None, 0, 0);
+        let vm = vm_of(state);
+        collect(state, &mut *vm.arena);
+        if (*vm.alarm).refused || vm.watch.fired() {
+            set_kill_hook(state);
+        }
+    }
+}
+
+/// A full collection; the next is due when half of what is left then is used.
+unsafe fn collect(state: *mut lua_State, arena: &mut Arena) {
+    // SAFETY: by the callers: the VM is alive and not inside an allocation.
+    unsafe { lua::lua_gc(state, lua::LUA_GCCOLLECT, 0) };
+    arena.soft = (arena.limit / 4 * 3).max(arena.used + arena.room() / 2);
+}
+
+/// A VM. Lives and dies on one thread.
+pub(crate) struct Vm {
+    stack: Stack,
+    arena: *mut Arena,
+    window: *mut Window,
+    alarm: *mut Alarm,
+    watch: Watch,
+    /// Places of the registry: given back ones, and the first that was never used.
+    free: RefCell<Vec<c_int>>,
+    next: Cell<c_int>,
+    threads: RefCell<Vec<Thread>>,
+    programs: RefCell<Vec<Option<Rc<Program>>>>,
+    retired: Cell<bool>,
+}
+
+/// The window of the VM that runs `state`.
+///
+/// # Safety
+/// Within a call from Lua, on one of our VMs; at most one such reference at a time.
+pub(crate) unsafe fn window_of<'a>(state: *mut lua_State) -> &'a mut Window {
+    // SAFETY: by the caller; the VM set the pointer before any script ran.
+    unsafe { &mut *vm_of(state).window }
+}
+
+unsafe fn vm_of<'a>(state: *mut lua_State) -> &'a Vm {
+    let mut arena: *mut c_void = ptr::null_mut();
+    // SAFETY: our VMs' allocators have their arena as data, and it knows its VM.
+    unsafe {
+        lua::lua_getallocf(state, &raw mut arena);
+        &*(*arena.cast::<Arena>()).owner.cast::<Vm>()
+    }
+}
+
+impl Vm {
+    /// A VM with the prelude loaded and no program yet.
+    ///
+    /// # Errors
+    /// When the system gives no memory.
+    pub(crate) fn new(
+        memory: u64,
+        services: Rc<dyn Services>,
+        world: &Arc<World>,
+    ) -> Result<Rc<Vm>, Fault> {
+        let none = || Fault::new(FaultKind::Memory, "no memory for a script VM");
+        let arena = Box::into_raw(Arena::new(memory as usize).ok_or_else(none)?);
+        // SAFETY: the arena outlives the state: both are dropped by `Vm::drop`.
+        let state = unsafe { lua::lua_newstate(arena::allocate, arena.cast()) };
+        if state.is_null() {
+            // SAFETY: made above, used by nobody.
+            drop(unsafe { Box::from_raw(arena) });
+            return Err(none());
+        }
+        let vm = Rc::new(Vm {
+            // SAFETY: the state lives as long as the VM.
+            stack: unsafe { Stack::new(state) },
+            arena,
+            window: Box::into_raw(Window::new(services.clone(), world.clone())),
+            alarm: Box::into_raw(Box::new(Alarm { state, refused: false })),
+            watch: Watch::new(state),
+            free: RefCell::new(Vec::new()),
+            next: Cell::new(FIRST_FREE),
+            threads: RefCell::new(Vec::new()),
+            programs: RefCell::new(Vec::new()),
+            retired: Cell::new(false),
+        });
+        // SAFETY: the VM stays where it is, inside its Rc, until it is dropped.
+        unsafe {
+            (*arena).owner = Rc::as_ptr(&vm).cast_mut().cast();
+            (*arena).pressure = Some(vm.alarm);
+            lua::luaL_openlibs(state);
+        }
+        vm.load_prelude(&services, world)?;
+        Ok(vm)
+    }
+
+    /// Runs the prelude's files in order; each gets the same table.
+    fn load_prelude(&self, services: &Rc<dyn Services>, world: &World) -> Result<(), Fault> {
+        let stack = self.stack;
+        stack.push_bytes(b"the filter ran over its limits");
+        stack.keep_at(KILL_MESSAGE);
+        self.push_host_table(services);
+        let table = stack.top();
+        stack.push_bool(world.ffi);
+        stack.set(table, b"ffi");
+        for (index, (name, source)) in PRELUDE.iter().enumerate() {
+            let chunk = COMPILED[index].get();
+            self.load(stack, chunk.map_or(source.as_bytes(), Vec::as_slice), name)?;
+            if chunk.is_none() {
+                // Another thread may have been faster: the same bytes.
+                let _ = COMPILED[index].set(dump(stack));
+            }
+            stack.push_copy(table);
+            // SAFETY: the function and its argument are on the stack.
+            if unsafe { lua::lua_pcall(stack.raw(), 1, 0, 0) } != lua::LUA_OK {
+                return Err(Fault::new(FaultKind::Internal, self.message(stack)));
+            }
+        }
+        for (name, place) in
+            [("array", ARRAY), ("request", REQUEST), ("response", RESPONSE), ("entry", ENTRY), ("boot", BOOT)]
+        {
+            stack.get(table, name);
+            stack.keep_at(place);
+        }
+        stack.set_top(0);
+        Ok(())
+    }
+
+    fn push_host_table(&self, services: &Rc<dyn Services>) {
+        let stack = self.stack;
+        stack.push_table(0, 16);
+        stack.push_light(self.window.cast());
+        stack.set(-2, b"window");
+        stack.push_light((&raw const MARK).cast());
+        stack.set(-2, b"WAIT");
+        stack.push_light(ptr::null());
+        stack.set(-2, b"null");
+        stack.push_number(limit::LUA_STRING as f64);
+        stack.set(-2, b"string_max");
+        stack.push_number(limit::LUA_COROUTINE_DEPTH as f64);
+        stack.set(-2, b"depth_max");
+        stack.push_number(limit::BODY_COLLECT as f64);
+        stack.set(-2, b"body_max");
+        let mut seed = [0; 4];
+        services.random(&mut seed);
+        stack.push_number(f64::from(u32::from_ne_bytes(seed)));
+        stack.set(-2, b"seed");
+        stack.push_table(0, 64);
+        for fast in calls::fast() {
+            stack.push_table(2, 0);
+            stack.push_bytes(fast.1.as_bytes());
+            stack.set_at(-2, 1);
+            stack.push_light(fast.2);
+            stack.set_at(-2, 2);
+            stack.set(-2, fast.0.as_bytes());
+        }
+        stack.set(-2, b"fast");
+        stack.push_table(0, 64);
+        for slow in calls::slow() {
+            stack.push_function(slow.1);
+            stack.set(-2, slow.0.as_bytes());
+        }
+        stack.set(-2, b"slow");
+        let names = |names: &mut dyn Iterator<Item = &str>, key: &str| {
+            stack.push_table(0, 32);
+            for (index, name) in names.enumerate() {
+                stack.push_number(index as f64);
+                stack.set(-2, name.as_bytes());
+            }
+            stack.set(-2, key.as_bytes());
+        };
+        names(&mut calls::field::GETTERS.iter().map(|g| g.0), "getters");
+        names(&mut calls::field::SETTERS.iter().map(|s| s.0), "setters");
+    }
+
+    /// Pushes the function that a chunk (text or our own bytecode) is.
+    pub(crate) fn load(&self, stack: Stack, chunk: &[u8], name: &str) -> Result<(), Fault> {
+        let mut name = name.as_bytes().to_vec();
+        name.retain(|b| *b != 0);
+        name.push(0);
+        // SAFETY: the chunk and the name live through the call. Bytecode is our own.
+        let status = unsafe {
+            lua::luaL_loadbuffer(
+                stack.raw(),
+                chunk.as_ptr().cast(),
+                chunk.len(),
+                name.as_ptr().cast(),
+            )
+        };
+        if status != lua::LUA_OK {
+            let message = self.message(stack);
+            stack.pop(1);
+            return Err(Fault::new(FaultKind::Error, message));
+        }
+        Ok(())
+    }
+
+    /// What an error value on top says.
+    pub(crate) fn message(&self, stack: Stack) -> String {
+        match stack.kind(-1) {
+            Kind::Str => stack.text(-1).unwrap_or_default(),
+            Kind::Number => stack.number(-1).unwrap_or_default().to_string(),
+            Kind::Table => {
+                stack.get(-1, "message");
+                let text = stack.text(-1);
+                stack.pop(1);
+                text.unwrap_or_else(|| "error object is a table without a message".into())
+            }
+            _ => format!("error object is a {}", stack.kind_name(-1)),
+        }
+    }
+
+    /// Pops the value on top of a stack of this VM and keeps it.
+    pub(crate) fn keep(&self, stack: Stack) -> c_int {
+        let place = self.free.borrow_mut().pop().unwrap_or_else(|| {
+            self.next.replace(self.next.get() + 1)
+        });
+        stack.keep_at(place);
+        place
+    }
+
+    /// Lets go of a kept value.
+    pub(crate) fn forget(&self, place: c_int) {
+        self.stack.push_nil();
+        self.stack.keep_at(place);
+        self.free.borrow_mut().push(place);
+    }
+
+    /// A coroutine with an empty stack.
+    pub(crate) fn thread(&self) -> Thread {
+        if let Some(thread) = self.threads.borrow_mut().pop() {
+            return thread;
+        }
+        let stack = self.stack.push_thread();
+        Thread { place: self.keep(self.stack), stack }
+    }
+
+    /// A coroutine that has run to its end comes back.
+    #[inline]
+    pub(crate) fn recycle(&self, thread: Thread) {
+        thread.stack.set_top(0);
+        let mut threads = self.threads.borrow_mut();
+        if threads.len() < THREADS {
+            threads.push(thread);
+        } else {
+            drop(threads);
+            self.discard(thread);
+        }
+    }
+
+    /// A coroutine that failed or was given up.
+    pub(crate) fn discard(&self, thread: Thread) {
+        self.forget(thread.place);
+    }
+
+    /// Runs a thread on, with `arguments` values on its stack, until it ends or waits.
+    pub(crate) fn resume(&self, thread: &Thread, arguments: c_int, visit: Visit<'_>) -> Ran {
+        let stack = thread.stack;
+        // SAFETY: arena and window live as long as the VM; nobody else holds a reference now.
+        let (arena, window) = unsafe { (&mut *self.arena, &mut *self.window) };
+        if !Arc::ptr_eq(&window.host.filter, visit.filter) {
+            window.host.filter = visit.filter.clone();
+        }
+        window.host.phase = visit.phase;
+        if let Some(exchange) = visit.exchange {
+            window.serial = exchange.serial as f64;
+            window.host.exchange = exchange;
+        }
+        arena.strict = true;
+        let (arena, window) = (self.arena, self.window);
+        self.watch.arm(visit.budget);
+        // SAFETY: the thread is this VM's, with its function and arguments on its stack. Scripts
+        // and our C functions reach arena and window through pointers from here on.
+        let status = unsafe { lua::lua_resume_(stack.raw(), arguments) };
+        let stopped = self.watch.disarm();
+        // SAFETY: as above: the script is out.
+        let (arena, window) = unsafe { (&mut *arena, &mut *window) };
+        arena.strict = false;
+        window.serial = 0.0;
+        window.host.exchange = ptr::null_mut();
+        // SAFETY: lives as long as the VM.
+        let refused = unsafe { (*self.alarm).refused };
+        if stopped || refused || arena.soft == usize::MAX {
+            self.calm();
+            let over = |kind, what: String| {
+                let mut fault = Fault::new(kind, format!("{}: {what}", visit.phase.name()));
+                fault.trace = Some(stack.trace()).filter(|trace| !trace.is_empty());
+                Ran::Failed(fault)
+            };
+            if refused {
+                let limit = arena.limit / 1024;
+                return over(FaultKind::Memory, format!("over its memory ({limit} KiB)"));
+            }
+            if stopped && status != lua::LUA_OK {
+                return over(FaultKind::Cpu, "over its CPU time".into());
+            }
+        }
+        match status {
+            lua::LUA_OK => Ran::Done,
+            lua::LUA_YIELD if stack.light(1) == (&raw const MARK).cast_mut().cast() => Ran::Waits,
+            lua::LUA_YIELD => {
+                let message = "attempt to yield outside of a coroutine";
+                Ran::Failed(Fault::new(FaultKind::Error, message))
+            }
+            _ => {
+                let message = format!("{}: {}", visit.phase.name(), self.message(stack));
+                let mut fault = Fault::new(FaultKind::Error, message);
+                if status == lua::LUA_ERRMEM {
+                    fault.kind = FaultKind::Memory;
+                    self.retired.set(true);
+                }
+                fault.trace = Some(stack.trace()).filter(|trace| !trace.is_empty());
+                Ran::Failed(fault)
+            }
+        }
+    }
+
+    /// After a call that met a limit: no hook stays, and what was killed serves no new exchange.
+    #[cold]
+    fn calm(&self) {
+        // SAFETY: the VM is alive, no script runs.
+        unsafe {
+            lua::lua_sethook(self.stack.raw(), None, 0, 0);
+            if self.watch.fired() || (*self.alarm).refused {
+                self.retired.set(true);
+            }
+            self.watch.reset();
+            (*self.alarm).refused = false;
+            collect(self.stack.raw(), &mut *self.arena);
+        }
+    }
+
+    /// What a new phase call may log and finds in the window.
+    #[inline]
+    pub(crate) fn begin_call(&self) {
+        // SAFETY: no script runs, nobody else holds a reference.
+        let host = unsafe { &mut (*self.window).host };
+        host.log_left = limit::LOG_LINES;
+    }
+
+    /// A module call that goes on.
+    pub(crate) fn take_pending(
+        &self,
+    ) -> Option<pilotlight_filter::host::Wait<Result<pilotlight_filter::abi::Value, String>>> {
+        // SAFETY: as in `begin_call`.
+        unsafe { (*self.window).host.pending.take() }
+    }
+
+    /// The worker's services.
+    pub(crate) fn services(&self) -> Rc<dyn Services> {
+        // SAFETY: as in `begin_call`.
+        unsafe { (*self.window).host.services.clone() }
+    }
+
+    /// Whether it was killed once: it serves no new exchange.
+    pub(crate) fn is_retired(&self) -> bool {
+        self.retired.get()
+    }
+
+    /// Bytes that Lua holds.
+    pub(crate) fn used(&self) -> usize {
+        // SAFETY: lives as long as the VM.
+        unsafe { (*self.arena).used }
+    }
+
+    /// Bytes that may still be pushed.
+    pub(crate) fn room(&self) -> usize {
+        // SAFETY: lives as long as the VM.
+        unsafe { (*self.arena).room() }
+    }
+
+    /// The program at `index`, once it has been booted here.
+    #[inline]
+    pub(crate) fn program(&self, index: usize) -> Option<Rc<Program>> {
+        self.programs.borrow().get(index).cloned().flatten()
+    }
+
+    pub(crate) fn set_program(&self, index: usize, program: Rc<Program>) {
+        let mut programs = self.programs.borrow_mut();
+        if programs.len() <= index {
+            programs.resize(index + 1, None);
+        }
+        programs[index] = Some(program);
+    }
+}
+
+impl Drop for Vm {
+    fn drop(&mut self) {
+        // SAFETY: nobody runs in it or holds it; the state goes first, then its memory.
+        unsafe {
+            lua::lua_close(self.stack.raw());
+            drop(Box::from_raw(self.alarm));
+            drop(Box::from_raw(self.window));
+            drop(Box::from_raw(self.arena));
+        }
+    }
+}
+
+/// Our own part of every VM, in this order.
+const PRELUDE: [(&str, &str); 6] = [
+    ("=pilotlight:core", include_str!("prelude/core.lua")),
+    ("=pilotlight:text", include_str!("prelude/text.lua")),
+    ("=pilotlight:threads", include_str!("prelude/threads.lua")),
+    ("=pilotlight:message", include_str!("prelude/message.lua")),
+    ("=pilotlight:gateway", include_str!("prelude/gateway.lua")),
+    ("=pilotlight:sandbox", include_str!("prelude/sandbox.lua")),
+];
+
+/// Its bytecode, made by the first VM of the process.
+static COMPILED: [OnceLock<Vec<u8>>; PRELUDE.len()] = [const { OnceLock::new() }; PRELUDE.len()];
+
+/// The bytecode of the function on top.
+pub(crate) fn dump(stack: Stack) -> Vec<u8> {
+    unsafe extern "C-unwind" fn write(
+        _: *mut lua_State,
+        at: *const c_void,
+        len: usize,
+        out: *mut c_void,
+    ) -> c_int {
+        // SAFETY: LuaJIT hands us our vector and a piece of bytecode.
+        unsafe {
+            let out = &mut *out.cast::<Vec<u8>>();
+            out.extend_from_slice(std::slice::from_raw_parts(at.cast::<u8>(), len));
+        }
+        0
+    }
+    let mut out: Vec<u8> = Vec::new();
+    // SAFETY: a Lua function is on top; the vector lives through the call.
+    unsafe { lua::lua_dump_(stack.raw(), write, (&raw mut out).cast()) };
+    out
+}

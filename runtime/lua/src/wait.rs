@@ -1,0 +1,316 @@
+//! What a script waits for, and how the answer gets onto its stack.
+
+use std::os::raw::c_int;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use pilotlight_filter::abi::{Value, limit};
+use pilotlight_filter::host::{Fetch, FetchError, Fetched, Wait};
+use pilotlight_filter::{Exchange, Fault, FaultKind};
+
+use crate::stack::{Kind, Stack};
+use crate::value;
+use crate::vm::Vm;
+
+/// Operations by number, as `core.lua` has them.
+const SLEEP: i32 = 1;
+const BODY: i32 = 2;
+const FETCH: i32 = 3;
+const MODULE: i32 = 4;
+const START: i32 = 5;
+const ANY: i32 = 6;
+
+/// Waits of one call at a time (`gateway.all`).
+const AT_ONCE: usize = 64;
+/// The longest sleep, seconds.
+const SLEEP_MAX: f64 = 86_400.0;
+
+/// A wait under way.
+pub(crate) enum Pending {
+    Sleep(Wait<()>),
+    Body { request: bool, max: usize },
+    Fetch(Wait<Result<Fetched, FetchError>>),
+    Module(Wait<Result<Value, String>>),
+    /// The answer is here already.
+    Ready(Answer),
+    /// Any of those that were started.
+    Any,
+}
+
+/// What a wait ends with.
+pub(crate) enum Answer {
+    Nothing,
+    Text(Bytes),
+    Value(Value),
+    Fetched(Fetched),
+    Started(u32),
+    Refused(String),
+}
+
+impl Pending {
+    /// Reads the operation that a script yielded: the mark, the number, its arguments.
+    pub(crate) fn read(vm: &Vm, stack: Stack, started: &mut Started) -> Pending {
+        match stack.number(2).unwrap_or_default() as i32 {
+            START => {
+                let pending = Pending::of(vm, stack, 3);
+                Pending::Ready(started.add(pending))
+            }
+            ANY => Pending::Any,
+            _ => Pending::of(vm, stack, 2),
+        }
+    }
+
+    fn of(vm: &Vm, stack: Stack, at: c_int) -> Pending {
+        let refuse = |text: &str| Pending::Ready(Answer::Refused(text.to_owned()));
+        match stack.number(at).unwrap_or_default() as i32 {
+            SLEEP => {
+                let seconds = stack.number(at + 1).unwrap_or_default();
+                let seconds = if seconds.is_nan() { 0.0 } else { seconds.clamp(0.0, SLEEP_MAX) };
+                Pending::Sleep(vm.services().sleep(Duration::from_secs_f64(seconds)))
+            }
+            BODY => {
+                let most = limit::BODY_COLLECT as f64;
+                let max = stack.number(at + 2).unwrap_or(most).clamp(0.0, most) as usize;
+                Pending::Body { request: stack.number(at + 1) == Some(0.0), max }
+            }
+            FETCH => match read_fetch(stack, at + 1) {
+                Ok(fetch) => Pending::Fetch(vm.services().fetch(fetch)),
+                Err(error) => refuse(error),
+            },
+            MODULE => match vm.take_pending() {
+                Some(wait) => Pending::Module(wait),
+                None => refuse("no call is under way"),
+            },
+            _ => refuse("waits can't be nested like that"),
+        }
+    }
+
+    /// The answer, once there is one.
+    pub(crate) fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        exchange: &mut Exchange,
+        started: &mut Started,
+    ) -> Poll<(Option<u32>, Answer)> {
+        if matches!(self, Pending::Any) {
+            return started.poll(cx, exchange);
+        }
+        self.poll_one(cx, exchange).map(|answer| (None, answer))
+    }
+
+    fn poll_one(&mut self, cx: &mut Context<'_>, exchange: &mut Exchange) -> Poll<Answer> {
+        Poll::Ready(match self {
+            Pending::Sleep(wait) => {
+                ready!(wait.as_mut().poll(cx));
+                Answer::Nothing
+            }
+            Pending::Body { request, max } => {
+                let body = match request {
+                    true => &mut exchange.request.body,
+                    false => &mut exchange.response.body,
+                };
+                match ready!(body.poll_collect(cx, *max)) {
+                    Ok(Some(bytes)) => Answer::Text(bytes),
+                    Ok(None) => Answer::Refused("too large".into()),
+                    Err(error) => Answer::Refused(error.to_string()),
+                }
+            }
+            Pending::Fetch(wait) => match ready!(wait.as_mut().poll(cx)) {
+                Ok(fetched) => Answer::Fetched(fetched),
+                Err(error) => Answer::Refused(error.0),
+            },
+            Pending::Module(wait) => match ready!(wait.as_mut().poll(cx)) {
+                Ok(value) => Answer::Value(value),
+                Err(message) => Answer::Refused(message),
+            },
+            Pending::Ready(answer) => std::mem::replace(answer, Answer::Nothing),
+            Pending::Any => Answer::Nothing,
+        })
+    }
+}
+
+/// Waits that were started side by side.
+#[derive(Default)]
+pub(crate) struct Started {
+    list: Vec<(u32, Pending)>,
+    next: u32,
+}
+
+impl Started {
+    fn add(&mut self, pending: Pending) -> Answer {
+        if self.list.len() >= AT_ONCE {
+            return Answer::Refused("too many waits at once".into());
+        }
+        self.next += 1;
+        self.list.push((self.next, pending));
+        Answer::Started(self.next)
+    }
+
+    fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        exchange: &mut Exchange,
+    ) -> Poll<(Option<u32>, Answer)> {
+        if self.list.is_empty() {
+            return Poll::Ready((None, Answer::Refused("nothing to wait for".into())));
+        }
+        for index in 0..self.list.len() {
+            let (id, pending) = &mut self.list[index];
+            if let Poll::Ready(answer) = pending.poll_one(cx, exchange) {
+                let id = *id;
+                self.list.remove(index);
+                return Poll::Ready((Some(id), answer));
+            }
+        }
+        Poll::Pending
+    }
+}
+
+impl Answer {
+    /// Puts the answer on a stack; how many values it is.
+    ///
+    /// # Errors
+    /// When the VM has no room for it.
+    pub(crate) fn push(self, vm: &Vm, stack: Stack) -> Result<c_int, Fault> {
+        let size = match &self {
+            Answer::Text(bytes) => bytes.len(),
+            Answer::Fetched(fetched) => fetched.body.len(),
+            Answer::Value(Value::Bytes(bytes)) => bytes.len(),
+            _ => 0,
+        };
+        if size > vm.room() {
+            return Err(Fault::new(FaultKind::Memory, "no room in the VM for what it waited for"));
+        }
+        match self {
+            Answer::Nothing => return Ok(0),
+            Answer::Text(bytes) => stack.push_bytes(&bytes),
+            Answer::Value(value) => value::push(stack, &value),
+            Answer::Started(id) => stack.push_number(f64::from(id)),
+            Answer::Fetched(fetched) => push_fetched(stack, &fetched),
+            Answer::Refused(message) => return Ok(value::refuse(stack, &message)),
+        }
+        Ok(1)
+    }
+}
+
+/// Status, headers (a list where a name repeats) and body.
+fn push_fetched(stack: Stack, fetched: &Fetched) {
+    stack.push_table(0, 3);
+    stack.push_number(f64::from(fetched.status));
+    stack.set(-2, b"status");
+    stack.push_bytes(&fetched.body);
+    stack.set(-2, b"body");
+    stack.push_table(0, fetched.headers.len() as c_int);
+    for (index, (name, value)) in fetched.headers.iter().enumerate() {
+        if fetched.headers[..index].iter().any(|(known, _)| known == name) {
+            continue;
+        }
+        let mut more = fetched.headers[index + 1..].iter().filter(|(other, _)| other == name);
+        stack.push_bytes(value);
+        if let Some((_, second)) = more.next() {
+            stack.push_table(2, 0);
+            stack.push_copy(-2);
+            stack.set_at(-2, 1);
+            for (place, value) in std::iter::once(second).chain(more.map(|m| &m.1)).enumerate() {
+                stack.push_bytes(value);
+                stack.set_at(-2, place as c_int + 2);
+            }
+            stack.set(-3, name.as_bytes());
+            stack.pop(1);
+        } else {
+            stack.set(-2, name.as_bytes());
+        }
+    }
+    stack.set(-2, b"headers");
+}
+
+fn read_fetch(stack: Stack, at: c_int) -> Result<Fetch, &'static str> {
+    let mut fetch = Fetch::default();
+    if stack.kind(at) == Kind::Str {
+        fetch.url = stack.text(at).unwrap_or_default();
+        return Ok(fetch);
+    }
+    if stack.kind(at) != Kind::Table {
+        return Err("fetch takes a URL or a table");
+    }
+    let text = |key: &str, must: &'static str| {
+        stack.get(at, key);
+        let text = stack.text(-1);
+        let missing = stack.kind(-1) == Kind::Nil;
+        stack.pop(1);
+        if text.is_none() && !missing { Err(must) } else { Ok(text) }
+    };
+    fetch.url = text("url", "url must be a string")?.ok_or("a url is needed")?;
+    fetch.method = text("method", "method must be a string")?.unwrap_or_default();
+    fetch.upstream = text("upstream", "upstream must be a string")?;
+    stack.get(at, "body");
+    let body = stack.bytes(-1).map(Bytes::copy_from_slice);
+    let odd = body.is_none() && stack.kind(-1) != Kind::Nil;
+    stack.pop(1);
+    if odd {
+        return Err("body must be a string");
+    }
+    fetch.body = body.unwrap_or_default();
+    stack.get(at, "timeout");
+    if let Some(seconds) = stack.number(-1).filter(|s| *s > 0.0 && *s < SLEEP_MAX) {
+        fetch.timeout = Some(Duration::from_secs_f64(seconds));
+    }
+    stack.pop(1);
+    stack.get(at, "headers");
+    let read = match stack.kind(-1) {
+        Kind::Nil => Ok(()),
+        Kind::Table => read_headers(stack, &mut |name, value| {
+            let name = String::from_utf8_lossy(name).into_owned();
+            fetch.headers.push((name, value.to_vec()));
+            Ok(())
+        }),
+        _ => Err("headers must be a table".to_owned()),
+    };
+    stack.pop(1);
+    read.map_err(|_| "headers must be a table of strings")?;
+    Ok(fetch)
+}
+
+/// Hands over every name and value of the table on top: values are strings, numbers or lists.
+pub(crate) fn read_headers(
+    stack: Stack,
+    take: &mut dyn FnMut(&[u8], &[u8]) -> Result<(), String>,
+) -> Result<(), String> {
+    let table = stack.top();
+    let one = |take: &mut dyn FnMut(&[u8], &[u8]) -> Result<(), String>, name: &[u8]| {
+        match (stack.bytes(-1), stack.number(-1)) {
+            (Some(value), _) => take(name, value),
+            (None, Some(number)) => take(name, number.to_string().as_bytes()),
+            _ => Err(format!(
+                "header \"{}\" must be a string, not a {}",
+                String::from_utf8_lossy(name),
+                stack.kind_name(-1)
+            )),
+        }
+    };
+    stack.push_nil();
+    while stack.next(table) {
+        let Some(name) = stack.bytes(-2) else {
+            stack.pop(2);
+            return Err("a header's name must be a string".into());
+        };
+        let mut result = Ok(());
+        if stack.kind(-1) == Kind::Table {
+            let list = stack.top();
+            for index in 1..=stack.length(list) {
+                stack.get_at(list, index as c_int);
+                result = result.and_then(|()| one(take, name));
+                stack.pop(1);
+            }
+        } else {
+            result = one(take, name);
+        }
+        stack.pop(1);
+        if let Err(error) = result {
+            stack.pop(1);
+            return Err(error);
+        }
+    }
+    Ok(())
+}

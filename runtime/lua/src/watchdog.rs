@@ -1,0 +1,260 @@
+//! Stops scripts that run too long, compiled loops too.
+//!
+//! ```text
+//! worker     arm ── script ───────────────────────────── handler: lua_sethook ─ error ─▶ out
+//! watchdog        tick: first seen ─ tick ─ over budget: tgkill ──┘ (again each tick until it ends)
+//! ```
+//! Arming is two stores: the watchdog reads the worker's CPU clock itself, when a tick finds a call
+//! under way. The hook is set from a signal on the worker's own thread, because setting it from
+//! another one would race with the VM; LuaJIT is built so that compiled loops look at it
+//! (`LUAJIT_ENABLE_CHECKHOOK` in `.cargo/config.toml`).
+
+use std::cell::Cell;
+use std::os::raw::c_int;
+use std::ptr;
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, AtomicU64, Ordering::*};
+use std::sync::{Mutex, OnceLock, PoisonError};
+use std::thread::Thread;
+use std::time::Duration;
+
+use mlua_sys as lua;
+use mlua_sys::lua_State;
+
+/// How often the watchdog looks, while scripts run.
+const TICK: Duration = Duration::from_millis(3);
+/// Ticks without any script after which it sleeps until one begins.
+const LINGER: u32 = 40;
+/// Registry place of the message that the hook raises: made early, so raising allocates nothing.
+pub(crate) const KILL_MESSAGE: i32 = 1;
+
+/// A VM's place in the watchdog's list. Never freed, reused.
+struct Slot {
+    /// Odd while a call is under way; grows with each.
+    entry: AtomicU64,
+    /// CPU time of the call, nanoseconds.
+    budget: AtomicU64,
+    /// The entry that must end.
+    kill: AtomicU64,
+    fired: AtomicBool,
+    thread: AtomicI32,
+    clock: AtomicI32,
+    state: AtomicPtr<lua_State>,
+}
+
+#[derive(Default)]
+struct Slots {
+    all: Vec<&'static Slot>,
+    free: Vec<&'static Slot>,
+}
+
+static SLOTS: Mutex<Slots> = Mutex::new(Slots { all: Vec::new(), free: Vec::new() });
+static PARKED: AtomicBool = AtomicBool::new(false);
+static WATCHER: OnceLock<Thread> = OnceLock::new();
+
+thread_local! {
+    /// The slot of the call under way on this thread; read by the signal handler.
+    static CURRENT: Cell<*const Slot> = const { Cell::new(ptr::null()) };
+}
+
+/// A VM's hold on the watchdog.
+pub(crate) struct Watch(&'static Slot);
+
+impl Watch {
+    /// Registers the VM of this thread.
+    pub(crate) fn new(state: *mut lua_State) -> Watch {
+        start();
+        let mut slots = SLOTS.lock().unwrap_or_else(PoisonError::into_inner);
+        let slot = slots.free.pop().unwrap_or_else(|| {
+            let slot: &'static Slot = Box::leak(Box::new(Slot {
+                entry: AtomicU64::new(0),
+                budget: AtomicU64::new(0),
+                kill: AtomicU64::new(0),
+                fired: AtomicBool::new(false),
+                thread: AtomicI32::new(0),
+                clock: AtomicI32::new(0),
+                state: AtomicPtr::new(ptr::null_mut()),
+            }));
+            slots.all.push(slot);
+            slot
+        });
+        let mut clock: libc::clockid_t = 0;
+        // SAFETY: asks for the ids of the calling thread.
+        unsafe {
+            libc::pthread_getcpuclockid(libc::pthread_self(), &raw mut clock);
+            slot.thread.store(libc::syscall(libc::SYS_gettid) as i32, Relaxed);
+        }
+        slot.clock.store(clock, Relaxed);
+        slot.state.store(state, Relaxed);
+        slot.fired.store(false, Relaxed);
+        Watch(slot)
+    }
+
+    /// A script begins, with this much CPU time.
+    #[inline]
+    pub(crate) fn arm(&self, budget: Duration) {
+        CURRENT.set(self.0);
+        self.0.budget.store(budget.as_nanos() as u64, Relaxed);
+        self.0.entry.store(self.0.entry.load(Relaxed) + 1, SeqCst);
+        if PARKED.load(SeqCst)
+            && let Some(watcher) = WATCHER.get()
+        {
+            watcher.unpark();
+        }
+    }
+
+    /// It has ended or waits; says whether it was stopped.
+    #[inline]
+    pub(crate) fn disarm(&self) -> bool {
+        self.0.entry.store(self.0.entry.load(Relaxed) + 1, Release);
+        CURRENT.set(ptr::null());
+        self.0.fired.load(Relaxed)
+    }
+
+    /// Whether the call under way is being stopped.
+    pub(crate) fn fired(&self) -> bool {
+        self.0.fired.load(Relaxed)
+    }
+
+    /// After a stopped call: ready for the next.
+    pub(crate) fn reset(&self) {
+        self.0.fired.store(false, Relaxed);
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        let mut slots = SLOTS.lock().unwrap_or_else(PoisonError::into_inner);
+        self.0.state.store(ptr::null_mut(), Relaxed);
+        slots.free.push(self.0);
+    }
+}
+
+/// CPU time of the calling thread.
+pub(crate) fn thread_cpu() -> Duration {
+    cpu(libc::CLOCK_THREAD_CPUTIME_ID).unwrap_or_default()
+}
+
+fn cpu(clock: libc::clockid_t) -> Option<Duration> {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: fills `time`; an id of a thread that has ended is an error, not undefined.
+    let failed = unsafe { libc::clock_gettime(clock, &raw mut time) } != 0;
+    (!failed).then(|| Duration::new(time.tv_sec as u64, time.tv_nsec as u32))
+}
+
+/// Raises the prepared error: at every instruction, so that no `pcall` holds it for long.
+pub(crate) unsafe extern "C-unwind" fn kill_hook(state: *mut lua_State, _: *mut lua::lua_Debug) {
+    // SAFETY: a hook has stack to spare; this frame owns nothing that unwinding would skip.
+    unsafe {
+        lua::lua_rawgeti_(state, lua::LUA_REGISTRYINDEX, KILL_MESSAGE);
+        lua::lua_error(state);
+    }
+}
+
+/// Makes the VM raise from its next instruction on. Safe in a signal handler.
+///
+/// # Safety
+/// On the VM's own thread, with the VM alive.
+pub(crate) unsafe fn set_kill_hook(state: *mut lua_State) {
+    // An earlier try may have been half undone by the update it interrupted: off, then on.
+    // SAFETY: by the caller.
+    unsafe {
+        lua::lua_sethook(state, None, 0, 0);
+        let events = lua::LUA_MASKCALL | lua::LUA_MASKRET | lua::LUA_MASKCOUNT;
+        lua::lua_sethook(state, Some(kill_hook), events, 1);
+    }
+}
+
+extern "C" fn on_signal(_: c_int) {
+    let slot = CURRENT.get();
+    if slot.is_null() {
+        return;
+    }
+    // SAFETY: slots are never freed.
+    let slot = unsafe { &*slot };
+    let entry = slot.entry.load(Relaxed);
+    if entry & 1 == 1 && slot.kill.load(Relaxed) == entry {
+        slot.fired.store(true, Relaxed);
+        // SAFETY: this is the VM's thread, and a call is under way, so the VM is alive.
+        unsafe { set_kill_hook(slot.state.load(Relaxed)) };
+    }
+}
+
+fn signal() -> c_int {
+    libc::SIGRTMIN() + 6
+}
+
+fn start() {
+    WATCHER.get_or_init(|| {
+        // SAFETY: the handler touches only atomics and the VM of its own thread.
+        unsafe {
+            let mut action: libc::sigaction = std::mem::zeroed();
+            action.sa_sigaction = on_signal as extern "C" fn(c_int) as usize;
+            action.sa_flags = libc::SA_RESTART;
+            libc::sigaction(signal(), &raw const action, ptr::null_mut());
+        }
+        let spawned = std::thread::Builder::new()
+            .name("lua-watchdog".into())
+            .stack_size(64 * 1024)
+            .spawn(watch);
+        match spawned {
+            Ok(handle) => handle.thread().clone(),
+            // Without a watchdog there are no limits: better not to run scripts at all.
+            Err(_) => std::process::abort(),
+        }
+    });
+}
+
+#[derive(Clone, Copy, Default)]
+struct Seen {
+    entry: u64,
+    cpu: Duration,
+}
+
+fn watch() {
+    let mut seen: Vec<Seen> = Vec::new();
+    let mut idle = 0;
+    loop {
+        idle = if look(&mut seen) { 0 } else { idle + 1 };
+        if idle < LINGER {
+            std::thread::sleep(TICK);
+            continue;
+        }
+        PARKED.store(true, SeqCst);
+        // A call that began before it could see the flag is seen here.
+        if !look(&mut seen) {
+            std::thread::park();
+        }
+        PARKED.store(false, SeqCst);
+        idle = 0;
+    }
+}
+
+/// One look at all slots; says whether any was in use since the last.
+fn look(seen: &mut Vec<Seen>) -> bool {
+    let slots = SLOTS.lock().unwrap_or_else(PoisonError::into_inner);
+    seen.resize(slots.all.len(), Seen::default());
+    let mut active = false;
+    for (slot, seen) in slots.all.iter().zip(seen) {
+        let entry = slot.entry.load(SeqCst);
+        let running = entry & 1 == 1;
+        active |= running || entry != seen.entry;
+        if !running {
+            seen.entry = entry;
+            continue;
+        }
+        let Some(now) = cpu(slot.clock.load(Relaxed)) else { continue };
+        if entry != seen.entry {
+            *seen = Seen { entry, cpu: now };
+            continue;
+        }
+        if now.saturating_sub(seen.cpu).as_nanos() as u64 >= slot.budget.load(Relaxed) {
+            slot.kill.store(entry, Relaxed);
+            // SAFETY: a signal to a thread of this process; one that has ended is an error.
+            unsafe {
+                let thread = slot.thread.load(Relaxed);
+                libc::syscall(libc::SYS_tgkill, libc::getpid(), thread, signal());
+            }
+        }
+    }
+    active
+}

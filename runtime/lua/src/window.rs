@@ -1,0 +1,145 @@
+//! The one place where scripts and the host meet: a struct that Lua's FFI reads.
+
+use std::os::raw::c_int;
+use std::ptr;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use pilotlight_filter::Exchange;
+use pilotlight_filter::abi::{Phase, Value, limit};
+use pilotlight_filter::host::{Module, Services, Shared, Wait};
+
+/// The most captures of a pattern, as in Lua.
+pub(crate) const CAPTURES: usize = 32;
+
+/// As `core.lua` declares it, field for field.
+#[repr(C)]
+pub(crate) struct Window {
+    /// The serial of the exchange at hand; 0 between calls, so that kept handles are refused.
+    pub(crate) serial: f64,
+    /// Results: two strings, a number.
+    pub(crate) ptr: *const u8,
+    pub(crate) ptr2: *const u8,
+    pub(crate) num: f64,
+    pub(crate) len: i32,
+    pub(crate) len2: i32,
+    /// A match: where it begins and ends (offsets from 0), its captures.
+    pub(crate) from: i32,
+    pub(crate) to: i32,
+    pub(crate) at: [i32; CAPTURES],
+    pub(crate) size: [i32; CAPTURES],
+    /// Lua sees nothing from here on.
+    pub(crate) host: Host,
+}
+
+/// The host's side of a VM.
+pub(crate) struct Host {
+    /// The exchange at hand; null between calls.
+    pub(crate) exchange: *mut Exchange,
+    pub(crate) services: Rc<dyn Services>,
+    /// Keeps result strings alive until the next call.
+    pub(crate) held: Vec<u8>,
+    pub(crate) dictionaries: Vec<Option<Arc<dyn Shared>>>,
+    pub(crate) modules: Vec<(Box<str>, Rc<dyn Module>)>,
+    /// A module call that goes on, until its script has yielded.
+    pub(crate) pending: Option<Wait<Result<Value, String>>>,
+    pub(crate) filter: Arc<str>,
+    pub(crate) phase: Phase,
+    /// Log lines that this call may still write, and those it lost.
+    pub(crate) log_left: u64,
+    pub(crate) log_lost: u64,
+    /// Names in the manifest, and variables that scripts may read.
+    pub(crate) world: Arc<World>,
+}
+
+/// What scripts of a generation may refer to.
+#[derive(Debug, Default)]
+pub(crate) struct World {
+    pub(crate) modules: Vec<Arc<str>>,
+    pub(crate) shared: Vec<String>,
+    pub(crate) env: Vec<(String, String)>,
+    pub(crate) path: Vec<String>,
+    pub(crate) ffi: bool,
+}
+
+impl Window {
+    pub(crate) fn new(services: Rc<dyn Services>, world: Arc<World>) -> Box<Window> {
+        let dictionaries = vec![None; world.shared.len()];
+        Box::new(Window {
+            serial: 0.0,
+            ptr: ptr::null(),
+            ptr2: ptr::null(),
+            num: 0.0,
+            len: 0,
+            len2: 0,
+            from: 0,
+            to: 0,
+            at: [0; CAPTURES],
+            size: [0; CAPTURES],
+            host: Host {
+                exchange: ptr::null_mut(),
+                services,
+                held: Vec::new(),
+                dictionaries,
+                modules: Vec::new(),
+                pending: None,
+                filter: Arc::from(""),
+                phase: Phase::Request,
+                log_left: limit::LOG_LINES,
+                log_lost: 0,
+                world,
+            },
+        })
+    }
+
+    /// The exchange at hand.
+    #[inline]
+    pub(crate) fn exchange(&mut self) -> Option<&mut Exchange> {
+        // SAFETY: set from a `&mut Exchange` for the duration of one resume, null otherwise; the
+        // host does not touch the exchange while the script runs.
+        unsafe { self.host.exchange.as_mut() }
+    }
+
+    /// Shows a string that lives as long as the exchange is not changed.
+    #[inline]
+    pub(crate) fn show(&mut self, text: *const [u8]) {
+        self.ptr = text.cast();
+        self.len = text.len() as i32;
+    }
+
+    /// Shows a string of our own.
+    pub(crate) fn show_held(&mut self, text: Vec<u8>) {
+        self.host.held = text;
+        self.show(&raw const *self.host.held);
+    }
+
+    /// Shows why something failed; the code for Lua to look at.
+    pub(crate) fn fail(&mut self, message: &str) -> c_int {
+        self.host.held.clear();
+        self.host.held.extend_from_slice(message.as_bytes());
+        self.show(&raw const *self.host.held);
+        FAILED
+    }
+}
+
+/// Codes of the calls.
+pub(crate) const NONE: c_int = 0;
+pub(crate) const TEXT: c_int = 1;
+pub(crate) const NUMBER: c_int = 2;
+pub(crate) const FALSE: c_int = 3;
+pub(crate) const TRUE: c_int = 4;
+pub(crate) const OTHER: c_int = 5;
+pub(crate) const FAILED: c_int = -1;
+
+/// Bytes that Lua's FFI passed.
+///
+/// # Safety
+/// `at` points to `len` bytes that live through the call: a Lua string, which the VM holds.
+#[inline]
+pub(crate) unsafe fn given<'a>(at: *const u8, len: c_int) -> &'a [u8] {
+    if len <= 0 {
+        return &[];
+    }
+    // SAFETY: by the caller.
+    unsafe { std::slice::from_raw_parts(at, len as usize) }
+}

@@ -1,0 +1,11 @@
+//! The LuaJIT engine through its seam: scripts in files, exchanges by hand, a world that is told.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod api;
+mod basics;
+mod limits;
+mod messages;
+mod patterns;
+mod rig;
+mod sandbox;
+mod waits;

@@ -1,0 +1,376 @@
+//! A world for filters: time, log, dictionaries and fetches are told, nothing is random.
+
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, HashMap};
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use bytes::Bytes;
+use pilotlight_filter::abi::{Phase, Value};
+use pilotlight_filter::engine::{Engine, Library, LoadError, Plan, Realm, ScriptSpec, Spec};
+use pilotlight_filter::exchange::{ClientCertificate, Request, TlsInfo};
+use pilotlight_filter::host::{
+    Called, Fetch, FetchError, Fetched, Level, LogLine, Module, Services, Shared, Wait,
+};
+use pilotlight_filter::{Body, Call, Chunk, Exchange, Fault, Filter, Peer, Verdict};
+use pilotlight_lua::LuaEngine;
+
+#[derive(Default)]
+pub struct World {
+    pub now: Cell<f64>,
+    pub lines: RefCell<Vec<String>>,
+    pub fetches: RefCell<Vec<Fetch>>,
+    /// Polls that a wait takes before it is over.
+    pub delay: Cell<u32>,
+    dictionaries: RefCell<HashMap<String, Arc<Dictionary>>>,
+}
+
+struct After<T>(u32, Option<T>);
+
+impl<T: Unpin> Future for After<T> {
+    type Output = T;
+
+    fn poll(mut self: std::pin::Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T> {
+        if self.0 > 0 {
+            self.0 -= 1;
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        Poll::Ready(self.1.take().unwrap())
+    }
+}
+
+impl Services for World {
+    fn log(&self, line: &LogLine<'_>) {
+        let mut text = format!("{:?} {} {}: {}", line.level, line.filter, line.id, line.message);
+        for (name, value) in line.fields {
+            text.push_str(&format!(" {name}={value:?}"));
+        }
+        self.lines.borrow_mut().push(text);
+    }
+
+    fn logs(&self, level: Level) -> bool {
+        level <= Level::Info
+    }
+
+    fn now(&self) -> f64 {
+        self.now.get()
+    }
+
+    fn monotonic(&self) -> f64 {
+        self.now.get()
+    }
+
+    fn random(&self, buffer: &mut [u8]) {
+        buffer.fill(4);
+    }
+
+    fn sleep(&self, duration: Duration) -> Wait<()> {
+        self.now.set(self.now.get() + duration.as_secs_f64());
+        Box::pin(After(self.delay.get(), Some(())))
+    }
+
+    fn fetch(&self, request: Fetch) -> Wait<Result<Fetched, FetchError>> {
+        let answer = if request.url.contains("fail") {
+            Err(FetchError("connection refused".into()))
+        } else {
+            Ok(Fetched {
+                status: 200,
+                headers: vec![
+                    ("x-a".into(), b"1".to_vec()),
+                    ("x-many".into(), b"1".to_vec()),
+                    ("x-many".into(), b"2".to_vec()),
+                ],
+                body: Bytes::from(format!("{{\"url\":\"{}\"}}", request.url)),
+            })
+        };
+        self.fetches.borrow_mut().push(request);
+        Box::pin(After(self.delay.get(), Some(answer)))
+    }
+
+    fn shared(&self, name: &str) -> Option<Arc<dyn Shared>> {
+        Some(self.dictionaries.borrow_mut().entry(name.to_owned()).or_default().clone())
+    }
+
+    fn module(&self, name: &str) -> Option<Rc<dyn Module>> {
+        let functions = ["add", "slow", "trap"].map(Box::from).to_vec();
+        (name == "calc").then(|| Rc::new(Calc(functions, self.delay.get())) as Rc<dyn Module>)
+    }
+}
+
+struct Calc(Vec<Box<str>>, u32);
+
+impl Module for Calc {
+    fn functions(&self) -> &[Box<str>] {
+        &self.0
+    }
+
+    fn call(&self, function: usize, arguments: &[Value]) -> Called {
+        match (function, arguments) {
+            (0, [Value::Int(a), Value::Int(b)]) => Called::Done(Ok(Value::Int(a + b))),
+            (1, [Value::Bytes(text)]) => {
+                let upper = text.to_ascii_uppercase();
+                Called::Running(Box::pin(After(self.1 + 1, Some(Ok(Value::Bytes(upper))))))
+            }
+            (2, _) => Called::Done(Err("it trapped".into())),
+            _ => Called::Done(Err(format!("bad arguments: {arguments:?}"))),
+        }
+    }
+}
+
+/// Without expiry: times to live are only remembered.
+#[derive(Default)]
+struct Dictionary(Mutex<BTreeMap<Vec<u8>, (Value, f64)>>);
+
+impl Shared for Dictionary {
+    fn get(&self, key: &[u8]) -> Option<Value> {
+        self.0.lock().unwrap().get(key).map(|v| v.0.clone())
+    }
+
+    fn set(&self, key: &[u8], value: Value, ttl: f64) -> Result<(), &'static str> {
+        if matches!(&value, Value::Bytes(b) if b.len() > 1000) {
+            return Err("no memory");
+        }
+        self.0.lock().unwrap().insert(key.to_vec(), (value, ttl));
+        Ok(())
+    }
+
+    fn add(&self, key: &[u8], value: Value, ttl: f64) -> Result<(), &'static str> {
+        if self.get(key).is_some() { Err("exists") } else { self.set(key, value, ttl) }
+    }
+
+    fn replace(&self, key: &[u8], value: Value, ttl: f64) -> Result<(), &'static str> {
+        if self.get(key).is_none() { Err("not found") } else { self.set(key, value, ttl) }
+    }
+
+    fn incr(&self, key: &[u8], by: f64, init: Option<f64>, ttl: f64) -> Result<f64, &'static str> {
+        let old = match self.get(key) {
+            None => init.ok_or("not found")?,
+            Some(Value::Int(n)) => n as f64,
+            Some(Value::Float(n)) => n,
+            Some(_) => return Err("not a number"),
+        };
+        self.set(key, Value::Float(old + by), ttl)?;
+        Ok(old + by)
+    }
+
+    fn delete(&self, key: &[u8]) {
+        self.0.lock().unwrap().remove(key);
+    }
+
+    fn expire(&self, key: &[u8], ttl: f64) -> bool {
+        self.0.lock().unwrap().get_mut(key).map(|v| v.1 = ttl).is_some()
+    }
+
+    fn ttl(&self, key: &[u8]) -> Option<f64> {
+        self.0.lock().unwrap().get(key).map(|v| v.1)
+    }
+
+    fn keys(&self, max: usize) -> Vec<Vec<u8>> {
+        let max = if max == 0 { usize::MAX } else { max };
+        self.0.lock().unwrap().keys().take(max).cloned().collect()
+    }
+
+    fn flush(&self) {
+        self.0.lock().unwrap().clear();
+    }
+}
+
+static NEXT: AtomicU64 = AtomicU64::new(1);
+
+/// A directory of its own, gone when dropped.
+pub struct Dir(pub PathBuf);
+
+impl Dir {
+    pub fn new() -> Dir {
+        let n = NEXT.fetch_add(1, Ordering::Relaxed);
+        let path = std::env::temp_dir().join(format!("pilotlight-lua-{}-{n}", std::process::id()));
+        std::fs::create_dir_all(&path).unwrap();
+        Dir(path)
+    }
+
+    pub fn write(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.0.join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, text).unwrap();
+        path
+    }
+}
+
+impl Drop for Dir {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+pub fn spec(name: &str, file: PathBuf) -> Spec {
+    Spec {
+        name: Arc::from(name),
+        file,
+        config: Vec::new(),
+        config_is_json: false,
+        cpu: Duration::from_millis(50),
+        memory: None,
+        fresh: false,
+        target: false,
+    }
+}
+
+/// Filters loaded and opened, as a worker has them.
+pub struct Rig {
+    pub world: Rc<World>,
+    pub library: Arc<dyn Library>,
+    pub realm: Rc<dyn Realm>,
+    pub dir: Dir,
+}
+
+pub fn plan(dir: &Dir) -> Plan {
+    Plan {
+        env: vec![("SITE".into(), "fra".into())],
+        module_names: vec![Arc::from("calc")],
+        shared: vec!["sessions".into()],
+        script: ScriptSpec {
+            path: vec![
+                dir.0.join("lua/?.lua").to_string_lossy().into_owned(),
+                dir.0.join("lua/?/init.lua").to_string_lossy().into_owned(),
+            ],
+            memory: 16 << 20,
+            ffi: false,
+        },
+        ..Plan::default()
+    }
+}
+
+/// Loads scripts after the plan was changed as a test wants it.
+pub fn load(scripts: &[&str], change: impl FnOnce(&mut Plan, &Dir)) -> Result<Rig, Vec<LoadError>> {
+    let dir = Dir::new();
+    let mut plan = plan(&dir);
+    for (index, script) in scripts.iter().enumerate() {
+        let file = dir.write(&format!("filters/f{index}.lua"), script);
+        plan.filters.push(spec(&format!("f{index}"), file));
+    }
+    change(&mut plan, &dir);
+    let library = LuaEngine::new().load(&plan)?;
+    let world = Rc::new(World::default());
+    let realm = library.open(world.clone());
+    Ok(Rig { world, library, realm, dir })
+}
+
+pub fn rig(script: &str) -> Rig {
+    load(&[script], |_, _| {}).unwrap_or_else(|errors| panic!("{errors:?}"))
+}
+
+pub fn peer() -> Rc<Peer> {
+    Rc::new(Peer {
+        address: IpAddr::V4(Ipv4Addr::new(192, 0, 2, 7)),
+        port: 4711,
+        local: None,
+        tls: Some(TlsInfo {
+            version: "1.3",
+            server_name: Some("example.com".into()),
+            alpn: Some("h2".into()),
+            client: Some(ClientCertificate {
+                subject: "CN=device".into(),
+                san: vec!["device.local".into()],
+                fingerprint: "00ff".into(),
+            }),
+        }),
+        listener: Arc::from("web"),
+    })
+}
+
+/// `GET http://example.com/a/b?x=1` with some headers.
+pub fn exchange() -> Exchange {
+    let mut request = Request::default();
+    let head = &mut request.head;
+    head.set_method(b"GET").unwrap();
+    head.set_authority(b"example.com:8080").unwrap();
+    head.set_path(b"/a/b").unwrap();
+    head.set_query(Some(b"x=1&y=a+b%21&x=2&z")).unwrap();
+    for (name, value) in [("X-Token", "secret"), ("x-many", "1"), ("X-Many", "2")] {
+        head.fields.push_checked(name.as_bytes(), value.as_bytes());
+    }
+    request.body = Body::empty();
+    let mut exchange = Exchange::new(NEXT.fetch_add(1, Ordering::Relaxed), peer(), request);
+    exchange.id = "req-1".into();
+    exchange.route = Arc::from("main");
+    exchange
+}
+
+pub fn poll(
+    filter: &mut dyn Filter,
+    phase: Phase,
+    exchange: &mut Exchange,
+    chunk: Option<&mut Chunk>,
+) -> Poll<Result<Verdict, Fault>> {
+    let mut cx = Context::from_waker(Waker::noop());
+    filter.poll(&mut cx, Call { phase, exchange, chunk })
+}
+
+/// Polls until the phase has ended.
+pub fn run(
+    filter: &mut dyn Filter,
+    phase: Phase,
+    exchange: &mut Exchange,
+) -> Result<Verdict, Fault> {
+    for _ in 0..10_000 {
+        if let Poll::Ready(result) = poll(filter, phase, exchange, None) {
+            return result;
+        }
+    }
+    panic!("it never ends");
+}
+
+impl Rig {
+    /// The request phase of filter 0 on a fresh exchange.
+    pub fn request(&self) -> (Result<Verdict, Fault>, Exchange) {
+        self.phase(Phase::Request)
+    }
+
+    pub fn phase(&self, phase: Phase) -> (Result<Verdict, Fault>, Exchange) {
+        let mut exchange = exchange();
+        let mut filter = self.realm.start(0);
+        let result = run(&mut *filter, phase, &mut exchange);
+        (result, exchange)
+    }
+
+    pub fn heap(&self) -> u64 {
+        let mut bytes = 0;
+        self.realm.gauges(&mut |name, _, value| {
+            if name == "lua_heap" {
+                bytes = value;
+            }
+        });
+        bytes
+    }
+}
+
+/// Runs the body of a request function, expects an answer, gives its body.
+pub fn answer(body: &str) -> String {
+    let rig = rig(&format!(
+        "local f = {{}}\nfunction f.request(req, ctx)\n{body}\nend\nreturn f"
+    ));
+    let (result, mut exchange) = rig.request();
+    assert_eq!(result.unwrap_or_else(|f| panic!("{f}\n{body}\n{:?}", f.trace)), Verdict::Reply);
+    text(&mut exchange.response.body)
+}
+
+/// Runs the body of a request function, expects an error, gives its message.
+pub fn failure(body: &str) -> Fault {
+    let rig = rig(&format!("local f = {{}}\nfunction f.request(req, ctx)\n{body}\nend\nreturn f"));
+    let (result, exchange) = rig.request();
+    result.err().unwrap_or_else(|| panic!("no error: {body}\n{:?}", exchange.response.head))
+}
+
+pub fn text(body: &mut Body) -> String {
+    let mut cx = Context::from_waker(Waker::noop());
+    match body.poll_collect(&mut cx, 1 << 30) {
+        Poll::Ready(Ok(Some(bytes))) => String::from_utf8_lossy(&bytes).into_owned(),
+        other => panic!("{other:?}"),
+    }
+}
