@@ -4,11 +4,12 @@
 mod common;
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Waker};
 use std::time::{Duration, Instant};
 
 use common::*;
-use pilotlight_filter::FaultKind;
 use pilotlight_filter::abi::Phase;
+use pilotlight_filter::{Call, FaultKind};
 
 /// Each way to misbehave, in each phase: the exchange fails with the right kind, and the next
 /// one is served.
@@ -94,6 +95,23 @@ fn a_long_call_lets_others_run() {
     let (polls, result) = polls(&mut *filter, Phase::Request, &mut bad, None);
     assert_eq!(result.unwrap_err().kind, FaultKind::Cpu);
     assert!(polls > 20, "yielded {polls} times");
+}
+
+/// A client that goes away in the middle of a long call: the call ends there.
+#[test]
+fn an_exchange_that_ends_takes_its_long_call_along() {
+    let rig = rig(&guest("bad.wat"), |spec| spec.cpu = Duration::from_secs(30));
+    let began = Instant::now();
+    for _ in 0..3 {
+        let mut gone = exchange("/", &[("x-do", "l"), ("x-in", "r")]);
+        let mut filter = rig.realm.start(0);
+        run(&mut *filter, Phase::Request, &mut gone).unwrap();
+        respond(&mut gone, 200, &[], b"");
+        let call = Call { phase: Phase::Response, exchange: &mut gone, chunk: None };
+        assert!(filter.poll(&mut Context::from_waker(Waker::noop()), call).is_pending());
+        run(&mut *filter, Phase::Log, &mut gone).unwrap();
+    }
+    assert!(began.elapsed() < Duration::from_secs(20));
 }
 
 #[test]

@@ -197,7 +197,7 @@ impl Filter for OnFiber {
                 }
                 None => self.begin(call.phase, take(call.chunk.as_deref_mut())),
                 // The phase that waits was given up, and its instance with it.
-                Some((phase, _)) if *phase != call.phase && phase.is_response() == (side == 1) => {
+                Some((phase, _)) if gives_up(call.phase, *phase) => {
                     self.job = None;
                     self.stream = None;
                     continue;
@@ -214,6 +214,12 @@ impl Filter for OnFiber {
             self.end(phase, ended);
         }
     }
+}
+
+/// Whether a poll of `phase` says that `waiting` will not be polled again: the exchange is over,
+/// or the other one was of the same direction.
+fn gives_up(phase: Phase, waiting: Phase) -> bool {
+    phase != waiting && (phase == Phase::Log || phase.is_response() == waiting.is_response())
 }
 
 impl OnFiber {
