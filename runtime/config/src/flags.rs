@@ -38,7 +38,8 @@ fn from_flags_with(
         return Err(report);
     }
     // A bare host and port is enough for a quick look.
-    let bare = !upstream.contains("://") && !upstream.starts_with("unix:") && upstream.contains(':');
+    let bare =
+        !upstream.contains("://") && !upstream.starts_with("unix:") && upstream.contains(':');
     let upstream = if bare { format!("http://{upstream}") } else { upstream.to_owned() };
     let text = format!(
         "[log]\naccess = \"off\"\n[[listeners]]\nname = \"main\"\naddress = {}\nprotocols = [\"http1\", \"http2\"]\n\

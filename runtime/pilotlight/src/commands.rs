@@ -131,7 +131,9 @@ fn plain(told: &serde_json::Value) -> String {
                     serde_json::Value::Array(items) => {
                         let names = items.iter().map(|item| match item {
                             serde_json::Value::String(name) => name.clone(),
-                            other => other["name"].as_str().map_or_else(|| other.to_string(), str::to_owned),
+                            other => other["name"]
+                                .as_str()
+                                .map_or_else(|| other.to_string(), str::to_owned),
                         });
                         names.collect::<Vec<_>>().join(", ")
                     }

@@ -19,7 +19,9 @@ pub(crate) fn all() -> Vec<Arc<dyn Engine>> {
 #[cfg(feature = "wasm")]
 fn compiler() -> pilotlight_wasm::CompileWith {
     match std::env::current_exe() {
-        Ok(program) => pilotlight_wasm::CompileWith::Process { program, arguments: vec!["compile".into()] },
+        Ok(program) => {
+            pilotlight_wasm::CompileWith::Process { program, arguments: vec!["compile".into()] }
+        }
         Err(_) => pilotlight_wasm::CompileWith::Never,
     }
 }

@@ -22,7 +22,9 @@ fn main() -> ExitCode {
     let command = match flags::parse() {
         Ok(command) => command,
         Err(error) => {
-            eprintln!("pilotlight: {error}\nhint: `pilotlight help` lists the commands and their flags");
+            eprintln!(
+                "pilotlight: {error}\nhint: `pilotlight help` lists the commands and their flags"
+            );
             return ExitCode::from(REFUSED);
         }
     };

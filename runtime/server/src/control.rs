@@ -21,7 +21,11 @@ pub(crate) struct Control {
 }
 
 impl Control {
-    pub(crate) fn new(generation: Arc<Generation>, log: Arc<Log>, metrics: Arc<Registry>) -> Control {
+    pub(crate) fn new(
+        generation: Arc<Generation>,
+        log: Arc<Log>,
+        metrics: Arc<Registry>,
+    ) -> Control {
         let number = AtomicU64::new(generation.number);
         Control {
             generation: ArcSwap::new(generation),

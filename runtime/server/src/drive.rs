@@ -93,7 +93,7 @@ async fn respond(
         Target::Files(files) => {
             let below = turn.below(exchange);
             files::serve(exchange, files, &below).await;
-        },
+        }
         // The script is the last filter of the chain: here it had its say and did not answer.
         Target::Script(_) => answer::problem(exchange, NO_ANSWER),
     }
@@ -102,7 +102,8 @@ async fn respond(
 
 /// The connection's certificate is not for this host (RFC 9110 section 15.5.20).
 const MISDIRECTED: Problem =
-    Problem::new(421, "this connection's certificate is not for this host").proxy("http_request_error");
+    Problem::new(421, "this connection's certificate is not for this host")
+        .proxy("http_request_error");
 pub(crate) const FILTER_FAILED: Problem =
     Problem::new(500, "a filter failed").proxy("proxy_internal_error");
 const NO_ANSWER: Problem =
@@ -137,7 +138,8 @@ fn admit(turn: &mut Turn<'_>, exchange: &mut Exchange) -> Result<(), Problem> {
         query: head.query(),
     };
     let found = generation.router.find(&query);
-    let found = found.ok_or(Problem::new(404, "no route matches").proxy("destination_not_found"))?;
+    let found =
+        found.ok_or(Problem::new(404, "no route matches").proxy("destination_not_found"))?;
     let router::Match { route: index, captures } = found;
     let route = &generation.manifest.routes[index];
     exchange.route = route.name.clone();

@@ -24,7 +24,9 @@ pub(crate) async fn serve(exchange: &mut Exchange, files: &Files, below: &[u8]) 
         exchange.response.head.fields.push_checked(b"allow", b"GET, HEAD");
         return;
     }
-    let Some(below) = decode(&String::from_utf8_lossy(below)) else { return answer::problem(exchange, NOT_FOUND) };
+    let Some(below) = decode(&String::from_utf8_lossy(below)) else {
+        return answer::problem(exchange, NOT_FOUND);
+    };
     let (root, index) = (files.root.clone(), files.index.clone());
     let found = tokio::task::spawn_blocking(move || open(&root, &below, &index)).await;
     let Ok(Some(found)) = found else { return answer::problem(exchange, NOT_FOUND) };
@@ -48,7 +50,8 @@ fn decode(path: &str) -> Option<PathBuf> {
     for segment in path.split('/').filter(|s| !s.is_empty()) {
         let name = pilotlight_core::query::decode(segment.as_bytes());
         // `+` is itself in a path.
-        let name = if segment.contains('+') { percent(segment.as_bytes()) } else { name.into_owned() };
+        let name =
+            if segment.contains('+') { percent(segment.as_bytes()) } else { name.into_owned() };
         let name = String::from_utf8(name).ok()?;
         if name.starts_with('.') || name.contains(['/', '\\', '\0']) {
             return None;
@@ -59,14 +62,18 @@ fn decode(path: &str) -> Option<PathBuf> {
 }
 
 fn percent(text: &[u8]) -> Vec<u8> {
-    text.split(|b| *b == b'+').map(|part| pilotlight_core::query::decode(part).into_owned()).collect::<Vec<_>>().join(&b'+')
+    text.split(|b| *b == b'+')
+        .map(|part| pilotlight_core::query::decode(part).into_owned())
+        .collect::<Vec<_>>()
+        .join(&b'+')
 }
 
 fn open(root: &Path, below: &Path, index: &[String]) -> Option<Found> {
     let root = root.canonicalize().ok()?;
     let mut path = root.join(below).canonicalize().ok()?;
     if path.is_dir() {
-        path = index.iter().map(|name| path.join(name)).find(|p| p.is_file())?.canonicalize().ok()?;
+        path =
+            index.iter().map(|name| path.join(name)).find(|p| p.is_file())?.canonicalize().ok()?;
     }
     // A link may not lead out of the root.
     if !path.starts_with(&root) {
@@ -87,7 +94,9 @@ fn respond(exchange: &mut Exchange, files: &Files, mut found: Found) {
         Some(tags) => tags == b"*" || contains(tags, etag.as_bytes()),
         None => head.get(b"if-modified-since").is_some_and(|date| date == modified.as_bytes()),
     };
-    let same = head.get(b"if-range").is_none_or(|tag| tag == etag.as_bytes() || tag == modified.as_bytes());
+    let same = head
+        .get(b"if-range")
+        .is_none_or(|tag| tag == etag.as_bytes() || tag == modified.as_bytes());
     let range = head.get(b"range").filter(|_| same).and_then(|r| parse_range(r, found.length));
 
     let mut fields = vec![
@@ -124,7 +133,9 @@ fn respond(exchange: &mut Exchange, files: &Files, mut found: Found) {
 }
 
 fn contains(list: &[u8], tag: &[u8]) -> bool {
-    list.split(|b| *b == b',').map(<[u8]>::trim_ascii).any(|t| t.strip_prefix(b"W/").unwrap_or(t) == tag)
+    list.split(|b| *b == b',')
+        .map(<[u8]>::trim_ascii)
+        .any(|t| t.strip_prefix(b"W/").unwrap_or(t) == tag)
 }
 
 enum Range {
@@ -141,7 +152,11 @@ fn parse_range(value: &[u8], length: u64) -> Option<Range> {
         ("", suffix) => {
             let suffix = number(suffix)?;
             let valid = suffix > 0 && length > 0;
-            Some(if valid { Range::Part(length.saturating_sub(suffix), length - 1) } else { Range::Unsatisfiable })
+            Some(if valid {
+                Range::Part(length.saturating_sub(suffix), length - 1)
+            } else {
+                Range::Unsatisfiable
+            })
         }
         (first, last) => {
             let first = number(first)?;
@@ -149,7 +164,11 @@ fn parse_range(value: &[u8], length: u64) -> Option<Range> {
             if last < first {
                 return None;
             }
-            Some(if first < length { Range::Part(first, last.min(length - 1)) } else { Range::Unsatisfiable })
+            Some(if first < length {
+                Range::Part(first, last.min(length - 1))
+            } else {
+                Range::Unsatisfiable
+            })
         }
     }
 }

@@ -11,7 +11,8 @@ use pilotlight_filter::{Exchange, Fields, Name, RequestHead, Version};
 /// client can't make us drop `Authorization` or what other hops said of it. `TE: trailers` stays
 /// (RFC 9110 section 10.1.4), for upstreams that speak HTTP/2.
 pub(crate) fn strip_hop_by_hop(fields: &mut Fields) {
-    let trailers = fields.all_known(Name::Te).any(|v| tokens(v).any(|t| t.eq_ignore_ascii_case(b"trailers")));
+    let trailers =
+        fields.all_known(Name::Te).any(|v| tokens(v).any(|t| t.eq_ignore_ascii_case(b"trailers")));
     let mut nominated: Vec<Vec<u8>> = Vec::new();
     for value in fields.all_known(Name::Connection) {
         for token in tokens(value) {
@@ -57,9 +58,11 @@ pub(crate) fn request(exchange: &mut Exchange, settings: &Forwarded, client: &st
 
 /// What clients that are not trusted say of earlier hops is replaced, not extended.
 fn x_forwarded(head: &mut RequestHead, client: &str, trusted: bool) {
-    let chain = head.fields.known(Name::XForwardedFor).filter(|_| trusted).map(|earlier| {
-        [earlier, b", ", client.as_bytes()].concat()
-    });
+    let chain = head
+        .fields
+        .known(Name::XForwardedFor)
+        .filter(|_| trusted)
+        .map(|earlier| [earlier, b", ", client.as_bytes()].concat());
     head.fields.replace(Name::XForwardedFor, chain.as_deref().unwrap_or(client.as_bytes()));
     if !trusted || head.fields.known(Name::XForwardedProto).is_none() {
         head.fields.replace(Name::XForwardedProto, head.scheme.text().as_bytes());
@@ -121,7 +124,11 @@ fn via(fields: &mut Fields, version: Version, name: &str) {
 }
 
 /// The id of a request: the client's where it is believed and well-formed, else a new one.
-pub(crate) fn request_id(exchange: &Exchange, settings: &Forwarded, random: impl Fn() -> u64) -> Box<str> {
+pub(crate) fn request_id(
+    exchange: &Exchange,
+    settings: &Forwarded,
+    random: impl Fn() -> u64,
+) -> Box<str> {
     if let Some(given) = exchange.request.head.fields.get(settings.request_id.as_bytes())
         && is_trusted(settings, exchange.peer.address)
         && (1..=128).contains(&given.len())

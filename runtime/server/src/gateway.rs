@@ -135,7 +135,9 @@ fn open(settings: &manifest::Listener, workers: usize) -> Result<Vec<Sockets>, R
             Address::Inherited(name) => format!("systemd:{name}"),
         };
         let hint = match error.kind() {
-            io::ErrorKind::AddrInUse => "\nhint: another program listens there; stop it, or change `address`",
+            io::ErrorKind::AddrInUse => {
+                "\nhint: another program listens there; stop it, or change `address`"
+            }
             io::ErrorKind::PermissionDenied => {
                 "\nhint: ports below 1024 need the capability CAP_NET_BIND_SERVICE"
             }
@@ -307,7 +309,8 @@ fn notify(state: &str) {
             let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
             // SAFETY: `now` is a writable timespec.
             unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut now) };
-            text = format!("{state}\nMONOTONIC_USEC={}", now.tv_sec * 1_000_000 + now.tv_nsec / 1000);
+            text =
+                format!("{state}\nMONOTONIC_USEC={}", now.tv_sec * 1_000_000 + now.tv_nsec / 1000);
         }
         drop(socket.send_to(text.as_bytes(), path));
     }

@@ -99,8 +99,15 @@ impl Local {
             .collect();
         Rc::new_cyclic(|local| {
             let host = |_| Host::new(worker.clone(), local.clone(), clock);
-            let realms = generation.libraries.iter().map(|library| library.open(host(()))).collect();
-            Local { generation: generation.clone(), realms, upstreams, hosts: RefCell::default(), budgets }
+            let realms =
+                generation.libraries.iter().map(|library| library.open(host(()))).collect();
+            Local {
+                generation: generation.clone(),
+                realms,
+                upstreams,
+                hosts: RefCell::default(),
+                budgets,
+            }
         })
     }
 

@@ -9,10 +9,10 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use pilotlight_config::manifest::{Address, Listener as Meant};
 use pilotlight_filter::{Peer, TlsInfo};
-use arc_swap::ArcSwap;
-use socket2::{Domain, SockFilter, Protocol as SocketProtocol, SockAddr, SockRef, Socket, Type};
+use socket2::{Domain, Protocol as SocketProtocol, SockAddr, SockFilter, SockRef, Socket, Type};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::sync::watch;
 
@@ -45,7 +45,8 @@ pub(crate) fn open(meant: &Meant, workers: usize) -> io::Result<Vec<Sockets>> {
             for _ in 0..workers {
                 let stream = (meant.http1 || meant.http2).then(|| tcp(address)).transpose()?;
                 // Port 0: the first socket picks, the others follow.
-                if let Some(bound) = stream.as_ref().and_then(|s| s.local_addr().ok()?.as_socket()) {
+                if let Some(bound) = stream.as_ref().and_then(|s| s.local_addr().ok()?.as_socket())
+                {
                     address = bound;
                 }
                 let datagram = meant.http3.then(|| udp(address)).transpose()?;
@@ -69,7 +70,8 @@ pub(crate) fn open(meant: &Meant, workers: usize) -> io::Result<Vec<Sockets>> {
 }
 
 fn tcp(address: SocketAddr) -> io::Result<Socket> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(SocketProtocol::TCP))?;
+    let socket =
+        Socket::new(Domain::for_address(address), Type::STREAM, Some(SocketProtocol::TCP))?;
     if address.is_ipv6() {
         socket.set_only_v6(address.ip() != IpAddr::V6(Ipv6Addr::UNSPECIFIED))?;
     }
@@ -115,7 +117,9 @@ fn unix(path: &Path) -> io::Result<Socket> {
 
 /// A socket that the service manager holds for us (sd_listen_fds(3)).
 fn inherited(name: &str) -> io::Result<Socket> {
-    let missing = || io::Error::new(ErrorKind::NotFound, format!("no socket named \"{name}\" was handed over"));
+    let missing = || {
+        io::Error::new(ErrorKind::NotFound, format!("no socket named \"{name}\" was handed over"))
+    };
     let ours = var("LISTEN_PID").and_then(|p| p.parse().ok()) == Some(std::process::id());
     let names = var("LISTEN_FDNAMES").filter(|_| ours).ok_or_else(missing)?;
     let place = names.split(':').position(|n| n == name).ok_or_else(missing)?;
@@ -166,7 +170,10 @@ const PAUSE: Duration = Duration::from_millis(100);
 fn is_transient(error: &io::Error) -> bool {
     matches!(
         error.kind(),
-        ErrorKind::ConnectionAborted | ErrorKind::ConnectionReset | ErrorKind::Interrupted | ErrorKind::WouldBlock
+        ErrorKind::ConnectionAborted
+            | ErrorKind::ConnectionReset
+            | ErrorKind::Interrupted
+            | ErrorKind::WouldBlock
     )
 }
 
@@ -360,12 +367,17 @@ async fn proxy_header(plain: &Plain) -> io::Result<proxy_protocol::Header> {
 async fn peek(plain: &Plain, buffer: &mut [u8]) -> io::Result<usize> {
     let look = |fd: SockRef<'_>, buffer: &mut [u8]| {
         // SAFETY: `u8` is a valid `MaybeUninit<u8>`, and `peek` writes initialised bytes only.
-        let room = unsafe { &mut *(std::ptr::from_mut(buffer) as *mut [std::mem::MaybeUninit<u8>]) };
+        let room =
+            unsafe { &mut *(std::ptr::from_mut(buffer) as *mut [std::mem::MaybeUninit<u8>]) };
         fd.peek(room)
     };
     match plain {
-        Plain::Tcp(s) => s.async_io(tokio::io::Interest::READABLE, || look(SockRef::from(s), buffer)).await,
-        Plain::Unix(s) => s.async_io(tokio::io::Interest::READABLE, || look(SockRef::from(s), buffer)).await,
+        Plain::Tcp(s) => {
+            s.async_io(tokio::io::Interest::READABLE, || look(SockRef::from(s), buffer)).await
+        }
+        Plain::Unix(s) => {
+            s.async_io(tokio::io::Interest::READABLE, || look(SockRef::from(s), buffer)).await
+        }
     }
 }
 
@@ -376,6 +388,7 @@ fn take(plain: &Plain, buffer: &mut [u8]) -> io::Result<()> {
         Plain::Unix(s) => UnixStream::as_raw_fd(s),
     };
     // SAFETY: the descriptor is open while `plain` lives, and the buffer is writable for its length.
-    let count = unsafe { libc::recv(fd, buffer.as_mut_ptr().cast(), buffer.len(), libc::MSG_WAITALL) };
+    let count =
+        unsafe { libc::recv(fd, buffer.as_mut_ptr().cast(), buffer.len(), libc::MSG_WAITALL) };
     if count == buffer.len() as isize { Ok(()) } else { Err(io::Error::last_os_error()) }
 }

@@ -89,7 +89,8 @@ impl Loader {
                 Ok(library) => {
                     for (place, index) in mine.into_iter().enumerate() {
                         let phases = library.phases(place);
-                        programs[index] = ProgramRef { library: libraries.len(), index: place, phases };
+                        programs[index] =
+                            ProgramRef { library: libraries.len(), index: place, phases };
                     }
                     libraries.push(library);
                 }
@@ -152,9 +153,7 @@ fn plan(manifest: &Manifest) -> Plan {
 
 fn spec(manifest: &Manifest, index: usize, filter: &manifest::Filter) -> Spec {
     let (Program::Lua(file) | Program::Wasm(file)) = &filter.program;
-    let is_target = |route: &manifest::Route| {
-        matches!(route.target, manifest::Target::Script(script) if script == index)
-    };
+    let is_target = |route: &manifest::Route| matches!(route.target, manifest::Target::Script(script) if script == index);
     Spec {
         name: filter.name.clone(),
         file: file.clone(),
@@ -279,9 +278,10 @@ fn listeners(
 ) -> Vec<Arc<Listener>> {
     let mut all = Vec::with_capacity(manifest.listeners.len());
     for (index, settings) in manifest.listeners.iter().enumerate() {
-        let tls = settings.tls.as_ref().map(|tls| {
-            ServerTls::load(tls, settings.http1, settings.http2, settings.http3)
-        });
+        let tls = settings
+            .tls
+            .as_ref()
+            .map(|tls| ServerTls::load(tls, settings.http1, settings.http2, settings.http3));
         let tls = match tls.transpose() {
             Ok(tls) => tls.map(Arc::new),
             Err(problems) => {

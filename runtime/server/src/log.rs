@@ -168,7 +168,14 @@ impl Log {
     }
 
     /// A request that never became an exchange.
-    pub(crate) fn refused(&self, inlet: &Inlet, id: &str, head: &RequestHead, status: u16, why: &str) {
+    pub(crate) fn refused(
+        &self,
+        inlet: &Inlet,
+        id: &str,
+        head: &RequestHead,
+        status: u16,
+        why: &str,
+    ) {
         let Some(target) = self.access_target() else { return };
         let mut line = Line::new();
         line.number("time", self.clock.wall().as_secs_f64());

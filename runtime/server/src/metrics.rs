@@ -174,7 +174,12 @@ impl Shard {
     }
 
     /// Counts a connection until the guard is dropped.
-    pub(crate) fn connection(&self, series: &Series, listener: usize, protocol: Protocol) -> Connected {
+    pub(crate) fn connection(
+        &self,
+        series: &Series,
+        listener: usize,
+        protocol: Protocol,
+    ) -> Connected {
         let listener = series.listeners.get(listener).copied().unwrap_or(0);
         let gauge = lock(&self.connections).entry((listener, protocol)).or_default().clone();
         gauge.fetch_add(1, Ordering::Relaxed);

@@ -58,7 +58,8 @@ fn version1(bytes: &[u8]) -> Parsed {
     }
     let [source, target, from, to] = std::array::from_fn(|_| words.next().unwrap_or(""));
     let port = |text: &str| {
-        let plain = text == "0" || !text.starts_with('0') && text.bytes().all(|b| b.is_ascii_digit());
+        let plain =
+            text == "0" || !text.starts_with('0') && text.bytes().all(|b| b.is_ascii_digit());
         plain.then(|| text.parse::<u16>().ok())?
     };
     let addresses = (source.parse().ok(), target.parse().ok(), port(from), port(to));

@@ -14,8 +14,8 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use pilotlight_config::manifest;
 use quinn::{
-    Connecting, Endpoint, EndpointConfig, IdleTimeout, ServerConfig, TokioRuntime,
-    TransportConfig, VarInt,
+    Connecting, Endpoint, EndpointConfig, IdleTimeout, ServerConfig, TokioRuntime, TransportConfig,
+    VarInt,
 };
 use tokio::sync::watch;
 
@@ -43,10 +43,7 @@ const INCOMING_BYTES: u64 = 16 << 20;
 const INCOMING_EACH: u64 = 64 * 1024;
 
 /// A listener's settings for QUIC; `None` when it speaks no HTTP/3.
-fn server_config(
-    tls: &ServerTls,
-    listener: &manifest::Listener,
-) -> Option<ServerConfig> {
+fn server_config(tls: &ServerTls, listener: &manifest::Listener) -> Option<ServerConfig> {
     let mut config = ServerConfig::with_crypto(tls.quic()?);
     let mut transport = TransportConfig::default();
     let idle = IdleTimeout::try_from(listener.timeouts.keepalive).ok();

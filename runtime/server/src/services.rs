@@ -9,9 +9,7 @@ use std::time::Duration;
 use pilotlight_abi::Value;
 use pilotlight_core::shared::Dict;
 use pilotlight_filter::Services;
-use pilotlight_filter::host::{
-    Fetch, FetchError, Fetched, Level, LogLine, Module, Shared, Wait,
-};
+use pilotlight_filter::host::{Fetch, FetchError, Fetched, Level, LogLine, Module, Shared, Wait};
 
 use crate::clock::{self, Clock};
 use crate::generation::Local;

@@ -11,16 +11,16 @@ pub(crate) use client::ClientTls;
 use std::io;
 use std::sync::Arc;
 
-use pilotlight_config::manifest;
 use pilotlight_config::Place;
-use pilotlight_filter::exchange::ClientCertificate;
+use pilotlight_config::manifest;
 use pilotlight_filter::TlsInfo;
+use pilotlight_filter::exchange::ClientCertificate;
 use quinn::crypto::rustls::{HandshakeData, QuicServerConfig};
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::CertificateDer;
+use rustls::server::NoServerSessionStorage;
 use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::ClientCertVerifier;
-use rustls::server::NoServerSessionStorage;
 use rustls::{CommonState, ProtocolVersion, RootCertStore, ServerConfig};
 use tokio_rustls::TlsAcceptor;
 

@@ -31,7 +31,9 @@ const TIMEOUT: Duration = Duration::from_secs(120);
 /// # Errors
 /// When nobody answers.
 pub fn ask(address: &Address, method: &str, path: &str) -> Result<(u16, String), AdminError> {
-    let request = format!("{method} {path} HTTP/1.1\r\nhost: admin\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
+    let request = format!(
+        "{method} {path} HTTP/1.1\r\nhost: admin\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+    );
     let (name, exchanged) = match address {
         Address::Unix(path) => {
             let stream = UnixStream::connect(path).and_then(|s| {
@@ -47,14 +49,17 @@ pub fn ask(address: &Address, method: &str, path: &str) -> Result<(u16, String),
             });
             (address.to_string(), stream.and_then(|s| exchange(s, &request)))
         }
-        Address::Inherited(name) => return Err(AdminError::Unreachable {
-            address: name.clone(),
-            error: std::io::ErrorKind::Unsupported.into(),
-        }),
+        Address::Inherited(name) => {
+            return Err(AdminError::Unreachable {
+                address: name.clone(),
+                error: std::io::ErrorKind::Unsupported.into(),
+            });
+        }
     };
     let text = exchanged.map_err(|error| AdminError::Unreachable { address: name, error })?;
     let (head, body) = text.split_once("\r\n\r\n").ok_or(AdminError::Malformed)?;
-    let status = head.split(' ').nth(1).and_then(|s| s.parse().ok()).ok_or(AdminError::Malformed)?;
+    let status =
+        head.split(' ').nth(1).and_then(|s| s.parse().ok()).ok_or(AdminError::Malformed)?;
     Ok((status, body.to_owned()))
 }
 

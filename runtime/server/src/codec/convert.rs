@@ -251,8 +251,7 @@ fn content_length(value: &[u8]) -> Result<u64, BadHead> {
 
 fn same_authority(a: &[u8], b: &[u8], default: u16) -> bool {
     let ((host_a, port_a), (host_b, port_b)) = (split_port(a), split_port(b));
-    host_a.eq_ignore_ascii_case(host_b)
-        && port_a.unwrap_or(default) == port_b.unwrap_or(default)
+    host_a.eq_ignore_ascii_case(host_b) && port_a.unwrap_or(default) == port_b.unwrap_or(default)
 }
 
 /// A request as the h2 crate gives it. That crate has refused unknown, repeated and late
@@ -295,7 +294,10 @@ pub(crate) fn sketch(parts: &http::request::Parts, version: Version) -> RequestH
 }
 
 /// A response of an upstream; gives its `content-length`. `None` when it is malformed.
-pub(crate) fn response(parts: &http::response::Parts, head: &mut ResponseHead) -> Option<Option<u64>> {
+pub(crate) fn response(
+    parts: &http::response::Parts,
+    head: &mut ResponseHead,
+) -> Option<Option<u64>> {
     head.fields.clear();
     head.status = parts.status.as_u16();
     head.version = Version::Http2;

@@ -79,7 +79,10 @@ impl Turn<'_> {
                 // HEAD: the length that GET would have.
                 if let Some(length) = response.body.length() {
                     let text = length.to_string();
-                    response.head.fields.replace(pilotlight_filter::Name::ContentLength, text.as_bytes());
+                    response
+                        .head
+                        .fields
+                        .replace(pilotlight_filter::Name::ContentLength, text.as_bytes());
                 }
             }
             return Length::None;
@@ -159,7 +162,9 @@ impl Turn<'_> {
                             down.data(chunk.data);
                             *stage = if chunk.last { Stage::Trailers } else { Stage::Pull };
                         }
-                        Poll::Ready(_) => return Poll::Ready(Delivered::Broken("proxy_internal_error")),
+                        Poll::Ready(_) => {
+                            return Poll::Ready(Delivered::Broken("proxy_internal_error"));
+                        }
                         Poll::Pending => {
                             if down.poll_gone(cx).is_ready() {
                                 return Poll::Ready(Delivered::ClientGone);
@@ -169,7 +174,9 @@ impl Turn<'_> {
                     }
                 }
                 Stage::Trailers => {
-                    if exchange.response.trailers.is_some() && self.chain.wants(Phase::ResponseTrailers) {
+                    if exchange.response.trailers.is_some()
+                        && self.chain.wants(Phase::ResponseTrailers)
+                    {
                         let phase = Phase::ResponseTrailers;
                         match self.chain.poll(cx, phase, exchange, None, &self.watch) {
                             Poll::Ready(Passed::Through) => {}

@@ -46,12 +46,7 @@ impl Turn<'_> {
 }
 
 /// Copies both ways; gives the bytes to the client and from it.
-async fn join(
-    client: Stream,
-    early: Bytes,
-    upstream: Stream,
-    rest: Bytes,
-) -> (u64, u64) {
+async fn join(client: Stream, early: Bytes, upstream: Stream, rest: Bytes) -> (u64, u64) {
     let (mut client_in, mut client_out) = tokio::io::split(client);
     let (mut upstream_in, mut upstream_out) = tokio::io::split(upstream);
     tokio::join!(

@@ -12,8 +12,8 @@ use pilotlight_core::router::Captures;
 use pilotlight_core::template::{self, Values};
 use pilotlight_filter::{Chain, Exchange, Fault, Observer, Origin, Passed};
 
-use super::{Figures, Left};
 use super::pump::Pump;
+use super::{Figures, Left};
 use crate::codec::Downstream;
 use crate::generation::Local;
 use crate::timer::Timer;
@@ -73,10 +73,17 @@ impl<'a> Turn<'a> {
         self.route
     }
 
-    pub(crate) fn take_route(&mut self, index: usize, route: &Route, captures: Captures, path: &[u8]) {
+    pub(crate) fn take_route(
+        &mut self,
+        index: usize,
+        route: &Route,
+        captures: Captures,
+        path: &[u8],
+    ) {
         self.route = Some(index);
         self.captures = captures;
-        if route.rewrite.is_some() || matches!(route.target, Target::Redirect(_) | Target::Files(_)) {
+        if route.rewrite.is_some() || matches!(route.target, Target::Redirect(_) | Target::Files(_))
+        {
             self.matched = path.to_vec();
         }
         self.watch.route.set(index);
@@ -161,11 +168,9 @@ impl<'a> Turn<'a> {
         self.chain.abandon();
         if self.chain.wants(Phase::Log) {
             self.timer.arm(LOG_TIME);
-            poll_fn(|cx| {
-                match self.chain.poll(cx, Phase::Log, exchange, None, &self.watch) {
-                    Poll::Pending => self.timer.poll(cx),
-                    Poll::Ready(_) => Poll::Ready(()),
-                }
+            poll_fn(|cx| match self.chain.poll(cx, Phase::Log, exchange, None, &self.watch) {
+                Poll::Pending => self.timer.poll(cx),
+                Poll::Ready(_) => Poll::Ready(()),
             })
             .await;
         }

@@ -280,7 +280,8 @@ impl Turn<'_> {
 }
 
 const UNKNOWN_UPSTREAM: Problem =
-    Problem::new(500, "a filter chose an upstream that does not exist").proxy("proxy_internal_error");
+    Problem::new(500, "a filter chose an upstream that does not exist")
+        .proxy("proxy_internal_error");
 
 fn reason(error: UpstreamError) -> Reason {
     match error {
@@ -297,14 +298,22 @@ fn reason(error: UpstreamError) -> Reason {
 fn problem(error: UpstreamError) -> Problem {
     let (detail, name) = match error {
         UpstreamError::Refused => ("the upstream refused the connection", "connection_refused"),
-        UpstreamError::ConnectTimeout => ("connecting to the upstream took too long", "connection_timeout"),
+        UpstreamError::ConnectTimeout => {
+            ("connecting to the upstream took too long", "connection_timeout")
+        }
         UpstreamError::Dns => ("the upstream's name was not found", "dns_error"),
         UpstreamError::Tls => ("TLS with the upstream failed", "tls_protocol_error"),
-        UpstreamError::Certificate => ("the upstream's certificate is not trusted", "tls_certificate_error"),
-        UpstreamError::Closed { .. } => ("the upstream closed the connection", "connection_terminated"),
+        UpstreamError::Certificate => {
+            ("the upstream's certificate is not trusted", "tls_certificate_error")
+        }
+        UpstreamError::Closed { .. } => {
+            ("the upstream closed the connection", "connection_terminated")
+        }
         UpstreamError::ResponseTimeout => ("the upstream took too long", "http_response_timeout"),
         UpstreamError::Protocol => ("the upstream's answer is malformed", "http_protocol_error"),
-        UpstreamError::TooLarge => ("the upstream's head is too large", "http_response_header_section_size"),
+        UpstreamError::TooLarge => {
+            ("the upstream's head is too large", "http_response_header_section_size")
+        }
         UpstreamError::Limit => ("the upstream is at its limit", "connection_limit_reached"),
         UpstreamError::NoEndpoint => ("no endpoint is available", "destination_unavailable"),
         UpstreamError::NotTaken => ("the upstream did not take the request", "http_request_denied"),

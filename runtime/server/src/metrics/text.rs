@@ -122,7 +122,11 @@ impl Registry {
             let worker = worker.to_string();
             page.sample("pilotlight_lua_heap_bytes", &[("worker", &worker)], *bytes as f64);
         }
-        page.family("pilotlight_wasm_memory_bytes", "gauge", "Linear memory of a filter's instances.");
+        page.family(
+            "pilotlight_wasm_memory_bytes",
+            "gauge",
+            "Linear memory of a filter's instances.",
+        );
         for (filter, bytes) in &memories {
             page.sample("pilotlight_wasm_memory_bytes", &[("filter", filter)], *bytes as f64);
         }
@@ -165,7 +169,14 @@ impl Page {
         self.line(name, "_count", labels, None, &total.to_string());
     }
 
-    fn line(&mut self, name: &str, suffix: &str, labels: &[(&str, &str)], le: Option<&str>, value: &str) {
+    fn line(
+        &mut self,
+        name: &str,
+        suffix: &str,
+        labels: &[(&str, &str)],
+        le: Option<&str>,
+        value: &str,
+    ) {
         let _ = write!(self.text, "{name}{suffix}");
         let all = labels.iter().copied().chain(le.map(|bound| ("le", bound)));
         let mut separator = '{';

@@ -37,7 +37,11 @@ fn error(text: impl Into<String>) -> FetchError {
     FetchError(text.into())
 }
 
-async fn exchange(worker: &Rc<Worker>, local: &Local, request: Fetch) -> Result<Fetched, FetchError> {
+async fn exchange(
+    worker: &Rc<Worker>,
+    local: &Local,
+    request: Fetch,
+) -> Result<Fetched, FetchError> {
     let url = Url::parse(&request.url)?;
     let upstream = match (&request.upstream, url.authority) {
         (Some(name), _) => {
@@ -60,9 +64,9 @@ async fn exchange(worker: &Rc<Worker>, local: &Local, request: Fetch) -> Result<
         };
         match send(out, &mut head, &request, &mut response).await {
             Ok(fetched) => return Ok(fetched),
-            Err(Sent::Upstream(UpstreamError::Closed { fresh: false } | UpstreamError::NotTaken))
-                if !stale =>
-            {
+            Err(Sent::Upstream(
+                UpstreamError::Closed { fresh: false } | UpstreamError::NotTaken,
+            )) if !stale => {
                 stale = true;
             }
             Err(Sent::Upstream(failed)) => return Err(error(failed.to_string())),
@@ -171,7 +175,12 @@ impl<'a> Url<'a> {
 }
 
 /// An upstream of one endpoint for a plain URL, kept by the worker for the next one.
-fn by_url(worker: &Worker, local: &Local, tls: bool, authority: &str) -> Result<Rc<Upstream>, FetchError> {
+fn by_url(
+    worker: &Worker,
+    local: &Local,
+    tls: bool,
+    authority: &str,
+) -> Result<Rc<Upstream>, FetchError> {
     let key = format!("{}{authority}", if tls { "https://" } else { "http://" });
     let mut hosts = local.hosts.borrow_mut();
     if let Some(known) = hosts.iter().find(|(name, _)| *name == key) {
@@ -209,7 +218,8 @@ fn by_url(worker: &Worker, local: &Local, tls: bool, authority: &str) -> Result<
         false => None,
     };
     let breaker = Breaker::new(&meant.breaker);
-    let upstream = Rc::new(Upstream::new(Arc::new(Shared { meant, breaker, tls: config }), worker.random()));
+    let upstream =
+        Rc::new(Upstream::new(Arc::new(Shared { meant, breaker, tls: config }), worker.random()));
     if hosts.len() >= HOSTS_MAX {
         hosts.swap_remove(worker.random() as usize % HOSTS_MAX);
     }

@@ -56,8 +56,7 @@ pub(super) fn chain(
 /// The first private key in a file.
 pub(super) fn key(path: &Path, place: &Place) -> Result<PrivateKeyDer<'static>, TlsProblem> {
     let bytes = read(path, place)?;
-    PrivateKeyDer::from_pem_slice(&bytes)
-        .map_err(|_| describe(path, place, &bytes, "private key"))
+    PrivateKeyDer::from_pem_slice(&bytes).map_err(|_| describe(path, place, &bytes, "private key"))
 }
 
 /// The issuers in a file, and a digest of who they are.

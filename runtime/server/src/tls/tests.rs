@@ -15,7 +15,8 @@ struct Folder(PathBuf);
 
 impl Folder {
     fn new(name: &str) -> Folder {
-        let path = std::env::temp_dir().join(format!("pilotlight-tls-{name}-{}", std::process::id()));
+        let path =
+            std::env::temp_dir().join(format!("pilotlight-tls-{name}-{}", std::process::id()));
         std::fs::create_dir_all(&path).unwrap();
         Folder(path)
     }
@@ -97,10 +98,8 @@ fn each_broken_file_has_its_own_words() {
     let empty = folder.file("empty.pem", "");
     let text = folder.file("text.pem", "hello\n");
     let cut = folder.file("cut.pem", "-----BEGIN CERTIFICATE-----\nMIIB\n");
-    let odd = folder.file(
-        "odd.pem",
-        "-----BEGIN CERTIFICATE-----\naGVsbG8=\n-----END CERTIFICATE-----\n",
-    );
+    let odd = folder
+        .file("odd.pem", "-----BEGIN CERTIFICATE-----\naGVsbG8=\n-----END CERTIFICATE-----\n");
     let locked = folder.file(
         "locked.key",
         "-----BEGIN ENCRYPTED PRIVATE KEY-----\naGVsbG8=\n-----END ENCRYPTED PRIVATE KEY-----\n",
@@ -122,7 +121,11 @@ fn each_broken_file_has_its_own_words() {
         let problems = load(vec![pair]).err().unwrap_or_else(|| panic!("{shown}: loaded"));
         let [problem] = &problems[..] else { panic!("{shown}: {problems:?}") };
         assert!(problem.message.contains(message), "{shown}: {}", problem.message);
-        assert!(problem.hint.as_deref().unwrap_or("").contains(hint), "{shown}: {:?}", problem.hint);
+        assert!(
+            problem.hint.as_deref().unwrap_or("").contains(hint),
+            "{shown}: {:?}",
+            problem.hint
+        );
     }
     let both = load(vec![pair(&missing, &text), pair(&text, &good.key)]);
     assert_eq!(both.err().map(|problems| problems.len()), Some(3), "all are said at once");

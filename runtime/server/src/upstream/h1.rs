@@ -252,7 +252,11 @@ impl Outbound {
         if (100..200).contains(&head.status) {
             // A switch that nobody asked for, or one without its fields, is no HTTP any more.
             let odd = head.status == 101;
-            return Poll::Ready(if odd { Err(UpstreamError::Protocol) } else { Ok(Incoming::Interim) });
+            return Poll::Ready(if odd {
+                Err(UpstreamError::Protocol)
+            } else {
+                Ok(Incoming::Interim)
+            });
         }
         let http10 = head.version == Version::Http10;
         conn.keep &= !framing.close && (!http10 || framing.keep_alive);

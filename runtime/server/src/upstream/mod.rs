@@ -30,9 +30,7 @@ pub(crate) enum UpstreamError {
     Certificate,
     /// It closed or reset the connection. `fresh`: not one kept from an earlier exchange.
     #[error("connection_terminated")]
-    Closed {
-        fresh: bool,
-    },
+    Closed { fresh: bool },
     #[error("http_response_timeout")]
     ResponseTimeout,
     #[error("http_protocol_error")]

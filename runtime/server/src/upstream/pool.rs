@@ -68,7 +68,8 @@ impl Upstream {
         worker: &Worker,
         tried: &[usize],
     ) -> Result<Lease, UpstreamError> {
-        let request = self.shared.breaker.acquire(Limit::Requests).map_err(|_| UpstreamError::Limit)?;
+        let request =
+            self.shared.breaker.acquire(Limit::Requests).map_err(|_| UpstreamError::Limit)?;
         let active = |index: usize| self.endpoints[index].active.get();
         let picked = self.balancer.borrow_mut().pick(tried, active, worker.random());
         let endpoint = picked.ok_or(UpstreamError::NoEndpoint)?;
@@ -134,7 +135,8 @@ impl Lease {
     /// A new connection.
     pub(crate) async fn connect(&self, worker: &Rc<Worker>) -> Result<Outbound, UpstreamError> {
         let shared = &self.upstream.shared;
-        let permit = shared.breaker.acquire(Limit::Connections).map_err(|_| UpstreamError::Limit)?;
+        let permit =
+            shared.breaker.acquire(Limit::Connections).map_err(|_| UpstreamError::Limit)?;
         let endpoint = &shared.meant.endpoints[self.endpoint];
         match connect::connect(shared, endpoint).await? {
             connect::Connected::H1(stream) => {
@@ -145,7 +147,8 @@ impl Lease {
             }
             connect::Connected::H2(connection) => {
                 let outbound = connection.open();
-                *self.upstream.endpoints[self.endpoint].multiplexed.borrow_mut() = Some((connection, permit));
+                *self.upstream.endpoints[self.endpoint].multiplexed.borrow_mut() =
+                    Some((connection, permit));
                 Ok(Outbound::H2(outbound))
             }
         }

@@ -161,9 +161,9 @@ fn size_line(buffer: &mut BytesMut) -> Result<Option<u64>, BodyError> {
     if digits == 0 || digits > 16 || !extension_ok {
         return Err(BodyError::Malformed);
     }
-    let size = line[..digits].iter().try_fold(0u64, |n, d| {
-        n.checked_mul(16)?.checked_add((*d as char).to_digit(16)?.into())
-    });
+    let size = line[..digits]
+        .iter()
+        .try_fold(0u64, |n, d| n.checked_mul(16)?.checked_add((*d as char).to_digit(16)?.into()));
     let size = size.filter(|n| *n <= i64::MAX as u64).ok_or(BodyError::Malformed)?;
     buffer.advance(feed + 1);
     Ok(Some(size))

@@ -118,7 +118,11 @@ fn status_line(line: &[u8]) -> Result<(Version, u16), BadHead> {
     let digits = line.get(9..12).filter(|d| d.iter().all(u8::is_ascii_digit)).ok_or(malformed)?;
     let status = digits.iter().fold(0, |n, d| n * 10 + u16::from(d - b'0'));
     let tail_ok = matches!(line.get(12), None | Some(b' '))
-        && line.get(13..).unwrap_or_default().iter().all(|b| *b == b'\t' || (*b >= 0x20 && *b != 0x7f));
+        && line
+            .get(13..)
+            .unwrap_or_default()
+            .iter()
+            .all(|b| *b == b'\t' || (*b >= 0x20 && *b != 0x7f));
     if !tail_ok || !(100..=599).contains(&status) {
         return Err(malformed);
     }
@@ -272,10 +276,7 @@ fn adopt_target(
         None => (rest, None),
         Some(mark) => (
             Span { start: rest.start, len: mark as u32 },
-            Some(Span {
-                start: rest.start + mark as u32 + 1,
-                len: rest.len - mark as u32 - 1,
-            }),
+            Some(Span { start: rest.start + mark as u32 + 1, len: rest.len - mark as u32 - 1 }),
         ),
     };
     let authority = authority.unwrap_or_else(|| match host {

@@ -49,7 +49,9 @@ impl Conn {
                 Ok(Decoded::More) => {}
                 Err(error) => return Poll::Ready(Some(Err(self.break_off(error)))),
             }
-            if self.writer.queued() > 0 && self.poll_flush(cx).map_err(|_| ()) == Poll::Ready(Err(())) {
+            if self.writer.queued() > 0
+                && self.poll_flush(cx).map_err(|_| ()) == Poll::Ready(Err(()))
+            {
                 return Poll::Ready(Some(Err(BodyError::Incomplete)));
             }
             self.body.reserve(self.decoder.appetite(READ_MAX).max(512));

@@ -124,7 +124,10 @@ impl Reply {
     /// Hands all that is queued to quinn, which sends it when the peer has room.
     fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Gone>> {
         if self.asked.take_if(|asked| asked.get()).is_some() && !self.head_sent {
-            self.response(&ResponseHead { status: 100, ..ResponseHead::default() }, Length::Unknown);
+            self.response(
+                &ResponseHead { status: 100, ..ResponseHead::default() },
+                Length::Unknown,
+            );
         }
         if !self.own.is_empty() {
             self.queue.push_back(self.own.split().freeze());

@@ -284,7 +284,9 @@ impl Source for RequestBody {
             };
             self.reader.timer.disarm();
             let failed = match piece {
-                Ok(None) => return Poll::Ready(self.trailers.take().map(|t| Ok(Frame::Trailers(t)))),
+                Ok(None) => {
+                    return Poll::Ready(self.trailers.take().map(|t| Ok(Frame::Trailers(t))));
+                }
                 Ok(Some(_)) if self.trailers.is_some() => Code::FrameUnexpected.into(),
                 Ok(Some(Piece::Data(bytes))) => return Poll::Ready(Some(Ok(Frame::Data(bytes)))),
                 Ok(Some(Piece::Whole(_, section))) => match self.trailers(&section) {

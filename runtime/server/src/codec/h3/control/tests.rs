@@ -32,12 +32,40 @@ fn the_control_stream_keeps_its_order() {
     let none = Vec::new;
     let table = [
         ("first", vec![(frame::GOAWAY, one(0))], Err(Code::MissingSettings)),
-        ("again", vec![(frame::SETTINGS, none()), (frame::SETTINGS, none())], Err(Code::FrameUnexpected)),
-        ("goaway", vec![(frame::SETTINGS, none()), (frame::GOAWAY, one(8)), (frame::GOAWAY, one(4))], Ok(())),
-        ("goaway up", vec![(frame::SETTINGS, none()), (frame::GOAWAY, one(4)), (frame::GOAWAY, one(8))], Err(Code::IdError)),
-        ("push id down", vec![(frame::SETTINGS, none()), (frame::MAX_PUSH_ID, one(9)), (frame::MAX_PUSH_ID, one(8))], Err(Code::IdError)),
-        ("cancel", vec![(frame::SETTINGS, none()), (frame::CANCEL_PUSH, one(0))], Err(Code::IdError)),
-        ("long", vec![(frame::SETTINGS, none()), (frame::GOAWAY, vec![0, 0])], Err(Code::FrameError)),
+        (
+            "again",
+            vec![(frame::SETTINGS, none()), (frame::SETTINGS, none())],
+            Err(Code::FrameUnexpected),
+        ),
+        (
+            "goaway",
+            vec![(frame::SETTINGS, none()), (frame::GOAWAY, one(8)), (frame::GOAWAY, one(4))],
+            Ok(()),
+        ),
+        (
+            "goaway up",
+            vec![(frame::SETTINGS, none()), (frame::GOAWAY, one(4)), (frame::GOAWAY, one(8))],
+            Err(Code::IdError),
+        ),
+        (
+            "push id down",
+            vec![
+                (frame::SETTINGS, none()),
+                (frame::MAX_PUSH_ID, one(9)),
+                (frame::MAX_PUSH_ID, one(8)),
+            ],
+            Err(Code::IdError),
+        ),
+        (
+            "cancel",
+            vec![(frame::SETTINGS, none()), (frame::CANCEL_PUSH, one(0))],
+            Err(Code::IdError),
+        ),
+        (
+            "long",
+            vec![(frame::SETTINGS, none()), (frame::GOAWAY, vec![0, 0])],
+            Err(Code::FrameError),
+        ),
         ("empty", vec![(frame::SETTINGS, none()), (frame::GOAWAY, none())], Err(Code::FrameError)),
     ];
     for (name, frames, wanted) in table {
