@@ -16,7 +16,7 @@ use pilotlight_abi::Value;
 use pilotlight_filter::engine::{ModuleSpec, Signature, Type};
 use pilotlight_filter::host::{Called, Module, Wait};
 use pilotlight_filter::{Fault, Services};
-use wasmtime::{ExternType, Func, FuncType, InstancePre, Store, TypedFunc, Val, ValType};
+use wasmtime::{ExternType, Func, InstancePre, Store, TypedFunc, Val, ValType};
 
 use crate::engine::Mistake;
 use crate::host::{Gauge, Host, Limits};
@@ -25,12 +25,16 @@ use crate::stage::Stage;
 use crate::ticker::Ticker;
 use crate::vm;
 
+mod signature;
+mod values;
+
+use signature::{differs, has, numeric, takes_text};
+use values::{Plain, check, shown_as};
+
 /// Calls of one module that run at the same time on one worker; further ones wait.
 const CALLS_MAX: usize = 16;
 /// Instances kept for calls to come.
 const IDLE_MAX: usize = 4;
-/// Exports with a meaning of their own.
-const SPECIAL: [&str; 6] = ["alloc", "free", "reset", "_initialize", "_start", "main"];
 
 /// A module, ready to be instantiated.
 pub(crate) struct Callee {
@@ -86,103 +90,6 @@ impl Callee {
             memory: spec.memory,
             lasts,
         })
-    }
-}
-
-fn takes_text(function: &Signature) -> bool {
-    function.parameters.contains(&Type::String) || function.result == Some(Type::String)
-}
-
-/// What a declared type is in core Wasm.
-fn core(ty: Type) -> &'static [ValType] {
-    match ty {
-        Type::String => &[ValType::I32, ValType::I32],
-        Type::I32 | Type::Bool => &[ValType::I32],
-        Type::I64 => &[ValType::I64],
-        Type::F32 => &[ValType::F32],
-        Type::F64 => &[ValType::F64],
-    }
-}
-
-fn core_result(ty: Type) -> &'static [ValType] {
-    match ty {
-        Type::String => &[ValType::I64],
-        other => core(other),
-    }
-}
-
-fn same(found: impl ExactSizeIterator<Item = ValType>, wanted: &[ValType]) -> bool {
-    found.len() == wanted.len() && found.zip(wanted).all(|(a, b)| ValType::eq(&a, b))
-}
-
-fn has(module: &wasmtime::Module, name: &str, parameters: &[ValType], results: &[ValType]) -> bool {
-    match module.get_export(name) {
-        Some(ExternType::Func(ty)) => same(ty.params(), parameters) && same(ty.results(), results),
-        _ => false,
-    }
-}
-
-fn differs(module: &wasmtime::Module, function: &Signature) -> Option<Mistake> {
-    let name = &function.name;
-    let Some(ExternType::Func(ty)) = module.get_export(name) else {
-        return Some(Mistake::new(format!("it exports no function `{name}`")));
-    };
-    let wanted: Vec<ValType> =
-        function.parameters.iter().flat_map(|ty| core(*ty)).cloned().collect();
-    let result = function.result.map(core_result).unwrap_or_default();
-    if same(ty.params(), &wanted) && same(ty.results(), result) {
-        return None;
-    }
-    let text = format!(
-        "`{name}` is {}; as declared it must be {}",
-        shown(ty.params(), ty.results()),
-        shown(wanted.into_iter(), result.iter().cloned()),
-    );
-    Some(Mistake::new(text).hint("a string is two i32, pointer and length; as a result an i64"))
-}
-
-fn shown(
-    parameters: impl Iterator<Item = ValType>,
-    results: impl Iterator<Item = ValType>,
-) -> String {
-    let list = |types: Vec<String>| types.join(", ");
-    let parameters = list(parameters.map(|ty| ty.to_string()).collect());
-    let results = list(results.map(|ty| ty.to_string()).collect());
-    match results.as_str() {
-        "" => format!("({parameters})"),
-        results => format!("({parameters}) -> {results}"),
-    }
-}
-
-/// The exported functions of numbers only.
-fn numeric(module: &wasmtime::Module) -> Vec<Signature> {
-    let signature = |name: &str, ty: &FuncType| {
-        let parameters = ty.params().map(number).collect::<Option<Vec<Type>>>()?;
-        let results = ty.results().map(number).collect::<Option<Vec<Type>>>()?;
-        let name = name.to_owned();
-        (results.len() < 2).then(|| Signature {
-            name,
-            parameters,
-            result: results.first().copied(),
-        })
-    };
-    module
-        .exports()
-        .filter(|export| !SPECIAL.contains(&export.name()))
-        .filter_map(|export| match export.ty() {
-            ExternType::Func(ty) => signature(export.name(), &ty),
-            _ => None,
-        })
-        .collect()
-}
-
-fn number(ty: ValType) -> Option<Type> {
-    match ty {
-        ValType::I32 => Some(Type::I32),
-        ValType::I64 => Some(Type::I64),
-        ValType::F32 => Some(Type::F32),
-        ValType::F64 => Some(Type::F64),
-        _ => None,
     }
 }
 
@@ -382,83 +289,6 @@ impl Made {
     fn wrong(&self, what: &str) -> Fault {
         let text = format!("{}: {what}", self.store.data().name());
         Fault::new(pilotlight_filter::FaultKind::Trap, text)
-    }
-}
-
-/// An argument that fits its type.
-enum Plain<'a> {
-    Number(Val),
-    Text(&'a [u8]),
-}
-
-fn check<'a>(signature: &Signature, arguments: &'a [Value]) -> Result<Vec<Plain<'a>>, String> {
-    let Signature { name, parameters, .. } = signature;
-    if arguments.len() != parameters.len() {
-        let (want, got) = (parameters.len(), arguments.len());
-        return Err(format!("{name} takes {want} arguments, got {got}"));
-    }
-    let typed = |(index, (ty, value)): (usize, (&Type, &'a Value))| {
-        fit(*ty, value).ok_or_else(|| {
-            let (place, kind) = (index + 1, value.kind());
-            format!("argument {place} of {name} must be {}, got {kind}", called(*ty))
-        })
-    };
-    parameters.iter().zip(arguments).enumerate().map(typed).collect()
-}
-
-fn called(ty: Type) -> &'static str {
-    match ty {
-        Type::String => "a string",
-        Type::Bool => "a boolean",
-        Type::I32 => "a whole number of 32 bits",
-        Type::I64 => "a whole number",
-        Type::F32 | Type::F64 => "a number",
-    }
-}
-
-fn fit(ty: Type, value: &Value) -> Option<Plain<'_>> {
-    // A script's numbers are fractions by nature: a whole one is a whole number.
-    let whole = match value {
-        Value::Int(whole) => Some(*whole),
-        Value::Float(f) if f.fract() == 0.0 && f.abs() < 9.3e18 => Some(*f as i64),
-        _ => None,
-    };
-    let number = match value {
-        Value::Int(whole) => Some(*whole as f64),
-        Value::Float(fraction) => Some(*fraction),
-        _ => None,
-    };
-    let fitted = match ty {
-        Type::String => match value {
-            Value::Bytes(text) if u32::try_from(text.len()).is_ok() => {
-                return Some(Plain::Text(text));
-            }
-            _ => return None,
-        },
-        Type::Bool => match value {
-            Value::Bool(truth) => Val::I32(i32::from(*truth)),
-            _ => return None,
-        },
-        // Unsigned ones too: the module alone knows how it reads them.
-        Type::I32 => match whole? {
-            n if i32::try_from(n).is_ok() || u32::try_from(n).is_ok() => Val::I32(n as i32),
-            _ => return None,
-        },
-        Type::I64 => Val::I64(whole?),
-        Type::F32 => Val::F32((number? as f32).to_bits()),
-        Type::F64 => Val::F64(number?.to_bits()),
-    };
-    Some(Plain::Number(fitted))
-}
-
-fn shown_as(ty: Type, value: &Val) -> Value {
-    match (ty, value) {
-        (Type::Bool, Val::I32(n)) => Value::Bool(*n != 0),
-        (_, Val::I32(n)) => Value::Int(i64::from(*n)),
-        (_, Val::I64(n)) => Value::Int(*n),
-        (_, Val::F32(bits)) => Value::Float(f64::from(f32::from_bits(*bits))),
-        (_, Val::F64(bits)) => Value::Float(f64::from_bits(*bits)),
-        _ => Value::Nil,
     }
 }
 

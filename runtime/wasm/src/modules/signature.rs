@@ -1,0 +1,111 @@
+//! What the manifest declares of a module's functions, against what the module exports.
+
+use pilotlight_filter::engine::{Signature, Type};
+use wasmtime::{ExternType, FuncType, Module, ValType};
+
+use crate::engine::Mistake;
+
+/// Exports with a meaning of their own.
+const SPECIAL: [&str; 6] = ["alloc", "free", "reset", "_initialize", "_start", "main"];
+
+pub(super) fn takes_text(function: &Signature) -> bool {
+    function.parameters.contains(&Type::String) || function.result == Some(Type::String)
+}
+
+/// What a declared type is in core Wasm.
+fn core(ty: Type) -> &'static [ValType] {
+    match ty {
+        Type::String => &[ValType::I32, ValType::I32],
+        Type::I32 | Type::Bool => &[ValType::I32],
+        Type::I64 => &[ValType::I64],
+        Type::F32 => &[ValType::F32],
+        Type::F64 => &[ValType::F64],
+    }
+}
+
+fn core_result(ty: Type) -> &'static [ValType] {
+    match ty {
+        Type::String => &[ValType::I64],
+        other => core(other),
+    }
+}
+
+fn same(found: impl ExactSizeIterator<Item = ValType>, wanted: &[ValType]) -> bool {
+    found.len() == wanted.len() && found.zip(wanted).all(|(a, b)| ValType::eq(&a, b))
+}
+
+pub(super) fn has(
+    module: &Module,
+    name: &str,
+    parameters: &[ValType],
+    results: &[ValType],
+) -> bool {
+    match module.get_export(name) {
+        Some(ExternType::Func(ty)) => same(ty.params(), parameters) && same(ty.results(), results),
+        _ => false,
+    }
+}
+
+pub(super) fn differs(module: &Module, function: &Signature) -> Option<Mistake> {
+    let name = &function.name;
+    let Some(ExternType::Func(ty)) = module.get_export(name) else {
+        return Some(Mistake::new(format!("it exports no function `{name}`")));
+    };
+    let wanted: Vec<ValType> =
+        function.parameters.iter().flat_map(|ty| core(*ty)).cloned().collect();
+    let result = function.result.map(core_result).unwrap_or_default();
+    if same(ty.params(), &wanted) && same(ty.results(), result) {
+        return None;
+    }
+    let text = format!(
+        "`{name}` is {}; as declared it must be {}",
+        shown(ty.params(), ty.results()),
+        shown(wanted.into_iter(), result.iter().cloned()),
+    );
+    Some(Mistake::new(text).hint("a string is two i32, pointer and length; as a result an i64"))
+}
+
+fn shown(
+    parameters: impl Iterator<Item = ValType>,
+    results: impl Iterator<Item = ValType>,
+) -> String {
+    let list = |types: Vec<String>| types.join(", ");
+    let parameters = list(parameters.map(|ty| ty.to_string()).collect());
+    let results = list(results.map(|ty| ty.to_string()).collect());
+    match results.as_str() {
+        "" => format!("({parameters})"),
+        results => format!("({parameters}) -> {results}"),
+    }
+}
+
+/// The exported functions of numbers only.
+pub(super) fn numeric(module: &Module) -> Vec<Signature> {
+    let signature = |name: &str, ty: &FuncType| {
+        let parameters = ty.params().map(number).collect::<Option<Vec<Type>>>()?;
+        let results = ty.results().map(number).collect::<Option<Vec<Type>>>()?;
+        let name = name.to_owned();
+        (results.len() < 2).then(|| Signature {
+            name,
+            parameters,
+            result: results.first().copied(),
+        })
+    };
+    module
+        .exports()
+        .filter(|export| !SPECIAL.contains(&export.name()))
+        .filter_map(|export| match export.ty() {
+            ExternType::Func(ty) => signature(export.name(), &ty),
+            _ => None,
+        })
+        .collect()
+}
+
+fn number(ty: ValType) -> Option<Type> {
+    match ty {
+        ValType::I32 => Some(Type::I32),
+        ValType::I64 => Some(Type::I64),
+        ValType::F32 => Some(Type::F32),
+        ValType::F64 => Some(Type::F64),
+        _ => None,
+    }
+}
