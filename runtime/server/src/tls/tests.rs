@@ -58,22 +58,22 @@ fn upstream(ca: Option<&Path>, verify: bool) -> UpstreamTls {
     UpstreamTls { ca: ca.map(Path::to_owned), verify, ..UpstreamTls::default() }
 }
 
-/// A handshake over a pipe: what each side made of it.
+/// A handshake over a socket pair: what each side made of it.
 async fn shake(
     server: &ServerTls,
     client: Arc<rustls::ClientConfig>,
     name: &str,
 ) -> (io::Result<TlsInfo>, Result<Option<Vec<u8>>, UpstreamError>) {
-    let (a, b) = tokio::io::duplex(16 * 1024);
+    let (a, b) = tokio::net::UnixStream::pair().unwrap();
     let served = async {
-        let (mut stream, info) = accept(server, Plain::Pipe(a)).await?;
+        let (mut stream, info) = accept(server, Plain::Unix(a)).await?;
         // A client certificate is refused after the client's side has ended its handshake.
         tokio::io::AsyncWriteExt::write_all(&mut stream, b"x").await?;
         tokio::io::AsyncWriteExt::flush(&mut stream).await?;
         Ok(info)
     };
     let asked = async {
-        let (mut stream, alpn) = ClientTls::connect(client, name, Plain::Pipe(b)).await?;
+        let (mut stream, alpn) = ClientTls::connect(client, name, Plain::Unix(b)).await?;
         let mut byte = [0];
         let read = tokio::io::AsyncReadExt::read_exact(&mut stream, &mut byte).await;
         read.map(|_| alpn).map_err(|_| UpstreamError::Tls)
@@ -309,4 +309,38 @@ fn certificates_cut_anywhere_are_refused_or_read() {
         let _ = Certificate::read(&der[..end]);
     }
     assert_eq!(Certificate::read(der).unwrap().dns, ["a.test"]);
+}
+
+/// A request that comes with the last message of the handshake is seen without another packet.
+#[test]
+fn what_came_with_the_handshake_is_readable() {
+    let folder = Folder::new("early");
+    let pair = folder.pair(&["a.test"]);
+    let server = load(vec![pair.clone()]).unwrap_or_else(|problems| panic!("{problems:?}"));
+    let trust = upstream(Some(&pair.certificate), true);
+    let config = ClientTls::default().config(&trust, UpstreamProtocol::Auto).unwrap();
+    block(async {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let asked = async {
+            let plain = Plain::Tcp(tokio::net::TcpStream::connect(address).await.unwrap());
+            let (mut stream, _) = ClientTls::connect(config, "a.test", plain).await.unwrap();
+            tokio::io::AsyncWriteExt::write_all(&mut stream, b"GET").await.unwrap();
+            tokio::io::AsyncWriteExt::flush(&mut stream).await.unwrap();
+            stream
+        };
+        let served = async {
+            let plain = Plain::Tcp(listener.accept().await.unwrap().0);
+            // All that the client sends waits in the socket before the handshake reads it.
+            let (mut stream, _) = accept(&server, plain).await.unwrap();
+            tokio::time::timeout(
+                std::time::Duration::from_secs(5),
+                std::future::poll_fn(|cx| stream.poll_readable(cx)),
+            )
+            .await
+            .unwrap();
+            stream
+        };
+        tokio::join!(asked, served);
+    });
 }

@@ -68,9 +68,10 @@ pub(super) async fn serve(connection: Rc<Connection>, mut stream: RecvStream) {
         }
     };
     let ended = match kind {
-        CONTROL => once(&connection, kind).and(control(&connection, stream).await),
-        ENCODER => once(&connection, kind).and(encoder(stream).await),
-        DECODER => once(&connection, kind).and(discard(stream).await),
+        CONTROL | ENCODER | DECODER if !is_first(&connection, kind) => Err(Code::StreamCreation),
+        CONTROL => control(&connection, stream).await,
+        ENCODER => encoder(stream).await,
+        DECODER => discard(stream).await,
         PUSH => Err(Code::StreamCreation),
         _ => {
             // Section 9: unknown types have no meaning, but are allowed.
@@ -83,12 +84,12 @@ pub(super) async fn serve(connection: Rc<Connection>, mut stream: RecvStream) {
     }
 }
 
-/// Section 6.2.1 and RFC 9204 section 4.2: each of these at most once.
-fn once(connection: &Connection, kind: u64) -> Result<(), Code> {
+/// Section 6.2.1 and RFC 9204 section 4.2: there is at most one of each of these.
+fn is_first(connection: &Connection, kind: u64) -> bool {
     let flag = 1 << kind;
     let seen = connection.critical.get();
     connection.critical.set(seen | flag);
-    if seen & flag == 0 { Ok(()) } else { Err(Code::StreamCreation) }
+    seen & flag == 0
 }
 
 /// The peer's control stream: SETTINGS first, then little.
