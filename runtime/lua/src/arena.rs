@@ -297,8 +297,7 @@ pub(crate) unsafe extern "C" fn allocate(
             }
         }
     }
-    let to =
-        if at.is_null() { arena.allocate(new) } else { arena.resize(at.cast(), old, new) };
+    let to = if at.is_null() { arena.allocate(new) } else { arena.resize(at.cast(), old, new) };
     if !to.is_null() {
         arena.used = arena.used + new - old;
     }

@@ -44,7 +44,14 @@ impl LuaFilter {
     }
 
     /// Puts the phase's function and arguments on a thread; how many arguments.
-    fn push_call(&mut self, vm: &Vm, program: &Program, thread: &Thread, call: &Call<'_>, entry: Entry) -> c_int {
+    fn push_call(
+        &mut self,
+        vm: &Vm,
+        program: &Program,
+        thread: &Thread,
+        call: &Call<'_>,
+        entry: Entry,
+    ) -> c_int {
         let stack = thread.stack;
         stack.push_kept(entry.place);
         let mut arguments = 1;
@@ -193,7 +200,12 @@ impl Filter for LuaFilter {
 }
 
 /// What a phase's results mean. The thread goes back.
-fn finish(vm: &Vm, program: &Program, thread: Thread, call: &mut Call<'_>) -> Result<Verdict, Fault> {
+fn finish(
+    vm: &Vm,
+    program: &Program,
+    thread: Thread,
+    call: &mut Call<'_>,
+) -> Result<Verdict, Fault> {
     let stack = thread.stack;
     let verdict = match stack.kind(1) {
         Kind::Nil if program.target && call.phase == Phase::Request => {

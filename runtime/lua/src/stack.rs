@@ -257,7 +257,12 @@ impl Stack {
                 if !text.is_empty() {
                     text.push('\n');
                 }
-                text.push_str(&format!("{source}:{}: in {name}", frame.currentline));
+                // LuaJIT has forgotten where a dead coroutine's innermost function was: the message
+                // says it.
+                match frame.currentline {
+                    line @ 1.. => text.push_str(&format!("{source}:{line}: in {name}")),
+                    _ => text.push_str(&format!("{source}: in {name}")),
+                }
             }
         }
         text

@@ -128,6 +128,12 @@ pub(crate) fn status(stack: Stack, result: Result<(), &str>) -> c_int {
     }
 }
 
+/// nil.
+pub(crate) fn nothing(stack: Stack) -> c_int {
+    stack.push_nil();
+    1
+}
+
 /// nil and a message.
 pub(crate) fn refuse(stack: Stack, message: &str) -> c_int {
     stack.push_nil();

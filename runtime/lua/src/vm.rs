@@ -194,9 +194,13 @@ impl Vm {
                 return Err(Fault::new(FaultKind::Internal, self.message(stack)));
             }
         }
-        for (name, place) in
-            [("array", ARRAY), ("request", REQUEST), ("response", RESPONSE), ("entry", ENTRY), ("boot", BOOT)]
-        {
+        for (name, place) in [
+            ("array", ARRAY),
+            ("request", REQUEST),
+            ("response", RESPONSE),
+            ("entry", ENTRY),
+            ("boot", BOOT),
+        ] {
             stack.get(table, name);
             stack.keep_at(place);
         }
@@ -290,9 +294,8 @@ impl Vm {
 
     /// Pops the value on top of a stack of this VM and keeps it.
     pub(crate) fn keep(&self, stack: Stack) -> c_int {
-        let place = self.free.borrow_mut().pop().unwrap_or_else(|| {
-            self.next.replace(self.next.get() + 1)
-        });
+        let place =
+            self.free.borrow_mut().pop().unwrap_or_else(|| self.next.replace(self.next.get() + 1));
         stack.keep_at(place);
         place
     }

@@ -29,7 +29,10 @@ const SLEEP_MAX: f64 = 86_400.0;
 /// A wait under way.
 pub(crate) enum Pending {
     Sleep(Wait<()>),
-    Body { request: bool, max: usize },
+    Body {
+        request: bool,
+        max: usize,
+    },
     Fetch(Wait<Result<Fetched, FetchError>>),
     Module(Wait<Result<Value, String>>),
     /// The answer is here already.
@@ -278,16 +281,17 @@ pub(crate) fn read_headers(
     take: &mut dyn FnMut(&[u8], &[u8]) -> Result<(), String>,
 ) -> Result<(), String> {
     let table = stack.top();
-    let one = |take: &mut dyn FnMut(&[u8], &[u8]) -> Result<(), String>, name: &[u8]| {
-        match (stack.bytes(-1), stack.number(-1)) {
-            (Some(value), _) => take(name, value),
-            (None, Some(number)) => take(name, number.to_string().as_bytes()),
-            _ => Err(format!(
-                "header \"{}\" must be a string, not a {}",
-                String::from_utf8_lossy(name),
-                stack.kind_name(-1)
-            )),
-        }
+    let one = |take: &mut dyn FnMut(&[u8], &[u8]) -> Result<(), String>, name: &[u8]| match (
+        stack.bytes(-1),
+        stack.number(-1),
+    ) {
+        (Some(value), _) => take(name, value),
+        (None, Some(number)) => take(name, number.to_string().as_bytes()),
+        _ => Err(format!(
+            "header \"{}\" must be a string, not a {}",
+            String::from_utf8_lossy(name),
+            stack.kind_name(-1)
+        )),
     };
     stack.push_nil();
     while stack.next(table) {

@@ -176,7 +176,7 @@ unsafe extern "C" fn monotonic(window: *mut Window) -> f64 {
 unsafe extern "C-unwind" fn client(state: *mut lua_State) -> c_int {
     // SAFETY: Lua calls with a live state; the window outlives the VM.
     let (stack, window) = unsafe { (Stack::new(state), window_of(state)) };
-    let Some(exchange) = window.exchange() else { return 0 };
+    let Some(exchange) = window.exchange() else { return value::nothing(stack) };
     let peer = &exchange.peer;
     stack.push_table(0, 2);
     let unix = peer.port == 0 && peer.address.is_unspecified();
@@ -196,8 +196,8 @@ unsafe extern "C-unwind" fn client(state: *mut lua_State) -> c_int {
 unsafe extern "C-unwind" fn tls(state: *mut lua_State) -> c_int {
     // SAFETY: as in `client`.
     let (stack, window) = unsafe { (Stack::new(state), window_of(state)) };
-    let Some(exchange) = window.exchange() else { return 0 };
-    let Some(tls) = &exchange.peer.tls else { return 0 };
+    let Some(exchange) = window.exchange() else { return value::nothing(stack) };
+    let Some(tls) = &exchange.peer.tls else { return value::nothing(stack) };
     let field = |name: &str, text: &str| {
         stack.push_bytes(text.as_bytes());
         stack.set(-2, name.as_bytes());
@@ -229,9 +229,11 @@ unsafe extern "C-unwind" fn tls(state: *mut lua_State) -> c_int {
 unsafe extern "C-unwind" fn property(state: *mut lua_State) -> c_int {
     // SAFETY: as in `client`.
     let (stack, window) = unsafe { (Stack::new(state), window_of(state)) };
-    let Some(name) = stack.bytes(1).and_then(|n| std::str::from_utf8(n).ok()) else { return 0 };
-    let Some(value) = window.exchange().and_then(|e| e.property(name).cloned()) else { return 0 };
-    value::push(stack, &value);
+    let name = stack.bytes(1).and_then(|name| std::str::from_utf8(name).ok()).unwrap_or_default();
+    match window.exchange().and_then(|exchange| exchange.property(name).cloned()) {
+        Some(value) => value::push(stack, &value),
+        None => stack.push_nil(),
+    }
     1
 }
 
@@ -265,4 +267,3 @@ unsafe extern "C-unwind" fn log_field(state: *mut lua_State) -> c_int {
     });
     value::status(stack, set)
 }
-

@@ -8,7 +8,7 @@ use mlua_sys::lua_State;
 
 use super::Slow;
 use crate::stack::Stack;
-use crate::value::refuse;
+use crate::value::{nothing, refuse};
 use crate::vm::window_of;
 
 /// Source text of one chunk: parsing can't be interrupted.
@@ -86,7 +86,7 @@ unsafe extern "C-unwind" fn env(state: *mut lua_State) -> c_int {
     let (stack, window) = unsafe { (Stack::new(state), window_of(state)) };
     let name = stack.text(1).unwrap_or_default();
     let Some((_, value)) = window.host.world.env.iter().find(|(key, _)| *key == name) else {
-        return 0;
+        return nothing(stack);
     };
     stack.push_bytes(value.as_bytes());
     1

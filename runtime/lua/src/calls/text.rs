@@ -8,12 +8,13 @@ use super::Fast;
 use crate::pattern::{Length, Matcher, is_plain};
 use crate::window::{NONE, Window, given};
 
-pub(crate) fn fast() -> [Fast; 3] {
+pub(crate) fn fast() -> [Fast; 4] {
     const FIND: &str = "int (*)(pl_window *, const char *, int, const char *, int, int)";
     const GSUB: &str =
         "int (*)(pl_window *, const char *, int, const char *, int, const char *, int, int)";
     [
         Fast("find", FIND, find as *const c_void),
+        Fast("match", FIND, match_ as *const c_void),
         Fast("gmatch", FIND, gmatch as *const c_void),
         Fast("gsub", GSUB, gsub as *const c_void),
     ]
@@ -30,10 +31,15 @@ fn report(window: &mut Window, matcher: &Matcher<'_>, from: usize, to: usize) ->
         window.size[index] = match length {
             Length::Position => -1,
             Length::Bytes(length) => *length as i32,
-            Length::Open => return window.fail("unfinished capture"),
+            Length::Open => -2,
         };
     }
     matcher.level as c_int
+}
+
+/// In Lua 5.1 a pattern ends at its first NUL (`%z` stands for one).
+fn until_nul(pattern: &[u8]) -> &[u8] {
+    &pattern[..memchr::memchr(0, pattern).unwrap_or(pattern.len())]
 }
 
 /// The first match from `start` on: the number of its captures, or a code.
@@ -64,7 +70,29 @@ unsafe extern "C" fn find(
             None => NO_MATCH,
         };
     }
-    let mut matcher = Matcher::new(subject, pattern, LUA_PATTERN_STEPS);
+    search(window, subject, pattern, start)
+}
+
+/// As `find`, but the pattern is always one: `)` alone is an error in it.
+unsafe extern "C" fn match_(
+    window: *mut Window,
+    subject: *const u8,
+    len: c_int,
+    pattern: *const u8,
+    pattern_len: c_int,
+    start: c_int,
+) -> c_int {
+    // SAFETY: as in `find`.
+    let (window, subject, pattern) =
+        unsafe { (&mut *window, given(subject, len), given(pattern, pattern_len)) };
+    search(window, subject, pattern, start.max(0) as usize)
+}
+
+fn search(window: &mut Window, subject: &[u8], pattern: &[u8], start: usize) -> c_int {
+    if start > subject.len() {
+        return NO_MATCH;
+    }
+    let mut matcher = Matcher::new(subject, until_nul(pattern), LUA_PATTERN_STEPS);
     match matcher.find(start) {
         Ok(Some((from, to))) => report(window, &matcher, from, to),
         Ok(None) => NO_MATCH,
@@ -84,7 +112,7 @@ unsafe extern "C" fn gmatch(
     // SAFETY: as in `find`.
     let (window, subject, pattern) =
         unsafe { (&mut *window, given(subject, len), given(pattern, pattern_len)) };
-    let mut matcher = Matcher::new(subject, pattern, LUA_PATTERN_STEPS);
+    let mut matcher = Matcher::new(subject, until_nul(pattern), LUA_PATTERN_STEPS);
     for at in start.max(0) as usize..=subject.len() {
         match matcher.here(at, 0) {
             Ok(Some(to)) => return report(window, &matcher, at, to),
@@ -111,13 +139,9 @@ unsafe extern "C" fn gsub(
 ) -> c_int {
     // SAFETY: as in `find`.
     let (window, subject, pattern, with) = unsafe {
-        (
-            &mut *window,
-            given(subject, len),
-            given(pattern, pattern_len),
-            given(with, with_len),
-        )
+        (&mut *window, given(subject, len), given(pattern, pattern_len), given(with, with_len))
     };
+    let pattern = until_nul(pattern);
     let anchored = pattern.first() == Some(&b'^');
     let (mut at, mut count) = (window.to as usize, window.from);
     let mut out = std::mem::take(&mut window.host.held);

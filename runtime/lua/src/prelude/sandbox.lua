@@ -172,6 +172,8 @@ function pl.boot(chunk, name, config, is_json, target)
     local decoded, why = slow.json_decode(config)
     if decoded == nil and why then error("config: " .. why, 0) end
     config = decoded
+  elseif config == "" then
+    config = nil
   end
   local env = environment(config, name)
   setfenv(chunk, env)

@@ -1,7 +1,7 @@
 -- string and table functions that can't be interrupted or can grow without end, made anew.
 local pl = ...
 local C, window, text = pl.C, pl.window, pl.text
-local find_fast, gmatch_fast, gsub_fast = C.find, C.gmatch, C.gsub
+local find_fast, match_fast, gmatch_fast, gsub_fast = C.find, C.match, C.gmatch, C.gsub
 local at, size = window.at, window.size
 local LIMIT = pl.string_max
 local NO_MATCH, MORE = -2, -3
@@ -44,7 +44,10 @@ end
 -- One capture of the last match; the whole match when there are none.
 local function capture(s, index)
   local length, start = size[index], at[index]
-  if length < 0 then return start + 1 end
+  if length < 0 then
+    if length == -2 then error("unfinished capture", 3) end
+    return start + 1
+  end
   return sub(s, start + 1, start + length)
 end
 
@@ -83,7 +86,7 @@ end
 local function match(s, pattern, init)
   s, pattern = str(s, 1, "match"), str(pattern, 2, "match")
   local start = offset(s, int(init, 1, 3, "match"))
-  local count = find_fast(window, s, #s, pattern, #pattern, start)
+  local count = match_fast(window, s, #s, pattern, #pattern, start)
   if count == NO_MATCH then return nil end
   if count < 0 then broken() end
   return captures(s, count)
@@ -114,7 +117,7 @@ local function gsub_by(s, pattern, with, max)
   while count < max do
     local found
     if anchored then
-      found = find_fast(window, s, #s, pattern, #pattern, src)
+      found = match_fast(window, s, #s, pattern, #pattern, src)
     else
       found = gmatch_fast(window, s, #s, pattern, #pattern, src)
     end
@@ -125,7 +128,7 @@ local function gsub_by(s, pattern, with, max)
     out:put(sub(s, src + 1, from))
     local value
     if is_table then
-      value = with[(captures(s, found))]
+      value = with[found == 0 and sub(s, from + 1, to) or capture(s, 0)]
     else
       value = with(captures(s, found))
     end

@@ -214,7 +214,7 @@ pub fn spec(name: &str, file: PathBuf) -> Spec {
         file,
         config: Vec::new(),
         config_is_json: false,
-        cpu: Duration::from_millis(50),
+        cpu: Duration::from_secs(1),
         memory: None,
         fresh: false,
         target: false,
@@ -352,9 +352,7 @@ impl Rig {
 
 /// Runs the body of a request function, expects an answer, gives its body.
 pub fn answer(body: &str) -> String {
-    let rig = rig(&format!(
-        "local f = {{}}\nfunction f.request(req, ctx)\n{body}\nend\nreturn f"
-    ));
+    let rig = rig(&format!("local f = {{}}\nfunction f.request(req, ctx)\n{body}\nend\nreturn f"));
     let (result, mut exchange) = rig.request();
     assert_eq!(result.unwrap_or_else(|f| panic!("{f}\n{body}\n{:?}", f.trace)), Verdict::Reply);
     text(&mut exchange.response.body)
