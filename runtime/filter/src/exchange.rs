@@ -156,6 +156,22 @@ impl Exchange {
         }
     }
 
+    /// Makes it ready for another request, keeping the memory of its heads.
+    pub fn renew(&mut self, serial: u64) {
+        let (request, response) = (&mut self.request, &mut self.response);
+        (request.body, response.body) = (Body::empty(), Body::empty());
+        (request.trailers, response.trailers) = (None, None);
+        (request.upgrade, response.origin) = (None, None);
+        request.head.fields.clear();
+        response.head.fields.clear();
+        response.head.status = 0;
+        self.serial = serial;
+        self.upstream = None;
+        self.properties.clear();
+        self.log.clear();
+        self.stats = Stats::default();
+    }
+
     /// Begins a response of a filter's own: what was there before is dropped.
     pub fn reply(&mut self, status: u16, body: Bytes) -> &mut ResponseHead {
         self.response.head.fields.clear();

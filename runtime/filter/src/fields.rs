@@ -20,6 +20,10 @@ pub struct Span {
 }
 
 impl Span {
+    const fn end(self) -> usize {
+        self.start as usize + self.len as usize
+    }
+
     /// The empty range.
     pub const EMPTY: Span = Span { start: 0, len: 0 };
 
@@ -153,8 +157,12 @@ impl Fields {
 
     /// Adds a field of the gateway's own, framing ones included. The caller vouches for the bytes.
     pub fn push(&mut self, id: Name, value: &[u8]) {
-        let (name, value) = (self.write(id.text().as_bytes()), self.write(value));
-        self.list.push(Field { name, value, id });
+        self.write_line(id, id.text().as_bytes(), [value]);
+    }
+
+    /// The same, of several parts.
+    pub fn push_parts<const N: usize>(&mut self, id: Name, value: [&[u8]; N]) {
+        self.write_line(id, id.text().as_bytes(), value);
     }
 
     /// Adds a field whose value lies in the arena already.
@@ -165,9 +173,7 @@ impl Fields {
 
     /// Adds a field whose bytes a codec has checked already.
     pub fn push_checked(&mut self, name: &[u8], value: &[u8]) {
-        let id = Name::of(name);
-        let (name, value) = (self.write(name), self.write(value));
-        self.list.push(Field { name, value, id });
+        self.write_line(Name::of(name), name, [value]);
     }
 
     /// Replaces a known field's values by one that the gateway vouches for.
@@ -236,9 +242,50 @@ impl Fields {
 
     fn put(&mut self, id: Name, name: &[u8], value: &[u8]) -> Result<(), BadField> {
         self.room(name.len() + value.len())?;
-        let (name, value) = (self.write(name), self.write(value));
-        self.list.push(Field { name, value, id });
+        self.write_line(id, name, [value]);
         Ok(())
+    }
+
+    /// Appends a field as the line that it is on the wire: see [`Fields::block`].
+    fn write_line<const N: usize>(&mut self, id: Name, name: &[u8], value: [&[u8]; N]) {
+        let length: usize = value.iter().map(|part| part.len()).sum();
+        self.arena.reserve(name.len() + length + 4);
+        let name = self.write(name);
+        self.arena.extend_from_slice(b": ");
+        let start = self.arena.len() as u32;
+        for part in value {
+            self.arena.extend_from_slice(part);
+        }
+        self.arena.extend_from_slice(b"\r\n");
+        self.list.push(Field { name, value: Span { start, len: length as u32 }, id });
+    }
+
+    /// The field lines for which `keep` holds, as they go on the wire (RFC 9112 section 5). Lines
+    /// that stand in the arena as they came are copied in runs, not one by one.
+    pub fn block(&self, out: &mut Vec<u8>, mut keep: impl FnMut(Name) -> bool) {
+        let mut run = 0..0;
+        for field in self.list.iter().filter(|field| keep(field.id)) {
+            let (name_end, value_end) = (field.name.end(), field.value.end());
+            let whole = name_end + 2 == field.value.start as usize
+                && self.arena.get(name_end..name_end + 2) == Some(b": ")
+                && self.arena.get(value_end..value_end + 2) == Some(b"\r\n");
+            let start = field.name.start as usize;
+            if whole && run.end == start {
+                run.end = value_end + 2;
+                continue;
+            }
+            out.extend_from_slice(&self.arena[run]);
+            run = 0..0;
+            if whole {
+                run = start..value_end + 2;
+            } else {
+                out.extend_from_slice(field.name.of(&self.arena));
+                out.extend_from_slice(b": ");
+                out.extend_from_slice(field.value.of(&self.arena));
+                out.extend_from_slice(b"\r\n");
+            }
+        }
+        out.extend_from_slice(&self.arena[run]);
     }
 
     fn room(&self, more: usize) -> Result<(), BadField> {

@@ -2,6 +2,7 @@
 //!
 //! Exit codes: 0 done; 1 failed while running; 2 bad usage or a bad manifest.
 
+mod allocator;
 mod commands;
 mod engines;
 mod flags;
@@ -11,7 +12,7 @@ use std::process::ExitCode;
 use flags::Command;
 
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: allocator::Mimalloc = allocator::Mimalloc;
 
 /// Failed while running.
 const FAILED: u8 = 1;
@@ -19,6 +20,7 @@ const FAILED: u8 = 1;
 const REFUSED: u8 = 2;
 
 fn main() -> ExitCode {
+    allocator::configure();
     let command = match flags::parse() {
         Ok(command) => command,
         Err(error) => {

@@ -1,34 +1,44 @@
 //! The one place that reads a clock and draws randomness.
 
-use std::time::{Duration, Instant, SystemTime};
+use std::time::Duration;
 
-/// A worker's clock. Milliseconds count from its start.
+/// The process's clock. Times count from its start.
+///
+/// Reads the kernel's counters directly: an exchange looks at the clock several times, and the
+/// standard library's checks would cost more than the reading.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Clock {
-    start: Instant,
+    start: u64,
 }
 
-#[allow(clippy::disallowed_methods)]
 impl Clock {
     /// A clock that starts now.
     pub(crate) fn new() -> Clock {
-        Clock { start: Instant::now() }
+        Clock { start: nanos(libc::CLOCK_MONOTONIC) }
     }
 
     /// Since the clock's start; never goes back.
     pub(crate) fn elapsed(&self) -> Duration {
-        self.start.elapsed()
+        Duration::from_nanos(nanos(libc::CLOCK_MONOTONIC).saturating_sub(self.start))
     }
 
-    /// Milliseconds since the clock's start.
+    /// Milliseconds since the clock's start, as of the kernel's last tick (1 to 10 ms ago): for
+    /// timeouts.
     pub(crate) fn millis(&self) -> u64 {
-        self.elapsed().as_millis() as u64
+        nanos(libc::CLOCK_MONOTONIC_COARSE).saturating_sub(self.start) / 1_000_000
     }
 
-    /// Wall clock, since 1970.
+    /// Wall clock, since 1970, as of the kernel's last tick: for logs.
     pub(crate) fn wall(&self) -> Duration {
-        SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()
+        Duration::from_nanos(nanos(libc::CLOCK_REALTIME_COARSE))
     }
+}
+
+fn nanos(clock: libc::clockid_t) -> u64 {
+    let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: `now` is a writable timespec, and these clocks exist on every Linux that we run on.
+    unsafe { libc::clock_gettime(clock, &raw mut now) };
+    now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64
 }
 
 /// Fills `buffer` with unpredictable bytes; what the kernel can't give stays zero.

@@ -53,7 +53,12 @@ pub(crate) fn request(exchange: &mut Exchange, settings: &Forwarded, client: &st
         via(&mut head.fields, head.version, name);
     }
     // The name was checked when the manifest was loaded; an id holds token bytes only.
-    let _ = head.fields.set(settings.request_id.as_bytes(), exchange.id.as_bytes());
+    match Name::of(settings.request_id.as_bytes()) {
+        Name::Other => {
+            let _ = head.fields.set(settings.request_id.as_bytes(), exchange.id.as_bytes());
+        }
+        known => head.fields.replace(known, exchange.id.as_bytes()),
+    }
 }
 
 /// What clients that are not trusted say of earlier hops is replaced, not extended.
@@ -102,24 +107,15 @@ pub(crate) fn response(exchange: &mut Exchange, settings: &Forwarded, alt_svc: O
 }
 
 fn via(fields: &mut Fields, version: Version, name: &str) {
-    let version = version.text();
-    let earlier: Vec<&[u8]> = fields.all_known(Name::Via).collect();
-    if earlier.is_empty() {
-        let mut value = [0u8; 64];
-        let length = version.len() + 1 + name.len();
-        if length <= value.len() {
-            value[..version.len()].copy_from_slice(version.as_bytes());
-            value[version.len()] = b' ';
-            value[version.len() + 1..length].copy_from_slice(name.as_bytes());
-            fields.push(Name::Via, &value[..length]);
-            return;
-        }
+    let version = version.text().as_bytes();
+    if fields.known(Name::Via).is_none() {
+        return fields.push_parts(Name::Via, [version, b" ", name.as_bytes()]);
     }
-    let mut value = earlier.join(&b", "[..]);
-    if !value.is_empty() {
-        value.extend_from_slice(b", ");
-    }
-    value.extend_from_slice(format!("{version} {name}").as_bytes());
+    let mut value = fields.all_known(Name::Via).collect::<Vec<_>>().join(&b", "[..]);
+    value.extend_from_slice(b", ");
+    value.extend_from_slice(version);
+    value.push(b' ');
+    value.extend_from_slice(name.as_bytes());
     fields.replace(Name::Via, &value);
 }
 
@@ -129,8 +125,8 @@ pub(crate) fn request_id(
     settings: &Forwarded,
     random: impl Fn() -> u64,
 ) -> Box<str> {
-    if let Some(given) = exchange.request.head.fields.get(settings.request_id.as_bytes())
-        && is_trusted(settings, exchange.peer.address)
+    if is_trusted(settings, exchange.peer.address)
+        && let Some(given) = exchange.request.head.fields.get(settings.request_id.as_bytes())
         && (1..=128).contains(&given.len())
         && given.iter().all(|b| pilotlight_filter::fields::is_token(*b))
         && let Ok(text) = std::str::from_utf8(given)

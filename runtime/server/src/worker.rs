@@ -5,7 +5,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use pilotlight_filter::Peer;
+use pilotlight_filter::exchange::Request;
+use pilotlight_filter::{Exchange, Peer};
 use tokio::sync::watch;
 
 use crate::clock::{self, Clock};
@@ -20,6 +21,7 @@ pub(crate) struct Worker {
     pub(crate) clock: Clock,
     pub(crate) timers: Rc<Timers>,
     pub(crate) buffers: Buffers,
+    pub(crate) spares: Spares,
     pub(crate) metrics: Arc<Shard>,
     pub(crate) log: Arc<Log>,
     pub(crate) control: Arc<Control>,
@@ -58,6 +60,7 @@ impl Worker {
             clock,
             timers,
             buffers: Buffers::default(),
+            spares: Spares::default(),
             metrics: control.metrics.shard(index),
             log: control.log.clone(),
             draining,
@@ -149,6 +152,37 @@ pub(crate) struct Counted(Rc<Cell<usize>>);
 impl Drop for Counted {
     fn drop(&mut self) {
         self.0.set(self.0.get() - 1);
+    }
+}
+
+/// Exchanges that ended, for their memory.
+#[derive(Default)]
+pub(crate) struct Spares {
+    free: RefCell<Vec<Box<Exchange>>>,
+}
+
+/// Spare exchanges kept by a worker.
+const SPARES_MAX: usize = 64;
+
+impl Spares {
+    /// An exchange without a request, for a connection of `peer`.
+    pub(crate) fn take(&self, peer: &Rc<Peer>) -> Box<Exchange> {
+        match self.free.borrow_mut().pop() {
+            Some(mut exchange) => {
+                exchange.peer = peer.clone();
+                exchange
+            }
+            None => Box::new(Exchange::new(0, peer.clone(), Request::default())),
+        }
+    }
+
+    /// Gives one back. Its heads must hold no large arenas.
+    pub(crate) fn put(&self, mut exchange: Box<Exchange>) {
+        let mut free = self.free.borrow_mut();
+        if free.len() < SPARES_MAX {
+            exchange.renew(0);
+            free.push(exchange);
+        }
     }
 }
 

@@ -15,9 +15,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use pilotlight_filter::{
-    Body, Exchange, Fields, Name, RequestHead, ResponseHead, Version, exchange::Request,
-};
+use pilotlight_filter::{Body, Fields, Name, RequestHead, ResponseHead, Scheme, Version};
 
 use self::body::Decoder;
 use self::head::{BadHead, Bounds, Framing};
@@ -45,40 +43,40 @@ pub(crate) async fn serve(inlet: Rc<Inlet>, stream: Stream) {
 
 /// Exchanges until the connection idles (true) or ends (false).
 async fn exchanges(inlet: &Rc<Inlet>, conn: &Rc<RefCell<Conn>>) -> bool {
-    let mut request = RequestHead::default();
-    loop {
-        let framing = match poll_fn(|cx| conn.borrow_mut().poll_head(cx, &mut request)).await {
+    let worker = &inlet.worker;
+    let mut exchange = worker.spares.take(&inlet.peer);
+    let idles = loop {
+        let head = &mut exchange.request.head;
+        let framing = match poll_fn(|cx| conn.borrow_mut().poll_head(cx, head)).await {
             Ok(framing) => framing,
-            Err(HeadEnd::Closed) => return false,
+            Err(HeadEnd::Closed) => break false,
             Err(HeadEnd::Bad(bad)) => {
-                refuse(inlet, conn, &mut request, bad).await;
-                return false;
+                refuse(inlet, conn, head, bad).await;
+                break false;
             }
         };
-        let body = conn.borrow_mut().begin(conn, &request, &framing);
-        let upgrade = upgrade(&mut request, &framing);
-        strip(&mut request, &framing);
-        let request_now = Request {
-            head: std::mem::take(&mut request),
-            body,
-            upgrade,
-            trailers: None,
+        exchange.serial = worker.serial();
+        exchange.request.head.scheme = match inlet.peer.tls {
+            Some(_) => Scheme::Https,
+            None => Scheme::Http,
         };
-        let mut exchange =
-            Exchange::new(inlet.worker.serial(), inlet.peer.clone(), request_now);
+        let request = &mut exchange.request;
+        request.body = conn.borrow_mut().begin(conn, &request.head, &framing);
+        request.upgrade = upgrade(&mut request.head, &framing);
+        strip(&mut request.head, &framing);
         drive(inlet, &mut exchange, &mut Down { conn: conn.clone() }).await;
-        // The head's memory serves the next request.
-        request = std::mem::take(&mut exchange.request.head);
-        inlet.worker.buffers.put(exchange.response.head.fields.adopt(Vec::new()));
-        drop(exchange);
+        worker.buffers.put(exchange.response.head.fields.adopt(Vec::new()));
+        exchange.renew(0);
         if !poll_fn(|cx| conn.borrow_mut().poll_end(cx)).await {
-            return false;
+            break false;
         }
         if conn.borrow_mut().idle() {
-            inlet.worker.buffers.put(request.fields.adopt(Vec::new()));
-            return true;
+            break true;
         }
-    }
+    };
+    worker.buffers.put(exchange.request.head.fields.adopt(Vec::new()));
+    worker.spares.put(exchange);
+    idles
 }
 
 /// A connection: transport, what was read ahead, what waits to be written.
@@ -171,11 +169,8 @@ impl Conn {
         head: &mut RequestHead,
     ) -> Poll<Result<Framing, HeadEnd>> {
         let limits = &self.inlet.listener.settings.limits;
-        let bounds = Bounds {
-            bytes: limits.header_bytes,
-            fields: limits.headers,
-            uri: limits.uri_bytes,
-        };
+        let bounds =
+            Bounds { bytes: limits.header_bytes, fields: limits.headers, uri: limits.uri_bytes };
         loop {
             // One empty line before a request is forgiven (RFC 9112 section 2.2).
             if self.searched == 0 && self.buffer.starts_with(b"\r\n") {
@@ -197,23 +192,29 @@ impl Conn {
                 return Poll::Ready(Err(HeadEnd::Bad(bad)));
             }
             self.searched = self.buffer.len();
-            if self.phase != ConnPhase::Head {
-                self.phase = ConnPhase::Head;
-                self.timer.arm(self.inlet.listener.settings.timeouts.header);
-            }
             match self.poll_fill(cx) {
                 Poll::Ready(Ok(0)) | Poll::Ready(Err(_)) => {
                     return Poll::Ready(Err(HeadEnd::Closed));
                 }
                 Poll::Ready(Ok(_)) => {}
-                Poll::Pending if self.timer.poll(cx).is_ready() => {
+                Poll::Pending if self.is_slow(cx) => {
                     let slow = BadHead { status: 408, detail: "the request's head took too long" };
-                    let end = if self.buffer.is_empty() { HeadEnd::Closed } else { HeadEnd::Bad(slow) };
+                    let end =
+                        if self.buffer.is_empty() { HeadEnd::Closed } else { HeadEnd::Bad(slow) };
                     return Poll::Ready(Err(end));
                 }
                 Poll::Pending => return Poll::Pending,
             }
         }
+    }
+
+    /// A head's time runs from the first wait for the rest of it.
+    fn is_slow(&mut self, cx: &mut Context<'_>) -> bool {
+        if self.phase != ConnPhase::Head {
+            self.phase = ConnPhase::Head;
+            self.timer.arm(self.inlet.listener.settings.timeouts.header);
+        }
+        self.timer.poll(cx).is_ready()
     }
 
     fn oversized(&self, bounds: Bounds) -> BadHead {
@@ -278,7 +279,11 @@ impl Conn {
             return Poll::Pending;
         }
         let current = self.current;
-        if current.close || current.broken || !current.finished || matches!(self.stream, Stream::Closed) {
+        if current.close
+            || current.broken
+            || !current.finished
+            || matches!(self.stream, Stream::Closed)
+        {
             return Poll::Ready(false);
         }
         if !self.decoder.is_done() {
@@ -390,12 +395,7 @@ fn strip(request: &mut RequestHead, framing: &Framing) {
 }
 
 /// Answers a request that never became an exchange, and ends the connection.
-async fn refuse(
-    inlet: &Inlet,
-    conn: &Rc<RefCell<Conn>>,
-    request: &mut RequestHead,
-    bad: BadHead,
-) {
+async fn refuse(inlet: &Inlet, conn: &Rc<RefCell<Conn>>, request: &mut RequestHead, bad: BadHead) {
     let mut conn = conn.borrow_mut();
     conn.current = Current { close: true, ..Current::default() };
     conn.decoder = Decoder::Done;

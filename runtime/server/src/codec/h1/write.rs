@@ -165,7 +165,9 @@ impl Writer {
 
     /// Memory that an idle connection need not hold.
     pub(crate) fn release(&mut self) -> Vec<u8> {
-        self.queue = VecDeque::new();
+        if self.queue.capacity() > 8 {
+            self.queue = VecDeque::new();
+        }
         std::mem::take(&mut self.own)
     }
 
@@ -242,22 +244,16 @@ impl Writer {
 
 /// Field lines; what ends at this hop stays here. `lengths`: a content-length is passed on.
 fn fields(out: &mut Vec<u8>, list: &Fields, lengths: bool) {
-    for (id, name, value) in list.iter() {
-        let skip = match id {
-            Name::Other => false,
-            Name::ContentLength => !lengths,
-            Name::Host => true,
-            id => id.is_hop_by_hop(),
-        };
-        if !skip {
-            line(out, name, value);
-        }
-    }
+    out.reserve(list.bytes() + 128);
+    list.block(out, |id| match id {
+        Name::Other => true,
+        Name::ContentLength => lengths,
+        Name::Host => false,
+        id => !id.is_hop_by_hop(),
+    });
 }
 
-#[inline]
 fn line(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
-    out.reserve(name.len() + value.len() + 4);
     out.extend_from_slice(name);
     out.extend_from_slice(b": ");
     out.extend_from_slice(value);
