@@ -1,0 +1,23 @@
+//! The real gateway, over real sockets, with clients and upstreams whose every byte is ours.
+//!
+//! `PILOTLIGHT_BIN` names a binary to test instead of the one that is built here.
+#![allow(
+    missing_docs,
+    unreachable_pub,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::large_futures,
+    clippy::print_stderr
+)]
+
+mod cases;
+mod clients;
+mod conformance;
+mod faults;
+mod malformed;
+mod promises;
+mod reload;
+mod runaway;
+mod support;
+mod tidy;

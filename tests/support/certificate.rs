@@ -1,0 +1,73 @@
+//! One authority for all tests of a process, and certificates that it signed.
+
+use std::sync::{Arc, OnceLock};
+
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::CertificateDer;
+
+/// A certificate with its key, as PEM.
+pub struct Certificate {
+    pub pem: String,
+    pub key: String,
+}
+
+/// Names that a test's gateway answers to.
+pub const NAMES: &[&str] = &["*.test", "localhost", "example.com", "*.example.com"];
+
+fn authority() -> &'static CertifiedIssuer<'static, KeyPair> {
+    static AUTHORITY: OnceLock<CertifiedIssuer<'static, KeyPair>> = OnceLock::new();
+    AUTHORITY.get_or_init(|| {
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.distinguished_name.push(DnType::CommonName, "Pilotlight test authority");
+        CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap()
+    })
+}
+
+/// The authority's certificate, for clients that are not written in Rust.
+pub fn authority_pem() -> String {
+    authority().pem()
+}
+
+impl Certificate {
+    /// For these names.
+    pub fn new(names: &[&str]) -> Certificate {
+        let names: Vec<String> = names.iter().map(|n| (*n).to_owned()).collect();
+        let key = KeyPair::generate().unwrap();
+        let params = CertificateParams::new(names).unwrap();
+        let signed = params.signed_by(&key, authority()).unwrap();
+        Certificate { pem: signed.pem(), key: key.serialize_pem() }
+    }
+
+    /// The one that most tests use.
+    pub fn common() -> &'static Certificate {
+        static COMMON: OnceLock<Certificate> = OnceLock::new();
+        COMMON.get_or_init(|| Certificate::new(NAMES))
+    }
+}
+
+/// A client that trusts the authority and offers these protocols.
+pub fn client(alpn: &[&[u8]]) -> rustls::ClientConfig {
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_slice(authority().pem().as_bytes()).unwrap()).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = rustls::ClientConfig::builder_with_provider(provider);
+    let builder = builder.with_safe_default_protocol_versions().unwrap();
+    let mut config = builder.with_root_certificates(roots).with_no_client_auth();
+    config.alpn_protocols = alpn.iter().map(|p| p.to_vec()).collect();
+    config
+}
+
+/// A server with a certificate for these names.
+pub fn server(names: &[&str], alpn: &[&[u8]]) -> rustls::ServerConfig {
+    let certificate = Certificate::new(names);
+    let chain = vec![CertificateDer::from_pem_slice(certificate.pem.as_bytes()).unwrap()];
+    let key = rustls::pki_types::PrivateKeyDer::from_pem_slice(certificate.key.as_bytes()).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = rustls::ServerConfig::builder_with_provider(provider);
+    let builder = builder.with_safe_default_protocol_versions().unwrap();
+    let mut config = builder.with_no_client_auth().with_single_cert(chain, key).unwrap();
+    config.alpn_protocols = alpn.iter().map(|p| p.to_vec()).collect();
+    config
+}

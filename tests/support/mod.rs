@@ -1,0 +1,52 @@
+//! What the tests stand on: the gateway as a process, upstreams that follow a script, and clients
+//! of three protocols that tell a whole message from a broken one.
+
+pub mod certificate;
+pub mod folder;
+pub mod gateway;
+pub mod h1;
+pub mod h2;
+pub mod h3;
+pub mod message;
+pub mod upstream;
+
+pub use certificate::Certificate;
+pub use folder::Folder;
+pub use gateway::Gateway;
+pub use message::{Answer, Client, Protocol, Request};
+pub use upstream::{Script, Upstream};
+
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+/// Nothing that a test waits for takes longer on a machine that is busy with other work.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Runs a test's future on a loop of its own.
+pub fn run<T>(test: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let out = runtime.block_on(test);
+    runtime.shutdown_background();
+    out
+}
+
+/// Waits for a future, but not for ever; `what` says what did not come.
+pub async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
+    match tokio::time::timeout(PATIENCE, future).await {
+        Ok(out) => out,
+        Err(_) => panic!("{what}: nothing within {PATIENCE:?}"),
+    }
+}
+
+/// A loopback address that no other test has, with a port that was free a moment ago. Gateways
+/// share ports by SO_REUSEPORT, so a port alone would not keep two tests apart.
+pub fn free_address() -> SocketAddr {
+    static NEXT: AtomicU32 = AtomicU32::new(1);
+    let number = NEXT.fetch_add(1, Ordering::Relaxed);
+    let process = std::process::id();
+    let [_, a, b, c] = (process << 10 ^ number).to_be_bytes();
+    let ip = Ipv4Addr::new(127, a.clamp(1, 254), b, c.clamp(1, 254));
+    let held = TcpListener::bind((ip, 0)).unwrap();
+    held.local_addr().unwrap()
+}
