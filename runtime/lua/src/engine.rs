@@ -9,10 +9,11 @@ use pilotlight_filter::engine::{Engine, Library, LoadError, Plan, Realm};
 use pilotlight_filter::host::Services;
 use pilotlight_filter::{Fault, Spec};
 
+use crate::prelude::dump;
 use crate::program::{Script, chunk_name};
-use crate::realm::LuaRealm;
+use crate::realm::{LuaRealm, OpenRealm};
 use crate::scratch::Scratch;
-use crate::vm::{Vm, dump};
+use crate::vm::Vm;
 use crate::window::World;
 
 /// Bytes of a worker's VM without configuration.
@@ -48,7 +49,7 @@ impl Library for Shelf {
     }
 
     fn open(&self, services: Rc<dyn Services>) -> Rc<dyn Realm> {
-        LuaRealm::new(self.0.clone(), services)
+        Rc::new(OpenRealm(LuaRealm::open(self.0.clone(), services)))
     }
 }
 

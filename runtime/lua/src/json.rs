@@ -6,9 +6,12 @@ use std::os::raw::c_int;
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
 use crate::stack::{Kind, Stack};
+use crate::watchdog::stopping;
 
 /// Arrays and objects inside each other.
 const DEPTH: usize = 100;
+/// The script is over its time; it will see no more than this.
+const STOPPED: &str = "stopped";
 /// Bytes of a text we make.
 const TEXT_MAX: usize = 8 << 20;
 
@@ -82,6 +85,9 @@ impl<'de> Visitor<'de> for Push {
         self.stack.set_metatable(-2);
         let mut index = 0;
         while list.next_element_seed(self)?.is_some() {
+            if stopping() {
+                return Err(A::Error::custom(STOPPED));
+            }
             index += 1;
             self.stack.set_at(-2, index);
         }
@@ -95,6 +101,9 @@ impl<'de> Visitor<'de> for Push {
         self.stack.push_table(0, 0);
         while let Some(key) = map.next_key::<std::borrow::Cow<'de, str>>()? {
             map.next_value_seed(self)?;
+            if stopping() {
+                return Err(A::Error::custom(STOPPED));
+            }
             self.stack.set(-2, key.as_bytes());
         }
         Ok(())
@@ -115,6 +124,9 @@ fn write(stack: Stack, index: c_int, depth: usize, out: &mut Vec<u8>) -> Result<
     if out.len() > TEXT_MAX {
         return Err("the text is too large".into());
     }
+    if stopping() {
+        return Err(STOPPED.into());
+    }
     match stack.kind(index) {
         Kind::Nil => out.extend_from_slice(b"null"),
         Kind::Light if stack.light(index).is_null() => out.extend_from_slice(b"null"),
@@ -132,7 +144,7 @@ fn write_number(number: f64, out: &mut Vec<u8>) -> Result<(), String> {
     if !number.is_finite() {
         return Err("can't encode a number that is not finite".into());
     }
-    let whole = number.fract() == 0.0 && number.abs() < 1e15;
+    let whole = number.fract() == 0.0 && number.abs() <= 9_007_199_254_740_992.0;
     let text = if whole { format!("{}", number as i64) } else { format!("{number:?}") };
     out.extend_from_slice(text.as_bytes());
     Ok(())

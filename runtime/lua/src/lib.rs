@@ -14,6 +14,7 @@ mod engine;
 mod filter;
 mod json;
 mod pattern;
+mod prelude;
 mod program;
 mod realm;
 mod reply;

@@ -134,7 +134,9 @@ impl Script {
                 stack.pop(1);
                 continue;
             }
-            with_context += usize::from(wants_context);
+            // A body phase runs once a chunk, so alone it needs what it has kept.
+            let runs = 1 + usize::from(matches!(phase, Phase::RequestBody | Phase::ResponseBody));
+            with_context += if wants_context { runs } else { 0 };
             let place = vm.keep(stack);
             program.entries[phase as usize] = Some(Entry { place, wants_context });
         }

@@ -21,10 +21,10 @@ pub(crate) struct LuaRealm {
 }
 
 impl LuaRealm {
-    pub(crate) fn new(library: Arc<LuaLibrary>, services: Rc<dyn Services>) -> Rc<OpenRealm> {
+    pub(crate) fn open(library: Arc<LuaLibrary>, services: Rc<dyn Services>) -> Rc<LuaRealm> {
         let own = RefCell::new(vec![None; library.scripts.len()]);
         let common = RefCell::new(None);
-        Rc::new(OpenRealm(Rc::new(LuaRealm { library, services, common, own })))
+        Rc::new(LuaRealm { library, services, common, own })
     }
 
     fn make(&self, memory: Option<u64>) -> Result<Rc<Vm>, Fault> {
@@ -58,7 +58,7 @@ impl LuaRealm {
 }
 
 /// The realm as the host holds it: filters share what is inside.
-pub(crate) struct OpenRealm(Rc<LuaRealm>);
+pub(crate) struct OpenRealm(pub(crate) Rc<LuaRealm>);
 
 impl Realm for OpenRealm {
     fn start(&self, index: usize) -> Box<dyn Filter> {

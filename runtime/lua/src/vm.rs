@@ -4,7 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::os::raw::{c_int, c_void};
 use std::ptr;
 use std::rc::Rc;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use mlua_sys as lua;
@@ -14,13 +14,13 @@ use pilotlight_filter::host::Services;
 use pilotlight_filter::{Exchange, Fault, FaultKind};
 
 use crate::arena::{self, Arena, Pressure};
-use crate::calls;
+use crate::prelude;
 use crate::program::Program;
 use crate::stack::{Kind, Stack};
-use crate::watchdog::{KILL_MESSAGE, Watch, set_kill_hook};
+use crate::watchdog::{Watch, set_kill_hook};
 use crate::window::{Window, World};
 
-/// Places in the registry. 1 is [`KILL_MESSAGE`].
+/// Places in the registry. 1 is the watchdog's message.
 pub(crate) const ARRAY: c_int = 2;
 pub(crate) const REQUEST: c_int = 3;
 pub(crate) const RESPONSE: c_int = 4;
@@ -32,7 +32,7 @@ const FIRST_FREE: c_int = 8;
 const THREADS: usize = 64;
 
 /// What a coroutine yields first when it waits for the host; scripts never see it.
-static MARK: u8 = 0;
+pub(crate) static MARK: u8 = 0;
 
 /// A coroutine of the host's: it runs one phase.
 pub(crate) struct Thread {
@@ -99,9 +99,9 @@ unsafe fn collect(state: *mut lua_State, arena: &mut Arena) {
 
 /// A VM. Lives and dies on one thread.
 pub(crate) struct Vm {
-    stack: Stack,
+    pub(crate) stack: Stack,
     arena: *mut Arena,
-    window: *mut Window,
+    pub(crate) window: *mut Window,
     alarm: *mut Alarm,
     watch: Watch,
     /// Places of the registry: given back ones, and the first that was never used.
@@ -168,91 +168,8 @@ impl Vm {
             (*arena).pressure = Some(vm.alarm);
             lua::luaL_openlibs(state);
         }
-        vm.load_prelude(&services, world)?;
+        prelude::load(&vm, &services, world)?;
         Ok(vm)
-    }
-
-    /// Runs the prelude's files in order; each gets the same table.
-    fn load_prelude(&self, services: &Rc<dyn Services>, world: &World) -> Result<(), Fault> {
-        let stack = self.stack;
-        stack.push_bytes(b"the filter ran over its limits");
-        stack.keep_at(KILL_MESSAGE);
-        self.push_host_table(services);
-        let table = stack.top();
-        stack.push_bool(world.ffi);
-        stack.set(table, b"ffi");
-        for (index, (name, source)) in PRELUDE.iter().enumerate() {
-            let chunk = COMPILED[index].get();
-            self.load(stack, chunk.map_or(source.as_bytes(), Vec::as_slice), name)?;
-            if chunk.is_none() {
-                // Another thread may have been faster: the same bytes.
-                let _ = COMPILED[index].set(dump(stack));
-            }
-            stack.push_copy(table);
-            // SAFETY: the function and its argument are on the stack.
-            if unsafe { lua::lua_pcall(stack.raw(), 1, 0, 0) } != lua::LUA_OK {
-                return Err(Fault::new(FaultKind::Internal, self.message(stack)));
-            }
-        }
-        for (name, place) in [
-            ("array", ARRAY),
-            ("request", REQUEST),
-            ("response", RESPONSE),
-            ("entry", ENTRY),
-            ("boot", BOOT),
-        ] {
-            stack.get(table, name);
-            stack.keep_at(place);
-        }
-        stack.set_top(0);
-        Ok(())
-    }
-
-    fn push_host_table(&self, services: &Rc<dyn Services>) {
-        let stack = self.stack;
-        stack.push_table(0, 16);
-        stack.push_light(self.window.cast());
-        stack.set(-2, b"window");
-        stack.push_light((&raw const MARK).cast());
-        stack.set(-2, b"WAIT");
-        stack.push_light(ptr::null());
-        stack.set(-2, b"null");
-        stack.push_number(limit::LUA_STRING as f64);
-        stack.set(-2, b"string_max");
-        stack.push_number(limit::LUA_COROUTINE_DEPTH as f64);
-        stack.set(-2, b"depth_max");
-        stack.push_number(limit::BODY_COLLECT as f64);
-        stack.set(-2, b"body_max");
-        let mut seed = [0; 4];
-        services.random(&mut seed);
-        stack.push_number(f64::from(u32::from_ne_bytes(seed)));
-        stack.set(-2, b"seed");
-        stack.push_table(0, 64);
-        for fast in calls::fast() {
-            stack.push_table(2, 0);
-            stack.push_bytes(fast.1.as_bytes());
-            stack.set_at(-2, 1);
-            stack.push_light(fast.2);
-            stack.set_at(-2, 2);
-            stack.set(-2, fast.0.as_bytes());
-        }
-        stack.set(-2, b"fast");
-        stack.push_table(0, 64);
-        for slow in calls::slow() {
-            stack.push_function(slow.1);
-            stack.set(-2, slow.0.as_bytes());
-        }
-        stack.set(-2, b"slow");
-        let names = |names: &mut dyn Iterator<Item = &str>, key: &str| {
-            stack.push_table(0, 32);
-            for (index, name) in names.enumerate() {
-                stack.push_number(index as f64);
-                stack.set(-2, name.as_bytes());
-            }
-            stack.set(-2, key.as_bytes());
-        };
-        names(&mut calls::field::GETTERS.iter().map(|g| g.0), "getters");
-        names(&mut calls::field::SETTERS.iter().map(|s| s.0), "setters");
     }
 
     /// Pushes the function that a chunk (text or our own bytecode) is.
@@ -416,7 +333,7 @@ impl Vm {
     pub(crate) fn begin_call(&self) {
         // SAFETY: no script runs, nobody else holds a reference.
         let host = unsafe { &mut (*self.window).host };
-        host.log_left = limit::LOG_LINES;
+        (host.log_left, host.log_lost) = (limit::LOG_LINES, 0);
     }
 
     /// A module call that goes on.
@@ -475,38 +392,4 @@ impl Drop for Vm {
             drop(Box::from_raw(self.arena));
         }
     }
-}
-
-/// Our own part of every VM, in this order.
-const PRELUDE: [(&str, &str); 6] = [
-    ("=pilotlight:core", include_str!("prelude/core.lua")),
-    ("=pilotlight:text", include_str!("prelude/text.lua")),
-    ("=pilotlight:threads", include_str!("prelude/threads.lua")),
-    ("=pilotlight:message", include_str!("prelude/message.lua")),
-    ("=pilotlight:gateway", include_str!("prelude/gateway.lua")),
-    ("=pilotlight:sandbox", include_str!("prelude/sandbox.lua")),
-];
-
-/// Its bytecode, made by the first VM of the process.
-static COMPILED: [OnceLock<Vec<u8>>; PRELUDE.len()] = [const { OnceLock::new() }; PRELUDE.len()];
-
-/// The bytecode of the function on top.
-pub(crate) fn dump(stack: Stack) -> Vec<u8> {
-    unsafe extern "C-unwind" fn write(
-        _: *mut lua_State,
-        at: *const c_void,
-        len: usize,
-        out: *mut c_void,
-    ) -> c_int {
-        // SAFETY: LuaJIT hands us our vector and a piece of bytecode.
-        unsafe {
-            let out = &mut *out.cast::<Vec<u8>>();
-            out.extend_from_slice(std::slice::from_raw_parts(at.cast::<u8>(), len));
-        }
-        0
-    }
-    let mut out: Vec<u8> = Vec::new();
-    // SAFETY: a Lua function is on top; the vector lives through the call.
-    unsafe { lua::lua_dump_(stack.raw(), write, (&raw mut out).cast()) };
-    out
 }

@@ -275,16 +275,13 @@ fn read_fetch(stack: Stack, at: c_int) -> Result<Fetch, &'static str> {
     Ok(fetch)
 }
 
+/// Takes a header's name and value, or says what is wrong with them.
+type Take<'a> = dyn FnMut(&[u8], &[u8]) -> Result<(), String> + 'a;
+
 /// Hands over every name and value of the table on top: values are strings, numbers or lists.
-pub(crate) fn read_headers(
-    stack: Stack,
-    take: &mut dyn FnMut(&[u8], &[u8]) -> Result<(), String>,
-) -> Result<(), String> {
+pub(crate) fn read_headers(stack: Stack, take: &mut Take<'_>) -> Result<(), String> {
     let table = stack.top();
-    let one = |take: &mut dyn FnMut(&[u8], &[u8]) -> Result<(), String>, name: &[u8]| match (
-        stack.bytes(-1),
-        stack.number(-1),
-    ) {
+    let one = |take: &mut Take<'_>, name: &[u8]| match (stack.bytes(-1), stack.number(-1)) {
         (Some(value), _) => take(name, value),
         (None, Some(number)) => take(name, number.to_string().as_bytes()),
         _ => Err(format!(

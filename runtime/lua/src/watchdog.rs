@@ -129,6 +129,13 @@ impl Drop for Watch {
     }
 }
 
+/// Whether the script of this thread is being stopped: our longer functions look now and then.
+pub(crate) fn stopping() -> bool {
+    let slot = CURRENT.get();
+    // SAFETY: slots are never freed.
+    !slot.is_null() && unsafe { (*slot).fired.load(Relaxed) }
+}
+
 /// CPU time of the calling thread.
 pub(crate) fn thread_cpu() -> Duration {
     cpu(libc::CLOCK_THREAD_CPUTIME_ID).unwrap_or_default()
@@ -220,7 +227,7 @@ fn watch() {
     loop {
         idle = if look(&mut seen) { 0 } else { idle + 1 };
         if idle < LINGER {
-            std::thread::sleep(TICK);
+            std::thread::park_timeout(TICK);
             continue;
         }
         PARKED.store(true, SeqCst);

@@ -83,13 +83,10 @@ fn wrote(window: &mut Window, result: Result<(), BadField>) -> c_int {
     }
 }
 
-fn write(
-    window: &mut Window,
-    which: c_int,
-    name: &[u8],
-    value: &[u8],
-    how: fn(&mut Fields, &[u8], &[u8]) -> Result<(), BadField>,
-) -> c_int {
+/// [`Fields::set`] or [`Fields::add`].
+type Writer = fn(&mut Fields, &[u8], &[u8]) -> Result<(), BadField>;
+
+fn write(window: &mut Window, which: c_int, name: &[u8], value: &[u8], how: Writer) -> c_int {
     let Some(exchange) = window.exchange() else { return FAILED };
     let result = if is_host(which, name) {
         exchange.request.head.set_authority(value)

@@ -36,6 +36,12 @@ unsafe extern "C-unwind" fn log(state: *mut lua_State) -> c_int {
     }
     if window.host.log_left == 0 {
         window.host.log_lost += 1;
+        if window.host.log_lost == 1 {
+            let message = "too many log lines in one call: further ones are dropped";
+            let filter = &window.host.filter.clone();
+            let line = LogLine { level: Level::Warn, filter, id: "", message, fields: &[] };
+            window.host.services.log(&line);
+        }
         return value::status(stack, Ok(()));
     }
     window.host.log_left -= 1;

@@ -242,3 +242,19 @@ fn a_vm_of_its_own_and_trim() {
     let fresh = load(&[script], |plan, _| plan.filters[0].fresh = true).unwrap();
     assert_eq!([ask(&fresh, 0), ask(&fresh, 0)], ["1", "1"]);
 }
+
+#[test]
+fn a_body_phase_alone_keeps_its_context() {
+    let rig = rig("return { response_body = function(chunk, last, ctx)
+           ctx.n = (ctx.n or 0) + 1
+           return chunk .. ctx.n
+         end }");
+    let mut exchange = exchange();
+    let mut filter = rig.realm.start(0);
+    for want in ["x1", "x2"] {
+        let mut chunk = Chunk { data: "x".into(), last: false };
+        let polled = poll(&mut *filter, Phase::ResponseBody, &mut exchange, Some(&mut chunk));
+        assert!(polled.is_ready());
+        assert_eq!(chunk.data, want);
+    }
+}

@@ -1,6 +1,6 @@
 //! CPU and memory limits: each script fails its own exchange in time, and the next one is served.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use pilotlight_filter::FaultKind;
 use pilotlight_filter::abi::Phase;
@@ -13,6 +13,7 @@ const LATE: Duration = Duration::from_millis(20);
 
 fn cpu() -> Duration {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: fills `time`.
     unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &raw mut time) };
     Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }
@@ -35,14 +36,14 @@ fn stopped(body: &str, kind: FaultKind) {
         assert_eq!(text(&mut exchange.response.body), "ok");
     };
     ok(&rig);
-    let (start, wall) = (cpu(), Instant::now());
+    let start = cpu();
     let (result, _) = rig.request();
-    let (took, wall) = (cpu() - start, wall.elapsed());
+    let took = cpu() - start;
     let fault = result.err().unwrap_or_else(|| panic!("not stopped: {body}"));
     assert_eq!(fault.kind, kind, "{body}: {fault}");
-    eprintln!("{took:>10.1?} cpu {wall:>10.1?} wall {kind:?}  {body}");
+    eprintln!("{took:>10.1?} {kind:?}  {body}");
     let slack = if cfg!(debug_assertions) { 2 } else { 1 };
-    assert!(took < CPU + LATE * slack, "{body}: {took:?} ({wall:?})");
+    assert!(took < CPU + LATE * slack, "{body}: {took:?}");
     ok(&rig);
 }
 
@@ -74,6 +75,8 @@ fn loops_stop_compiled_or_not() {
         "local s = {} for i = 1, 200000 do s[i] = i * 7919 % 200001 end while true do table.sort(s, function(a, b) return a > b end) end",
         "while true do gateway.json.encode({ 1, 2, 3 }) end",
         "while true do string.format('%s', 1) end",
+        "local t = {} for i = 1, 50000 do t[i] = { i } end while true do gateway.json.encode(t) end",
+        "local s = '[' .. ('1,'):rep(500000) .. '1]' while true do gateway.json.decode(s) end",
         "while true do collectgarbage() end",
         "while true do debug.traceback() end",
         "while true do error(1) end",
@@ -158,11 +161,11 @@ fn memory_bombs_end_their_exchange() {
             plan.script.memory = 8 << 20;
         })
         .unwrap();
-        let before = Instant::now();
+        let before = cpu();
         let (result, _) = rig.request();
         let fault = result.err().unwrap_or_else(|| panic!("not stopped: {body}"));
         assert_eq!(fault.kind, FaultKind::Memory, "{body}: {fault}");
-        eprintln!("{:?} {body}", before.elapsed());
+        eprintln!("{:?} {body}", cpu() - before);
         // The next exchange gets a new VM.
         let mut exchange = exchange();
         exchange.request.head.set_path(b"/ok").unwrap();

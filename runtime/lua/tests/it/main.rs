@@ -1,5 +1,5 @@
 //! The LuaJIT engine through its seam: scripts in files, exchanges by hand, a world that is told.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::disallowed_methods)]
 #![allow(unreachable_pub)]
 
 mod api;

@@ -226,7 +226,7 @@ pub struct Rig {
     pub world: Rc<World>,
     pub library: Arc<dyn Library>,
     pub realm: Rc<dyn Realm>,
-    pub dir: Dir,
+    pub _dir: Dir,
 }
 
 pub fn plan(dir: &Dir) -> Plan {
@@ -258,7 +258,7 @@ pub fn load(scripts: &[&str], change: impl FnOnce(&mut Plan, &Dir)) -> Result<Ri
     let library = LuaEngine::new().load(&plan)?;
     let world = Rc::new(World::default());
     let realm = library.open(world.clone());
-    Ok(Rig { world, library, realm, dir })
+    Ok(Rig { world, library, realm, _dir: dir })
 }
 
 pub fn rig(script: &str) -> Rig {

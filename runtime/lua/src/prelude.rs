@@ -1,0 +1,135 @@
+//! Our own part of every VM: Lua that makes an API and a sandbox of the host's calls.
+
+use std::os::raw::{c_int, c_void};
+use std::ptr;
+use std::rc::Rc;
+use std::sync::OnceLock;
+
+use mlua_sys as lua;
+use mlua_sys::lua_State;
+use pilotlight_filter::abi::limit;
+use pilotlight_filter::host::Services;
+use pilotlight_filter::{Fault, FaultKind};
+
+use crate::calls;
+use crate::stack::Stack;
+use crate::vm::{ARRAY, BOOT, ENTRY, MARK, REQUEST, RESPONSE, Vm};
+use crate::watchdog::KILL_MESSAGE;
+use crate::window::World;
+
+/// Our own part of every VM, in this order.
+const PRELUDE: [(&str, &str); 6] = [
+    ("=pilotlight:core", include_str!("prelude/core.lua")),
+    ("=pilotlight:text", include_str!("prelude/text.lua")),
+    ("=pilotlight:threads", include_str!("prelude/threads.lua")),
+    ("=pilotlight:message", include_str!("prelude/message.lua")),
+    ("=pilotlight:gateway", include_str!("prelude/gateway.lua")),
+    ("=pilotlight:sandbox", include_str!("prelude/sandbox.lua")),
+];
+
+/// Its bytecode, made by the first VM of the process.
+static COMPILED: [OnceLock<Vec<u8>>; PRELUDE.len()] = [const { OnceLock::new() }; PRELUDE.len()];
+
+/// Runs the prelude's files in order; each gets the same table.
+pub(crate) fn load(vm: &Vm, services: &Rc<dyn Services>, world: &World) -> Result<(), Fault> {
+    let stack = vm.stack;
+    stack.push_bytes(b"the filter ran over its limits");
+    stack.keep_at(KILL_MESSAGE);
+    push_host_table(vm, services);
+    let table = stack.top();
+    stack.push_bool(world.ffi);
+    stack.set(table, b"ffi");
+    for (index, (name, source)) in PRELUDE.iter().enumerate() {
+        let chunk = COMPILED[index].get();
+        vm.load(stack, chunk.map_or(source.as_bytes(), Vec::as_slice), name)?;
+        if chunk.is_none() {
+            // Another thread may have been faster: the same bytes.
+            let _ = COMPILED[index].set(dump(stack));
+        }
+        stack.push_copy(table);
+        // SAFETY: the function and its argument are on the stack.
+        if unsafe { lua::lua_pcall(stack.raw(), 1, 0, 0) } != lua::LUA_OK {
+            return Err(Fault::new(FaultKind::Internal, vm.message(stack)));
+        }
+    }
+    for (name, place) in [
+        ("array", ARRAY),
+        ("request", REQUEST),
+        ("response", RESPONSE),
+        ("entry", ENTRY),
+        ("boot", BOOT),
+    ] {
+        stack.get(table, name);
+        stack.keep_at(place);
+    }
+    stack.set_top(0);
+    Ok(())
+}
+
+fn push_host_table(vm: &Vm, services: &Rc<dyn Services>) {
+    let stack = vm.stack;
+    stack.push_table(0, 16);
+    stack.push_light(vm.window.cast());
+    stack.set(-2, b"window");
+    stack.push_light((&raw const MARK).cast());
+    stack.set(-2, b"WAIT");
+    stack.push_light(ptr::null());
+    stack.set(-2, b"null");
+    stack.push_number(limit::LUA_STRING as f64);
+    stack.set(-2, b"string_max");
+    stack.push_number(limit::LUA_COROUTINE_DEPTH as f64);
+    stack.set(-2, b"depth_max");
+    stack.push_number(limit::BODY_COLLECT as f64);
+    stack.set(-2, b"body_max");
+    let mut seed = [0; 4];
+    services.random(&mut seed);
+    stack.push_number(f64::from(u32::from_ne_bytes(seed)));
+    stack.set(-2, b"seed");
+    stack.push_table(0, 64);
+    for fast in calls::fast() {
+        stack.push_table(2, 0);
+        stack.push_bytes(fast.1.as_bytes());
+        stack.set_at(-2, 1);
+        stack.push_light(fast.2);
+        stack.set_at(-2, 2);
+        stack.set(-2, fast.0.as_bytes());
+    }
+    stack.set(-2, b"fast");
+    stack.push_table(0, 64);
+    for slow in calls::slow() {
+        stack.push_function(slow.1);
+        stack.set(-2, slow.0.as_bytes());
+    }
+    stack.set(-2, b"slow");
+    let names = |names: &mut dyn Iterator<Item = &str>, key: &str| {
+        stack.push_table(0, 32);
+        for (index, name) in names.enumerate() {
+            stack.push_number(index as f64);
+            stack.set(-2, name.as_bytes());
+        }
+        stack.set(-2, key.as_bytes());
+    };
+    names(&mut calls::field::GETTERS.iter().map(|g| g.0), "getters");
+    names(&mut calls::field::SETTERS.iter().map(|s| s.0), "setters");
+}
+
+/// The bytecode of the function on top.
+pub(crate) fn dump(stack: Stack) -> Vec<u8> {
+    unsafe extern "C-unwind" fn write(
+        _: *mut lua_State,
+        at: *const c_void,
+        len: usize,
+        out: *mut c_void,
+    ) -> c_int {
+        // SAFETY: LuaJIT hands us our vector and a piece of bytecode.
+        unsafe {
+            let out = &mut *out.cast::<Vec<u8>>();
+            out.extend_from_slice(std::slice::from_raw_parts(at.cast::<u8>(), len));
+        }
+        0
+    }
+    let mut out: Vec<u8> = Vec::new();
+    // SAFETY: a Lua function is on top; the vector lives through the call.
+    unsafe { lua::lua_dump_(stack.raw(), write, (&raw mut out).cast()) };
+    out
+}
