@@ -49,14 +49,21 @@ pub trait Source {
 #[derive(Default)]
 pub struct Body {
     source: Option<Box<dyn Source>>,
-    front: VecDeque<Bytes>,
-    trailers: Option<Fields>,
+    /// What was read ahead of whoever takes it, and the trailers: seldom there.
+    held: Option<Box<Held>>,
     length: Option<u64>,
     /// Bytes that the message still owes by its own declaration (RFC 9110 section 8.6).
     owed: Option<u64>,
     received: u64,
     limit: Option<u64>,
     failed: Option<BodyError>,
+}
+
+/// What a body holds back.
+#[derive(Default)]
+struct Held {
+    front: VecDeque<Bytes>,
+    trailers: Option<Fields>,
 }
 
 impl Body {
@@ -69,7 +76,7 @@ impl Body {
     pub fn full(bytes: Bytes) -> Body {
         let mut body = Body { length: Some(bytes.len() as u64), ..Body::default() };
         if !bytes.is_empty() {
-            body.front.push_back(bytes);
+            body.held().front.push_back(bytes);
         }
         body
     }
@@ -103,10 +110,8 @@ impl Body {
 
     /// Whether there is nothing more: no bytes and no trailers.
     pub fn is_done(&self) -> bool {
-        self.source.is_none()
-            && self.front.is_empty()
-            && self.trailers.is_none()
-            && self.failed.is_none()
+        let held = |h: &Held| !h.front.is_empty() || h.trailers.is_some();
+        self.source.is_none() && self.failed.is_none() && !self.held.as_deref().is_some_and(held)
     }
 
     /// Whether anything must still come from the peer.
@@ -121,27 +126,32 @@ impl Body {
 
     /// Sets the trailers that follow the last byte of a body that is at rest.
     pub fn set_trailers(&mut self, trailers: Fields) {
-        self.trailers = Some(trailers);
+        self.held().trailers = Some(trailers);
     }
 
     /// The trailers, once they have come (or been set).
     pub fn trailers(&self) -> Option<&Fields> {
-        self.trailers.as_ref()
+        self.held.as_ref()?.trailers.as_ref()
+    }
+
+    /// Takes the trailers out.
+    pub fn take_trailers(&mut self) -> Option<Fields> {
+        self.held.as_mut()?.trailers.take()
     }
 
     /// The trailers, once they have come (or been set), to be changed.
     pub fn trailers_mut(&mut self) -> Option<&mut Fields> {
-        self.trailers.as_mut()
+        self.held.as_mut()?.trailers.as_mut()
     }
 
     /// Makes empty trailers where there are none.
     pub fn begin_trailers(&mut self) {
-        self.trailers.get_or_insert_default();
+        self.held().trailers.get_or_insert_default();
     }
 
     /// The next frame. Buffered bytes come first.
     pub fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame, BodyError>>> {
-        if let Some(chunk) = self.front.pop_front() {
+        if let Some(chunk) = self.held.as_mut().and_then(|held| held.front.pop_front()) {
             self.spend(chunk.len());
             return Poll::Ready(Some(Ok(Frame::Data(chunk))));
         }
@@ -156,7 +166,7 @@ impl Body {
             Ok(None) => {}
             Err(error) => return Poll::Ready(Some(Err(error))),
         }
-        Poll::Ready(self.trailers.take().map(|t| Ok(Frame::Trailers(t))))
+        Poll::Ready(self.take_trailers().map(|t| Ok(Frame::Trailers(t))))
     }
 
     /// Pulls the whole body into memory, keeps it here to be passed on, and shows it.
@@ -167,7 +177,7 @@ impl Body {
         cx: &mut Context<'_>,
         max: usize,
     ) -> Poll<Result<Option<Bytes>, BodyError>> {
-        let mut held: usize = self.front.iter().map(Bytes::len).sum();
+        let mut held: usize = self.held().front.iter().map(Bytes::len).sum();
         while held <= max {
             if let Some(error) = self.failed {
                 return Poll::Ready(Err(error));
@@ -175,7 +185,7 @@ impl Body {
             match ready!(self.poll_source(cx))? {
                 Some(chunk) => {
                     held += chunk.len();
-                    self.front.push_back(chunk);
+                    self.held().front.push_back(chunk);
                 }
                 None => return Poll::Ready(Ok(Some(self.join()))),
             }
@@ -185,12 +195,13 @@ impl Body {
 
     /// What is buffered, as one piece.
     fn join(&mut self) -> Bytes {
-        if self.front.len() > 1 {
-            let mut whole = BytesMut::with_capacity(self.front.iter().map(Bytes::len).sum());
-            self.front.drain(..).for_each(|chunk| whole.extend_from_slice(&chunk));
-            self.front.push_back(whole.freeze());
+        let front = &mut self.held().front;
+        if front.len() > 1 {
+            let mut whole = BytesMut::with_capacity(front.iter().map(Bytes::len).sum());
+            front.drain(..).for_each(|chunk| whole.extend_from_slice(&chunk));
+            front.push_back(whole.freeze());
         }
-        let whole = self.front.front().cloned().unwrap_or_default();
+        let whole = front.front().cloned().unwrap_or_default();
         self.length = Some(whole.len() as u64);
         whole
     }
@@ -203,7 +214,7 @@ impl Body {
             Some(Err(error)) => Err(error),
             _ if self.owed.is_some_and(|owed| owed > 0) => Err(BodyError::Incomplete),
             Some(Ok(Frame::Trailers(trailers))) => {
-                self.trailers = Some(trailers);
+                self.set_trailers(trailers);
                 Ok(None)
             }
             None => Ok(None),
@@ -213,6 +224,10 @@ impl Body {
         }
         self.failed = outcome.as_ref().err().copied();
         Poll::Ready(outcome)
+    }
+
+    fn held(&mut self) -> &mut Held {
+        self.held.get_or_insert_default()
     }
 
     fn count(&mut self, bytes: usize) -> Result<(), BodyError> {
@@ -237,7 +252,7 @@ impl std::fmt::Debug for Body {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Body")
             .field("streaming", &self.source.is_some())
-            .field("buffered", &self.front.len())
+            .field("buffered", &self.held.as_ref().map_or(0, |held| held.front.len()))
             .field("length", &self.length)
             .finish()
     }

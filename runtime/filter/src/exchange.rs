@@ -8,7 +8,6 @@ use bytes::Bytes;
 use pilotlight_abi::Value;
 
 use crate::body::Body;
-use crate::fields::Fields;
 use crate::head::{RequestHead, ResponseHead};
 
 /// The subject of every filter.
@@ -40,10 +39,8 @@ pub struct Exchange {
 pub struct Request {
     /// Method, target and fields.
     pub head: RequestHead,
-    /// The body, with its trailers.
+    /// The body, with its trailers; in a trailers phase they stand in it.
     pub body: Body,
-    /// The trailers, from the trailers phase on.
-    pub trailers: Option<Fields>,
     /// The protocol that the client wants to switch to ("websocket"), when it is one we tunnel.
     pub upgrade: Option<Box<str>>,
 }
@@ -53,10 +50,8 @@ pub struct Request {
 pub struct Response {
     /// Status and fields.
     pub head: ResponseHead,
-    /// The body, with its trailers.
+    /// The body, with its trailers; in a trailers phase they stand in it.
     pub body: Body,
-    /// The trailers, from the trailers phase on.
-    pub trailers: Option<Fields>,
     /// Who wrote it; `None` while there is none.
     pub origin: Option<Origin>,
 }
@@ -160,7 +155,6 @@ impl Exchange {
     pub fn renew(&mut self, serial: u64) {
         let (request, response) = (&mut self.request, &mut self.response);
         (request.body, response.body) = (Body::empty(), Body::empty());
-        (request.trailers, response.trailers) = (None, None);
         (request.upgrade, response.origin) = (None, None);
         request.head.fields.clear();
         response.head.fields.clear();

@@ -39,6 +39,8 @@ struct Field {
     name: Span,
     value: Span,
     id: Name,
+    /// It stands in the arena as the line `name: value CRLF`.
+    whole: bool,
 }
 
 /// Why a name or value was refused (RFC 9110 section 5.1 and 5.5).
@@ -136,7 +138,7 @@ impl Fields {
             return self.put(id, name, value);
         };
         let value = self.write(value);
-        self.list[place].value = value;
+        (self.list[place].value, self.list[place].whole) = (value, false);
         let mut index = 0;
         let (arena, list) = (&self.arena, &mut self.list);
         list.retain(|f| {
@@ -168,7 +170,7 @@ impl Fields {
     /// Adds a field whose value lies in the arena already.
     pub fn push_span(&mut self, id: Name, value: Span) {
         let name = self.write(id.text().as_bytes());
-        self.list.push(Field { name, value, id });
+        self.list.push(Field { name, value, id, whole: false });
     }
 
     /// Adds a field whose bytes a codec has checked already.
@@ -221,11 +223,11 @@ impl Fields {
         std::mem::replace(&mut self.arena, buffer)
     }
 
-    /// Codecs: records a field that lies in the adopted arena.
+    /// Codecs: records a field that lies in the adopted arena; `whole`: as `name: value CRLF`.
     #[inline]
-    pub fn record(&mut self, name: Span, value: Span) -> Name {
+    pub fn record(&mut self, name: Span, value: Span, whole: bool) -> Name {
         let id = Name::of(name.of(&self.arena));
-        self.list.push(Field { name, value, id });
+        self.list.push(Field { name, value, id, whole });
         id
     }
 
@@ -257,7 +259,8 @@ impl Fields {
             self.arena.extend_from_slice(part);
         }
         self.arena.extend_from_slice(b"\r\n");
-        self.list.push(Field { name, value: Span { start, len: length as u32 }, id });
+        let value = Span { start, len: length as u32 };
+        self.list.push(Field { name, value, id, whole: true });
     }
 
     /// The field lines for which `keep` holds, as they go on the wire (RFC 9112 section 5). Lines
@@ -265,19 +268,15 @@ impl Fields {
     pub fn block(&self, out: &mut Vec<u8>, mut keep: impl FnMut(Name) -> bool) {
         let mut run = 0..0;
         for field in self.list.iter().filter(|field| keep(field.id)) {
-            let (name_end, value_end) = (field.name.end(), field.value.end());
-            let whole = name_end + 2 == field.value.start as usize
-                && self.arena.get(name_end..name_end + 2) == Some(b": ")
-                && self.arena.get(value_end..value_end + 2) == Some(b"\r\n");
-            let start = field.name.start as usize;
-            if whole && run.end == start {
-                run.end = value_end + 2;
+            let (start, end) = (field.name.start as usize, field.value.end() + 2);
+            if field.whole && run.end == start {
+                run.end = end;
                 continue;
             }
             out.extend_from_slice(&self.arena[run]);
             run = 0..0;
-            if whole {
-                run = start..value_end + 2;
+            if field.whole {
+                run = start..end;
             } else {
                 out.extend_from_slice(field.name.of(&self.arena));
                 out.extend_from_slice(b": ");

@@ -262,6 +262,20 @@ pub fn is_authority(authority: &[u8]) -> bool {
     port_ok && is_host(host)
 }
 
+/// RFC 3986 section 3.2.2: bytes of a registered name, but the comma.
+const HOST: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        let b = byte as u8;
+        table[byte] = b.is_ascii_alphanumeric()
+            || matches!(b, b'-' | b'.' | b'_' | b'~' | b'!' | b'$' | b'&' | b'\'' | b'(' | b')')
+            || matches!(b, b'*' | b'+' | b';' | b'=' | b'%');
+        byte += 1;
+    }
+    table
+};
+
 fn is_host(host: &[u8]) -> bool {
     match host {
         [] => false,
@@ -269,7 +283,7 @@ fn is_host(host: &[u8]) -> bool {
             !inner.is_empty()
                 && inner.iter().all(|b| b.is_ascii_hexdigit() || matches!(b, b':' | b'.'))
         }
-        name => name.iter().all(|b| b.is_ascii_alphanumeric() || b"-._~!$&'()*+;=%".contains(b)),
+        name => name.iter().all(|b| HOST[*b as usize]),
     }
 }
 

@@ -92,6 +92,21 @@ const fn buckets() -> ([u8; BUCKETS], [u8; 64]) {
     (first, next)
 }
 
+/// Whether `name` in lower case is `text`, which has letters, digits and hyphens only. Eight bytes
+/// at a time; a control byte that passes for a hyphen or digit is no header name anyway.
+#[inline]
+fn same(name: &[u8], text: &[u8]) -> bool {
+    if name.len() != text.len() {
+        return false;
+    }
+    let (names, texts) = (name.chunks_exact(8), text.chunks_exact(8));
+    let tail = names.remainder().iter().zip(texts.remainder()).all(|(a, b)| a | 0x20 == *b);
+    tail && names.zip(texts).all(|(a, b)| {
+        let word = |chunk: &[u8]| chunk.try_into().map(u64::from_le_bytes).unwrap_or_default();
+        word(a) | 0x2020_2020_2020_2020 == word(b)
+    })
+}
+
 impl Name {
     /// The id of `name`, in any case.
     #[inline]
@@ -101,7 +116,7 @@ impl Name {
         };
         let mut entry = FIRST[hash(name.len(), *first, *last)];
         while let Some((text, id)) = Name::TABLE.get(entry as usize) {
-            if text.len() == name.len() && name.eq_ignore_ascii_case(text.as_bytes()) {
+            if same(name, text.as_bytes()) {
                 return *id;
             }
             entry = NEXT[entry as usize];

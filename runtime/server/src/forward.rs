@@ -119,6 +119,18 @@ fn via(fields: &mut Fields, version: Version, name: &str) {
     fields.replace(Name::Via, &value);
 }
 
+/// Each byte as two digits.
+const HEX: [[u8; 2]; 256] = {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let mut table = [[0; 2]; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        table[byte] = [DIGITS[byte >> 4], DIGITS[byte & 15]];
+        byte += 1;
+    }
+    table
+};
+
 /// The id of a request: the client's where it is believed and well-formed, else a new one.
 pub(crate) fn request_id(
     exchange: &Exchange,
@@ -133,10 +145,11 @@ pub(crate) fn request_id(
     {
         return text.into();
     }
-    let words = [random(), random()];
-    let digits = std::array::from_fn::<u8, 32, _>(|place| {
-        b"0123456789abcdef"[(words[place / 16] >> (place % 16 * 4) & 15) as usize]
-    });
+    let mut digits = [0; 32];
+    let bytes = random().to_le_bytes().into_iter().chain(random().to_le_bytes());
+    for (pair, byte) in digits.chunks_exact_mut(2).zip(bytes) {
+        pair.copy_from_slice(&HEX[byte as usize]);
+    }
     std::str::from_utf8(&digits).unwrap_or_default().into()
 }
 

@@ -158,6 +158,7 @@ impl Drop for Counted {
 /// Exchanges that ended, for their memory.
 #[derive(Default)]
 pub(crate) struct Spares {
+    #[expect(clippy::vec_box, reason = "they are taken and given back as pointers")]
     free: RefCell<Vec<Box<Exchange>>>,
 }
 

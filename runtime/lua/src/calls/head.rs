@@ -29,8 +29,8 @@ fn fields(exchange: &mut Exchange, which: c_int) -> Option<&mut Fields> {
     match which {
         REQUEST => Some(&mut exchange.request.head.fields),
         RESPONSE => Some(&mut exchange.response.head.fields),
-        REQUEST_TRAILERS => exchange.request.trailers.as_mut(),
-        _ => exchange.response.trailers.as_mut(),
+        REQUEST_TRAILERS => exchange.request.body.trailers_mut(),
+        _ => exchange.response.body.trailers_mut(),
     }
 }
 

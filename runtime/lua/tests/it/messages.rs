@@ -198,8 +198,8 @@ fn trailers() {
     let mut exchange = exchange();
     let mut fields = Fields::default();
     fields.push_checked(b"grpc-status", b"0");
-    exchange.response.trailers = Some(fields.clone());
-    exchange.request.trailers = Some(fields);
+    exchange.response.body.set_trailers(fields.clone());
+    exchange.request.body.set_trailers(fields);
     let mut filter = rig.realm.start(0);
     run(&mut *filter, Phase::ResponseTrailers, &mut exchange).unwrap();
     let trailers = exchange.response.trailers.as_ref().unwrap();

@@ -110,6 +110,7 @@ pub(crate) async fn serve(inlet: Rc<Inlet>, stream: Stream, ahead: Bytes) {
     }
 }
 
+#[expect(clippy::large_enum_variant, reason = "one at a time, taken apart at once")]
 enum Event {
     Stream(Request<RecvStream>, SendResponse<Bytes>),
     /// The connection is over.

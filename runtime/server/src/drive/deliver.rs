@@ -135,7 +135,7 @@ impl Turn<'_> {
                         }
                         Poll::Ready(end) => {
                             if let Some(Ok(Frame::Trailers(trailers))) = end {
-                                exchange.response.trailers = Some(trailers);
+                                exchange.response.body.set_trailers(trailers);
                             }
                             *stage = match filtered {
                                 true => Stage::Filter(Chunk { last: true, ..Chunk::default() }),
@@ -174,7 +174,7 @@ impl Turn<'_> {
                     }
                 }
                 Stage::Trailers => {
-                    if exchange.response.trailers.is_some()
+                    if exchange.response.body.trailers().is_some()
                         && self.chain.wants(Phase::ResponseTrailers)
                     {
                         let phase = Phase::ResponseTrailers;
@@ -186,7 +186,7 @@ impl Turn<'_> {
                             Poll::Pending => return Poll::Pending,
                         }
                     }
-                    down.finish(exchange.response.trailers.as_ref());
+                    down.finish(exchange.response.body.take_trailers().as_ref());
                     *stage = Stage::Flush;
                 }
                 Stage::Flush => {

@@ -72,14 +72,14 @@ impl Pump {
                     self.state = if chunk.last { State::Trailers } else { State::Pull };
                 }
                 State::Trailers => {
-                    if exchange.request.trailers.is_some() && chain.wants(Phase::RequestTrailers) {
+                    if exchange.request.body.trailers().is_some() && chain.wants(Phase::RequestTrailers) {
                         let phase = Phase::RequestTrailers;
                         let passed = ready!(chain.poll(cx, phase, exchange, None, observer));
                         if passed != Passed::Through {
                             return Poll::Ready(Err(PumpError::Filter));
                         }
                     }
-                    self.out.finish(exchange.request.trailers.as_ref());
+                    self.out.finish(exchange.request.body.take_trailers().as_ref());
                     self.state = State::Flush;
                 }
                 State::Pull => {
@@ -99,7 +99,7 @@ impl Pump {
                         }
                         Some(Ok(Frame::Data(data))) => self.out.data(data),
                         Some(Ok(Frame::Trailers(trailers))) => {
-                            exchange.request.trailers = Some(trailers);
+                            exchange.request.body.set_trailers(trailers);
                             self.end(filtered);
                         }
                         None => self.end(filtered),

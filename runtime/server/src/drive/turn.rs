@@ -161,7 +161,7 @@ impl<'a> Turn<'a> {
     }
 
     /// The last phase: filters, then the access log and the metrics.
-    pub(crate) async fn log(mut self, exchange: &mut Exchange) {
+    pub(crate) async fn log(&mut self, exchange: &mut Exchange) {
         let worker = &self.inlet.worker;
         exchange.stats.duration = (worker.clock.elapsed() - self.started).as_secs_f64();
         exchange.stats.received = exchange.request.body.received();

@@ -1,6 +1,9 @@
 //! Heads of HTTP/1 messages (RFC 9112 sections 2 to 5): one pass over the read buffer that records
 //! spans and refuses everything ambiguous. Nothing is copied or repaired.
 
+use std::sync::LazyLock;
+
+use memchr::memmem::Finder;
 use pilotlight_filter::fields::is_token;
 use pilotlight_filter::head::{is_authority, is_target, split_port};
 use pilotlight_filter::{Fields, Name, RequestHead, ResponseHead, Span, Version};
@@ -47,8 +50,9 @@ const fn bad(status: u16, detail: &'static str) -> BadHead {
 /// Where a head ends (behind its empty line), looking from `from` on; bare line feeds are refused
 /// by the parsers, so that they may end the search here.
 pub(crate) fn find_end(buffer: &[u8], from: usize) -> Option<usize> {
+    static END: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\r\n\r\n"));
     let start = from.saturating_sub(3);
-    memchr::memmem::find(&buffer[start..], b"\r\n\r\n").map(|at| start + at + 4)
+    END.find(&buffer[start..]).map(|at| start + at + 4)
 }
 
 /// Parses the request head in `fields`' adopted arena, which ends with the empty line.
@@ -185,7 +189,8 @@ pub(crate) fn fields(
         framing.underscore |= underscore;
         let name = Span { start: place as u32, len: (colon - place) as u32 };
         let value = Span { start: start as u32, len: (end - start) as u32 };
-        let id = list.record(name, value);
+        let whole = start == colon + 2 && end == line_end && arena[colon + 1] == b' ';
+        let id = list.record(name, value, whole);
         if id != Name::Other {
             note(framing, id, value.of(list.arena()))?;
         }
@@ -195,16 +200,14 @@ pub(crate) fn fields(
 
 /// Where a name ends, and whether it holds an underscore.
 fn name_end(arena: &[u8], start: usize) -> (usize, bool) {
-    let mut underscore = false;
-    let mut place = start;
-    while let Some(byte) = arena.get(place) {
-        if !is_token(*byte) {
-            break;
-        }
-        underscore |= *byte == b'_';
-        place += 1;
+    let rest = arena.get(start..).unwrap_or_default();
+    let plain = |b: &u8| is_token(*b) && *b != b'_';
+    let first = rest.iter().position(|b| !plain(b)).unwrap_or(rest.len());
+    if rest.get(first) != Some(&b'_') {
+        return (start + first, false);
     }
-    (place, underscore)
+    let end = rest.iter().position(|b| !is_token(*b)).unwrap_or(rest.len());
+    (start + end, true)
 }
 
 /// Where a value's first control byte is: the end of its line, if all is well.

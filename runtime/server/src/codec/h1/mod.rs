@@ -396,14 +396,16 @@ fn strip(request: &mut RequestHead, framing: &Framing) {
 
 /// Answers a request that never became an exchange, and ends the connection.
 async fn refuse(inlet: &Inlet, conn: &Rc<RefCell<Conn>>, request: &mut RequestHead, bad: BadHead) {
-    let mut conn = conn.borrow_mut();
-    conn.current = Current { close: true, ..Current::default() };
-    conn.decoder = Decoder::Done;
     let mut head = ResponseHead::default();
     let body = answer::refusal(inlet, &mut head, request, bad.status, bad.detail);
-    conn.writer.response(&head, Length::Exact(body.len() as u64), true, Some("close"));
-    conn.writer.data(body);
-    let _ = poll_fn(|cx| conn.poll_flush(cx)).await;
+    {
+        let mut conn = conn.borrow_mut();
+        conn.current = Current { close: true, ..Current::default() };
+        conn.decoder = Decoder::Done;
+        conn.writer.response(&head, Length::Exact(body.len() as u64), true, Some("close"));
+        conn.writer.data(body);
+    }
+    let _ = poll_fn(|cx| conn.borrow_mut().poll_flush(cx)).await;
 }
 
 /// Closes so that the client sees the answer: says that we are done, then reads away what it
