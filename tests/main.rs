@@ -7,6 +7,7 @@
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
+    clippy::disallowed_methods,
     clippy::large_futures,
     clippy::print_stderr
 )]
@@ -17,6 +18,8 @@ mod conformance;
 mod faults;
 mod malformed;
 mod promises;
+mod quickstart;
+mod reference;
 mod reload;
 mod runaway;
 mod support;

@@ -9,3 +9,5 @@ mod docs;
 mod files;
 mod floors;
 mod tree;
+
+pub use tree::{files, none, root};

@@ -147,7 +147,7 @@ const ABSENCES: &[Absence] = &[
         what: "no worker sleeps",
         below: ALL,
         words: &["thread::sleep", "sleep_ms"],
-        except: &[("runtime/lua/src/watchdog.rs", "a thread of its own")],
+        except: &[],
     },
     Absence {
         what: "every queue has a bound",
