@@ -40,7 +40,7 @@ pub(crate) async fn drive(inlet: &Inlet, exchange: &mut Exchange, down: &mut dyn
     let mut turn = Turn::begin(inlet, exchange);
     match respond(&mut turn, exchange, down).await {
         Ok(Reached::Response) => turn.deliver(exchange, down).await,
-        Ok(Reached::Tunnel(tunnel)) => turn.tunnel(exchange, down, *tunnel).await,
+        Ok(Reached::Tunnel(tunnel)) => Box::pin(turn.tunnel(exchange, down, *tunnel)).await,
         Err(Left) => turn.leave(exchange, down),
     }
     turn.log(exchange).await;
@@ -92,7 +92,7 @@ async fn respond(
         }
         Target::Files(files) => {
             let below = turn.below(exchange);
-            files::serve(exchange, files, &below).await;
+            Box::pin(files::serve(exchange, files, &below)).await;
         }
         // The script is the last filter of the chain: here it had its say and did not answer.
         Target::Script(_) => answer::problem(exchange, NO_ANSWER),

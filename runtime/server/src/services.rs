@@ -83,7 +83,10 @@ pub(crate) struct Dictionary {
 
 impl Dictionary {
     pub(crate) fn new(bytes: u64, clock: Clock) -> Dictionary {
-        Dictionary { bytes, clock, dict: Dict::new(bytes) }
+        // Seeded: clients that choose keys must not be able to make them collide.
+        let mut seed = [0; 8];
+        clock::random(&mut seed);
+        Dictionary { bytes, clock, dict: Dict::with_seed(bytes, u64::from_ne_bytes(seed)) }
     }
 
     fn now(&self) -> f64 {
