@@ -19,9 +19,15 @@ typedef struct pl_window {
 ]]
 
 pl.window = ffi.cast("pl_window *", pl.window)
-local C = {}
+local C, types = {}, {}
 for name, fast in pairs(pl.fast) do
-  C[name] = ffi.cast(fast[1], fast[2])
+  -- Many share a type; parsing one takes microseconds.
+  local kind = types[fast[1]]
+  if not kind then
+    kind = ffi.typeof(fast[1])
+    types[fast[1]] = kind
+  end
+  C[name] = ffi.cast(kind, fast[2])
 end
 pl.C = C
 pl.text = ffi.string

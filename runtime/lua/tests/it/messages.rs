@@ -202,7 +202,7 @@ fn trailers() {
     exchange.request.body.set_trailers(fields);
     let mut filter = rig.realm.start(0);
     run(&mut *filter, Phase::ResponseTrailers, &mut exchange).unwrap();
-    let trailers = exchange.response.trailers.as_ref().unwrap();
+    let trailers = exchange.response.body.trailers().unwrap();
     assert_eq!(list(trailers), "grpc-status: 0, grpc-message: seen 0");
     let fault = run(&mut *filter, Phase::RequestTrailers, &mut exchange).unwrap_err();
     assert!(fault.message.contains("frames messages"), "{fault}");
