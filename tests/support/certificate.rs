@@ -13,7 +13,7 @@ pub struct Certificate {
 }
 
 /// Names that a test's gateway answers to.
-pub const NAMES: &[&str] = &["*.test", "localhost", "example.com", "*.example.com"];
+pub const NAMES: &[&str] = &["a.test", "b.test", "c.test", "localhost", "example.com", "*.example.com"];
 
 fn authority() -> &'static CertifiedIssuer<'static, KeyPair> {
     static AUTHORITY: OnceLock<CertifiedIssuer<'static, KeyPair>> = OnceLock::new();

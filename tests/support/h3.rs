@@ -85,7 +85,6 @@ impl Client {
             }
         }
         answer.broken = Some("the client left".into());
-        down.stop_sending(Code::H3_REQUEST_CANCELLED);
         Ok(())
     }
 }
