@@ -55,10 +55,16 @@ unsafe impl GlobalAlloc for Mimalloc {
 }
 
 /// Huge pages make small heaps big: an edge node's memory is worth more than a few TLB misses.
-pub(crate) fn configure() {
+extern "C" fn refuse_huge_pages() {
     // SAFETY: sets a flag of the process; kernels that don't know it refuse, which is fine.
     unsafe { libc::prctl(libc::PR_SET_THP_DISABLE, 1, 0, 0, 0) };
 }
+
+/// Called by the loader before all other constructors, mimalloc's own too: its first touch of the
+/// heap would take a huge page.
+#[used]
+#[unsafe(link_section = ".init_array.00100")]
+static FIRST: extern "C" fn() = refuse_huge_pages;
 
 #[inline]
 const fn plain(layout: Layout) -> bool {

@@ -20,7 +20,6 @@ const FAILED: u8 = 1;
 const REFUSED: u8 = 2;
 
 fn main() -> ExitCode {
-    allocator::configure();
     let command = match flags::parse() {
         Ok(command) => command,
         Err(error) => {

@@ -22,6 +22,7 @@ use crate::listener::{self, Sockets};
 use crate::load::Loader;
 use crate::log::Log;
 use crate::metrics::Registry;
+use crate::pages;
 use crate::threads::{Order, Thread};
 
 /// Reads the manifest anew, for start-up and for each reload.
@@ -155,6 +156,8 @@ struct House<'a> {
     open: Vec<Open>,
 }
 
+/// After this long what start-up needed is let go.
+const SETTLED: Duration = Duration::from_millis(500);
 /// Requests of the admin interface that wait.
 const ASKS: usize = 16;
 
@@ -192,8 +195,15 @@ impl House<'_> {
         control.log.event(Level::Info, "serving", &[("listeners", &names.join(", "))]);
         drop(generation);
         notify("READY=1");
+        let settled = tokio::time::sleep(SETTLED);
+        tokio::pin!(settled);
+        let mut trimmed = false;
         loop {
             tokio::select! {
+                () = &mut settled, if !trimmed => {
+                    trimmed = true;
+                    pages::drop_cold_code();
+                }
                 _ = term.recv() => break,
                 _ = int.recv() => break,
                 _ = hup.recv() => drop(self.reload().await),

@@ -11,12 +11,15 @@ mod control;
 mod drive;
 mod files;
 mod forward;
+#[doc(hidden)]
+pub mod fuzz;
 mod gateway;
 mod generation;
 mod listener;
 mod load;
 mod log;
 mod metrics;
+mod pages;
 pub mod proxy_protocol;
 mod quic;
 mod services;

@@ -177,11 +177,10 @@ impl Spares {
         }
     }
 
-    /// Gives one back. Its heads must hold no large arenas.
-    pub(crate) fn put(&self, mut exchange: Box<Exchange>) {
+    /// Gives one back that was renewed. Its heads must hold no large arenas.
+    pub(crate) fn put(&self, exchange: Box<Exchange>) {
         let mut free = self.free.borrow_mut();
         if free.len() < SPARES_MAX {
-            exchange.renew(0);
             free.push(exchange);
         }
     }

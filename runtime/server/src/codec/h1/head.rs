@@ -198,11 +198,21 @@ pub(crate) fn fields(
     }
 }
 
+/// Bytes of a token, but the underscore.
+const PLAIN: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        table[byte] = is_token(byte as u8) && byte as u8 != b'_';
+        byte += 1;
+    }
+    table
+};
+
 /// Where a name ends, and whether it holds an underscore.
 fn name_end(arena: &[u8], start: usize) -> (usize, bool) {
     let rest = arena.get(start..).unwrap_or_default();
-    let plain = |b: &u8| is_token(*b) && *b != b'_';
-    let first = rest.iter().position(|b| !plain(b)).unwrap_or(rest.len());
+    let first = rest.iter().position(|b| !PLAIN[*b as usize]).unwrap_or(rest.len());
     if rest.get(first) != Some(&b'_') {
         return (start + first, false);
     }
@@ -297,8 +307,10 @@ fn note(framing: &mut Framing, id: Name, value: &[u8]) -> Result<(), BadHead> {
 
 /// RFC 9112 section 6.2: digits only, and within what the field can mean.
 fn content_length(value: &[u8]) -> Result<u64, BadHead> {
-    let digits = !value.is_empty() && value.len() <= 19 && value.iter().all(u8::is_ascii_digit);
-    let number = std::str::from_utf8(value).ok().filter(|_| digits).and_then(|v| v.parse().ok());
+    let digit = |n: u64, b: &u8| b.is_ascii_digit().then(|| n * 10 + u64::from(b - b'0'));
+    // Nineteen digits can't overflow.
+    let sound = (1..=19).contains(&value.len());
+    let number = sound.then(|| value.iter().try_fold(0, digit)).flatten();
     number.filter(|n| *n <= i64::MAX as u64).ok_or(bad(400, "malformed content-length"))
 }
 

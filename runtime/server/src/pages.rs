@@ -1,0 +1,41 @@
+//! Start-up code is read once and never again: its pages are unmapped when the gateway serves, so
+//! that an idle gateway holds the code that it uses and no more.
+
+use std::ffi::{c_int, c_void};
+
+/// Unmaps the clean pages of this program's own code and constants. What is used again is mapped
+/// again from the page cache, without a read from disk.
+pub(crate) fn drop_cold_code() {
+    // SAFETY: the callback only reads the headers that it is given.
+    unsafe { libc::dl_iterate_phdr(Some(unmap), std::ptr::null_mut()) };
+}
+
+/// Called for the program itself first; a result other than 0 ends the walk there.
+unsafe extern "C" fn unmap(
+    info: *mut libc::dl_phdr_info,
+    _size: usize,
+    _data: *mut c_void,
+) -> c_int {
+    // SAFETY: sysconf has no preconditions.
+    let page = unsafe { libc::sysconf(libc::_SC_PAGESIZE) } as usize;
+    // SAFETY: the loader hands over a valid record with `dlpi_phnum` headers.
+    let (base, headers) = unsafe {
+        let info = &*info;
+        let count = usize::from(info.dlpi_phnum);
+        (info.dlpi_addr as usize, std::slice::from_raw_parts(info.dlpi_phdr, count))
+    };
+    for header in headers {
+        // Segments that are written hold relocations, which would be lost.
+        if header.p_type != libc::PT_LOAD || header.p_flags & libc::PF_W != 0 {
+            continue;
+        }
+        let start = base + header.p_vaddr as usize;
+        let (first, end) =
+            (start.div_ceil(page) * page, (start + header.p_filesz as usize) / page * page);
+        if end > first {
+            // SAFETY: a private mapping of a file, never written: its pages can be had again.
+            unsafe { libc::madvise(first as *mut c_void, end - first, libc::MADV_DONTNEED) };
+        }
+    }
+    1
+}
