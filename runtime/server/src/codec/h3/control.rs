@@ -71,7 +71,7 @@ pub(super) async fn serve(connection: Rc<Connection>, mut stream: RecvStream) {
         CONTROL | ENCODER | DECODER if !is_first(&connection, kind) => Err(Code::StreamCreation),
         CONTROL => control(&connection, stream).await,
         ENCODER => encoder(stream).await,
-        DECODER => discard(stream).await,
+        DECODER => decoder(stream).await,
         PUSH => Err(Code::StreamCreation),
         _ => {
             // Section 9: unknown types have no meaning, but are allowed.
@@ -191,16 +191,30 @@ async fn encoder(mut stream: RecvStream) -> Result<(), Code> {
     }
 }
 
-/// The peer's decoder has only cancellations to tell us, which mean nothing without a table.
-async fn discard(mut stream: RecvStream) -> Result<(), Code> {
+/// RFC 9204 section 4.4: without a table there is nothing to acknowledge; the peer's decoder has only
+/// cancellations to tell us, and they mean nothing.
+async fn decoder(mut stream: RecvStream) -> Result<(), Code> {
     let mut bytes = [0; 64];
+    let mut inside = false;
     loop {
         match stream.read(&mut bytes).await {
-            Ok(Some(_)) => {}
+            Ok(Some(read)) => cancellations(&bytes[..read], &mut inside)?,
             Err(quinn::ReadError::ConnectionLost(_)) => return Ok(()),
             Ok(None) | Err(_) => return Err(Code::ClosedCritical),
         }
     }
+}
+
+/// `01`, and a stream's number with a prefix of six bits. `inside`: the number goes on.
+fn cancellations(bytes: &[u8], inside: &mut bool) -> Result<(), Code> {
+    for byte in bytes {
+        *inside = match *inside {
+            true => byte & 0x80 != 0,
+            false if byte >> 6 == 1 => byte & 0x3f == 0x3f,
+            false => return Err(Code::DecoderStream),
+        };
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -26,6 +26,7 @@ pub(super) enum Code {
     MessageError = 0x10e,
     Decompression = 0x200,
     EncoderStream = 0x201,
+    DecoderStream = 0x202,
 }
 
 impl Code {
