@@ -41,9 +41,10 @@ fn no_file_is_dead() {
         let parts: Vec<&str> = file.path.split('/').collect();
         let (name, folders) = parts.split_last().unwrap();
         let stem = name.trim_end_matches(".rs");
-        // Roots of crates: src/lib.rs, src/main.rs, build.rs, tests/*.rs of a crate, tests/main.rs.
+        // Roots: src/lib.rs, src/main.rs, build.rs, tests/main.rs, and a crate's tests/*.rs and
+        // examples/*.rs.
         let is_root = matches!(*name, "lib.rs" | "main.rs" | "build.rs")
-            || folders.last() == Some(&"tests")
+            || matches!(folders.last(), Some(&"tests" | &"examples"))
                 && folders.len() > 1
                 && folders[0] == "runtime"
                 && !folders.contains(&"src");

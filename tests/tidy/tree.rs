@@ -46,10 +46,10 @@ fn collect(root: &Path, folder: &Path, ends: &[&str], found: &mut Vec<Text>) {
     }
 }
 
-/// The Rust files of what ships: no tests.
+/// The Rust files of what ships: no tests, no crate's examples.
 pub fn sources(below: &[&str]) -> Vec<Text> {
     let is_test = |path: &str| {
-        path.ends_with("/tests.rs") || path.contains("/tests/") || path.starts_with("tests/")
+        path.ends_with("/tests.rs") || ["/tests/", "/examples/"].iter().any(|f| path.contains(f))
     };
     files(below, &[".rs"]).into_iter().filter(|file| !is_test(&file.path)).collect()
 }
