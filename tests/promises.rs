@@ -1,1 +1,102 @@
-//! promises.
+//! Promises that are numbers. In the dev profile some of them only inform.
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use crate::support::gateway::{Setup, binary};
+use crate::support::upstream::Step;
+use crate::support::{Script, Upstream, run};
+
+const MIB: u64 = 1 << 20;
+
+/// Whether the suite may take its time (`PILOTLIGHT_FULL=1`).
+fn full() -> bool {
+    std::env::var_os("PILOTLIGHT_FULL").is_some()
+}
+
+/// A filter in each engine that looks at heads alone, and one of them twice.
+fn idle_filters(upstream: &Upstream) -> Setup {
+    let rest = format!(
+        r#"
+[[routes]]
+filters = ["a", "b", "c"]
+upstream = "app"
+[filters.a]
+lua = "a.lua"
+[filters.b]
+wasm = "b.wasm"
+[filters.c]
+lua = "a.lua"
+[upstreams.app]
+endpoints = ["http://{}"]
+"#,
+        upstream.address
+    );
+    let module = format!(
+        "(module {} (func (export \"proxy_on_request_headers\") (param i32 i32 i32) (result i32) (i32.const 0)))",
+        include_str!("cases/prelude.wat")
+    );
+    Setup::new(rest)
+        .file("a.lua", "return { request = function(req) req.headers['x-seen'] = '1' end }")
+        .file("b.wasm", wat::parse_str(module).unwrap())
+        .quiet()
+}
+
+/// 10 GiB (1 GiB unless the suite is full) through three filters that do not read it: less than 2 MiB more.
+#[test]
+fn a_body_that_no_filter_reads_takes_no_memory() {
+    run(async {
+        let bytes = if full() { 10 << 30 } else { 1u64 << 30 };
+        let head = |n: u64| format!("HTTP/1.1 200 OK\r\ncontent-length: {n}\r\n\r\n");
+        let upstream = Upstream::start(vec![Script::raw(head(MIB)).then(Step::Fill(MIB))]).await;
+        let gateway = idle_filters(&upstream).start().await;
+        let mut client = tokio::net::TcpStream::connect(gateway.clear).await.unwrap();
+        // Warm: code, pools and buffers are there.
+        download(&mut client, MIB, || {}).await;
+        let before = gateway.resident();
+        upstream.reset(vec![Script::raw(head(bytes)).then(Step::Fill(bytes))]);
+        let mut most = before;
+        download(&mut client, bytes, || most = most.max(gateway.resident())).await;
+        let added = most.saturating_sub(before);
+        eprintln!("{} MiB through three filters: {} KiB added to {} KiB", bytes / MIB, added >> 10, before >> 10);
+        assert!(added < 2 * MIB, "{added} bytes added");
+    });
+}
+
+async fn download(client: &mut tokio::net::TcpStream, bytes: u64, mut look: impl FnMut()) {
+    client.write_all(b"GET / HTTP/1.1\r\nhost: a.test\r\n\r\n").await.unwrap();
+    let mut buffer = vec![0; 256 * 1024];
+    let (mut left, mut head) = (bytes, Vec::new());
+    let mut reads = 0;
+    while left > 0 {
+        let read = client.read(&mut buffer).await.unwrap();
+        assert!(read > 0, "the download broke off with {left} bytes to come");
+        let mut body = read;
+        if !head.ends_with(b"\r\n\r\n") {
+            let at = head.len();
+            head.extend_from_slice(&buffer[..read]);
+            match head.windows(4).position(|w| w == b"\r\n\r\n") {
+                None => continue,
+                Some(end) => {
+                    head.truncate(end + 4);
+                    body = read - (end + 4 - at);
+                }
+            }
+        }
+        left -= body as u64;
+        reads += 1;
+        if reads % 64 == 0 {
+            look();
+        }
+    }
+    look();
+}
+
+/// Stripped, with everything: under 16 MiB. A dev build only says its size.
+#[test]
+fn the_binary_is_small() {
+    let size = std::fs::metadata(binary()).unwrap().len();
+    eprintln!("the binary is {} KiB", size >> 10);
+    if binary().components().any(|c| c.as_os_str() == "release") {
+        assert!(size < 16 * MIB, "{size} bytes");
+    }
+}
