@@ -41,7 +41,7 @@ pub struct Gateway {
     pub workers: Option<usize>,
     /// The admin interface; `None`: there is none.
     pub admin: Option<Address>,
-    /// Compiled modules and spilled bodies.
+    /// Compiled modules.
     pub cache_dir: PathBuf,
     /// Longest wait for open exchanges at shutdown or reload.
     pub drain: Duration,

@@ -52,7 +52,7 @@ table::tables! {
         workers: Workers,
         /// The admin interface: "unix:PATH" or "ADDRESS:PORT". Without it there is none.
         admin: String,
-        /// Folder of compiled modules and spilled bodies. Default "cache".
+        /// Folder of compiled modules. Default "cache".
         cache_dir: String,
         /// Longest wait for open exchanges at shutdown or reload. Default "10s".
         drain: Duration,
