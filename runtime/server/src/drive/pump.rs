@@ -32,6 +32,19 @@ pub(crate) enum PumpError {
     Client(BodyError),
     Upstream(UpstreamError),
     Filter,
+    /// A filter answered instead: the response stands in the exchange.
+    Replied,
+}
+
+impl PumpError {
+    /// A walk through the chain that did not end with its last filter.
+    fn stopped(passed: Passed) -> Option<PumpError> {
+        match passed {
+            Passed::Through => None,
+            Passed::Replied => Some(PumpError::Replied),
+            Passed::Failed => Some(PumpError::Filter),
+        }
+    }
 }
 
 impl Pump {
@@ -64,19 +77,21 @@ impl Pump {
                 State::Filter(chunk) => {
                     let phase = Phase::RequestBody;
                     let passed = ready!(chain.poll(cx, phase, exchange, Some(chunk), observer));
-                    if passed != Passed::Through {
-                        return Poll::Ready(Err(PumpError::Filter));
+                    if let Some(stopped) = PumpError::stopped(passed) {
+                        return Poll::Ready(Err(stopped));
                     }
                     let chunk = std::mem::take(chunk);
                     self.out.data(chunk.data);
                     self.state = if chunk.last { State::Trailers } else { State::Pull };
                 }
                 State::Trailers => {
-                    if exchange.request.body.trailers().is_some() && chain.wants(Phase::RequestTrailers) {
+                    if exchange.request.body.trailers().is_some()
+                        && chain.wants(Phase::RequestTrailers)
+                    {
                         let phase = Phase::RequestTrailers;
                         let passed = ready!(chain.poll(cx, phase, exchange, None, observer));
-                        if passed != Passed::Through {
-                            return Poll::Ready(Err(PumpError::Filter));
+                        if let Some(stopped) = PumpError::stopped(passed) {
+                            return Poll::Ready(Err(stopped));
                         }
                     }
                     self.out.finish(exchange.request.body.take_trailers().as_ref());

@@ -114,6 +114,7 @@ impl Turn<'_> {
                     exchange.response.origin = Some(Origin::Upstream);
                     return Ok(Reached::Tunnel(switched));
                 }
+                Tried::Broken(PumpError::Replied) => return Ok(Reached::Response),
                 Tried::Broken(error) => return Ok(self.fail(exchange, broken(error))),
                 Tried::TimedOut => {
                     return Ok(self.fail(exchange, problem(UpstreamError::ResponseTimeout)));
@@ -333,6 +334,7 @@ fn broken(error: PumpError) -> Problem {
             Problem::new(400, "the request's body is malformed").proxy("http_request_error")
         }
         PumpError::Upstream(error) => problem(error),
-        PumpError::Filter => FILTER_FAILED,
+        // An answer is no problem: it was taken above.
+        PumpError::Filter | PumpError::Replied => FILTER_FAILED,
     }
 }
