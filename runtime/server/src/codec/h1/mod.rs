@@ -52,6 +52,10 @@ async fn exchanges(inlet: &Rc<Inlet>, conn: &Rc<RefCell<Conn>>) -> bool {
         let framing = match poll_fn(|cx| conn.borrow_mut().poll_head(cx, head)).await {
             Ok(framing) => framing,
             Err(HeadEnd::Closed) => break false,
+            Err(HeadEnd::Idle) => {
+                conn.borrow_mut().idle();
+                break true;
+            }
             Err(HeadEnd::Bad(bad)) => {
                 refuse(inlet, conn, head, bad).await;
                 break false;
@@ -72,9 +76,7 @@ async fn exchanges(inlet: &Rc<Inlet>, conn: &Rc<RefCell<Conn>>) -> bool {
         if !poll_fn(|cx| conn.borrow_mut().poll_end(cx)).await {
             break false;
         }
-        if conn.borrow_mut().idle() {
-            break true;
-        }
+        conn.borrow_mut().rest();
     };
     worker.buffers.put(exchange.request.head.fields.adopt(Vec::new()));
     worker.spares.put(exchange);
@@ -121,9 +123,13 @@ struct Current {
 
 enum HeadEnd {
     Closed,
+    /// Nothing came for a while.
+    Idle,
     Bad(BadHead),
 }
 
+/// A connection keeps its buffers this long after an exchange.
+const WARM: Duration = Duration::from_millis(200);
 /// A client may still be writing while it is told to stop: this much is read away.
 const DRAIN_BYTES: usize = 64 * 1024;
 const DRAIN_TIME: Duration = Duration::from_secs(1);
@@ -199,6 +205,9 @@ impl Conn {
                     return Poll::Ready(Err(HeadEnd::Closed));
                 }
                 Poll::Ready(Ok(_)) => {}
+                Poll::Pending if self.phase == ConnPhase::Idle && self.buffer.is_empty() => {
+                    return self.timer.poll(cx).map(|()| Err(HeadEnd::Idle));
+                }
                 Poll::Pending if self.is_slow(cx) => {
                     let slow = BadHead { status: 408, detail: "the request's head took too long" };
                     let end =
@@ -326,12 +335,14 @@ impl Conn {
         }
     }
 
-    /// Between exchanges: gives memory back when nothing is buffered. True: it idles.
-    fn idle(&mut self) -> bool {
+    /// Between exchanges: the next request usually comes at once, and finds everything in place.
+    fn rest(&mut self) {
         self.phase = ConnPhase::Idle;
-        if !self.buffer.is_empty() {
-            return false;
-        }
+        self.timer.arm(WARM);
+    }
+
+    /// Nothing came: gives memory back, and begins to count the time to live.
+    fn idle(&mut self) {
         let buffers = &self.inlet.worker.buffers;
         if self.stream.tells_readable() {
             buffers.put(std::mem::take(&mut self.buffer));
@@ -339,7 +350,6 @@ impl Conn {
             self.body = BytesMut::new();
         }
         self.timer.arm(self.inlet.listener.settings.timeouts.keepalive);
-        true
     }
 
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Gone>> {
