@@ -9,7 +9,7 @@ use std::time::SystemTime;
 
 use bytes::{Bytes, BytesMut};
 use pilotlight_config::manifest::Files;
-use pilotlight_filter::{Body, BodyError, Exchange, Frame, Method, Source};
+use pilotlight_filter::{Body, BodyError, Exchange, Fields, Frame, Method, Source};
 use tokio::task::JoinHandle;
 
 use crate::answer::{self, Problem};
@@ -89,15 +89,13 @@ fn respond(exchange: &mut Exchange, files: &Files, mut found: Found) {
     let since = found.modified.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     let etag = format!("\"{:x}-{:x}\"", since.as_nanos(), found.length);
     let modified = httpdate::fmt_http_date(found.modified);
-    let head = &exchange.request.head.fields;
-    let unchanged = match head.get(b"if-none-match") {
-        Some(tags) => tags == b"*" || contains(tags, etag.as_bytes()),
-        None => head.get(b"if-modified-since").is_some_and(|date| date == modified.as_bytes()),
-    };
-    let same = head
-        .get(b"if-range")
-        .is_none_or(|tag| tag == etag.as_bytes() || tag == modified.as_bytes());
-    let range = head.get(b"range").filter(|_| same).and_then(|r| parse_range(r, found.length));
+    let request = &exchange.request.head;
+    let head = &request.fields;
+    let condition = condition(head, &etag, since.as_secs());
+    let same = head.get(b"if-range").is_none_or(|tag| tag == etag.as_bytes() || tag == modified.as_bytes());
+    // Section 14.2: ranges are for GET.
+    let asked = head.get(b"range").filter(|_| same && request.method() == Method::Get);
+    let range = asked.and_then(|r| parse_range(r, found.length));
 
     let mut fields = vec![
         ("content-type", found.kind.to_owned()),
@@ -110,7 +108,8 @@ fn respond(exchange: &mut Exchange, files: &Files, mut found: Found) {
     }
     let length = found.length;
     let (status, start, count) = match range {
-        _ if unchanged => (304, 0, 0),
+        _ if condition == Condition::Unchanged => (304, 0, 0),
+        _ if condition == Condition::Failed => return answer::problem(exchange, OTHER_VERSION),
         None => (200, 0, length),
         Some(Range::Part(first, last)) => {
             fields.push(("content-range", format!("bytes {first}-{last}/{length}")));
@@ -129,6 +128,42 @@ fn respond(exchange: &mut Exchange, files: &Files, mut found: Found) {
         }
         let source = FileBody { file: Some(found.file), left: count, reading: None };
         exchange.response.body = Body::stream(Box::new(source), Some(count));
+    }
+}
+
+const OTHER_VERSION: Problem = Problem::new(412, "the file is not the one that was asked about");
+
+/// What the request's conditions come to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Condition {
+    Holds,
+    /// The client has it already: 304.
+    Unchanged,
+    /// 412.
+    Failed,
+}
+
+/// RFC 9110 section 13.2.2: tags before dates, and what must match before what must not. `modified`:
+/// seconds since 1970. A date that can't be read is ignored.
+fn condition(head: &Fields, etag: &str, modified: u64) -> Condition {
+    let date = |name: &[u8]| {
+        let text = std::str::from_utf8(head.get(name)?).ok()?;
+        let time = httpdate::parse_http_date(text).ok()?;
+        Some(time.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs()))
+    };
+    let names = |tags: &[u8]| tags == b"*" || contains(tags, etag.as_bytes());
+    let stands = match head.get(b"if-match") {
+        Some(tags) => names(tags),
+        None => date(b"if-unmodified-since").is_none_or(|date| modified <= date),
+    };
+    let unchanged = match head.get(b"if-none-match") {
+        Some(tags) => names(tags),
+        None => date(b"if-modified-since").is_some_and(|date| modified <= date),
+    };
+    match (stands, unchanged) {
+        (false, _) => Condition::Failed,
+        (true, true) => Condition::Unchanged,
+        (true, false) => Condition::Holds,
     }
 }
 
