@@ -75,6 +75,10 @@ impl Turn<'_> {
         let bodiless = exchange.request.head.method() == Method::Head
             || matches!(response.head.status, 204 | 304);
         if bodiless {
+            if response.head.status == 204 {
+                // RFC 9110 section 8.6.
+                response.head.fields.remove_known(pilotlight_filter::Name::ContentLength);
+            }
             if response.origin != Some(Origin::Upstream) && response.head.status == 200 {
                 // HEAD: the length that GET would have.
                 if let Some(length) = response.body.length() {
