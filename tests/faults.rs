@@ -6,8 +6,7 @@ use crate::support::upstream::Step;
 use crate::support::{Gateway, Request, Script, Upstream, free_address, h1, run};
 
 const LENGTH: &str = "HTTP/1.1 200 OK\r\nx-a: 1\r\ncontent-length: 10\r\n\r\n0123456789";
-const CHUNKED: &str =
-    "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\n01234\r\n5\r\n56789\r\n0\r\nx-t: 1\r\n\r\n";
+const CHUNKED: &str = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\n01234\r\n5\r\n56789\r\n0\r\nx-t: 1\r\n\r\n";
 
 async fn gateway(upstream: &Upstream) -> Gateway {
     let rest = format!(
@@ -96,7 +95,11 @@ fn a_request_in_two_reads_at_byte_n() {
             let got = client.answer(false).await;
             assert!(got.is(200), "{at}: {got}");
         }
-        upstream.until("all requests", |s| s.requests.len() == text.len() - 1 && s.requests.iter().all(|r| r.whole)).await;
+        upstream
+            .until("all requests", |s| {
+                s.requests.len() == text.len() - 1 && s.requests.iter().all(|r| r.whole)
+            })
+            .await;
         for seen in upstream.requests() {
             assert_eq!(seen.body, b"0123456789");
             assert_eq!(seen.trailers, [("x-t".to_owned(), "1".to_owned())]);
@@ -123,7 +126,8 @@ fn a_client_that_leaves_at_byte_n_of_its_request() {
             }
         }
         assert!(gateway.is_alive());
-        let whole = upstream.requests().into_iter().filter(|r| r.whole && r.line.contains("/left")).count();
+        let whole =
+            upstream.requests().into_iter().filter(|r| r.whole && r.line.contains("/left")).count();
         assert_eq!(whole, 0, "an unfinished request was forwarded as whole");
         // Every request that had begun is given up: no connection to the upstream stays with half of one.
         upstream
@@ -160,7 +164,8 @@ fn the_nth_connect_fails() {
     run(async {
         for dead in 1..4 {
             let upstream = Upstream::always(Script::ok("ok")).await;
-            let mut endpoints: Vec<String> = (0..dead).map(|_| format!("\"http://{}\"", free_address())).collect();
+            let mut endpoints: Vec<String> =
+                (0..dead).map(|_| format!("\"http://{}\"", free_address())).collect();
             endpoints.push(format!("\"http://{}\"", upstream.address));
             let rest = format!(
                 "[[routes]]\nupstream = \"app\"\nretry = {{ attempts = {dead}, on = [\"connect\"], budget = \"100%\" }}\n\
@@ -180,12 +185,18 @@ fn the_nth_connect_fails() {
 #[test]
 fn every_connect_fails() {
     run(async {
-        let rest = format!("[[routes]]\nupstream = \"app\"\n[upstreams.app]\nendpoints = [\"http://{}\"]\n", free_address());
+        let rest = format!(
+            "[[routes]]\nupstream = \"app\"\n[upstreams.app]\nendpoints = [\"http://{}\"]\n",
+            free_address()
+        );
         let gateway = Gateway::start(rest).await;
         for protocol in ALL {
             for _ in 0..20 {
                 let got = ask(protocol, &gateway, &Request::get("/")).await;
-                assert_eq!(got.assert(502).field("proxy-status"), Some("pilotlight; error=connection_refused"));
+                assert_eq!(
+                    got.assert(502).field("proxy-status"),
+                    Some("pilotlight; error=connection_refused")
+                );
             }
         }
     });

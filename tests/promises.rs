@@ -57,7 +57,12 @@ fn a_body_that_no_filter_reads_takes_no_memory() {
         let mut most = before;
         download(&mut client, bytes, || most = most.max(gateway.resident())).await;
         let added = most.saturating_sub(before);
-        eprintln!("{} MiB through three filters: {} KiB added to {} KiB", bytes / MIB, added >> 10, before >> 10);
+        eprintln!(
+            "{} MiB through three filters: {} KiB added to {} KiB",
+            bytes / MIB,
+            added >> 10,
+            before >> 10
+        );
         assert!(added < 2 * MIB, "{added} bytes added");
     });
 }

@@ -31,14 +31,18 @@ endpoints = ["http://{}"]
 "#,
         upstream.address
     );
-    let script = format!("return {{ response = function(res) res.headers['x-script'] = '{number}' end }}");
+    let script =
+        format!("return {{ response = function(res) res.headers['x-script'] = '{number}' end }}");
     let module = format!(
         r#"(module {} (data (i32.const 256) "x-module{number}")
         (func (export "proxy_on_response_headers") (param i32 i32 i32) (result i32)
           (call $replace (i32.const 2) (i32.const 256) (i32.const 8) (i32.const 264) (i32.const 1))))"#,
         include_str!("cases/prelude.wat")
     );
-    Setup::new(rest).file("script.lua", script).file("module.wasm", wat::parse_str(module).unwrap()).quiet()
+    Setup::new(rest)
+        .file("script.lua", script)
+        .file("module.wasm", wat::parse_str(module).unwrap())
+        .quiet()
 }
 
 /// Clients that ask all the time.
@@ -87,12 +91,19 @@ fn is_unprocessed(protocol: Protocol, why: Option<&str>) -> bool {
     match protocol {
         Protocol::H1 => false,
         Protocol::H2 => why.contains("not a result of an error") || why.contains("refused stream"),
-        Protocol::H3 => why.contains("H3_REQUEST_REJECTED") || why.contains("H3_NO_ERROR") || why.contains("closing"),
+        Protocol::H3 => {
+            why.contains("H3_REQUEST_REJECTED")
+                || why.contains("H3_NO_ERROR")
+                || why.contains("closing")
+        }
     }
 }
 
 /// Runs `change` under load, and gives what failed.
-async fn under_load<F: Future<Output = ()>>(gateway: &Rc<Gateway>, change: impl FnOnce() -> F) -> (u32, Vec<String>) {
+async fn under_load<F: Future<Output = ()>>(
+    gateway: &Rc<Gateway>,
+    change: impl FnOnce() -> F,
+) -> (u32, Vec<String>) {
     let load = Rc::new(Load::default());
     let local = tokio::task::LocalSet::new();
     let mut clients = Vec::new();
@@ -138,7 +149,8 @@ fn a_reload_under_load_fails_no_request() {
                     let number = number.to_string();
                     assert_eq!(answer.assert(200).field("x-script"), Some(&*number), "the script");
                     assert_eq!(answer.field("x-module"), Some(&*number), "the module");
-                    let only = ask(protocol, &gateway, &Request::get(&format!("/only/{number}"))).await;
+                    let only =
+                        ask(protocol, &gateway, &Request::get(&format!("/only/{number}"))).await;
                     assert_eq!(only.assert(200).text(), "here", "the route");
                 }
             }
@@ -156,7 +168,8 @@ fn a_reload_shows_its_certificate_and_keeps_open_connections() {
         let upstream = Upstream::always(Script::ok("x")).await;
         let gateway = version(1, &upstream).start().await;
         let serial = || async {
-            let stream = crate::support::h1::tls(gateway.tls, "a.test", &[b"http/1.1"]).await.unwrap();
+            let stream =
+                crate::support::h1::tls(gateway.tls, "a.test", &[b"http/1.1"]).await.unwrap();
             stream.get_ref().1.peer_certificates().unwrap()[0].to_vec()
         };
         let before = serial().await;
@@ -207,7 +220,8 @@ fn a_second_instance_takes_over_and_no_request_fails() {
         let first = Rc::new(first.start().await);
         let second: RefCell<Option<Gateway>> = RefCell::new(None);
         let (sent, failed) = under_load(&first, || async {
-            *second.borrow_mut() = Some(version(2, &upstream).start_at(first.clear, first.tls).await);
+            *second.borrow_mut() =
+                Some(version(2, &upstream).start_at(first.clear, first.tls).await);
             first.signal(libc::SIGTERM);
             first.logged(&["\"stopped\""]).await.unwrap();
         })

@@ -15,19 +15,31 @@ const SLACK: Duration = Duration::from_millis(600);
 const LUA: &[(&str, &str)] = &[
     ("loop", "while true do end"),
     ("loop_in_pcall", "while true do pcall(function() while true do end end) end"),
-    ("loop_in_coroutine", "local c = coroutine.wrap(function() while true do end end) while true do c() end"),
+    (
+        "loop_in_coroutine",
+        "local c = coroutine.wrap(function() while true do end end) while true do c() end",
+    ),
     (
         "loop_in_both",
         "local c = coroutine.wrap(function() while true do pcall(function() local n = 0 while true do n = n + 1 end end) end end) c()",
     ),
     ("loop_of_strings", "local s = 'a' while true do s = ('x'):rep(1000) .. s:sub(1, 1000) end"),
-    ("allocation", "local t = {} local n = 0 while true do n = n + 1 t[n] = ('x'):rep(1000) .. n end"),
+    (
+        "allocation",
+        "local t = {} local n = 0 while true do n = n + 1 t[n] = ('x'):rep(1000) .. n end",
+    ),
     ("one_string", "local s = 'x' while true do s = s .. s end"),
-    ("allocation_in_pcall", "local t = {} while true do pcall(function() while true do t[#t + 1] = { {}, {}, {} } end end) end"),
+    (
+        "allocation_in_pcall",
+        "local t = {} while true do pcall(function() while true do t[#t + 1] = { {}, {}, {} } end end) end",
+    ),
     ("recursion", "local function f() return 1 + f() end return f()"),
     ("recursion_in_gsub", "local function f(s) return (s:gsub('.', f)) end f('x')"),
     ("pattern", "return ('a'):rep(30):find(('a?'):rep(30) .. ('a'):rep(30) .. 'b')"),
-    ("sort", "local t = {} for n = 1, 1e5 do t[n] = n end table.sort(t, function() while true do end end)"),
+    (
+        "sort",
+        "local t = {} for n = 1, 1e5 do t[n] = n end table.sort(t, function() while true do end end)",
+    ),
     ("tostring", "tostring(setmetatable({}, { __tostring = function() while true do end end }))"),
 ];
 
@@ -45,13 +57,17 @@ const WASM: &[(&str, &str)] = &[
 ];
 
 fn setup() -> Setup {
-    let mut rest = String::from("[[routes]]\nmatch = { path = \"/ok\" }\nrespond = { body = \"ok\" }\n");
+    let mut rest =
+        String::from("[[routes]]\nmatch = { path = \"/ok\" }\nrespond = { body = \"ok\" }\n");
     let mut files = Vec::new();
     for (name, body) in LUA {
         let target = format!("filters = [\"{name}\"]\nrespond = {{ body = \"never\" }}\n");
         rest.push_str(&format!("[[routes]]\nmatch = {{ path = \"/{name}\" }}\n{target}"));
         rest.push_str(&format!("[filters.{name}]\nlua = \"{name}.lua\"\nlimits = {{ cpu = \"10ms\", memory = \"8MiB\" }}\n"));
-        files.push((format!("{name}.lua"), format!("return {{ request = function(req) {body} end }}").into_bytes()));
+        files.push((
+            format!("{name}.lua"),
+            format!("return {{ request = function(req) {body} end }}").into_bytes(),
+        ));
     }
     for (name, body) in WASM {
         let target = format!("filters = [\"{name}\"]\nrespond = {{ body = \"never\" }}\n");
@@ -93,7 +109,10 @@ fn each_fails_its_own_exchange() {
                     }
                 }
             };
-            eprintln!("{name:20} {} after {took:?}; others: {served} served, slowest {slowest:?}", answer.status);
+            eprintln!(
+                "{name:20} {} after {took:?}; others: {served} served, slowest {slowest:?}",
+                answer.status
+            );
             if !answer.is(500) {
                 failures.push(format!("{name}: {answer}"));
             }

@@ -25,7 +25,9 @@ pub fn answer(wanted: &[String], got: &Answer, wrong: &mut Vec<String>) {
             "@interim" => {
                 let (status, line) = rest.split_once(' ').unwrap_or((rest, ""));
                 let status = status.parse::<u16>().unwrap();
-                got.interim.iter().any(|(s, fields)| *s == status && (line.is_empty() || has(fields, line)))
+                got.interim
+                    .iter()
+                    .any(|(s, fields)| *s == status && (line.is_empty() || has(fields, line)))
             }
             "@trailer" => has(&got.trailers, rest),
             "@length" => got.body.len() as u64 == size(rest),
@@ -92,5 +94,11 @@ fn has(fields: &Fields, line: &str) -> bool {
 pub fn show(seen: &Seen) -> String {
     let fields: Vec<String> = seen.fields.iter().map(|(n, v)| format!("{n}: {v}")).collect();
     let body = seen.body[..seen.body.len().min(400)].escape_ascii().to_string();
-    format!("{}\n{}\n\n{body} ({} bytes, whole: {})", seen.line, fields.join("\n"), seen.length, seen.whole)
+    format!(
+        "{}\n{}\n\n{body} ({} bytes, whole: {})",
+        seen.line,
+        fields.join("\n"),
+        seen.length,
+        seen.whole
+    )
 }

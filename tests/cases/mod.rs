@@ -81,4 +81,16 @@ macro_rules! suites {
     };
 }
 
-suites!(routing, answers, files_target, forwarding, bodies, interim, upstreams, limits, lua, wasm, chains);
+suites!(
+    routing,
+    answers,
+    files_target,
+    forwarding,
+    bodies,
+    interim,
+    upstreams,
+    limits,
+    lua,
+    wasm,
+    chains
+);

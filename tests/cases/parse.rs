@@ -65,7 +65,8 @@ pub fn parse(text: &str) -> Result<Vec<Case>, String> {
             cases.push(Case { title: title.to_owned(), line: index + 1, sections: Vec::new() });
         } else if let Some(head) = line.strip_prefix("--- ") {
             let case = cases.last_mut().ok_or_else(|| wrong("a section without a case"))?;
-            let found = KINDS.iter().find_map(|(name, kind)| Some((*kind, head.strip_prefix(name)?)));
+            let found =
+                KINDS.iter().find_map(|(name, kind)| Some((*kind, head.strip_prefix(name)?)));
             let (kind, argument) = found.ok_or_else(|| wrong("unknown section"))?;
             let argument = argument.trim().to_owned();
             case.sections.push(Section { kind, argument, lines: Vec::new() });

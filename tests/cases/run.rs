@@ -15,10 +15,17 @@ pub async fn run(case: &Case) -> Vec<String> {
         None => vec![String::new()],
         Some(section) => {
             let names = section.argument.split_whitespace();
-            names.map(|name| format!("{} = \"{name}\"", if name.ends_with("lua") { "lua" } else { "wasm" })).collect()
+            names
+                .map(|name| {
+                    format!("{} = \"{name}\"", if name.ends_with("lua") { "lua" } else { "wasm" })
+                })
+                .collect()
         }
     };
-    let only = case.all(Kind::Only).next().map(|s| s.argument.split_once(": ").expect("only PROTOCOL: reason").0);
+    let only = case
+        .all(Kind::Only)
+        .next()
+        .map(|s| s.argument.split_once(": ").expect("only PROTOCOL: reason").0);
     for twin in twins {
         let upstreams = upstreams(case).await;
         let gateway = start(case, &upstreams, &twin).await;
@@ -30,7 +37,10 @@ pub async fn run(case: &Case) -> Vec<String> {
             if !wrong.is_empty() {
                 let name = protocol.name();
                 let text = wrong.join("\n").replace('\n', "\n  ");
-                failures.push(format!("{} (line {}) over {name} {twin}\n  {text}", case.title, case.line));
+                failures.push(format!(
+                    "{} (line {}) over {name} {twin}\n  {text}",
+                    case.title, case.line
+                ));
             }
         }
     }
@@ -56,7 +66,9 @@ async fn upstreams(case: &Case) -> Upstreams {
 async fn start(case: &Case, upstreams: &Upstreams, twin: &str) -> Gateway {
     let mut rest = case.text(Kind::Manifest).replace("$twin", twin);
     for (name, upstream) in upstreams {
-        if !rest.contains(&format!("[upstreams.{name}]")) && rest.contains(&format!("upstream = \"{name}\"")) {
+        if !rest.contains(&format!("[upstreams.{name}]"))
+            && rest.contains(&format!("upstream = \"{name}\""))
+        {
             rest.push_str(&format!("[upstreams.{name}]\nendpoints = [\"http://${name}\"]\n"));
         }
         rest = rest.replace(&format!("${name}"), &upstream.address.to_string());
@@ -78,7 +90,12 @@ async fn start(case: &Case, upstreams: &Upstreams, twin: &str) -> Gateway {
 /// The ABI, a memory and an allocator: what every proxy-wasm guest needs.
 const PRELUDE: &str = include_str!("prelude.wat");
 
-async fn exchange(case: &Case, gateway: &Gateway, upstreams: &Upstreams, protocol: Protocol) -> Vec<String> {
+async fn exchange(
+    case: &Case,
+    gateway: &Gateway,
+    upstreams: &Upstreams,
+    protocol: Protocol,
+) -> Vec<String> {
     let fill = |section: &Section| -> Vec<String> {
         let put = |line: &String| {
             line.replace("{version}", protocol.version())
@@ -124,7 +141,9 @@ async fn exchange(case: &Case, gateway: &Gateway, upstreams: &Upstreams, protoco
         let cut = wanted.iter().any(|l| l == "@cut");
         let at = from + *nth;
         *nth += 1;
-        upstream.until("the upstream's request", |s| s.requests.get(at).is_some_and(|r| r.whole || cut)).await;
+        upstream
+            .until("the upstream's request", |s| s.requests.get(at).is_some_and(|r| r.whole || cut))
+            .await;
         let seen = upstream.requests()[at].clone();
         let known = wrong.len();
         expect::seen(&wanted, &seen, &mut wrong);
@@ -133,7 +152,8 @@ async fn exchange(case: &Case, gateway: &Gateway, upstreams: &Upstreams, protoco
         }
     }
     for section in case.all(Kind::UpstreamCount) {
-        let (name, wanted) = section.argument.rsplit_once(' ').unwrap_or(("app", &section.argument));
+        let (name, wanted) =
+            section.argument.rsplit_once(' ').unwrap_or(("app", &section.argument));
         let got = upstreams[name].count() - before[&name.to_owned()];
         if wanted.parse() != Ok(got) {
             wrong.push(format!("{name} was asked {got} times, not {wanted}"));

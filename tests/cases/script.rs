@@ -3,14 +3,15 @@
 use bytes::Bytes;
 
 use super::parse::{bytes, duration, size};
+use crate::support::Script;
 use crate::support::message::{Piece, Request};
 use crate::support::upstream::Step;
-use crate::support::Script;
 
 /// A request. Orders in its head: `@chunks a|b` (pieces of a body without a length), `@fill 1MiB`,
 /// `@pause 20ms` between pieces, `@trailer name: value`, `@expects` (waits for a 100), `@leave`.
 pub fn request(lines: &[String]) -> Request {
-    let (method, target) = lines[0].split_once(' ').unwrap_or_else(|| panic!("no request: {}", lines[0]));
+    let (method, target) =
+        lines[0].split_once(' ').unwrap_or_else(|| panic!("no request: {}", lines[0]));
     let mut request = Request::new(method, target);
     let blank = lines.iter().position(String::is_empty).unwrap_or(lines.len());
     for line in &lines[1..blank] {
@@ -84,7 +85,9 @@ pub fn script(lines: &[String]) -> Script {
         } else if let Some(mut text) = head.take() {
             if line.is_empty() {
                 let mut body = Vec::new();
-                while let Some(line) = rest.next_if(|l| !l.starts_with('@') && !l.starts_with("HTTP/")) {
+                while let Some(line) =
+                    rest.next_if(|l| !l.starts_with('@') && !l.starts_with("HTTP/"))
+                {
                     body.push(line.clone());
                 }
                 let body = bytes(&body);

@@ -51,7 +51,8 @@ fn path(name: &str, text: &str) -> Row {
 
 /// A chunked body.
 fn chunks(name: &str, body: &[u8]) -> Row {
-    let head = format!("POST /{name} HTTP/1.1\r\nhost: a.test\r\ntransfer-encoding: chunked\r\n\r\n");
+    let head =
+        format!("POST /{name} HTTP/1.1\r\nhost: a.test\r\ntransfer-encoding: chunked\r\n\r\n");
     Row { name: name.into(), bytes: [head.as_bytes(), body].concat(), outcome: Outcome::Body }
 }
 
@@ -68,21 +69,65 @@ pub fn rows() -> Vec<Row> {
 /// RFC 9112 section 6: how long a message is.
 fn framing() -> Vec<Row> {
     let lengths = [
-        "+5", "-5", "5 5", "5,5", "5, 6", "5;", "0x5", "5.0", "5e0", "", "\"5\"", "'5'", "five", "٥",
-        "9223372036854775808", "18446744073709551616", "18446744073709551621", "99999999999999999999999",
-        "5\u{b}", "5\x0c", "5\u{a0}",
+        "+5",
+        "-5",
+        "5 5",
+        "5,5",
+        "5, 6",
+        "5;",
+        "0x5",
+        "5.0",
+        "5e0",
+        "",
+        "\"5\"",
+        "'5'",
+        "five",
+        "٥",
+        "9223372036854775808",
+        "18446744073709551616",
+        "18446744073709551621",
+        "99999999999999999999999",
+        "5\u{b}",
+        "5\x0c",
+        "5\u{a0}",
     ];
     let mut rows: Vec<Row> = lengths
         .iter()
-        .map(|value| lines(&format!("cl_value_{}", value.escape_debug()), &format!("content-length: {value}\r\n")))
+        .map(|value| {
+            lines(
+                &format!("cl_value_{}", value.escape_debug()),
+                &format!("content-length: {value}\r\n"),
+            )
+        })
         .collect();
     let codings = [
-        "identity", "gzip", "chunked, chunked", "gzip, chunked", "chunked, gzip", "chunked, identity",
-        "identity, chunked", "xchunked", "chunkedx", "\"chunked\"", "'chunked'", "chunked;q=1", "chunked\u{b}",
-        "\u{b}chunked", "chu nked", ",chunked", "chunked,", "", "chunked\x0c", "x", "chunked chunked",
+        "identity",
+        "gzip",
+        "chunked, chunked",
+        "gzip, chunked",
+        "chunked, gzip",
+        "chunked, identity",
+        "identity, chunked",
+        "xchunked",
+        "chunkedx",
+        "\"chunked\"",
+        "'chunked'",
+        "chunked;q=1",
+        "chunked\u{b}",
+        "\u{b}chunked",
+        "chu nked",
+        ",chunked",
+        "chunked,",
+        "",
+        "chunked\x0c",
+        "x",
+        "chunked chunked",
     ];
     rows.extend(codings.iter().map(|value| {
-        lines(&format!("te_value_{}", value.escape_debug()), &format!("transfer-encoding: {value}\r\n"))
+        lines(
+            &format!("te_value_{}", value.escape_debug()),
+            &format!("transfer-encoding: {value}\r\n"),
+        )
     }));
     rows.extend([
         lines("cl_te", "content-length: 5\r\ntransfer-encoding: chunked\r\n"),
@@ -201,7 +246,10 @@ fn fields() -> Vec<Row> {
         raw("first_fold", b"GET / HTTP/1.1\r\n host: a.test\r\n\r\n"),
         raw("first_blank", b"GET / HTTP/1.1\r\n \r\nhost: a.test\r\n\r\n"),
         raw("bare_feed_field", b"GET / HTTP/1.1\r\nhost: a.test\nx: y\r\n\r\n"),
-        raw("bare_feed_end", b"GET / HTTP/1.1\r\nhost: a.test\r\n\nGET /second HTTP/1.1\r\nhost: a.test\r\n\r\n"),
+        raw(
+            "bare_feed_end",
+            b"GET / HTTP/1.1\r\nhost: a.test\r\n\nGET /second HTTP/1.1\r\nhost: a.test\r\n\r\n",
+        ),
         raw("bare_feeds", b"GET / HTTP/1.1\nhost: a.test\n\n"),
         raw("return_only_end", b"GET / HTTP/1.1\r\nhost: a.test\r\n\r\rGET / HTTP/1.1\r\n\r\n"),
         raw("feed_return", b"GET / HTTP/1.1\n\rhost: a.test\n\r\n\r"),
@@ -211,9 +259,25 @@ fn fields() -> Vec<Row> {
 /// RFC 9112 section 3.2: exactly one Host, and a good one.
 fn hosts() -> Vec<Row> {
     let bad = [
-        "a.test b.test", "a.test, b.test", "a.test/path", "u@a.test", "u:p@a.test", "a.test:port", "a.test:80:80",
-        "a.test:99999", "a.test:-1", "a.test?x", "a.test#x", "a.test\\x", "[::1", "::1]", "[zz]", 
-        "http://a.test", "a\u{b}test", "<a.test>", "\"a.test\"",
+        "a.test b.test",
+        "a.test, b.test",
+        "a.test/path",
+        "u@a.test",
+        "u:p@a.test",
+        "a.test:port",
+        "a.test:80:80",
+        "a.test:99999",
+        "a.test:-1",
+        "a.test?x",
+        "a.test#x",
+        "a.test\\x",
+        "[::1",
+        "::1]",
+        "[zz]",
+        "http://a.test",
+        "a\u{b}test",
+        "<a.test>",
+        "\"a.test\"",
     ];
     let mut rows: Vec<Row> = bad
         .iter()
@@ -222,7 +286,8 @@ fn hosts() -> Vec<Row> {
     for row in &mut rows {
         // The name is no part of the target: it may hold what a target may not.
         let text = String::from_utf8(row.bytes.clone()).unwrap();
-        row.bytes = format!("GET /host HTTP/1.1\r\n{}", text.split_once("\r\n").unwrap().1).into_bytes();
+        row.bytes =
+            format!("GET /host HTTP/1.1\r\n{}", text.split_once("\r\n").unwrap().1).into_bytes();
     }
     rows.extend([
         head("host_none", ""),
@@ -281,7 +346,9 @@ fn bodies() -> Vec<Row> {
         chunks("unfinished_end", b"5\r\nabcde\r\n0\r\n"),
         Row {
             name: "length_short".into(),
-            bytes: b"POST /length_short HTTP/1.1\r\nhost: a.test\r\ncontent-length: 10\r\n\r\nabcde".to_vec(),
+            bytes:
+                b"POST /length_short HTTP/1.1\r\nhost: a.test\r\ncontent-length: 10\r\n\r\nabcde"
+                    .to_vec(),
             outcome: Outcome::Body,
         },
     ]
@@ -317,7 +384,10 @@ async fn check(stage: &mut Stage, row: &Row) {
     if answer.matches("HTTP/1.1 ").count() > 1 {
         stage.fail(&row.name, &format!("two answers: {}", answer.escape_debug()));
     }
-    if refused && row.outcome != Outcome::Path && !answer.to_ascii_lowercase().contains("connection: close") {
+    if refused
+        && row.outcome != Outcome::Path
+        && !answer.to_ascii_lowercase().contains("connection: close")
+    {
         stage.fail(&row.name, "the connection is not closed");
     }
     stage.after(Protocol::H1, &row.name, before, whole).await;

@@ -3,8 +3,8 @@
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use super::sections::{self, Line};
 use super::Stage;
+use super::sections::{self, Line};
 use crate::support::message::Protocol;
 use crate::support::{run, soon};
 
@@ -126,7 +126,9 @@ impl Raw {
             loop {
                 match self.frame().await {
                     None => return End::Closed,
-                    Some((HEADERS, _, id, block)) if id == stream => return End::Status(status(&block)),
+                    Some((HEADERS, _, id, block)) if id == stream => {
+                        return End::Status(status(&block));
+                    }
                     Some((RST_STREAM, _, id, p)) if id == stream => return End::Reset(word(&p, 0)),
                     Some((GOAWAY, _, _, p)) => return End::Goaway(word(&p, 4)),
                     Some(_) => {}
@@ -141,8 +143,12 @@ impl Raw {
 fn status(block: &[u8]) -> u16 {
     let skip = usize::from(block.first().is_some_and(|b| b & 0xe0 == 0x20));
     match &block[skip..] {
-        [indexed @ 0x88..=0x8e, ..] => [200, 204, 206, 304, 400, 404, 500][usize::from(indexed - 0x88)],
-        [0x48 | 0x08 | 0x18, 0x03, digits @ ..] => std::str::from_utf8(&digits[..3]).unwrap().parse().unwrap(),
+        [indexed @ 0x88..=0x8e, ..] => {
+            [200, 204, 206, 304, 400, 404, 500][usize::from(indexed - 0x88)]
+        }
+        [0x48 | 0x08 | 0x18, 0x03, digits @ ..] => {
+            std::str::from_utf8(&digits[..3]).unwrap().parse().unwrap()
+        }
         [0x48 | 0x08 | 0x18, length, coded @ ..] => digits(&coded[..usize::from(length & 0x7f)]),
         other => panic!("no status: {other:x?}"),
     }
@@ -181,12 +187,18 @@ pub fn rows() -> Vec<Row> {
         row("data_on_0", &[frame(DATA, END_STREAM, 0, b"x")]),
         row("headers_on_0", &[headers(&good, 0, true)]),
         row("even_stream", &[headers(&good, 2, true)]),
-        row("push_promise", &[frame(PUSH_PROMISE, END_HEADERS, 1, &[&[0, 0, 0, 2], &block[..]].concat())]),
+        row(
+            "push_promise",
+            &[frame(PUSH_PROMISE, END_HEADERS, 1, &[&[0, 0, 0, 2], &block[..]].concat())],
+        ),
         row("continuation_first", &[frame(CONTINUATION, END_HEADERS, 1, &block)]),
         row("between_headers", &[unfinished.clone(), frame(PING, 0, 0, &[0; 8])]),
         row("other_stream_between", &[unfinished.clone(), headers(&good, 3, true)]),
         row("continuation_elsewhere", &[unfinished, frame(CONTINUATION, END_HEADERS, 3, &[])]),
-        row("padding_too_long", &[frame(HEADERS, END_STREAM | END_HEADERS | PADDED, 1, &[200, 0, 0])]),
+        row(
+            "padding_too_long",
+            &[frame(HEADERS, END_STREAM | END_HEADERS | PADDED, 1, &[200, 0, 0])],
+        ),
         row("data_padding_too_long", &[head(false), frame(DATA, END_STREAM | PADDED, 1, &[9, 0])]),
         row("priority_short", &[frame(HEADERS, END_STREAM | END_HEADERS | 0x20, 1, &[0, 0])]),
         row("frame_too_large", &[frame(HEADERS, END_STREAM | END_HEADERS, 1, &[0; 20_000])]),
@@ -208,8 +220,14 @@ pub fn rows() -> Vec<Row> {
         row("hpack_index_far", &[frame(HEADERS, END_STREAM | END_HEADERS, 1, &[0xff, 0x80, 0x7f])]),
         row("hpack_cut", &[frame(HEADERS, END_STREAM | END_HEADERS, 1, &block[..block.len() - 1])]),
         row("hpack_number", &[frame(HEADERS, END_STREAM | END_HEADERS, 1, &[0xff; 12])]),
-        row("hpack_huffman_eos", &[frame(HEADERS, END_STREAM | END_HEADERS, 1, &[0, 0x84, 0xff, 0xff, 0xff, 0xff, 0])]),
-        row("hpack_table_size", &[frame(HEADERS, END_STREAM | END_HEADERS, 1, &[0x3f, 0xe1, 0xff, 0x7f])]),
+        row(
+            "hpack_huffman_eos",
+            &[frame(HEADERS, END_STREAM | END_HEADERS, 1, &[0, 0x84, 0xff, 0xff, 0xff, 0xff, 0])],
+        ),
+        row(
+            "hpack_table_size",
+            &[frame(HEADERS, END_STREAM | END_HEADERS, 1, &[0x3f, 0xe1, 0xff, 0x7f])],
+        ),
         row("second_head_no_end", &[head(false), headers(&[], 1, false), headers(&good, 1, false)]),
     ]
 }

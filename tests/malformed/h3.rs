@@ -2,9 +2,9 @@
 
 use quinn::{ReadError, VarInt, WriteError};
 
+use super::Stage;
 use super::h2::{digits, number};
 use super::sections::{self, Line};
-use super::Stage;
 use crate::support::h3::quic;
 use crate::support::message::Protocol;
 use crate::support::{run, soon};
@@ -114,7 +114,10 @@ pub fn rows() -> Vec<Row> {
         request("h2_ping", &[frame(6, &[0; 8]), head()]),
         request("h2_window_update", &[frame(8, &[0; 4]), head()]),
         request("h2_continuation", &[frame(9, &block), head()]),
-        request("data_behind_trailers", &[head(), frame(DATA, b"x"), headers(&[]), frame(DATA, b"y")]),
+        request(
+            "data_behind_trailers",
+            &[head(), frame(DATA, b"x"), headers(&[]), frame(DATA, b"y")],
+        ),
         request("third_head", &[head(), headers(&[]), headers(&[])]),
         request("cut_frame", &[frame(HEADERS, &block)[..20].to_vec()]),
         request("cut_data", &[head(), frame(DATA, b"abcde")[..4].to_vec()]),
@@ -223,7 +226,9 @@ async fn exchange(stage: &Stage, row: &Row) -> End {
     let end = loop {
         match recv.read_chunk(65_536, true).await {
             Ok(Some(chunk)) => answer.extend_from_slice(&chunk.bytes),
-            Ok(None) => break if answer.is_empty() { End::Nothing } else { End::Status(status(&answer)) },
+            Ok(None) => {
+                break if answer.is_empty() { End::Nothing } else { End::Status(status(&answer)) };
+            }
             Err(ReadError::Reset(code)) => break End::Reset(code.into_inner()),
             Err(ReadError::ConnectionLost(error)) => break closed(&error),
             Err(error) => panic!("{}: {error}", row.name),
@@ -237,7 +242,9 @@ async fn exchange(stage: &Stage, row: &Row) -> End {
 
 fn closed(error: &quinn::ConnectionError) -> End {
     match error {
-        quinn::ConnectionError::ApplicationClosed(close) => End::Closed(close.error_code.into_inner()),
+        quinn::ConnectionError::ApplicationClosed(close) => {
+            End::Closed(close.error_code.into_inner())
+        }
         other => panic!("{other}"),
     }
 }

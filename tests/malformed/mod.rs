@@ -38,7 +38,8 @@ impl Stage {
     fn leaked(&self, whole: bool) -> Vec<String> {
         let seen = self.upstream.requests();
         let bad = seen.iter().filter(|r| !r.line.contains(GOOD) && (r.whole || !whole));
-        bad.map(|r| format!("{} {:?} {:?}", r.line, r.fields, r.body.escape_ascii().to_string())).collect()
+        bad.map(|r| format!("{} {:?} {:?}", r.line, r.fields, r.body.escape_ascii().to_string()))
+            .collect()
     }
 
     fn fail(&mut self, name: &str, why: &str) {

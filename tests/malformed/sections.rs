@@ -150,9 +150,10 @@ fn fields() -> Vec<Row> {
     let mut hosts = with("host_twice", b"host", b"a.test");
     hosts.lines.push(line(b"host", b"a.test"));
     let mut many = good();
-    many.extend((0..2000).map(|n| {
-        (Cow::Owned(format!("x-{n}").into_bytes()), Cow::Borrowed(b"1".as_slice()))
-    }));
+    many.extend(
+        (0..2000)
+            .map(|n| (Cow::Owned(format!("x-{n}").into_bytes()), Cow::Borrowed(b"1".as_slice()))),
+    );
     vec![
         hosts,
         row("many", many),

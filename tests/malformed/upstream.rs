@@ -40,8 +40,18 @@ pub fn rows() -> Vec<Row> {
     let fields: String = (0..2000).map(|n| format!("x-{n}: 1\r\n")).collect();
     let ok = "HTTP/1.1 200 OK\r\n";
     let mut rows = vec![
-        row("cl_te", &format!("{ok}content-length: 5\r\ntransfer-encoding: chunked\r\n\r\n5\r\nabcde\r\n0\r\n\r\n")),
-        row("te_cl", &format!("{ok}transfer-encoding: chunked\r\ncontent-length: 5\r\n\r\n5\r\nabcde\r\n0\r\n\r\n")),
+        row(
+            "cl_te",
+            &format!(
+                "{ok}content-length: 5\r\ntransfer-encoding: chunked\r\n\r\n5\r\nabcde\r\n0\r\n\r\n"
+            ),
+        ),
+        row(
+            "te_cl",
+            &format!(
+                "{ok}transfer-encoding: chunked\r\ncontent-length: 5\r\n\r\n5\r\nabcde\r\n0\r\n\r\n"
+            ),
+        ),
         row("cl_differ", &format!("{ok}content-length: 5\r\ncontent-length: 6\r\n\r\nabcdef")),
         row("cl_list", &format!("{ok}content-length: 5, 6\r\n\r\nabcdef")),
         row("cl_sign", &format!("{ok}content-length: +5\r\n\r\nabcde")),
@@ -50,9 +60,20 @@ pub fn rows() -> Vec<Row> {
         row("cl_empty", &format!("{ok}content-length:\r\n\r\nabcde")),
         row("cl_huge", &format!("{ok}content-length: 18446744073709551621\r\n\r\nabcde")),
         row("te_gzip", &format!("{ok}transfer-encoding: gzip\r\n\r\nabcde")),
-        row("te_list", &format!("{ok}transfer-encoding: gzip, chunked\r\n\r\n5\r\nabcde\r\n0\r\n\r\n")),
-        row("te_twice", &format!("{ok}transfer-encoding: chunked\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n")),
-        row("te_http10", "HTTP/1.0 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nabcde\r\n0\r\n\r\n"),
+        row(
+            "te_list",
+            &format!("{ok}transfer-encoding: gzip, chunked\r\n\r\n5\r\nabcde\r\n0\r\n\r\n"),
+        ),
+        row(
+            "te_twice",
+            &format!(
+                "{ok}transfer-encoding: chunked\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n"
+            ),
+        ),
+        row(
+            "te_http10",
+            "HTTP/1.0 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nabcde\r\n0\r\n\r\n",
+        ),
         row("version", "HTTP/2.0 200 OK\r\ncontent-length: 0\r\n\r\n"),
         row("version_lower", "http/1.1 200 OK\r\ncontent-length: 0\r\n\r\n"),
         row("version_none", "200 OK\r\ncontent-length: 0\r\n\r\n"),
@@ -72,14 +93,23 @@ pub fn rows() -> Vec<Row> {
         row("value_nul", &format!("{ok}x-a: \0\r\ncontent-length: 0\r\n\r\n")),
         row("value_return", &format!("{ok}x-a: 1\rset-cookie: b=c\r\ncontent-length: 0\r\n\r\n")),
         row("many_fields", &format!("{ok}{fields}content-length: 0\r\n\r\n")),
-        row("large_field", &format!("{ok}x-a: {}\r\ncontent-length: 0\r\n\r\n", "a".repeat(200_000))),
+        row(
+            "large_field",
+            &format!("{ok}x-a: {}\r\ncontent-length: 0\r\n\r\n", "a".repeat(200_000)),
+        ),
         row("garbage", "\x16\x03\x01\x02\x00\x01\r\n\r\n"),
         row("a_request", "GET / HTTP/1.1\r\nhost: a.test\r\n\r\n"),
-        row("switch", "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: x\r\n\r\n"),
+        row(
+            "switch",
+            "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: x\r\n\r\n",
+        ),
         row("switch_bare", "HTTP/1.1 101 Switching Protocols\r\n\r\n"),
         row("interim_storm", &"HTTP/1.1 103 Early Hints\r\nlink: <x>\r\n\r\n".repeat(50)),
         row("interim_only", "HTTP/1.1 103 Early Hints\r\n\r\n"),
-        row("interim_bad", "HTTP/1.1 103 Early Hints\r\nx : y\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n"),
+        row(
+            "interim_bad",
+            "HTTP/1.1 103 Early Hints\r\nx : y\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n",
+        ),
         row("half_head", "HTTP/1.1 200 OK\r\ncontent-le"),
         row("half_line", "HTTP/1.1 2"),
         row("nothing", ""),
@@ -96,9 +126,22 @@ pub fn rows() -> Vec<Row> {
         chunked("trailer_bad", b"5\r\nabcde\r\n0\r\nx : y\r\n\r\n"),
         chunked("trailer_nul", b"5\r\nabcde\r\n0\r\nx: \0\r\n\r\n"),
     ];
-    rows.push(Row { allowed: Allowed::Body("abcde"), ..body("tail", "content-length: 5\r\n", b"abcdeHTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\npoison") });
-    rows.push(Row { allowed: Allowed::Body(""), ..row("body_on_204", "HTTP/1.1 204 No Content\r\n\r\npoison") });
-    rows.push(Row { allowed: Allowed::Body(""), ..row("body_on_304", "HTTP/1.1 304 Not Modified\r\ncontent-length: 6\r\n\r\npoison") });
+    rows.push(Row {
+        allowed: Allowed::Body("abcde"),
+        ..body(
+            "tail",
+            "content-length: 5\r\n",
+            b"abcdeHTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\npoison",
+        )
+    });
+    rows.push(Row {
+        allowed: Allowed::Body(""),
+        ..row("body_on_204", "HTTP/1.1 204 No Content\r\n\r\npoison")
+    });
+    rows.push(Row {
+        allowed: Allowed::Body(""),
+        ..row("body_on_304", "HTTP/1.1 304 Not Modified\r\ncontent-length: 6\r\n\r\npoison")
+    });
     rows.push(Row {
         allowed: Allowed::Body(""),
         method: "HEAD",

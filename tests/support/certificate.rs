@@ -3,8 +3,8 @@
 use std::sync::{Arc, OnceLock};
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
-use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
 
 /// A certificate with its key, as PEM.
 pub struct Certificate {
@@ -13,7 +13,8 @@ pub struct Certificate {
 }
 
 /// Names that a test's gateway answers to.
-pub const NAMES: &[&str] = &["a.test", "b.test", "c.test", "localhost", "example.com", "*.example.com"];
+pub const NAMES: &[&str] =
+    &["a.test", "b.test", "c.test", "localhost", "example.com", "*.example.com"];
 
 fn authority() -> &'static CertifiedIssuer<'static, KeyPair> {
     static AUTHORITY: OnceLock<CertifiedIssuer<'static, KeyPair>> = OnceLock::new();

@@ -128,9 +128,8 @@ tls = {{ certificate = "edge.pem", key = "edge.key" }}
         }
         folder.write("pilotlight.toml", self.manifest(clear, tls));
         let (child, mut log) = spawn(folder.path());
-        let ready = log.wait_for(|lines| {
-            lines.iter().any(|l| l.contains("\"serving\"") || l == CLOSED)
-        });
+        let ready =
+            log.wait_for(|lines| lines.iter().any(|l| l.contains("\"serving\"") || l == CLOSED));
         soon("the gateway's start", ready).await.unwrap();
         let lines = log.borrow().join("\n");
         assert!(lines.contains("\"serving\""), "the gateway did not start:\n{lines}");
@@ -152,7 +151,11 @@ fn spawn(folder: &Path) -> (Child, watch::Receiver<Vec<String>>) {
     (child, log)
 }
 
-fn follow(from: impl Read + Send + 'static, to: watch::Sender<Vec<String>>, end: Option<&'static str>) {
+fn follow(
+    from: impl Read + Send + 'static,
+    to: watch::Sender<Vec<String>>,
+    end: Option<&'static str>,
+) {
     std::thread::spawn(move || {
         for line in BufReader::new(from).lines().map_while(Result::ok) {
             to.send_modify(|lines| lines.push(line));

@@ -149,7 +149,8 @@ pub async fn tls(
 ) -> std::io::Result<tokio_rustls::client::TlsStream<TcpStream>> {
     let tcp = soon("a connection", TcpStream::connect(address)).await?;
     tcp.set_nodelay(true)?;
-    let connector = tokio_rustls::TlsConnector::from(std::sync::Arc::new(certificate::client(alpn)));
+    let connector =
+        tokio_rustls::TlsConnector::from(std::sync::Arc::new(certificate::client(alpn)));
     let name = rustls::pki_types::ServerName::try_from(name.to_owned()).unwrap();
     soon("a TLS handshake", connector.connect(name, tcp)).await
 }
@@ -276,7 +277,8 @@ impl<S: AsyncRead + Unpin> Reader<'_, S> {
         }
         loop {
             let line = self.line().await?;
-            let size = usize::from_str_radix(&line, 16).map_err(|_| format!("chunk size {line:?}"))?;
+            let size =
+                usize::from_str_radix(&line, 16).map_err(|_| format!("chunk size {line:?}"))?;
             if size == 0 {
                 answer.trailers = self.fields().await?;
                 return Ok(());

@@ -87,7 +87,11 @@ impl Client {
     }
 }
 
-async fn read(mut response: ResponseFuture, go: &Notify, answer: &mut Answer) -> Result<(), h2::Error> {
+async fn read(
+    mut response: ResponseFuture,
+    go: &Notify,
+    answer: &mut Answer,
+) -> Result<(), h2::Error> {
     let head = poll_fn(|cx| poll_head(cx, &mut response, go, answer)).await?;
     answer.status = head.status().as_u16();
     answer.fields = texts(head.headers());
@@ -143,7 +147,11 @@ async fn write_body(stream: &mut SendStream<Bytes>, request: &Request) -> Result
 }
 
 /// Sends bytes as the window allows.
-pub async fn put(stream: &mut SendStream<Bytes>, mut data: Bytes, ends: bool) -> Result<(), h2::Error> {
+pub async fn put(
+    stream: &mut SendStream<Bytes>,
+    mut data: Bytes,
+    ends: bool,
+) -> Result<(), h2::Error> {
     while !data.is_empty() {
         stream.reserve_capacity(data.len());
         let room = match poll_fn(|cx| stream.poll_capacity(cx)).await {

@@ -56,7 +56,11 @@ impl Client {
         answer
     }
 
-    async fn exchange(&mut self, request: &Request, answer: &mut Answer) -> Result<(), StreamError> {
+    async fn exchange(
+        &mut self,
+        request: &Request,
+        answer: &mut Answer,
+    ) -> Result<(), StreamError> {
         let stream = self.send.send_request(head(request, "https")).await?;
         let (mut up, mut down) = stream.split();
         let go = Notify::new();

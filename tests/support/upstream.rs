@@ -225,14 +225,12 @@ impl Peer {
                 while self.fill().await {}
                 false
             }
-            Step::Echo => {
-                loop {
-                    let bytes = std::mem::take(&mut self.buffer);
-                    if self.stream.write_all(&bytes).await.is_err() || !self.fill().await {
-                        return false;
-                    }
+            Step::Echo => loop {
+                let bytes = std::mem::take(&mut self.buffer);
+                if self.stream.write_all(&bytes).await.is_err() || !self.fill().await {
+                    return false;
                 }
-            }
+            },
         }
     }
 
