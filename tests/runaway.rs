@@ -8,9 +8,9 @@ use crate::support::message::{ALL, Client, Protocol, ask};
 use crate::support::{Request, run};
 
 /// The limit of CPU time in these manifests, and what the machine may add: 20 ms when it is quiet, more
-/// beside other tests.
+/// beside other tests and builds: the limit is CPU time, and what is printed tells more.
 const LIMIT: Duration = Duration::from_millis(10);
-const SLACK: Duration = Duration::from_millis(600);
+const SLACK: Duration = Duration::from_secs(3);
 
 const LUA: &[(&str, &str)] = &[
     ("loop", "while true do end"),

@@ -1,6 +1,7 @@
 //! Runs a case: one gateway, each protocol in turn, each twin.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use super::parse::{Case, Kind, Section};
 use super::{expect, script};
@@ -56,8 +57,8 @@ fn name(section: &Section) -> String {
 async fn upstreams(case: &Case) -> Upstreams {
     let mut upstreams = Upstreams::new();
     for section in case.all(Kind::Upstream) {
-        if !upstreams.contains_key(&name(section)) {
-            upstreams.insert(name(section), Upstream::start(Vec::new()).await);
+        if let Entry::Vacant(place) = upstreams.entry(name(section)) {
+            place.insert(Upstream::start(Vec::new()).await);
         }
     }
     upstreams

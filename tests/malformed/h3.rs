@@ -136,7 +136,7 @@ pub fn rows() -> Vec<Row> {
         request("head_too_large", &[frame(HEADERS, &vec![0x20; 200_000])]),
         bare("control_no_settings", frame(GOAWAY, &[0])),
         bare("control_data_first", frame(DATA, b"x")),
-        control("settings_twice", &[settings.clone()]),
+        control("settings_twice", std::slice::from_ref(&settings)),
         control("control_data", &[frame(DATA, b"x")]),
         control("control_headers", &[head()]),
         control("control_push_promise", &[frame(5, &[0, 0, 0])]),

@@ -59,16 +59,3 @@ pub fn client(alpn: &[&[u8]]) -> rustls::ClientConfig {
     config.alpn_protocols = alpn.iter().map(|p| p.to_vec()).collect();
     config
 }
-
-/// A server with a certificate for these names.
-pub fn server(names: &[&str], alpn: &[&[u8]]) -> rustls::ServerConfig {
-    let certificate = Certificate::new(names);
-    let chain = vec![CertificateDer::from_pem_slice(certificate.pem.as_bytes()).unwrap()];
-    let key = rustls::pki_types::PrivateKeyDer::from_pem_slice(certificate.key.as_bytes()).unwrap();
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let builder = rustls::ServerConfig::builder_with_provider(provider);
-    let builder = builder.with_safe_default_protocol_versions().unwrap();
-    let mut config = builder.with_no_client_auth().with_single_cert(chain, key).unwrap();
-    config.alpn_protocols = alpn.iter().map(|p| p.to_vec()).collect();
-    config
-}

@@ -29,17 +29,16 @@ pub async fn quic(address: SocketAddr, name: &str) -> (quinn::Endpoint, quinn::C
 /// A connection.
 pub struct Client {
     send: SendRequest<OpenStreams, Bytes>,
-    pub connection: quinn::Connection,
     _endpoint: quinn::Endpoint,
 }
 
 impl Client {
     pub async fn connect(address: SocketAddr, name: &str) -> Client {
         let (endpoint, connection) = quic(address, name).await;
-        let over = h3_quinn::Connection::new(connection.clone());
+        let over = h3_quinn::Connection::new(connection);
         let (mut driver, send) = soon("h3 settings", h3::client::new(over)).await.unwrap();
         tokio::spawn(async move { driver.wait_idle().await });
-        Client { send, connection, _endpoint: endpoint }
+        Client { send, _endpoint: endpoint }
     }
 
     pub async fn send(&mut self, request: &Request) -> Answer {

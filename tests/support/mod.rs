@@ -13,7 +13,7 @@ pub mod upstream;
 pub use certificate::Certificate;
 pub use folder::Folder;
 pub use gateway::Gateway;
-pub use message::{Answer, Client, Protocol, Request};
+pub use message::{Answer, Client, Request};
 pub use upstream::{Script, Upstream};
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};

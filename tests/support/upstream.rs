@@ -62,8 +62,6 @@ impl Script {
 /// A request that it was asked.
 #[derive(Debug, Clone, Default)]
 pub struct Seen {
-    /// The number of its connection.
-    pub connection: usize,
     /// `GET /path HTTP/1.1`.
     pub line: String,
     /// As they came.
@@ -130,12 +128,11 @@ impl Upstream {
         let (given, tell) = (scripts.clone(), Arc::new(tell));
         let accepting = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                let number = tell.borrow().connections;
                 tell.send_modify(|s| s.connections += 1);
                 let (given, tell) = (given.clone(), tell.clone());
                 tokio::spawn(async move {
                     let _ = stream.set_nodelay(true);
-                    let peer = Peer { stream, buffer: Vec::new(), number, tell: tell.clone() };
+                    let peer = Peer { stream, buffer: Vec::new(), tell: tell.clone() };
                     peer.serve(&given).await;
                     tell.send_modify(|s| s.ended += 1);
                 });
@@ -182,7 +179,6 @@ impl Drop for Upstream {
 struct Peer {
     stream: TcpStream,
     buffer: Vec<u8>,
-    number: usize,
     tell: Arc<watch::Sender<State>>,
 }
 
@@ -278,7 +274,7 @@ impl Peer {
     async fn head(&mut self) -> Option<usize> {
         let line = self.line().await?;
         let fields = self.fields().await?;
-        let seen = Seen { connection: self.number, line, fields, ..Seen::default() };
+        let seen = Seen { line, fields, ..Seen::default() };
         let mut index = 0;
         self.tell.send_modify(|state| {
             index = state.requests.len();
