@@ -92,7 +92,9 @@ fn respond(exchange: &mut Exchange, files: &Files, mut found: Found) {
     let request = &exchange.request.head;
     let head = &request.fields;
     let condition = condition(head, &etag, since.as_secs());
-    let same = head.get(b"if-range").is_none_or(|tag| tag == etag.as_bytes() || tag == modified.as_bytes());
+    let same = head
+        .get(b"if-range")
+        .is_none_or(|tag| tag == etag.as_bytes() || tag == modified.as_bytes());
     // Section 14.2: ranges are for GET.
     let asked = head.get(b"range").filter(|_| same && request.method() == Method::Get);
     let range = asked.and_then(|r| parse_range(r, found.length));
