@@ -153,13 +153,13 @@ fn condition(head: &Fields, etag: &str, modified: u64) -> Condition {
         let time = httpdate::parse_http_date(text).ok()?;
         Some(time.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs()))
     };
-    let names = |tags: &[u8]| tags == b"*" || contains(tags, etag.as_bytes());
+    let names = |tags: &[u8], weak: bool| tags == b"*" || contains(tags, etag.as_bytes(), weak);
     let stands = match head.get(b"if-match") {
-        Some(tags) => names(tags),
+        Some(tags) => names(tags, false),
         None => date(b"if-unmodified-since").is_none_or(|date| modified <= date),
     };
     let unchanged = match head.get(b"if-none-match") {
-        Some(tags) => names(tags),
+        Some(tags) => names(tags, true),
         None => date(b"if-modified-since").is_some_and(|date| modified <= date),
     };
     match (stands, unchanged) {
@@ -169,10 +169,12 @@ fn condition(head: &Fields, etag: &str, modified: u64) -> Condition {
     }
 }
 
-fn contains(list: &[u8], tag: &[u8]) -> bool {
-    list.split(|b| *b == b',')
-        .map(<[u8]>::trim_ascii)
-        .any(|t| t.strip_prefix(b"W/").unwrap_or(t) == tag)
+/// Whether a list of entity tags has `tag`; `weak`: one marked weak will do (RFC 9110 section 8.8.3.2).
+fn contains(list: &[u8], tag: &[u8], weak: bool) -> bool {
+    list.split(|b| *b == b',').map(<[u8]>::trim_ascii).any(|t| match t.strip_prefix(b"W/") {
+        Some(marked) => weak && marked == tag,
+        None => t == tag,
+    })
 }
 
 enum Range {
