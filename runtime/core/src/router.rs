@@ -27,8 +27,6 @@ pub use captures::{Captures, MAX as MAX_CAPTURES};
 pub use explain::{Reason, Why};
 pub use host::name as host_name;
 
-pub use crate::template::expand;
-
 use host::Hosts;
 use pattern::Pattern;
 use rule::Rule;

@@ -61,19 +61,10 @@ impl Template {
 
     /// The text with everything filled in, appended to `out`. What is not there is empty.
     pub fn expand_into(&self, values: &Values<'_>, out: &mut Vec<u8>) {
-        self.fill(values, |number| values.captures.get(number, values.path), out);
-    }
-
-    fn fill<'a>(
-        &self,
-        values: &Values<'a>,
-        capture: impl Fn(usize) -> &'a [u8],
-        out: &mut Vec<u8>,
-    ) {
         for part in &self.parts {
             out.extend_from_slice(match part {
                 Part::Literal(text) => text.as_bytes(),
-                Part::Capture(number) => capture(*number),
+                Part::Capture(number) => values.captures.get(*number, values.path),
                 Part::Path => values.path,
                 Part::Query => values.query.unwrap_or_default(),
                 Part::Host => values.host,
@@ -97,28 +88,6 @@ impl Template {
 /// Takes a template apart and fills it in.
 pub fn rewrite(template: &str, values: &Values<'_>) -> Vec<u8> {
     Template::new(template).expand(values)
-}
-
-/// The same with what wildcards matched at hand as text, as an exchange keeps it.
-pub fn expand(
-    template: &str,
-    captures: &[impl AsRef<str>],
-    path: &str,
-    query: Option<&str>,
-    host: &str,
-) -> String {
-    let values = Values {
-        captures: Captures::default(),
-        path: path.as_bytes(),
-        query: query.map(str::as_bytes),
-        host: host.as_bytes(),
-    };
-    let capture = |number: usize| {
-        captures.get(number - 1).map(|text| text.as_ref().as_bytes()).unwrap_or_default()
-    };
-    let mut out = Vec::new();
-    Template::new(template).fill(&values, capture, &mut out);
-    String::from_utf8_lossy(&out).into_owned()
 }
 
 fn part(name: &str) -> Option<Part> {

@@ -1,6 +1,6 @@
 #![allow(clippy::unwrap_used)]
 
-use super::{Template, Values, expand, rewrite};
+use super::{Template, Values, rewrite};
 use crate::router::tests::{find, route};
 
 fn expanded(template: &str) -> String {
@@ -9,12 +9,7 @@ fn expanded(template: &str) -> String {
     let found = find(&routes, "h", "/users/ann/files/a/b.txt").unwrap();
     let captures = found.captures;
     let values = Values { captures, path, query: Some(b"x=1"), host: b"example.com" };
-    let text = String::from_utf8(rewrite(template, &values)).unwrap();
-    let list: Vec<_> =
-        captures.iter(path).map(|bytes| String::from_utf8_lossy(bytes).into_owned()).collect();
-    let path = std::str::from_utf8(path).unwrap();
-    assert_eq!(expand(template, &list, path, Some("x=1"), "example.com"), text);
-    text
+    String::from_utf8(rewrite(template, &values)).unwrap()
 }
 
 #[test]
