@@ -1,0 +1,124 @@
+//! Programs: filters, modules that scripts call, the VM.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::place::Place;
+
+/// A script or module in a chain, or a route's script.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Filter {
+    /// Its name in logs and metrics.
+    pub name: Arc<str>,
+    /// Where it is defined.
+    pub place: Place,
+    /// What it runs.
+    pub program: Program,
+    /// The `config` key: a string as it is, a table as JSON. Empty when there is none.
+    pub config: FilterConfig,
+    /// CPU time of one call of a phase.
+    pub cpu: Duration,
+    /// Bytes of its own VM or instance; `None`: the engine's default.
+    pub memory: Option<u64>,
+    /// What happens when it fails.
+    pub on_error: OnError,
+    /// Whether exchanges share its instances.
+    pub isolation: Isolation,
+}
+
+/// What is handed to a filter.
+#[derive(Debug, Clone, PartialEq)]
+pub enum FilterConfig {
+    /// Nothing.
+    None,
+    /// A string, as it is.
+    Text(String),
+    /// A table.
+    Json(serde_json::Value),
+}
+
+/// What a filter runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Program {
+    /// A script.
+    Lua(PathBuf),
+    /// A proxy-wasm module.
+    Wasm(PathBuf),
+}
+
+/// What happens when a filter fails.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnError {
+    /// Answer 500.
+    Close,
+    /// Go on without the filter.
+    Open,
+}
+
+/// How exchanges share a Wasm filter's instances.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Isolation {
+    /// One instance serves a worker's exchanges.
+    Worker,
+    /// A fresh instance for each exchange.
+    Stream,
+}
+
+/// A Wasm module that scripts call.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Module {
+    /// Its name in logs and metrics.
+    pub name: Arc<str>,
+    /// Where it is defined.
+    pub place: Place,
+    /// The module.
+    pub wasm: PathBuf,
+    /// Declared functions of a core module: name and signature text such as `(string, i32) -> string`.
+    pub functions: Vec<Function>,
+    /// CPU time of one call.
+    pub cpu: Duration,
+    /// Bytes of an instance.
+    pub memory: u64,
+}
+
+/// A declared function of a core module.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Function {
+    /// Its name.
+    pub name: String,
+    /// Where it is defined.
+    pub place: Place,
+    /// What it takes.
+    pub parameters: Vec<ValueType>,
+    /// What it gives; `None`: nothing.
+    pub result: Option<ValueType>,
+}
+
+/// What a module's function takes or gives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ValueType {
+    /// Bytes, handed over as pointer and length.
+    String,
+    /// A 32-bit integer.
+    I32,
+    /// A 64-bit integer.
+    I64,
+    /// A 32-bit float.
+    F32,
+    /// A 64-bit float.
+    F64,
+    /// An i32 that is 0 or 1.
+    Bool,
+}
+
+/// The Lua engine.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Lua {
+    /// Absolute patterns with `?`, for `require`.
+    pub path: Vec<String>,
+    /// Bytes of each worker's VM.
+    pub memory: u64,
+    /// Whether scripts may load the ffi library.
+    pub ffi: bool,
+}

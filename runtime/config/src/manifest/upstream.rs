@@ -1,0 +1,115 @@
+//! Upstreams: where requests are sent on.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::place::Place;
+
+/// A set of servers that do the same.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Upstream {
+    /// Its name in logs and metrics.
+    pub name: Arc<str>,
+    /// Where it is defined.
+    pub place: Place,
+    /// Never empty.
+    pub endpoints: Vec<Endpoint>,
+    /// How requests are spread.
+    pub balance: Balance,
+    /// What is spoken.
+    pub protocol: UpstreamProtocol,
+    /// How `https` endpoints are reached.
+    pub tls: UpstreamTls,
+    /// Connections that are kept open.
+    pub pool: Pool,
+    /// The most that is under way at once.
+    pub breaker: Breaker,
+    /// How long the servers may take.
+    pub timeouts: UpstreamTimeouts,
+}
+
+/// A server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Endpoint {
+    /// Where it is defined.
+    pub place: Place,
+    /// Whether it is reached by TLS.
+    pub tls: bool,
+    /// A name or an address, without brackets; for Unix sockets, the path.
+    pub host: String,
+    /// 0 for Unix sockets.
+    pub port: u16,
+    /// The socket, instead of host and port.
+    pub unix: Option<PathBuf>,
+    /// Its share of the requests, relative to the others'; at least 1.
+    pub weight: u32,
+}
+
+/// How requests are spread over endpoints.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Balance {
+    /// In turn, by weight.
+    RoundRobin,
+    /// The less busy of two.
+    LeastRequest,
+    /// By chance, by weight.
+    Random,
+}
+
+/// What is spoken to an upstream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UpstreamProtocol {
+    /// By ALPN over TLS, HTTP/1.1 in clear text.
+    Auto,
+    /// HTTP/1.1.
+    Http1,
+    /// HTTP/2: by ALPN over TLS, by prior knowledge in clear text.
+    Http2,
+}
+
+/// How `https` endpoints are reached.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct UpstreamTls {
+    /// Trusted instead of the system's roots.
+    pub ca: Option<PathBuf>,
+    /// The name that the certificate must hold; `None`: the endpoint's host.
+    pub server_name: Option<String>,
+    /// The gateway's own certificate.
+    pub certificate: Option<PathBuf>,
+    /// Its private key.
+    pub key: Option<PathBuf>,
+    /// Whether certificates are checked.
+    pub verify: bool,
+}
+
+/// Connections that are kept open.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Pool {
+    /// How long a connection stays open without an exchange.
+    pub idle: Duration,
+    /// Idle connections kept for each endpoint by each worker.
+    pub per_endpoint: usize,
+}
+
+/// The most that is under way at once.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Breaker {
+    /// Open connections.
+    pub max_connections: usize,
+    /// Exchanges.
+    pub max_requests: usize,
+    /// Exchanges that wait for a connection.
+    pub max_pending: usize,
+}
+
+/// How long an upstream's servers may take.
+#[derive(Debug, Clone, PartialEq)]
+pub struct UpstreamTimeouts {
+    /// To connect, with TLS.
+    pub connect: Duration,
+    /// From the request's last byte to the response's head.
+    pub first_byte: Duration,
+    /// Between two reads of the response's body.
+    pub idle: Duration,
+}
