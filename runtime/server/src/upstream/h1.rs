@@ -228,6 +228,9 @@ impl Outbound {
             if conn.buffer.len() >= BOUNDS.bytes {
                 return Poll::Ready(Err(UpstreamError::TooLarge));
             }
+            if head::hopeless(&conn.buffer, conn.searched).is_some() {
+                return Poll::Ready(Err(UpstreamError::Protocol));
+            }
             conn.searched = conn.buffer.len();
             match ready!(conn.poll_fill(cx)) {
                 Ok(0) | Err(_) => {
@@ -307,3 +310,7 @@ impl Source for ResponseBody {
         Poll::Ready(polled)
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::panic)]
+mod tests;

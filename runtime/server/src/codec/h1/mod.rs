@@ -4,6 +4,9 @@
 //! of system calls, ours and the upstream's, and no timer call.
 
 pub(crate) mod body;
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+pub(crate) mod differential;
 mod down;
 pub(crate) mod head;
 mod source;
@@ -196,7 +199,7 @@ impl Conn {
                 return Poll::Ready(Err(HeadEnd::Bad(self.oversized(bounds))));
             }
             // A bare line feed can't become a head any more: say so now, not at the timeout.
-            if let Some(bad) = hopeless(&self.buffer, self.searched) {
+            if let Some(bad) = head::hopeless(&self.buffer, self.searched) {
                 return Poll::Ready(Err(HeadEnd::Bad(bad)));
             }
             self.searched = self.buffer.len();
@@ -376,14 +379,6 @@ impl Conn {
             }
         }
     }
-}
-
-/// A head that contains a bare line feed will be refused: no need to wait for its end.
-fn hopeless(buffer: &[u8], from: usize) -> Option<BadHead> {
-    memchr::memchr_iter(b'\n', &buffer[from..])
-        .map(|at| at + from)
-        .any(|at| at == 0 || buffer[at - 1] != b'\r')
-        .then_some(BadHead { status: 400, detail: "bare line feed" })
 }
 
 /// What the client wants to switch to, when it is a protocol that we tunnel (RFC 9110 section 7.8).

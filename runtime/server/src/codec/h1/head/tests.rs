@@ -1,6 +1,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use super::*;
+use crate::codec::h1::differential::messages::{first_line, line, line_end};
 use proptest::prelude::*;
 
 const BOUNDS: Bounds = Bounds { bytes: 4096, fields: 8, uri: 64 };
@@ -221,66 +222,8 @@ fn the_end_is_found_wherever_reads_are_cut() {
     }
 }
 
-/// Lines of heads, good and bad, so that what is generated is often nearly a request.
-fn line() -> impl Strategy<Value = Vec<u8>> {
-    let known = prop::sample::select(vec![
-        "Host: a",
-        "Host: b",
-        "Content-Length: 1",
-        "content-length: 01",
-        "Transfer-Encoding: chunked",
-        "Connection: close",
-        "Expect: 100-continue",
-        "X-A: 1",
-        "x_b: 2",
-        "X-C:",
-        "X-D:\t\t3 \t",
-        "X-E : 4",
-        " X-F: 5",
-        "\tfold",
-        "X-G",
-        ":",
-        "X-H: a\tb",
-        "Cookie: a=b; c=d",
-    ]);
-    let noise = prop::collection::vec(any::<u8>(), 0..12);
-    let odd = (known.clone(), noise.clone(), any::<prop::sample::Index>()).prop_map(
-        |(text, noise, at)| {
-            let mut text = text.as_bytes().to_vec();
-            let at = at.index(text.len() + 1);
-            text.splice(at..at, noise);
-            text
-        },
-    );
-    prop_oneof![6 => known.prop_map(|l| l.as_bytes().to_vec()), 1 => odd, 1 => noise]
-}
-
-fn first_line() -> impl Strategy<Value = Vec<u8>> {
-    let known = prop::sample::select(vec![
-        "GET / HTTP/1.1",
-        "POST /a?b HTTP/1.1",
-        "GET http://a/ HTTP/1.1",
-        "OPTIONS * HTTP/1.1",
-        "GET /x HTTP/1.0",
-        "GET  / HTTP/1.1",
-        "GET / HTTP/1.1 ",
-        "GET /\u{e9} HTTP/1.1",
-        "GET /\" HTTP/1.1",
-        "get|x / HTTP/1.1",
-        "HTTP/1.1 200 OK",
-        "HTTP/1.1 204",
-        "HTTP/1.0 301 Moved",
-        "HTTP/1.1 200  ",
-        "HTTP/1.1 99 x",
-    ]);
-    let noise = prop::collection::vec(any::<u8>(), 0..20);
-    prop_oneof![8 => known.prop_map(|l| l.as_bytes().to_vec()), 1 => noise]
-}
-
 fn message() -> impl Strategy<Value = Vec<u8>> {
-    let end =
-        prop::sample::select(vec!["\r\n", "\r\n", "\r\n", "\r\n", "\r\n", "\r\n", "\n", "\r"]);
-    let lines = prop::collection::vec((line(), end), 0..7);
+    let lines = prop::collection::vec((line(), line_end()), 0..7);
     (first_line(), lines).prop_map(|(first, lines)| {
         let mut text = [&first[..], b"\r\n"].concat();
         for (line, end) in lines {
