@@ -288,7 +288,13 @@ impl Fields {
     }
 
     fn room(&self, more: usize) -> Result<(), BadField> {
-        let fits = self.arena.len() + more <= ARENA_MAX && self.list.len() < FIELDS_MAX;
+        self.fits(more)?;
+        if self.list.len() < FIELDS_MAX { Ok(()) } else { Err(BadField::TooLarge) }
+    }
+
+    /// Whether so many bytes may still be written: what is replaced stays in the arena.
+    pub(crate) fn fits(&self, more: usize) -> Result<(), BadField> {
+        let fits = self.arena.len() + more <= ARENA_MAX;
         if fits { Ok(()) } else { Err(BadField::TooLarge) }
     }
 }

@@ -158,6 +158,7 @@ impl RequestHead {
         if method.is_empty() || method.len() > 64 || !method.iter().all(|b| is_token(*b)) {
             return Err(BadField::Name);
         }
+        self.fields.fits(method.len())?;
         self.method = Method::of(method);
         self.method_text = self.fields.write(method);
         Ok(())
@@ -166,11 +167,12 @@ impl RequestHead {
     /// Replaces the authority.
     ///
     /// # Errors
-    /// When it holds bytes that no authority has.
+    /// When it holds bytes that no authority has, or the head has grown too large.
     pub fn set_authority(&mut self, authority: &[u8]) -> Result<(), BadField> {
         if authority.len() > 512 || !is_authority(authority) {
             return Err(BadField::Value);
         }
+        self.fields.fits(authority.len())?;
         self.authority = self.fields.write(authority);
         Ok(())
     }
@@ -184,6 +186,7 @@ impl RequestHead {
         if !rooted || path.len() > 65_536 || !path.iter().all(|b| is_target(*b) && *b != b'?') {
             return Err(BadField::Value);
         }
+        self.fields.fits(path.len())?;
         self.path = self.fields.write(path);
         Ok(())
     }
@@ -198,6 +201,7 @@ impl RequestHead {
         {
             return Err(BadField::Value);
         }
+        self.fields.fits(query.map_or(0, <[u8]>::len))?;
         self.query = query.map(|q| self.fields.write(q));
         Ok(())
     }

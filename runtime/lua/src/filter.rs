@@ -219,7 +219,9 @@ fn finish(
             Ok(Verdict::Continue)
         }
         Kind::Table if !call.phase.is_response() && call.phase != Phase::Log => {
-            reply(stack, call.exchange).map(|()| Verdict::Reply).map_err(|fault| fault.message)
+            reply(stack, call.exchange, program.cpu)
+                .map(|()| Verdict::Reply)
+                .map_err(|fault| fault.message)
         }
         // What log functions and such return has no meaning.
         _ if call.phase == Phase::Log => Ok(Verdict::Continue),

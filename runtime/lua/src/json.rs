@@ -14,6 +14,9 @@ const DEPTH: usize = 100;
 const STOPPED: &str = "stopped";
 /// Bytes of a text we make.
 const TEXT_MAX: usize = 8 << 20;
+/// Work between two looks at the clock, in bytes; a value costs as much as some of them.
+const LOOK: usize = 16 * 1024;
+const VALUE: usize = 32;
 
 /// Pushes what the text means. Arrays get the metatable kept at `array`.
 ///
@@ -115,23 +118,54 @@ impl<'de> Visitor<'de> for Push {
 /// # Errors
 /// What can't be said in JSON.
 pub(crate) fn encode(stack: Stack, index: c_int) -> Result<Vec<u8>, String> {
-    let mut out = Vec::new();
-    write(stack, stack.absolute(index), DEPTH, &mut out)?;
-    Ok(out)
+    encode_until(stack, index, &stopping)
 }
 
-fn write(stack: Stack, index: c_int, depth: usize, out: &mut Vec<u8>) -> Result<(), String> {
-    if out.len() > TEXT_MAX {
-        return Err("the text is too large".into());
+/// The same for texts that are made when no script runs: `stop` is asked now and then.
+pub(crate) fn encode_until(
+    stack: Stack,
+    index: c_int,
+    stop: &dyn Fn() -> bool,
+) -> Result<Vec<u8>, String> {
+    let mut out = Out { text: Vec::new(), stop, work: 0 };
+    write(stack, stack.absolute(index), DEPTH, &mut out)?;
+    Ok(out.text)
+}
+
+/// A text under way.
+struct Out<'a> {
+    text: Vec<u8>,
+    stop: &'a dyn Fn() -> bool,
+    /// Values and bytes since the last look at `stop`.
+    work: usize,
+}
+
+impl Out<'_> {
+    fn push(&mut self, bytes: &[u8]) {
+        self.text.extend_from_slice(bytes);
     }
-    if stopping() {
-        return Err(STOPPED.into());
+
+    /// Before so much work: whether it may be done.
+    fn spend(&mut self, work: usize) -> Result<(), String> {
+        if self.text.len() > TEXT_MAX {
+            return Err("the text is too large".into());
+        }
+        self.work += work;
+        if self.work < LOOK {
+            return Ok(());
+        }
+        self.work = 0;
+        if (self.stop)() { Err(STOPPED.into()) } else { Ok(()) }
     }
+}
+
+fn write(stack: Stack, index: c_int, depth: usize, out: &mut Out<'_>) -> Result<(), String> {
+    out.spend(VALUE)?;
     match stack.kind(index) {
-        Kind::Nil => out.extend_from_slice(b"null"),
-        Kind::Light if stack.light(index).is_null() => out.extend_from_slice(b"null"),
-        Kind::Bool if stack.truth(index) => out.extend_from_slice(b"true"),
-        Kind::Bool => out.extend_from_slice(b"false"),
+        Kind::Nil => out.push(b"null"),
+        Kind::Light if stack.light(index).is_null() => out.push(b"null"),
+        Kind::Bool if stack.truth(index) => out.push(b"true"),
+        Kind::Bool => out.push(b"false"),
         Kind::Number => write_number(stack.number(index).unwrap_or_default(), out)?,
         Kind::Str => write_text(stack.bytes(index).unwrap_or_default(), out)?,
         Kind::Table => return write_table(stack, index, depth, out),
@@ -140,24 +174,51 @@ fn write(stack: Stack, index: c_int, depth: usize, out: &mut Vec<u8>) -> Result<
     Ok(())
 }
 
-fn write_number(number: f64, out: &mut Vec<u8>) -> Result<(), String> {
+fn write_number(number: f64, out: &mut Out<'_>) -> Result<(), String> {
     if !number.is_finite() {
         return Err("can't encode a number that is not finite".into());
     }
     let whole = number.fract() == 0.0 && number.abs() <= 9_007_199_254_740_992.0;
     let text = if whole { format!("{}", number as i64) } else { format!("{number:?}") };
-    out.extend_from_slice(text.as_bytes());
+    out.push(text.as_bytes());
     Ok(())
 }
 
-fn write_text(text: &[u8], out: &mut Vec<u8>) -> Result<(), String> {
+/// A string, in pieces: one byte may become six.
+fn write_text(text: &[u8], out: &mut Out<'_>) -> Result<(), String> {
     let text = std::str::from_utf8(text).map_err(|e| {
         format!("can't encode a string that is not UTF-8 (at byte {})", e.valid_up_to() + 1)
     })?;
-    serde_json::to_writer(out, text).map_err(|e| e.to_string())
+    out.push(b"\"");
+    for piece in text.as_bytes().chunks(LOOK) {
+        out.spend(piece.len())?;
+        let mut plain = 0;
+        for (at, byte) in piece.iter().enumerate() {
+            let escaped: &[u8] = match byte {
+                b'"' => b"\\\"",
+                b'\\' => b"\\\\",
+                b'\n' => b"\\n",
+                b'\r' => b"\\r",
+                b'\t' => b"\\t",
+                0x08 => b"\\b",
+                0x0c => b"\\f",
+                0..=0x1f => b"",
+                _ => continue,
+            };
+            out.push(&piece[plain..at]);
+            plain = at + 1;
+            match escaped {
+                b"" => out.push(format!("\\u{byte:04x}").as_bytes()),
+                known => out.push(known),
+            }
+        }
+        out.push(&piece[plain..]);
+    }
+    out.push(b"\"");
+    Ok(())
 }
 
-fn write_table(stack: Stack, index: c_int, depth: usize, out: &mut Vec<u8>) -> Result<(), String> {
+fn write_table(stack: Stack, index: c_int, depth: usize, out: &mut Out<'_>) -> Result<(), String> {
     if depth == 0 || !stack.reserve(8) {
         return Err("a table is nested too deeply (or holds itself)".into());
     }
@@ -176,6 +237,10 @@ fn write_table(stack: Stack, index: c_int, depth: usize, out: &mut Vec<u8>) -> R
     while stack.next(index) {
         stack.pop(1);
         fields += 1;
+        if let Err(error) = out.spend(1) {
+            stack.pop(1);
+            return Err(error);
+        }
         if stack.kind(-1) != Kind::Number {
             stack.pop(1);
             return Err("a table has both list items and named fields".into());
@@ -185,39 +250,39 @@ fn write_table(stack: Stack, index: c_int, depth: usize, out: &mut Vec<u8>) -> R
             return Err("a list has holes".into());
         }
     }
-    out.push(b'[');
+    out.push(b"[");
     for at in 1..=length {
         if at > 1 {
-            out.push(b',');
+            out.push(b",");
         }
         stack.get_at(index, at as c_int);
         let written = write(stack, stack.top(), depth - 1, out);
         stack.pop(1);
         written?;
     }
-    out.push(b']');
+    out.push(b"]");
     Ok(())
 }
 
-fn write_object(stack: Stack, index: c_int, depth: usize, out: &mut Vec<u8>) -> Result<(), String> {
-    out.push(b'{');
+fn write_object(stack: Stack, index: c_int, depth: usize, out: &mut Out<'_>) -> Result<(), String> {
+    out.push(b"{");
     let mut first = true;
     stack.push_nil();
     while stack.next(index) {
         if !std::mem::take(&mut first) {
-            out.push(b',');
+            out.push(b",");
         }
         let written = match stack.kind(-2) {
             Kind::Str => write_text(stack.bytes(-2).unwrap_or_default(), out),
             Kind::Number => {
-                out.push(b'"');
+                out.push(b"\"");
                 let written = write_number(stack.number(-2).unwrap_or_default(), out);
-                out.push(b'"');
+                out.push(b"\"");
                 written
             }
             _ => Err(format!("can't encode a {} as a key", stack.kind_name(-2))),
         };
-        out.push(b':');
+        out.push(b":");
         let written = written.and_then(|()| write(stack, stack.top(), depth - 1, out));
         stack.pop(1);
         if let Err(error) = written {
@@ -225,6 +290,6 @@ fn write_object(stack: Stack, index: c_int, depth: usize, out: &mut Vec<u8>) -> 
             return Err(error);
         }
     }
-    out.push(b'}');
+    out.push(b"}");
     Ok(())
 }

@@ -1,5 +1,6 @@
 //! Lua 5.1 patterns, with a budget: LuaJIT's own matcher can't be interrupted.
 
+use crate::watchdog::stopping;
 use crate::window::CAPTURES;
 
 const ESCAPE: u8 = b'%';
@@ -35,6 +36,12 @@ pub(crate) struct Matcher<'a> {
 pub(crate) type Malformed = &'static str;
 type Found = Result<Option<usize>, Malformed>;
 
+/// Steps between two looks at the watchdog.
+const LOOK: u64 = 1 << 13;
+/// Bytes that one step may compare.
+const STRIDE: usize = 16;
+/// The script is over its time; it will see no more than this.
+pub(crate) const STOPPED: Malformed = "stopped";
 const TOO_COMPLEX: Malformed = "pattern too complex";
 
 impl<'a> Matcher<'a> {
@@ -66,7 +73,16 @@ impl<'a> Matcher<'a> {
     }
 
     fn step(&mut self) -> Result<(), Malformed> {
-        self.steps = self.steps.checked_sub(1).ok_or("pattern match takes too many steps")?;
+        self.spend(1)
+    }
+
+    /// Takes steps away; now and then it looks whether the script has run for too long.
+    fn spend(&mut self, steps: u64) -> Result<(), Malformed> {
+        let before = self.steps;
+        self.steps = before.checked_sub(steps).ok_or("pattern match takes too many steps")?;
+        if before / LOOK != self.steps / LOOK && stopping() {
+            return Err(STOPPED);
+        }
         Ok(())
     }
 
@@ -102,6 +118,7 @@ impl<'a> Matcher<'a> {
                         return Err("missing '[' after '%f' in pattern");
                     }
                     let end = self.class_end(p)?;
+                    self.spend(((end - p) / STRIDE) as u64)?;
                     let before = if s == 0 { 0 } else { self.subject[s - 1] };
                     let after = self.subject.get(s).copied().unwrap_or(0);
                     if self.in_set(before, p, end - 1) || !self.in_set(after, p, end - 1) {
@@ -118,6 +135,7 @@ impl<'a> Matcher<'a> {
                 (b'$', None) => return Ok((s == self.subject.len()).then_some(s)),
                 _ => {
                     let end = self.class_end(p)?;
+                    self.spend(((end - p) / STRIDE) as u64)?;
                     let here = s < self.subject.len() && self.single(self.subject[s], p, end);
                     match self.byte(end) {
                         Some(b'?') => {
@@ -141,8 +159,9 @@ impl<'a> Matcher<'a> {
 
     fn longest(&mut self, s: usize, p: usize, end: usize) -> Found {
         let mut count = 0;
+        let price = 1 + ((end - p) / STRIDE) as u64;
         while s + count < self.subject.len() && self.single(self.subject[s + count], p, end) {
-            self.step()?;
+            self.spend(price)?;
             count += 1;
         }
         loop {
@@ -157,7 +176,9 @@ impl<'a> Matcher<'a> {
     }
 
     fn shortest(&mut self, mut s: usize, p: usize, end: usize) -> Found {
+        let price = ((end - p) / STRIDE) as u64;
         loop {
+            self.spend(price)?;
             if let Some(found) = self.run(s, end + 1)? {
                 return Ok(Some(found));
             }
@@ -226,7 +247,7 @@ impl<'a> Matcher<'a> {
             // Stock Lua takes the marker for a huge length here: nothing matches.
             Length::Position => return Ok(None),
         };
-        self.steps = self.steps.saturating_sub(length as u64 / 16);
+        self.spend((length / STRIDE) as u64)?;
         let (text, rest) = (&self.subject[start..start + length], &self.subject[s..]);
         Ok(rest.starts_with(text).then_some(s + length))
     }

@@ -1,11 +1,14 @@
 //! A table that answers becomes the response.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use pilotlight_filter::{Exchange, Fault, FaultKind, Name};
 
 use crate::json;
 use crate::stack::{Kind, Stack};
 use crate::wait::read_headers;
+use crate::watchdog::thread_cpu;
 
 fn wrong(message: impl Into<String>) -> Fault {
     Fault::new(FaultKind::Error, message)
@@ -15,7 +18,7 @@ fn wrong(message: impl Into<String>) -> Fault {
 ///
 /// # Errors
 /// Fields of the wrong type, a status out of range, headers that would split the message.
-pub(crate) fn reply(stack: Stack, exchange: &mut Exchange) -> Result<(), Fault> {
+pub(crate) fn reply(stack: Stack, exchange: &mut Exchange, budget: Duration) -> Result<(), Fault> {
     stack.set_top(1);
     stack.get(1, "status");
     let status = match stack.kind(-1) {
@@ -28,7 +31,9 @@ pub(crate) fn reply(stack: Stack, exchange: &mut Exchange) -> Result<(), Fault> 
     stack.get(1, "json");
     let is_json = stack.kind(-1) != Kind::Nil;
     let body = if is_json {
-        let text = json::encode(stack, stack.top());
+        // No script runs any more: what it left to be done has the same limit.
+        let end = thread_cpu() + budget;
+        let text = json::encode_until(stack, stack.top(), &|| thread_cpu() > end);
         Bytes::from(text.map_err(|error| wrong(format!("the answer's json: {error}")))?)
     } else {
         stack.get(1, "body");

@@ -39,13 +39,24 @@ pub(crate) fn push(stack: Stack, value: &Value) {
     }
 }
 
+/// What may still be read: a string that is one to the VM may stand in a table a thousand times.
+pub(crate) struct Room {
+    items: usize,
+    bytes: usize,
+}
+
+impl Room {
+    pub(crate) fn new(bytes: u64) -> Room {
+        Room { items: ITEMS, bytes: bytes as usize }
+    }
+}
+
 /// Reads the value at `index`.
 ///
 /// # Errors
 /// Functions and such, and tables too deep, too large or with odd keys.
-pub(crate) fn read(stack: Stack, index: c_int) -> Result<Value, &'static str> {
-    let mut left = ITEMS;
-    read_within(stack, index, DEPTH, &mut left)
+pub(crate) fn read(stack: Stack, index: c_int, room: &mut Room) -> Result<Value, &'static str> {
+    read_within(stack, index, DEPTH, room)
 }
 
 /// A number as modules and dictionaries take it: whole where it is whole.
@@ -62,17 +73,21 @@ fn read_within(
     stack: Stack,
     index: c_int,
     depth: usize,
-    left: &mut usize,
+    room: &mut Room,
 ) -> Result<Value, &'static str> {
     let index = stack.absolute(index);
-    *left = left.checked_sub(1).ok_or("a table is too large")?;
+    room.items = room.items.checked_sub(1).ok_or("a table is too large")?;
     Ok(match stack.kind(index) {
         Kind::Nil => Value::Nil,
         Kind::Bool => Value::Bool(stack.truth(index)),
         Kind::Number => number(stack.number(index).unwrap_or_default()),
-        Kind::Str => Value::Bytes(stack.bytes(index).unwrap_or_default().to_vec()),
+        Kind::Str => {
+            let bytes = stack.bytes(index).unwrap_or_default();
+            room.bytes = room.bytes.checked_sub(bytes.len()).ok_or("its strings are too large")?;
+            Value::Bytes(bytes.to_vec())
+        }
         Kind::Light if stack.light(index).is_null() => Value::Nil,
-        Kind::Table => return read_table(stack, index, depth, left),
+        Kind::Table => return read_table(stack, index, depth, room),
         _ => return Err("functions and coroutines can't be handed over"),
     })
 }
@@ -81,17 +96,17 @@ fn read_table(
     stack: Stack,
     index: c_int,
     depth: usize,
-    left: &mut usize,
+    room: &mut Room,
 ) -> Result<Value, &'static str> {
     if depth == 0 || !stack.reserve(8) {
         return Err("a table is nested too deeply");
     }
     let length = stack.length(index);
     if length > 0 {
-        let mut list = Vec::with_capacity(length.min(*left));
+        let mut list = Vec::with_capacity(length.min(room.items));
         for at in 1..=length {
             stack.get_at(index, at as c_int);
-            let value = read_within(stack, -1, depth - 1, left);
+            let value = read_within(stack, -1, depth - 1, room);
             stack.pop(1);
             list.push(value?);
         }
@@ -100,11 +115,13 @@ fn read_table(
     let mut map = Vec::new();
     stack.push_nil();
     while stack.next(index) {
-        let Some(key) = stack.text(-2) else {
+        let key = stack.bytes(-2).filter(|key| key.len() <= room.bytes);
+        let Some(key) = key.map(|key| String::from_utf8_lossy(key).into_owned()) else {
             stack.pop(2);
-            return Err("keys of a table must be strings, or 1 to n");
+            return Err("keys of a table must be short strings, or 1 to n");
         };
-        let value = read_within(stack, -1, depth - 1, left);
+        room.bytes -= key.len().min(room.bytes);
+        let value = read_within(stack, -1, depth - 1, room);
         stack.pop(1);
         match value {
             Ok(value) => map.push((key, value)),

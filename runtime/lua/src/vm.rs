@@ -90,6 +90,13 @@ unsafe extern "C-unwind" fn collect_hook(state: *mut lua_State, _: *mut lua::lua
     }
 }
 
+/// A string as far as anybody reads an error message.
+fn short(stack: Stack, index: c_int) -> Option<String> {
+    const MESSAGE_MAX: usize = 4096;
+    let bytes = stack.bytes(index)?;
+    Some(String::from_utf8_lossy(&bytes[..bytes.len().min(MESSAGE_MAX)]).into_owned())
+}
+
 /// A full collection; the next is due when half of what is left then is used.
 unsafe fn collect(state: *mut lua_State, arena: &mut Arena) {
     // SAFETY: by the callers: the VM is alive and not inside an allocation.
@@ -197,11 +204,11 @@ impl Vm {
     /// What an error value on top says.
     pub(crate) fn message(&self, stack: Stack) -> String {
         match stack.kind(-1) {
-            Kind::Str => stack.text(-1).unwrap_or_default(),
+            Kind::Str => short(stack, -1).unwrap_or_default(),
             Kind::Number => stack.number(-1).unwrap_or_default().to_string(),
             Kind::Table => {
                 stack.get(-1, "message");
-                let text = stack.text(-1);
+                let text = short(stack, -1);
                 stack.pop(1);
                 text.unwrap_or_else(|| "error object is a table without a message".into())
             }

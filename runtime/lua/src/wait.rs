@@ -23,6 +23,8 @@ const ANY: i32 = 6;
 
 /// Waits of one call at a time (`gateway.all`).
 const AT_ONCE: usize = 64;
+/// Bytes of a fetch's headers.
+const FETCH_HEADERS: usize = 64 * 1024;
 /// The longest sleep, seconds.
 const SLEEP_MAX: f64 = 86_400.0;
 
@@ -261,17 +263,19 @@ fn read_fetch(stack: Stack, at: c_int) -> Result<Fetch, &'static str> {
     }
     stack.pop(1);
     stack.get(at, "headers");
+    let mut room = FETCH_HEADERS;
     let read = match stack.kind(-1) {
         Kind::Nil => Ok(()),
         Kind::Table => read_headers(stack, &mut |name, value| {
             let name = String::from_utf8_lossy(name).into_owned();
+            room = room.checked_sub(name.len() + value.len()).ok_or_else(String::new)?;
             fetch.headers.push((name, value.to_vec()));
             Ok(())
         }),
         _ => Err("headers must be a table".to_owned()),
     };
     stack.pop(1);
-    read.map_err(|_| "headers must be a table of strings")?;
+    read.map_err(|_| "headers must be a table of strings, not too large")?;
     Ok(fetch)
 }
 
@@ -299,10 +303,14 @@ pub(crate) fn read_headers(stack: Stack, take: &mut Take<'_>) -> Result<(), Stri
         let mut result = Ok(());
         if stack.kind(-1) == Kind::Table {
             let list = stack.top();
+            // `length` may be any number: the first hole ends the list.
             for index in 1..=stack.length(list) {
                 stack.get_at(list, index as c_int);
-                result = result.and_then(|()| one(take, name));
+                result = one(take, name);
                 stack.pop(1);
+                if result.is_err() {
+                    break;
+                }
             }
         } else {
             result = one(take, name);

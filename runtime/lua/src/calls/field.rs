@@ -9,9 +9,12 @@ use pilotlight_filter::{BadField, Exchange};
 
 use super::{Fast, Slow};
 use crate::stack::Stack;
-use crate::value;
+use crate::value::{self, Room};
 use crate::vm::window_of;
 use crate::window::{FAILED, NONE, NUMBER, TEXT, Window, given};
+
+/// Bytes of a property, and of a field of the access log.
+const PROPERTY_MAX: u64 = 64 * 1024;
 
 /// The fields by number, in the order in which `message.lua` counts them.
 #[derive(Clone, Copy)]
@@ -241,7 +244,7 @@ unsafe extern "C-unwind" fn property(state: *mut lua_State) -> c_int {
 unsafe extern "C-unwind" fn property_set(state: *mut lua_State) -> c_int {
     // SAFETY: as in `client`.
     let (stack, window) = unsafe { (Stack::new(state), window_of(state)) };
-    let set = value::read(stack, 2).and_then(|value| {
+    let set = value::read(stack, 2, &mut Room::new(PROPERTY_MAX)).and_then(|value| {
         let name = stack.text(1).ok_or("a property's name is a string")?;
         let exchange = window.exchange().ok_or("this request has ended")?;
         let done = exchange.set_property(&name, value);
@@ -255,7 +258,7 @@ unsafe extern "C-unwind" fn log_field(state: *mut lua_State) -> c_int {
     const MOST: usize = 64;
     // SAFETY: as in `client`.
     let (stack, window) = unsafe { (Stack::new(state), window_of(state)) };
-    let set = value::read(stack, 2).and_then(|value| {
+    let set = value::read(stack, 2, &mut Room::new(PROPERTY_MAX)).and_then(|value| {
         let name = stack.text(1).ok_or("a field's name is a string")?;
         let exchange = window.exchange().ok_or("this request has ended")?;
         exchange.log.retain(|(key, _)| **key != *name);

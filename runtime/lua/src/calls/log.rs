@@ -8,10 +8,12 @@ use pilotlight_filter::host::{Level, LogLine};
 
 use super::Slow;
 use crate::stack::{Kind, Stack};
-use crate::value;
+use crate::value::{self, Room};
 use crate::vm::window_of;
 
 const MESSAGE_MAX: usize = 16 * 1024;
+/// Bytes of a line's fields.
+const FIELDS_MAX: u64 = 64 * 1024;
 
 pub(crate) fn slow() -> [Slow; 1] {
     [Slow("log", log)]
@@ -49,7 +51,7 @@ unsafe extern "C-unwind" fn log(state: *mut lua_State) -> c_int {
     message = &message[..message.len().min(MESSAGE_MAX)];
     let mut fields: Vec<(Box<str>, Value)> = Vec::new();
     if stack.kind(3) == Kind::Table {
-        match value::read(stack, 3) {
+        match value::read(stack, 3, &mut Room::new(FIELDS_MAX)) {
             Ok(Value::Map(map)) => fields.extend(map.into_iter().map(|(k, v)| (k.into(), v))),
             Ok(list) => fields.push(("fields".into(), list)),
             Err(error) => return value::refuse(stack, error),

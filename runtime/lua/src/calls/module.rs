@@ -4,14 +4,17 @@ use std::os::raw::c_int;
 use std::rc::Rc;
 
 use mlua_sys::lua_State;
-use pilotlight_filter::abi::Value;
+use pilotlight_filter::abi::{Value, limit};
 use pilotlight_filter::host::{Called, Module};
 
 use super::Slow;
 use crate::stack::Stack;
-use crate::value;
+use crate::value::{self, Room};
 use crate::vm::window_of;
 use crate::window::Window;
+
+/// Bytes of a call's arguments: two whole bodies.
+const ARGUMENTS_MAX: u64 = 2 * limit::BODY_COLLECT;
 
 pub(crate) fn slow() -> [Slow; 3] {
     [Slow("module_known", known), Slow("module_find", find), Slow("module_call", call)]
@@ -67,8 +70,9 @@ unsafe extern "C-unwind" fn call(state: *mut lua_State) -> c_int {
         return value::refuse(stack, "no such module");
     };
     let mut arguments: Vec<Value> = Vec::new();
+    let mut room = Room::new(ARGUMENTS_MAX);
     for at in 3..=stack.top() {
-        match value::read(stack, at) {
+        match value::read(stack, at, &mut room) {
             Ok(argument) => arguments.push(argument),
             Err(error) => return value::refuse(stack, error),
         }

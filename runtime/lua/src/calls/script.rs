@@ -1,6 +1,6 @@
 //! What `load` and `require` need: text becomes a function, a module's file is found and read.
 
-use std::os::raw::{c_char, c_int};
+use std::os::raw::{c_char, c_int, c_void};
 use std::path::Path;
 
 use mlua_sys as lua;
@@ -10,9 +10,28 @@ use super::Slow;
 use crate::stack::Stack;
 use crate::value::{nothing, refuse};
 use crate::vm::window_of;
+use crate::watchdog::stopping;
 
-/// Source text of one chunk: parsing can't be interrupted.
+/// Source text of one chunk.
 const SOURCE_MAX: usize = 512 * 1024;
+/// The parser gets a text in such pieces: between two of them it can be stopped.
+const PIECE: usize = 1024;
+
+/// A text on its way into the parser.
+struct Source<'a>(std::slice::Chunks<'a, u8>);
+
+/// The next piece; none any more when the script is over its time.
+unsafe extern "C-unwind" fn next_piece(
+    _: *mut lua_State,
+    source: *mut c_void,
+    len: *mut usize,
+) -> *const c_char {
+    // SAFETY: `compile` passes its own `Source`, LuaJIT a place for the length.
+    let (source, len) = unsafe { (&mut *source.cast::<Source<'_>>(), &mut *len) };
+    let piece = if stopping() { &[][..] } else { source.0.next().unwrap_or_default() };
+    *len = piece.len();
+    piece.as_ptr().cast()
+}
 
 pub(crate) fn slow() -> [Slow; 3] {
     [Slow("compile", compile), Slow("find_module", find_module), Slow("env", env)]
@@ -35,11 +54,11 @@ unsafe extern "C-unwind" fn compile(state: *mut lua_State) -> c_int {
     if name.contains(&0) {
         return refuse(stack, "a chunk's name can't hold a NUL");
     }
+    let mut source = Source(text.chunks(PIECE));
     // SAFETY: Lua strings end with a NUL; both stay on the stack. 3 is the environment.
     unsafe {
-        let text_at = text.as_ptr().cast::<c_char>();
-        let status =
-            lua::luaL_loadbuffer(state, text_at, text.len(), name.as_ptr().cast::<c_char>());
+        let name = name.as_ptr().cast::<c_char>();
+        let status = lua::lua_load(state, next_piece, (&raw mut source).cast(), name);
         if status != lua::LUA_OK {
             stack.push_nil();
             lua::lua_insert(state, -2);

@@ -5,7 +5,8 @@ use std::os::raw::{c_int, c_void};
 use pilotlight_filter::abi::limit::{LUA_PATTERN_STEPS, LUA_STRING};
 
 use super::Fast;
-use crate::pattern::{Length, Matcher, is_plain};
+use crate::pattern::{Length, Matcher, STOPPED, is_plain};
+use crate::watchdog::stopping;
 use crate::window::{NONE, Window, given};
 
 pub(crate) fn fast() -> [Fast; 4] {
@@ -155,6 +156,9 @@ unsafe extern "C" fn gsub(
             Err(error) => return window.fail(error),
         };
         spent += LUA_PATTERN_STEPS - matcher.steps + 1;
+        if stopping() {
+            return window.fail(STOPPED);
+        }
         if let Some(end) = found {
             count += 1;
             if let Err(error) = expand(&mut out, &matcher, subject, with, at, end) {
@@ -172,8 +176,8 @@ unsafe extern "C" fn gsub(
         if anchored {
             break;
         }
-        if out.len() as u64 > LUA_STRING.max(subject.len() as u64) {
-            return window.fail("result too large");
+        if out.len() > room(subject) {
+            return window.fail(TOO_LARGE);
         }
         if spent > LUA_PATTERN_STEPS {
             code = MORE;
@@ -188,6 +192,13 @@ unsafe extern "C" fn gsub(
     code
 }
 
+const TOO_LARGE: &str = "result too large";
+
+/// Bytes that a replaced text may have.
+fn room(subject: &[u8]) -> usize {
+    subject.len().max(LUA_STRING as usize)
+}
+
 /// Appends the replacement, its `%0` to `%9` filled in.
 fn expand(
     out: &mut Vec<u8>,
@@ -199,6 +210,10 @@ fn expand(
 ) -> Result<(), &'static str> {
     let mut rest = with.iter();
     while let Some(byte) = rest.next() {
+        // A short replacement may name a long match many times.
+        if out.len() > room(subject) {
+            return Err(TOO_LARGE);
+        }
         if *byte != b'%' {
             out.push(*byte);
             continue;

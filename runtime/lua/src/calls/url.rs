@@ -3,10 +3,12 @@
 use std::os::raw::{c_int, c_void};
 
 use mlua_sys::lua_State;
+use pilotlight_filter::abi::limit::BODY_COLLECT;
 
 use super::{Fast, Slow};
 use crate::stack::Stack;
 use crate::vm::window_of;
+use crate::watchdog::stopping;
 use crate::window::{NONE, TEXT, Window, given};
 
 /// Parameters of one query.
@@ -28,29 +30,37 @@ pub(crate) fn slow() -> [Slow; 1] {
     [Slow("args", args)]
 }
 
+/// What is encoded, in pieces, so that it can be stopped; no group of three bytes is torn.
+const PIECE: usize = 48 * 1024;
+/// What is decoded, at once: a whole body, at most.
+const WHOLE: usize = BODY_COLLECT as usize;
+
 macro_rules! coder {
-    ($name:ident, $how:expr) => {
+    ($name:ident, $piece:expr, $how:expr) => {
         unsafe extern "C" fn $name(window: *mut Window, at: *const u8, len: c_int) -> c_int {
             // SAFETY: the prelude passes its own window and a Lua string.
             let (window, bytes) = unsafe { (&mut *window, given(at, len)) };
             let how: fn(&[u8]) -> Option<Vec<u8>> = $how;
-            match how(bytes) {
-                Some(text) => {
-                    window.show_held(text);
-                    TEXT
+            let mut out = Vec::new();
+            for piece in bytes.chunks($piece) {
+                let torn = $piece == WHOLE && bytes.len() > WHOLE;
+                match how(piece).filter(|_| !torn && !stopping()) {
+                    Some(text) => out.extend_from_slice(&text),
+                    None => return NONE,
                 }
-                None => NONE,
             }
+            window.show_held(out);
+            TEXT
         }
     };
 }
 
-coder!(url_encode, |bytes| Some(percent_encode(bytes)));
-coder!(url_decode, |bytes| Some(percent_decode(bytes, false)));
-coder!(base64_encode, |bytes| Some(encode64(bytes)));
-coder!(base64_decode, decode64);
-coder!(hex_encode, |bytes| Some(encode16(bytes)));
-coder!(hex_decode, decode16);
+coder!(url_encode, PIECE, |bytes| Some(percent_encode(bytes)));
+coder!(url_decode, WHOLE, |bytes| Some(percent_decode(bytes, false)));
+coder!(base64_encode, PIECE, |bytes| Some(encode64(bytes)));
+coder!(base64_decode, WHOLE, decode64);
+coder!(hex_encode, PIECE, |bytes| Some(encode16(bytes)));
+coder!(hex_decode, WHOLE, decode16);
 
 const DIGITS: &[u8; 16] = b"0123456789abcdef";
 const UPPER: &[u8; 16] = b"0123456789ABCDEF";

@@ -126,16 +126,19 @@ end
 
 function Shared.flush(d) slow.shared_flush(d[1]) end
 
-local dictionaries = {}
-local function shared(name)
-  local known = dictionaries[name]
-  if known then return known end
-  if type(name) ~= "string" then error("a dictionary's name must be a string", 2) end
-  local index, why = slow.shared_find(name)
-  if not index then error(why, 2) end
-  known = setmetatable({ index }, Shared)
-  dictionaries[name] = known
-  return known
+-- One filter's `gateway.shared`: it may spoil its own tables (rawset), not another's.
+local function sharer()
+  local dictionaries = {}
+  return function(name)
+    local known = dictionaries[name]
+    if known then return known end
+    if type(name) ~= "string" then error("a dictionary's name must be a string", 2) end
+    local index, why = slow.shared_find(name)
+    if not index then error(why, 2) end
+    known = setmetatable({ index }, Shared)
+    dictionaries[name] = known
+    return known
+  end
 end
 
 -- Modules: a table whose fields become functions when first asked for.
@@ -172,17 +175,20 @@ function Module.__index(module, name)
   return fn
 end
 
-local modules = {}
-local function wasm(name)
-  local known = modules[name]
-  if known then return known end
-  if type(name) ~= "string" or not slow.module_known(name) then
-    error("the manifest has no [modules." .. stock_tostring(name) .. "]", 2)
+-- One filter's `gateway.wasm`.
+local function opener()
+  local modules = {}
+  return function(name)
+    local known = modules[name]
+    if known then return known end
+    if type(name) ~= "string" or not slow.module_known(name) then
+      error("the manifest has no [modules." .. stock_tostring(name) .. "]", 2)
+    end
+    known = {}
+    functions[known], names[known] = {}, name
+    modules[name] = setmetatable(known, Module)
+    return known
   end
-  known = {}
-  functions[known], names[known] = {}, name
-  modules[name] = setmetatable(known, Module)
-  return known
 end
 
 local function sleep(seconds)
@@ -200,11 +206,13 @@ local FetchedHeaders = {
     if lower ~= name then return h[lower] end
     return nil
   end,
+  __metatable = "headers of a fetch",
 }
 local Fetched = {
   __index = {
     json = function(response) return slow.json_decode(response.body) end,
   },
+  __metatable = "fetched",
 }
 
 local function fetched(response, why)
@@ -260,7 +268,7 @@ end
 function pl.gateway(config, name)
   return {
     log = copy(log), json = copy(json), base64 = copy(base64), hex = copy(hex), url = copy(url),
-    shared = shared, wasm = wasm, fetch = fetch, all = pl.all, sleep = sleep,
+    shared = sharer(), wasm = opener(), fetch = fetch, all = pl.all, sleep = sleep,
     now = now, monotonic = monotonic, env = slow.env, config = config, name = name,
   }
 end

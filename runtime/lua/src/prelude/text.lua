@@ -7,7 +7,7 @@ local LIMIT = pl.string_max
 local NO_MATCH, MORE = -2, -3
 
 local type, error, select, tonumber, getmetatable = type, error, select, tonumber, getmetatable
-local rawget, pcall, setmetatable = rawget, pcall, setmetatable
+local rawget, rawset, pcall, setmetatable = rawget, rawset, pcall, setmetatable
 local sub, byte = string.sub, string.byte
 local running = coroutine.running
 local buffer = require "string.buffer"
@@ -276,6 +276,18 @@ local function concat(list, separator, first, last)
   return stock_concat(list, separator, first, last)
 end
 
+-- LuaJIT's own moves every slot that `#` claims there is, and can't be stopped while it does.
+local stock_insert = table.insert
+local function insert(list, ...)
+  if select("#", ...) ~= 2 then return stock_insert(list, ...) end
+  if type(list) ~= "table" then bad(1, "insert", "table", list) end
+  local at, value = ...
+  at = int(at, nil, 2, "insert") or bad(2, "insert", "number", at)
+  if at < 1 then error("bad argument #2 to 'insert' (position out of bounds)", 2) end
+  for index = #list, at, -1 do rawset(list, index + 1, rawget(list, index)) end
+  rawset(list, at, value)
+end
+
 local function less(a, b) return a < b end
 
 local function insertion(list, low, high, before)
@@ -357,7 +369,7 @@ pl.string = {
   format = format,
 }
 pl.table = {
-  insert = table.insert, remove = table.remove, maxn = table.maxn, move = table.move,
+  insert = insert, remove = table.remove, maxn = table.maxn, move = table.move,
   concat = concat, sort = sort, unpack = unpack, new = require "table.new",
   clear = require "table.clear",
 }

@@ -3,6 +3,7 @@
 #![allow(unreachable_pub)]
 
 mod api;
+mod attacks;
 mod basics;
 mod limits;
 mod messages;
