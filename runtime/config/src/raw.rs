@@ -369,7 +369,8 @@ table::tables! {
         max_connections: Whole,
         /// Exchanges. Default 1024.
         max_requests: Whole,
-        /// Exchanges that wait for a connection. Default 1024.
+        /// Exchanges that wait while all connections are in use, each no longer than
+        /// `timeouts.connect`. Default 1024.
         max_pending: Whole,
     }
 

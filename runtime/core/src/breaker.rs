@@ -1,8 +1,8 @@
-//! Limits of an upstream, shared by all workers: beyond them a request fails at once instead of
-//! waiting for what will not come.
+//! Limits of an upstream, shared by all workers: beyond them a request fails at once, or waits where
+//! there is leave to wait.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use pilotlight_config::manifest;
 
@@ -52,17 +52,18 @@ pub struct Permit {
 }
 
 /// Cache lines of their own: workers count requests and connections at different times.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 #[repr(align(64))]
 struct Counter {
     used: AtomicUsize,
     max: usize,
+    refused: AtomicU64,
 }
 
 impl Breaker {
     /// Nothing is used yet.
     pub fn new(limits: &manifest::Breaker) -> Arc<Breaker> {
-        let counter = |max| Counter { used: AtomicUsize::new(0), max };
+        let counter = |max| Counter { max, ..Counter::default() };
         Arc::new(Breaker {
             connections: counter(limits.max_connections),
             requests: counter(limits.max_requests),
@@ -105,6 +106,7 @@ impl Breaker {
         let mut used = counter.used.load(Ordering::Relaxed);
         loop {
             if used >= counter.max {
+                counter.refused.fetch_add(1, Ordering::Relaxed);
                 return Err(Exhausted { limit });
             }
             match counter.used.compare_exchange_weak(
@@ -127,6 +129,11 @@ impl Breaker {
     /// How many may be.
     pub fn max(&self, limit: Limit) -> usize {
         self.counter(limit).max
+    }
+
+    /// How often there was no leave.
+    pub fn refused(&self, limit: Limit) -> u64 {
+        self.counter(limit).refused.load(Ordering::Relaxed)
     }
 
     fn counter(&self, limit: Limit) -> &Counter {

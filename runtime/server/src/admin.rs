@@ -140,10 +140,13 @@ impl Desk {
     fn metrics(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
         let accept = request.headers().get("accept").and_then(|a| a.to_str().ok()).unwrap_or("");
         let open = accept.contains("application/openmetrics-text");
+        let serving = self.control.generation();
+        let upstreams = serving.upstreams.iter();
         let process = Process {
             resident_bytes: resident(),
             uptime_seconds: self.clock.elapsed().as_secs_f64(),
-            generation: self.control.number(),
+            generation: serving.number,
+            upstreams: upstreams.map(|u| (u.meant.name.clone(), u.breaker.clone())).collect(),
         };
         let page = self.control.metrics.text(&process, open);
         let kind = match open {

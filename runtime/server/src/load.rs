@@ -8,7 +8,6 @@ use std::sync::atomic::AtomicUsize;
 use pilotlight_abi::Phases;
 use pilotlight_config::manifest::{self, FilterConfig, Manifest, Program, ValueType};
 use pilotlight_config::{Loaded, Place, Problem, Report, Spot};
-use pilotlight_core::breaker::Breaker;
 use pilotlight_core::router::Router;
 use pilotlight_filter::engine::{ModuleSpec, ScriptSpec, Signature, Type};
 use pilotlight_filter::{Engine, Library, LoadError, Plan, Spec};
@@ -254,11 +253,7 @@ fn upstreams(
         };
         let same = |known: &&Arc<Shared>| tls.is_none() && facts(&known.meant) == facts(meant);
         let kept = old.and_then(|old| old.upstreams.iter().find(same)).cloned();
-        let fresh = || {
-            let breaker = Breaker::new(&meant.breaker);
-            Arc::new(Shared { meant: meant.clone(), breaker, tls: tls.clone() })
-        };
-        all.push(kept.unwrap_or_else(fresh));
+        all.push(kept.unwrap_or_else(|| Shared::new(meant.clone(), tls)));
     }
     all
 }

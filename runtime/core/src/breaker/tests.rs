@@ -17,6 +17,7 @@ fn as_many_as_allowed_then_none_until_one_is_back() {
             (0..breaker.max(limit)).map(|_| breaker.acquire(limit).unwrap()).collect();
         assert_eq!(breaker.used(limit), breaker.max(limit));
         assert_eq!(breaker.acquire(limit).unwrap_err(), Exhausted { limit });
+        assert_eq!(breaker.refused(limit), 1);
         if permits.pop().is_some() {
             drop(breaker.acquire(limit).unwrap());
         }

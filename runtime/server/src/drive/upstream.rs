@@ -130,14 +130,14 @@ impl Turn<'_> {
         exchange: &mut Exchange,
         down: &mut dyn Downstream,
         route: &Route,
-        lease: Lease,
+        mut lease: Lease,
         fresh: bool,
     ) -> Result<(Tried, bool), Left> {
         let reused = if fresh { None } else { lease.reuse() };
         let mut out = match reused {
             Some(out) => out,
             None => {
-                let mut connecting = Box::pin(lease.connect(&self.inlet.worker));
+                let mut connecting = Box::pin(lease.connect(fresh));
                 let connected = poll_fn(|cx| {
                     if let Poll::Ready(connected) = connecting.as_mut().poll(cx) {
                         return Poll::Ready(Ok(connected));
@@ -250,6 +250,7 @@ impl Turn<'_> {
     fn give_up(&mut self, exchange: &mut Exchange) {
         if let Some(mut pump) = self.pump.take() {
             pump.out.abort();
+        self.lease = None;
         }
         exchange.response.head.fields.clear();
         exchange.stats.retries += 1;

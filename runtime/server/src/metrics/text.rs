@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
+
+use pilotlight_core::breaker::{Breaker, Limit};
 
 use super::histogram::Histogram;
 use super::{Registry, lock};
@@ -12,6 +15,8 @@ pub(crate) struct Process {
     pub(crate) resident_bytes: u64,
     pub(crate) uptime_seconds: f64,
     pub(crate) generation: u64,
+    /// The upstreams that serve, by name.
+    pub(crate) upstreams: Vec<(Arc<str>, Arc<Breaker>)>,
 }
 
 impl Registry {
@@ -20,6 +25,7 @@ impl Registry {
         let mut page = Page { text: String::with_capacity(8192), open_metrics };
         self.requests(&mut page);
         self.gauges(&mut page);
+        breakers(&mut page, &process.upstreams);
         page.family("pilotlight_reloads", "counter", "Reloads by result.");
         for (result, count) in [("ok", &self.reloads_ok), ("failed", &self.reloads_failed)] {
             let count = count.load(Ordering::Relaxed);
@@ -129,6 +135,22 @@ impl Registry {
         );
         for (filter, bytes) in &memories {
             page.sample("pilotlight_wasm_memory_bytes", &[("filter", filter)], *bytes as f64);
+        }
+    }
+}
+
+fn breakers(page: &mut Page, upstreams: &[(Arc<str>, Arc<Breaker>)]) {
+    page.family("pilotlight_queue_depth", "gauge", "Exchanges that wait for a connection.");
+    for (name, breaker) in upstreams {
+        let waiting = breaker.used(Limit::Pending);
+        page.sample("pilotlight_queue_depth", &[("upstream", name)], waiting as f64);
+    }
+    let family = "pilotlight_upstream_overflows";
+    page.family(family, "counter", "Exchanges refused at a limit of an upstream.");
+    for (name, breaker) in upstreams {
+        for limit in [Limit::Requests, Limit::Pending] {
+            let labels = [("upstream", &**name), ("limit", limit.key())];
+            page.counter(family, &labels, breaker.refused(limit));
         }
     }
 }

@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use pilotlight_abi::limit::BODY_COLLECT;
 use pilotlight_config::manifest;
-use pilotlight_core::breaker::Breaker;
 use pilotlight_filter::head::split_port;
 use pilotlight_filter::host::{Fetch, FetchError, Fetched};
 use pilotlight_filter::{RequestHead, ResponseHead};
@@ -56,11 +55,11 @@ async fn exchange(
     let mut response = ResponseHead::default();
     let mut stale = false;
     loop {
-        let lease = upstream.lease(worker, &[]).map_err(|e| error(e.to_string()))?;
+        let mut lease = upstream.lease(worker, &[]).map_err(|e| error(e.to_string()))?;
         let reused = if stale { None } else { lease.reuse() };
         let out = match reused {
             Some(out) => out,
-            None => lease.connect(worker).await.map_err(|e| error(e.to_string()))?,
+            None => lease.connect(stale).await.map_err(|e| error(e.to_string()))?,
         };
         match send(out, &mut head, &request, &mut response).await {
             Ok(fetched) => return Ok(fetched),
@@ -217,9 +216,7 @@ fn by_url(
         }
         false => None,
     };
-    let breaker = Breaker::new(&meant.breaker);
-    let upstream =
-        Rc::new(Upstream::new(Arc::new(Shared { meant, breaker, tls: config }), worker.random()));
+    let upstream = Rc::new(Upstream::new(Shared::new(meant, config), worker.random()));
     if hosts.len() >= HOSTS_MAX {
         hosts.swap_remove(worker.random() as usize % HOSTS_MAX);
     }

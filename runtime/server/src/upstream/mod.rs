@@ -3,9 +3,12 @@
 pub(crate) mod connect;
 pub(crate) mod h1;
 pub(crate) mod h2;
+mod lease;
 mod pool;
+mod queue;
 
-pub(crate) use pool::{Lease, Shared, Upstream};
+pub(crate) use lease::Lease;
+pub(crate) use pool::{Shared, Upstream};
 
 use std::task::{Context, Poll};
 

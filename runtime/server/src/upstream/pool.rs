@@ -1,4 +1,4 @@
-//! A worker's connections to one upstream: idle ones by endpoint, newest first.
+//! A worker's connections to one upstream: by endpoint, newest first.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -7,34 +7,71 @@ use std::time::Duration;
 
 use pilotlight_config::manifest;
 use pilotlight_core::balance::Balancer;
-use pilotlight_core::breaker::{Breaker, Limit};
+use pilotlight_core::breaker::{self, Breaker, Limit};
 use rustls::ClientConfig;
+use tokio::sync::{Notify, watch};
 
-use super::{Outbound, UpstreamError, connect, h1, h2};
+use super::lease::{Lease, Opening};
+use super::queue::Queue;
+use super::{UpstreamError, h1, h2};
 use crate::worker::Worker;
-
-pub(crate) use pilotlight_core::breaker::Permit;
 
 /// What all workers know of an upstream.
 pub(crate) struct Shared {
     pub(crate) meant: manifest::Upstream,
     pub(crate) breaker: Arc<Breaker>,
     pub(crate) tls: Option<Arc<ClientConfig>>,
+    /// A connection has ended: there is room for another.
+    pub(super) freed: Notify,
+    /// A request waits: workers should let go of connections that idle.
+    pub(super) wanted: watch::Sender<()>,
+}
+
+impl Shared {
+    pub(crate) fn new(meant: manifest::Upstream, tls: Option<Arc<ClientConfig>>) -> Arc<Shared> {
+        let breaker = Breaker::new(&meant.breaker);
+        let (freed, wanted) = (Notify::new(), watch::Sender::new(()));
+        Arc::new(Shared { meant, breaker, tls, freed, wanted })
+    }
+
+    /// Leave for one more connection.
+    pub(super) fn connection(self: &Arc<Shared>) -> Option<Permit> {
+        let permit = self.breaker.connection().ok()?;
+        Some(Permit { permit: Some(permit), shared: self.clone() })
+    }
+}
+
+/// Leave for a connection. Dropping it tells those who wait for one.
+pub(crate) struct Permit {
+    permit: Option<breaker::Permit>,
+    shared: Arc<Shared>,
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        drop(self.permit.take());
+        self.shared.freed.notify_waiters();
+    }
 }
 
 /// A worker's side of an upstream.
 pub(crate) struct Upstream {
     pub(crate) shared: Arc<Shared>,
     balancer: RefCell<Balancer>,
-    endpoints: Vec<Endpoint>,
+    pub(super) endpoints: Vec<Endpoint>,
+    pub(super) queue: Queue,
     sweeping: Cell<bool>,
 }
 
 #[derive(Default)]
-struct Endpoint {
+pub(super) struct Endpoint {
     idle: RefCell<Vec<Idle>>,
-    multiplexed: RefCell<Option<(h2::Connection, Permit)>>,
-    active: Cell<usize>,
+    multiplexed: RefCell<Vec<Rc<Multiplexed>>>,
+    /// One that is being opened and will take many exchanges: others wait for it.
+    pub(super) opening: RefCell<Option<Opening>>,
+    /// The last connection took one exchange at a time.
+    pub(super) single: Cell<bool>,
+    pub(super) active: Cell<usize>,
 }
 
 struct Idle {
@@ -43,11 +80,12 @@ struct Idle {
     since: u64,
 }
 
-/// An exchange's hold on an endpoint: counts it as active until dropped.
-pub(crate) struct Lease {
-    upstream: Rc<Upstream>,
-    pub(crate) endpoint: usize,
-    _request: Permit,
+/// A connection for many exchanges, each of which holds it.
+pub(super) struct Multiplexed {
+    pub(super) connection: h2::Connection,
+    /// When its last exchange ended: the worker's clock, milliseconds.
+    pub(super) since: Cell<u64>,
+    _permit: Permit,
 }
 
 impl Upstream {
@@ -57,6 +95,7 @@ impl Upstream {
         Upstream {
             balancer: RefCell::new(Balancer::new(&meant.balance, &weights).starting_at(seed)),
             endpoints: meant.endpoints.iter().map(|_| Endpoint::default()).collect(),
+            queue: Queue::default(),
             sweeping: Cell::new(false),
             shared,
         }
@@ -65,17 +104,14 @@ impl Upstream {
     /// Picks an endpoint that is not among `tried`.
     pub(crate) fn lease(
         self: &Rc<Upstream>,
-        worker: &Worker,
+        worker: &Rc<Worker>,
         tried: &[usize],
     ) -> Result<Lease, UpstreamError> {
-        let request =
-            self.shared.breaker.acquire(Limit::Requests).map_err(|_| UpstreamError::Limit)?;
+        let request = self.shared.breaker.request().map_err(|_| UpstreamError::Limit)?;
         let active = |index: usize| self.endpoints[index].active.get();
         let picked = self.balancer.borrow_mut().pick(tried, active, worker.random());
         let endpoint = picked.ok_or(UpstreamError::NoEndpoint)?;
-        let count = &self.endpoints[endpoint].active;
-        count.set(count.get() + 1);
-        Ok(Lease { upstream: self.clone(), endpoint, _request: request })
+        Ok(Lease::new(self.clone(), worker.clone(), endpoint, request))
     }
 
     /// Keeps a connection for later.
@@ -86,97 +122,116 @@ impl Upstream {
         conn: Rc<RefCell<h1::Connection>>,
     ) {
         let mut idle = self.endpoints[endpoint].idle.borrow_mut();
-        if idle.len() < self.shared.meant.pool.per_endpoint {
+        // One more than the manifest wants, while somebody here waits for just this one.
+        let most = self.shared.meant.pool.per_endpoint + usize::from(!self.queue.is_empty());
+        if idle.len() < most {
             idle.push(Idle { conn, since: worker.clock.millis() });
-            if !self.sweeping.replace(true) {
-                tokio::task::spawn_local(self.clone().sweep(worker.clone()));
-            }
+            self.sweep(worker);
         }
     }
 
-    /// Closes what has idled too long, as long as anything idles.
-    async fn sweep(self: Rc<Upstream>, worker: Rc<Worker>) {
-        let most = self.shared.meant.pool.idle;
-        loop {
-            tokio::time::sleep((most / 4).max(Duration::from_millis(250))).await;
-            let oldest = worker.clock.millis().saturating_sub(most.as_millis() as u64);
-            let mut left = 0;
-            for endpoint in &self.endpoints {
-                let mut idle = endpoint.idle.borrow_mut();
-                idle.retain(|i| i.since > oldest && i.conn.borrow_mut().is_quiet());
-                left += idle.len();
-            }
-            if left == 0 {
-                self.sweeping.set(false);
-                return;
-            }
+    /// Keeps a connection that others may use at once.
+    pub(super) fn share(
+        self: &Rc<Upstream>,
+        worker: &Rc<Worker>,
+        endpoint: usize,
+        connection: h2::Connection,
+        permit: Permit,
+    ) -> Rc<Multiplexed> {
+        let shared = Rc::new(Multiplexed { connection, since: Cell::new(0), _permit: permit });
+        self.endpoints[endpoint].multiplexed.borrow_mut().push(shared.clone());
+        self.sweep(worker);
+        shared
+    }
+
+    /// Gives a connection that idles up, so that there is room for another; the oldest first.
+    pub(super) fn make_room(&self) -> bool {
+        let oldest = self.endpoints.iter().filter_map(|e| Some((e.oldest()?, e)));
+        let Some((since, endpoint)) = oldest.min_by_key(|(since, _)| *since) else { return false };
+        endpoint.close_idle(since, false);
+        true
+    }
+
+    /// An exchange has ended: its connection, or its place on one, goes to who waits here, or else
+    /// away for those who wait on other workers.
+    pub(super) fn free(&self) {
+        if !self.queue.is_empty() {
+            self.queue.wake();
+        } else if self.shared.breaker.used(Limit::Pending) > 0 {
+            self.make_room();
         }
+    }
+
+    /// Closes what has idled too long or is in somebody's way, as long as anything is there.
+    fn sweep(self: &Rc<Upstream>, worker: &Rc<Worker>) {
+        if self.sweeping.replace(true) {
+            return;
+        }
+        let (upstream, worker) = (self.clone(), worker.clone());
+        // From here on nobody's wish is missed.
+        let mut wanted = self.shared.wanted.subscribe();
+        tokio::task::spawn_local(async move {
+            let most = upstream.shared.meant.pool.idle;
+            loop {
+                tokio::select! {
+                    () = tokio::time::sleep((most / 4).max(Duration::from_millis(250))) => {}
+                    _ = wanted.changed() => drop(upstream.make_room()),
+                }
+                let oldest = worker.clock.millis().saturating_sub(most.as_millis() as u64);
+                let left = upstream.endpoints.iter().map(|e| e.close_idle(oldest, true)).sum();
+                if matches!(left, 0usize) {
+                    upstream.sweeping.set(false);
+                    return;
+                }
+            }
+        });
     }
 }
 
-impl Lease {
-    /// A connection that is there already. `fresh`: none but a new one will do.
-    pub(crate) fn reuse(&self) -> Option<Outbound> {
-        let endpoint = &self.upstream.endpoints[self.endpoint];
-        if let Some((connection, _)) = &*endpoint.multiplexed.borrow()
-            && connection.is_usable()
-        {
-            return Some(Outbound::H2(connection.open()));
-        }
-        let mut idle = endpoint.idle.borrow_mut();
+impl Endpoint {
+    /// A kept connection for one exchange.
+    pub(super) fn single(&self) -> Option<Rc<RefCell<h1::Connection>>> {
+        let mut idle = self.idle.borrow_mut();
         while let Some(Idle { conn, .. }) = idle.pop() {
             if conn.borrow_mut().is_quiet() {
-                return Some(Outbound::H1(h1::Outbound::new(conn)));
+                return Some(conn);
             }
         }
         None
     }
 
-    /// A new connection.
-    pub(crate) async fn connect(&self, worker: &Rc<Worker>) -> Result<Outbound, UpstreamError> {
-        let shared = &self.upstream.shared;
-        let permit =
-            shared.breaker.acquire(Limit::Connections).map_err(|_| UpstreamError::Limit)?;
-        let endpoint = &shared.meant.endpoints[self.endpoint];
-        match connect::connect(shared, endpoint).await? {
-            connect::Connected::H1(stream) => {
-                let upstream = self.upstream.clone();
-                let conn =
-                    h1::Connection::new(worker.clone(), upstream, self.endpoint, stream, permit);
-                Ok(Outbound::H1(h1::Outbound::new(conn)))
-            }
-            connect::Connected::H2(connection) => {
-                let outbound = connection.open();
-                *self.upstream.endpoints[self.endpoint].multiplexed.borrow_mut() =
-                    Some((connection, permit));
-                Ok(Outbound::H2(outbound))
-            }
-        }
+    /// A connection that takes one more exchange.
+    pub(super) fn multiplexed(&self) -> Option<Rc<Multiplexed>> {
+        let mut all = self.multiplexed.borrow_mut();
+        all.retain(|m| m.connection.is_usable() || m.is_busy());
+        all.iter().find(|m| m.connection.is_usable()).cloned()
     }
 
-    /// The longest wait for a response's head, by the route or else the upstream.
-    pub(crate) fn first_byte(&self, route: Option<Duration>) -> Duration {
-        route.unwrap_or(self.upstream.shared.meant.timeouts.first_byte)
+    /// Since when the oldest connection without an exchange is so.
+    fn oldest(&self) -> Option<u64> {
+        let multiplexed = self.multiplexed.borrow();
+        let quiet = multiplexed.iter().filter(|m| !m.is_busy()).map(|m| m.since.get());
+        quiet.chain(self.idle.borrow().first().map(|i| i.since)).min()
     }
 
-    /// The longest wait between two reads of a response's body.
-    pub(crate) fn idle_timeout(&self) -> Duration {
-        self.upstream.shared.meant.timeouts.idle
-    }
-
-    /// The endpoint's address, for logs.
-    pub(crate) fn address(&self) -> String {
-        let endpoint = &self.upstream.shared.meant.endpoints[self.endpoint];
-        match &endpoint.unix {
-            Some(path) => format!("unix:{}", path.display()),
-            None => format!("{}:{}", endpoint.host, endpoint.port),
-        }
+    /// Closes what idles since then or longer (`all`), or one such; says how many are left.
+    fn close_idle(&self, since: u64, all: bool) -> usize {
+        let mut more = true;
+        let mut stays = |quiet: bool, idles: u64| {
+            let goes = more && quiet && idles <= since;
+            more &= !goes || all;
+            !goes
+        };
+        let (mut idle, mut multiplexed) = (self.idle.borrow_mut(), self.multiplexed.borrow_mut());
+        idle.retain(|i| stays(true, i.since) && (!all || i.conn.borrow_mut().is_quiet()));
+        multiplexed.retain(|m| stays(!m.is_busy(), m.since.get()));
+        idle.len() + multiplexed.len()
     }
 }
 
-impl Drop for Lease {
-    fn drop(&mut self) {
-        let count = &self.upstream.endpoints[self.endpoint].active;
-        count.set(count.get() - 1);
+impl Multiplexed {
+    /// Whether an exchange holds it.
+    fn is_busy(self: &Rc<Multiplexed>) -> bool {
+        Rc::strong_count(self) > 1
     }
 }

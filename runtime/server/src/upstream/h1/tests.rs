@@ -5,7 +5,6 @@ use std::future::poll_fn;
 
 use http_body_util::Empty;
 use hyper_util::rt::TokioIo;
-use pilotlight_core::breaker::Limit;
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 use tokio::io::AsyncWriteExt;
@@ -64,8 +63,7 @@ async fn until_quiet(exchange: impl Future<Output = ()>, peer: &mut UnixStream) 
 async fn ours(rig: &Rig, method: &[u8], bytes: &[u8], cut: usize) -> Told {
     let worker = rig.inlet.worker.clone();
     let upstream = worker.local().upstreams[0].clone();
-    let permit =
-        upstream.shared.breaker.acquire(Limit::Connections).unwrap_or_else(|_| panic!("full"));
+    let permit = upstream.shared.connection().unwrap_or_else(|| panic!("full"));
     let (near, mut far) = UnixStream::pair().unwrap();
     let conn = Connection::new(worker, upstream, 0, Stream::Unix(near), permit);
     let mut out = Outbound::new(conn.clone());
