@@ -106,6 +106,9 @@ const MISDIRECTED: Problem =
         .proxy("http_request_error");
 pub(crate) const FILTER_FAILED: Problem =
     Problem::new(500, "a filter failed").proxy("proxy_internal_error");
+/// The route's time for the whole exchange ended while a filter had it.
+const TOO_LATE: Problem =
+    Problem::new(504, "the exchange took too long").proxy("http_response_timeout");
 const NO_ANSWER: Problem =
     Problem::new(500, "the route's script did not answer").proxy("proxy_internal_error");
 

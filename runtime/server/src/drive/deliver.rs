@@ -30,13 +30,29 @@ enum Stage {
 }
 
 impl Turn<'_> {
-    /// Runs the response phases and writes the response.
+    /// Runs the response phase and writes the response.
     pub(super) async fn deliver(&mut self, exchange: &mut Exchange, down: &mut dyn Downstream) {
         match self.walk(Phase::Response, exchange, down).await {
-            Ok(Passed::Failed) => answer::problem(exchange, FILTER_FAILED),
-            Ok(_) => {}
-            Err(Left) => return self.leave(exchange, down),
+            Ok(Passed::Through) => self.write(exchange, down).await,
+            Ok(stopped) => self.refuse(exchange, down, stopped).await,
+            Err(Left) => self.leave(exchange, down),
         }
+    }
+
+    /// Writes the answer to a response phase that did not end well.
+    pub(super) async fn refuse(
+        &mut self,
+        exchange: &mut Exchange,
+        down: &mut dyn Downstream,
+        stopped: Passed,
+    ) {
+        if stopped == Passed::Failed {
+            answer::problem(exchange, FILTER_FAILED);
+        }
+        self.write(exchange, down).await;
+    }
+
+    async fn write(&mut self, exchange: &mut Exchange, down: &mut dyn Downstream) {
         let generation = self.local.generation.clone();
         let alt_svc = self.inlet.listener.alt_svc.as_deref();
         forward::response(exchange, &generation.manifest.gateway.forwarded, alt_svc);

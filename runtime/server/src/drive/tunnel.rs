@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use pilotlight_abi::Phase;
-use pilotlight_filter::Exchange;
+use pilotlight_filter::{Exchange, Passed};
 use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
+use super::Left;
 use super::turn::Turn;
 use crate::codec::{Downstream, Length};
 use crate::stream::Stream;
@@ -30,8 +31,10 @@ impl Turn<'_> {
         down: &mut dyn Downstream,
         switched: Switched,
     ) {
-        if self.walk(Phase::Response, exchange, down).await.is_err() {
-            return self.leave(exchange, down);
+        match self.walk(Phase::Response, exchange, down).await {
+            Ok(Passed::Through) => {}
+            Ok(stopped) => return self.refuse(exchange, down, stopped).await,
+            Err(Left) => return self.leave(exchange, down),
         }
         down.head(&exchange.response.head, Length::None);
         let flushed = std::future::poll_fn(|cx| down.poll_flush(cx)).await;

@@ -13,7 +13,7 @@ use pilotlight_core::template::{self, Values};
 use pilotlight_filter::{Chain, Exchange, Fault, Observer, Origin, Passed};
 
 use super::pump::Pump;
-use super::{Figures, Left};
+use super::{Figures, Left, TOO_LATE};
 use crate::codec::Downstream;
 use crate::generation::Local;
 use crate::timer::Timer;
@@ -101,7 +101,8 @@ impl<'a> Turn<'a> {
         }
     }
 
-    /// Walks the chain through a phase without a chunk.
+    /// Walks the chain through a phase without a chunk. When the exchange's time is over, its answer
+    /// says so.
     pub(crate) async fn walk(
         &mut self,
         phase: Phase,
@@ -117,8 +118,8 @@ impl<'a> Turn<'a> {
             }
             if self.timer.poll(cx).is_ready() {
                 self.chain.abandon();
-                self.error = Some("timeout");
-                return Poll::Ready(Ok(Passed::Failed));
+                self.fail(exchange, TOO_LATE);
+                return Poll::Ready(Ok(Passed::Replied));
             }
             // A filter may be waiting for the request's body, and its sender for a 100.
             if down.queued() > 0 {

@@ -271,6 +271,7 @@ impl Turn<'_> {
             }
         }
     }
+    /// Answers with a problem.
 
     pub(super) fn fail(&mut self, exchange: &mut Exchange, problem: Problem) -> Reached {
         if !problem.proxy_error.is_empty() {
