@@ -83,3 +83,17 @@ fn a_drain_lets_requests_end() {
         assert!(gateway.left().await.success());
     });
 }
+
+/// Section 4.2.2: a head over the limit is answered, and the connection serves on.
+#[test]
+fn a_head_over_the_limit() {
+    run(async {
+        let (gateway, upstream) = forwarding(Script::ok("x")).await;
+        let mut client = Client::connect(Protocol::H3, &gateway, "a.test").await;
+        // The client does not know the limit yet: our settings are on their way.
+        let large = Request::get("/").field("x-large", &"x".repeat(200_000));
+        client.send(&large).await.assert(431);
+        client.send(&Request::get("/")).await.assert(200);
+        assert_eq!(upstream.count(), 1);
+    });
+}

@@ -110,7 +110,7 @@ async fn control(connection: &Connection, mut stream: RecvStream) -> Result<(), 
             }
             match piece {
                 Some(Piece::Whole(kind, payload)) => known.frame(kind, &payload)?,
-                Some(Piece::Data(_)) => return Err(Code::FrameUnexpected),
+                Some(Piece::Data(_) | Piece::TooLarge) => return Err(Code::FrameUnexpected),
                 None => break,
             }
         }

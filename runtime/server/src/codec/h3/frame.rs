@@ -101,6 +101,8 @@ enum Plan {
     Pass,
     Gather,
     Skip,
+    /// It is too large to gather.
+    Refuse,
 }
 
 impl Role {
@@ -109,7 +111,8 @@ impl Role {
         let gather = |max: u64, over: Code| if length > max { Err(over) } else { Ok(Plan::Gather) };
         match (self, kind) {
             (Role::Request { .. }, DATA) => Ok(Plan::Pass),
-            (Role::Request { section }, HEADERS) => gather(section, Code::ExcessiveLoad),
+            (Role::Request { section }, HEADERS) if length > section => Ok(Plan::Refuse),
+            (Role::Request { .. }, HEADERS) => Ok(Plan::Gather),
             (Role::Control, SETTINGS) => gather(SETTINGS_MAX, Code::ExcessiveLoad),
             (Role::Control, CANCEL_PUSH | GOAWAY | MAX_PUSH_ID) => {
                 gather(NUMBER_MAX, Code::FrameError)
@@ -131,6 +134,8 @@ pub(super) enum Piece {
     Data(Bytes),
     /// A whole frame that was gathered: its type and payload.
     Whole(u64, Bytes),
+    /// A section over its limit begins: who reads on gets none of it.
+    TooLarge,
 }
 
 /// Cuts a stream into frames.
@@ -180,6 +185,9 @@ impl Parser {
                         self.load.waste(length.saturating_add(WASTE_FRAME))?;
                     }
                     self.state = State::Payload { kind, plan, left: length, held: Vec::new() };
+                    if plan == Plan::Refuse {
+                        return Ok(Some(Piece::TooLarge));
+                    }
                 }
                 State::Payload { kind, plan, left, held } => {
                     let part = usize::try_from(*left).unwrap_or(usize::MAX).min(bytes.len());
@@ -187,7 +195,7 @@ impl Parser {
                     *left -= part.len() as u64;
                     let whole = *left == 0;
                     let piece = match plan {
-                        Plan::Skip => None,
+                        Plan::Skip | Plan::Refuse => None,
                         Plan::Pass => (!part.is_empty()).then_some(Piece::Data(part)),
                         Plan::Gather if whole && held.is_empty() => Some(Piece::Whole(*kind, part)),
                         Plan::Gather => {

@@ -27,6 +27,9 @@ use crate::timer::Timer;
 /// Most bytes of one read.
 const READ_MAX: usize = 64 * 1024;
 
+/// A section that is over the listener's `header_bytes` before it is decoded.
+const OVERSIZED: BadHead = BadHead { status: 431, detail: "request head too large" };
+
 /// Why a request went no further.
 enum Fail {
     /// The client gave it up, or the connection is lost.
@@ -202,6 +205,7 @@ impl Reader {
         let section = match piece {
             Some(Piece::Whole(_, section)) => section,
             Some(Piece::Data(_)) => return Poll::Ready(Err(Code::FrameUnexpected.into())),
+            Some(Piece::TooLarge) => return Poll::Ready(Err(Fail::Head(OVERSIZED))),
             None => return Poll::Ready(Err(Fail::Stream(Code::RequestIncomplete))),
         };
         self.connection.load.earn();
@@ -289,6 +293,7 @@ impl Source for RequestBody {
                 }
                 Ok(Some(_)) if self.trailers.is_some() => Code::FrameUnexpected.into(),
                 Ok(Some(Piece::Data(bytes))) => return Poll::Ready(Some(Ok(Frame::Data(bytes)))),
+                Ok(Some(Piece::TooLarge)) => Fail::Head(OVERSIZED),
                 Ok(Some(Piece::Whole(_, section))) => match self.trailers(&section) {
                     Ok(()) => continue,
                     Err(fail) => fail,
