@@ -52,7 +52,7 @@ pub(crate) trait Downstream {
     /// The end of the message.
     fn finish(&mut self, trailers: Option<&Fields>);
 
-    /// Breaks the message off so that its receiver sees that it is not whole.
+    /// Breaks the message off so that its receiver sees that it is not whole, behind what is queued.
     fn abort(&mut self);
 
     /// Bytes that wait to be written.

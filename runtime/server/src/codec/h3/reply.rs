@@ -2,9 +2,11 @@
 
 use std::cell::Cell;
 use std::collections::VecDeque;
+use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use pilotlight_filter::{Fields, ResponseHead};
@@ -21,6 +23,10 @@ use crate::worker::Inlet;
 const COPY_MAX: usize = 2 * 1024;
 /// Interim responses that wait at most; more are dropped (the upstream side bounds them too).
 const INTERIM_MAX: u8 = 8;
+
+/// Bounds of the wait between the last byte of a broken message and its reset.
+const LAST_WORDS_MIN: Duration = Duration::from_millis(20);
+const LAST_WORDS_MAX: Duration = Duration::from_secs(1);
 
 type Stopped = Pin<Box<dyn Future<Output = Result<Option<VarInt>, StoppedError>>>>;
 
@@ -49,6 +55,8 @@ enum End {
     Open,
     Queued,
     Sent,
+    /// Broken off: what is queued still goes out, then the stream is reset.
+    Cut,
     /// Reset, by either side.
     Broken,
 }
@@ -79,6 +87,16 @@ impl Reply {
     /// Whether the client gave the stream up before it had its answer.
     pub(super) fn was_cancelled(&self) -> bool {
         self.cancelled
+    }
+
+    /// Resets a stream that was broken off. QUIC drops what a reset overtakes, and quinn does not
+    /// tell what has arrived: so the reset waits for as long as the client needs to hear the rest.
+    pub(super) async fn last_words(&mut self, rtt: Duration) {
+        if self.end != End::Cut || poll_fn(|cx| self.poll_flush(cx)).await.is_err() {
+            return;
+        }
+        tokio::time::sleep((rtt * 2).clamp(LAST_WORDS_MIN, LAST_WORDS_MAX)).await;
+        self.reset(Code::InternalError);
     }
 
     /// Breaks the stream off.
@@ -200,7 +218,10 @@ impl Downstream for Reply {
     }
 
     fn abort(&mut self) {
-        self.reset(Code::InternalError);
+        match self.end {
+            End::Open if self.head_sent => self.end = End::Cut,
+            _ => self.reset(Code::InternalError),
+        }
     }
 
     fn queued(&self) -> usize {
@@ -237,7 +258,7 @@ impl Downstream for Reply {
         match self.end {
             End::Broken => return Poll::Ready(()),
             End::Sent => return Poll::Pending,
-            End::Open | End::Queued => {}
+            End::Open | End::Queued | End::Cut => {}
         }
         let send = &self.send;
         let stopped = self.stopped.get_or_insert_with(|| Box::pin(send.stopped()));
@@ -255,7 +276,7 @@ impl Downstream for Reply {
 impl Drop for Reply {
     fn drop(&mut self) {
         // quinn would finish the stream, as if the message were whole.
-        if matches!(self.end, End::Open | End::Queued) {
+        if matches!(self.end, End::Open | End::Queued | End::Cut) {
             self.reset(Code::InternalError);
         }
     }

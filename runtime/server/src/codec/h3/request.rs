@@ -86,6 +86,7 @@ pub(super) async fn serve(
     let request = exchange::Request { head: head.head, body, ..Default::default() };
     let mut exchange = Exchange::new(inlet.worker.serial(), inlet.peer.clone(), request);
     drive(&inlet, &mut exchange, &mut reply).await;
+    reply.last_words(connection.quic.rtt()).await;
     if reply.was_cancelled() {
         opened.cancelled();
     }
@@ -204,8 +205,8 @@ impl Reader {
         self.timer.disarm();
         let section = match piece {
             Some(Piece::Whole(_, section)) => section,
-            Some(Piece::Data(_)) => return Poll::Ready(Err(Code::FrameUnexpected.into())),
             Some(Piece::TooLarge) => return Poll::Ready(Err(Fail::Head(OVERSIZED))),
+            Some(Piece::Data(_)) => return Poll::Ready(Err(Code::FrameUnexpected.into())),
             None => return Poll::Ready(Err(Fail::Stream(Code::RequestIncomplete))),
         };
         self.connection.load.earn();
@@ -292,8 +293,8 @@ impl Source for RequestBody {
                     return Poll::Ready(self.trailers.take().map(|t| Ok(Frame::Trailers(t))));
                 }
                 Ok(Some(_)) if self.trailers.is_some() => Code::FrameUnexpected.into(),
-                Ok(Some(Piece::Data(bytes))) => return Poll::Ready(Some(Ok(Frame::Data(bytes)))),
                 Ok(Some(Piece::TooLarge)) => Fail::Head(OVERSIZED),
+                Ok(Some(Piece::Data(bytes))) => return Poll::Ready(Some(Ok(Frame::Data(bytes)))),
                 Ok(Some(Piece::Whole(_, section))) => match self.trailers(&section) {
                     Ok(()) => continue,
                     Err(fail) => fail,
