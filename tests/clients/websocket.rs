@@ -138,3 +138,38 @@ fn an_upstream_that_does_not_switch() {
         }
     });
 }
+
+/// RFC 9110 section 7.8: any protocol that the client names and the upstream takes, but none that is HTTP again.
+#[test]
+fn other_protocols_are_tunnelled_too() {
+    run(async {
+        let (upstream, gateway) = stage(Script::raw(
+            "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: IRC/6.9\r\n\r\n",
+        )
+        .then(Step::Echo))
+        .await;
+        let mut client = h1::Client::connect(gateway.clear).await;
+        let ask = "GET / HTTP/1.1\r\nhost: a.test\r\nconnection: upgrade, http2-settings\r\nhttp2-settings: AA\r\n\
+                   upgrade: h2c, irc/6.9, HTTP/2.0, rta/x11\r\n\r\n";
+        client.write(ask).await;
+        let answer = client.answer(false).await;
+        assert_eq!((answer.status, answer.field("upgrade")), (101, Some("IRC/6.9")), "{answer}");
+        echoes(&mut client, b"PING").await;
+        let seen = &upstream.requests()[0];
+        assert_eq!(seen.field("upgrade"), Some("irc/6.9, rta/x11"));
+        assert_eq!(seen.field("http2-settings"), None);
+    });
+}
+
+#[test]
+fn a_switch_to_what_nobody_asked_for_is_no_answer() {
+    run(async {
+        let (_upstream, gateway) = stage(Script::raw(
+            "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: irc\r\n\r\n",
+        ))
+        .await;
+        let mut client = h1::Client::connect(gateway.clear).await;
+        client.write(ASK).await;
+        client.answer(false).await.assert(502);
+    });
+}

@@ -7,7 +7,7 @@ use std::task::Poll;
 use pilotlight_abi::Phase;
 use pilotlight_config::manifest::Route;
 use pilotlight_core::retry::{self, Facts, Reason};
-use pilotlight_filter::{Body, BodyError, Exchange, Method, Origin, Passed};
+use pilotlight_filter::{Body, BodyError, Exchange, Method, Name, Origin, Passed};
 
 use super::pump::{Pump, PumpError};
 use super::tunnel::Switched;
@@ -218,8 +218,7 @@ impl Turn<'_> {
                         return Poll::Ready(Ok(Tried::Answered(body)));
                     }
                     Poll::Ready(Ok(Incoming::Switched(stream, rest))) => {
-                        let asked = exchange.request.upgrade.is_some();
-                        return Poll::Ready(Ok(match asked {
+                        return Poll::Ready(Ok(match is_as_asked(exchange) {
                             true => Tried::Switched(Box::new(Switched { stream, rest })),
                             false => Tried::Failed(UpstreamError::Protocol),
                         }));
@@ -250,8 +249,8 @@ impl Turn<'_> {
     fn give_up(&mut self, exchange: &mut Exchange) {
         if let Some(mut pump) = self.pump.take() {
             pump.out.abort();
-        self.lease = None;
         }
+        self.lease = None;
         exchange.response.head.fields.clear();
         exchange.stats.retries += 1;
     }
@@ -271,8 +270,8 @@ impl Turn<'_> {
             }
         }
     }
-    /// Answers with a problem.
 
+    /// Answers with a problem.
     pub(super) fn fail(&mut self, exchange: &mut Exchange, problem: Problem) -> Reached {
         if !problem.proxy_error.is_empty() {
             self.error = Some(problem.proxy_error);
@@ -285,6 +284,14 @@ impl Turn<'_> {
 const UNKNOWN_UPSTREAM: Problem =
     Problem::new(500, "a filter chose an upstream that does not exist")
         .proxy("proxy_internal_error");
+
+/// Whether the upstream switched to what the client had asked for (RFC 9110 section 7.8).
+fn is_as_asked(exchange: &Exchange) -> bool {
+    let to = exchange.response.head.fields.known(Name::Upgrade).unwrap_or_default();
+    let asked = exchange.request.upgrade.as_deref().unwrap_or_default();
+    let mut asked = asked.split(',').map(|protocol| protocol.trim().as_bytes());
+    !to.is_empty() && asked.any(|protocol| protocol.eq_ignore_ascii_case(to))
+}
 
 fn reason(error: UpstreamError) -> Reason {
     match error {

@@ -6,7 +6,7 @@ use std::task::{Context, Poll, ready};
 
 use bytes::{Bytes, BytesMut};
 use pilotlight_filter::{
-    Body, BodyError, Fields, Frame, Method, RequestHead, ResponseHead, Source, Version,
+    Body, BodyError, Fields, Frame, Method, Name, RequestHead, ResponseHead, Source, Version,
 };
 
 use super::pool::{Permit, Upstream};
@@ -245,9 +245,12 @@ impl Outbound {
         }
         let framing = head::response(head, BOUNDS).map_err(|_| UpstreamError::Protocol)?;
         if framing.hop {
-            let upgrade = head.status == 101;
+            let upgrade = head.fields.known(Name::Upgrade).filter(|_| head.status == 101);
+            let upgrade = upgrade.map(<[u8]>::to_vec);
             crate::forward::strip_hop_by_hop(&mut head.fields);
-            if upgrade {
+            if let Some(upgrade) = upgrade {
+                // It ends at this hop, and is said anew at the next.
+                head.fields.push(Name::Upgrade, &upgrade);
                 let rest = Bytes::from(std::mem::take(&mut conn.buffer));
                 return Poll::Ready(Ok(Incoming::Switched(conn.stream.take(), rest)));
             }

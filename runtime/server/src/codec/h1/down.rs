@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use pilotlight_filter::{Fields, ResponseHead};
+use pilotlight_filter::{Fields, Name, ResponseHead};
 
 use super::Conn;
 use crate::codec::{Downstream, Gone, Length};
@@ -29,7 +29,9 @@ impl Downstream for Down {
         let current = &mut conn.current;
         current.head_sent = true;
         if head.status == 101 {
-            conn.writer.response(head, Length::None, true, Some("upgrade\r\nupgrade: websocket"));
+            let to = String::from_utf8_lossy(head.fields.known(Name::Upgrade).unwrap_or_default());
+            let switches = format!("upgrade\r\nupgrade: {to}");
+            conn.writer.response(head, Length::None, true, Some(&switches));
             return;
         }
         // A body that is still owed a 100 may never come: the framing of what follows is unknown.

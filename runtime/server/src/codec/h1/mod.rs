@@ -381,11 +381,17 @@ impl Conn {
     }
 }
 
-/// What the client wants to switch to, when it is a protocol that we tunnel (RFC 9110 section 7.8).
+/// What the client wants to switch to (RFC 9110 section 7.8). Not to HTTP itself or to TLS: requests
+/// within such a tunnel would pass by the routes and the filters.
 fn upgrade(request: &mut RequestHead, framing: &Framing) -> Option<Box<str>> {
     let asks = framing.upgrade && request.version == Version::Http11 && framing.length.is_none();
-    let websocket = request.fields.known(Name::Upgrade)?.eq_ignore_ascii_case(b"websocket");
-    (asks && websocket && !framing.chunked).then(|| "websocket".into())
+    let asked = std::str::from_utf8(request.fields.known(Name::Upgrade)?).ok()?;
+    let ours = |protocol: &&str| {
+        let name = protocol.split('/').next().unwrap_or_default();
+        ["", "h2c", "h2", "http", "tls"].iter().any(|ours| name.eq_ignore_ascii_case(ours))
+    };
+    let asked: Vec<&str> = asked.split(',').map(str::trim).filter(|p| !ours(p)).collect();
+    (asks && !framing.chunked && !asked.is_empty()).then(|| asked.join(", ").into())
 }
 
 /// Takes away what ends at this hop (RFC 9110 section 7.6.1), and names that could pass for others.
