@@ -173,7 +173,7 @@ fn every_key_means_something() {
     assert_eq!((hello.status, hello.headers.len(), &hello.body[..]), (201, 3, &b"hello\n"[..]));
     let Target::Respond(health) = &m.routes[2].target else { panic!() };
     assert_eq!(health.headers, [("content-type".into(), "application/json".into())]);
-    let body = r#"{"load":[0.5,1],"name":"secret","ok":true,"since":"2026-01-01"}"#;
+    let body = r#"{"ok":true,"since":"2026-01-01","load":[0.5,1],"name":"secret"}"#;
     assert_eq!(String::from_utf8_lossy(&health.body), body);
     let Target::Redirect(old) = &m.routes[3].target else { panic!() };
     assert_eq!((old.status, old.to.as_str()), (308, "https://{host}/new/{1}?{query}"));

@@ -240,7 +240,10 @@ impl Typed for Free {
             }
             DeValue::Table(table) => {
                 let mut object = serde_json::Map::new();
-                for (key, value) in table {
+                // As typed: the parser's map is sorted by name.
+                let mut entries: Vec<_> = table.iter().collect();
+                entries.sort_by_key(|(key, _)| key.span().start);
+                for (key, value) in entries {
                     if let Some(value) = Self::read(value, reader) {
                         object.insert(key.get_ref().to_string(), value.0);
                     }
