@@ -36,7 +36,7 @@ endpoints = ["http://{}"]
 [[listeners]]
 name = "two"
 address = "{{two}}"
-protocols = ["http1", "http2"]
+protocols = ["http1", "http2", "http3"]
 tls = [{{ certificate = "a.pem", key = "a.key" }}, {{ certificate = "b.pem", key = "b.key" }}]
 "#,
             upstream.address
@@ -49,11 +49,20 @@ tls = [{{ certificate = "a.pem", key = "a.key" }}, {{ certificate = "b.pem", key
             .file("b.pem", &b.pem)
             .file("b.key", &b.key);
         let _gateway = setup.start().await;
-        let mut client = crate::support::h2::Client::tls(two, "a.test").await;
-        client.send(&Request::get("/")).await.assert(200);
-        let other = client.send(&Request::get("/").host("b.test")).await;
-        assert_eq!(other.assert(421).field("content-type"), Some("application/problem+json"));
-        assert_eq!(upstream.count(), 1);
+        let clients = [
+            Client::H1(crate::support::h1::Client::tls(two, "a.test").await),
+            Client::H2(crate::support::h2::Client::tls(two, "a.test").await),
+            Client::H3(crate::support::h3::Client::connect(two, "a.test").await),
+        ];
+        for mut client in clients {
+            client.send(&Request::get("/")).await.assert(200);
+            let other = client.send(&Request::get("/").host("b.test")).await;
+            assert_eq!(other.assert(421).field("content-type"), Some("application/problem+json"));
+            // A name that no certificate is for gets the first one's, which is this connection's.
+            client.send(&Request::get("/").host("c.test")).await.assert(200);
+            client.send(&Request::get("/").host("A.test:443")).await.assert(200);
+        }
+        assert_eq!(upstream.count(), 9);
     });
 }
 
