@@ -99,3 +99,30 @@ fn a_drain_says_close() {
         assert!(gateway.left().await.success());
     });
 }
+
+/// Section 9.6 lets us take a client that closes its half for gone: what it asked for is cancelled.
+#[test]
+fn a_half_closed_client_is_gone() {
+    run(async {
+        let stall = Script::default().then(crate::support::upstream::Step::Stall);
+        let (gateway, upstream) = forwarding(stall).await;
+        let mut client = h1::Client::connect(gateway.clear).await;
+        client.write("GET / HTTP/1.1\r\nhost: a.test\r\n\r\n").await;
+        upstream.until("the request", |s| s.requests.len() == 1).await;
+        client.finish().await;
+        upstream.until("its end", |s| s.ended == 1).await;
+        gateway.logged(&["\"status\":499"]).await.unwrap();
+    });
+}
+
+/// An answer that needs no waiting is there before anyone looks at the client.
+#[test]
+fn a_half_closed_client_gets_what_is_at_hand() {
+    run(async {
+        let (gateway, _upstream) = forwarding(Script::ok("x")).await;
+        let mut client = h1::Client::connect(gateway.clear).await;
+        client.write("GET /fixed HTTP/1.1\r\nhost: a.test\r\n\r\n").await;
+        client.finish().await;
+        assert!(client.rest().await.ends_with(b"fixed"));
+    });
+}
