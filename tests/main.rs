@@ -17,6 +17,7 @@ mod clients;
 mod conformance;
 mod faults;
 mod malformed;
+mod mistakes;
 mod pressure;
 mod promises;
 mod quickstart;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
-use pilotlight_abi::Phases;
+use pilotlight_abi::{Phase, Phases};
 use pilotlight_config::manifest::{self, FilterConfig, Manifest, Program, ValueType};
 use pilotlight_config::{Loaded, Place, Problem, Report, Spot};
 use pilotlight_core::router::Router;
@@ -88,6 +88,9 @@ impl Loader {
                 Ok(library) => {
                     for (place, index) in mine.into_iter().enumerate() {
                         let phases = library.phases(place);
+                        if phases.has(Phase::Connect) {
+                            report.push(unrun(&manifest.filters[index]));
+                        }
                         programs[index] =
                             ProgramRef { library: libraries.len(), index: place, phases };
                     }
@@ -210,11 +213,25 @@ fn problem(manifest: &Manifest, error: &LoadError) -> Problem {
             (None, None) => Spot::File(manifest.file.clone()),
         },
     };
-    let problem = Problem::error(spot, error.message.clone());
+    // An error without a line stands where the manifest names the program: say which file it is.
+    let file = error.file.as_ref().filter(|_| error.line.is_none());
+    let file = file.map(|file| file.display().to_string());
+    let message = match file.filter(|file| !error.message.contains(file.as_str())) {
+        Some(file) => format!("{file}: {}", error.message),
+        None => error.message.clone(),
+    };
+    let problem = Problem::error(spot, message);
     match &error.hint {
         Some(hint) => problem.hint(hint.clone()),
         None => problem,
     }
+}
+
+/// A phase of the contract that comes with a later version.
+fn unrun(filter: &manifest::Filter) -> Problem {
+    let message = format!("the phase `connect` of {} is not run by this version", filter.name);
+    let problem = Problem::warning(filter.place.clone(), message);
+    problem.hint("its other phases are; `request` sees the same address and server name")
 }
 
 fn tls_problem(problem: &TlsProblem, fallback: &Place, warning: bool) -> Problem {

@@ -1,0 +1,40 @@
+//! What `pilotlight check` says of programs, beside their manifest.
+
+use std::process::Command;
+
+use crate::support::Folder;
+use crate::support::gateway::binary;
+
+const MANIFEST: &str = r#"
+[[listeners]]
+address = "127.0.0.1:0"
+[[routes]]
+filters = ["program"]
+respond = { body = "x" }
+[filters.program]
+"#;
+
+/// Its exit code, and what it writes for people.
+fn check(program: &str, file: &str, bytes: &[u8]) -> (i32, String) {
+    let folder = Folder::new();
+    folder.write("pilotlight.toml", format!("{MANIFEST}{program}\n"));
+    folder.write(file, bytes);
+    let check = Command::new(binary()).arg("check").current_dir(folder.path()).output().unwrap();
+    (check.status.code().unwrap(), String::from_utf8_lossy(&check.stderr).into_owned())
+}
+
+#[test]
+fn a_broken_module_is_named() {
+    let (code, said) = check("wasm = \"broken.wasm\"", "broken.wasm", b"no module");
+    assert_eq!(code, 2, "{said}");
+    let named = said.lines().any(|line| line.contains("broken.wasm: not a Wasm module"));
+    assert!(named, "{said}");
+}
+
+#[test]
+fn a_phase_that_is_not_run_is_said() {
+    let script = b"return { connect = function() end, request = function() end }";
+    let (code, said) = check("lua = \"early.lua\"", "early.lua", script);
+    assert_eq!(code, 0, "{said}");
+    assert!(said.contains("warning") && said.contains("`connect`"), "{said}");
+}
