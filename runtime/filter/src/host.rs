@@ -1,5 +1,6 @@
 //! What programs may ask of the world. The server answers; tests have an answerer of their own.
 
+use std::any::Any;
 use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -12,34 +13,60 @@ use pilotlight_abi::Value;
 /// A wait. Dropping it cancels what it waits for.
 pub type Wait<T> = Pin<Box<dyn Future<Output = T>>>;
 
-/// A worker's services for its programs.
+/// A worker's services for its programs. By default nothing out there answers: so it is while
+/// programs are only checked.
+#[allow(unused_variables)]
 pub trait Services {
     /// Writes a log line, if the level is on.
-    fn log(&self, line: &LogLine<'_>);
+    fn log(&self, line: &LogLine<'_>) {}
 
     /// Whether a level is on: saves building lines that nobody reads.
-    fn logs(&self, level: Level) -> bool;
+    fn logs(&self, level: Level) -> bool {
+        false
+    }
 
     /// Wall clock, seconds since 1970.
-    fn now(&self) -> f64;
+    fn now(&self) -> f64 {
+        0.0
+    }
 
     /// Seconds since some start; never goes back.
-    fn monotonic(&self) -> f64;
+    fn monotonic(&self) -> f64 {
+        0.0
+    }
 
     /// Fills `buffer` with unpredictable bytes.
-    fn random(&self, buffer: &mut [u8]);
+    fn random(&self, buffer: &mut [u8]) {
+        buffer.fill(4);
+    }
 
     /// Waits.
-    fn sleep(&self, duration: Duration) -> Wait<()>;
+    fn sleep(&self, duration: Duration) -> Wait<()> {
+        Box::pin(std::future::ready(()))
+    }
+
+    /// Runs a task of the program's own on this worker, beside its exchanges.
+    fn spawn(&self, task: Wait<()>) {}
+
+    /// The worker does not end before this is dropped, or its time to drain is over.
+    fn hold(&self) -> Box<dyn Any> {
+        Box::new(())
+    }
 
     /// Sends a request of the program's own.
-    fn fetch(&self, request: Fetch) -> Wait<Result<Fetched, FetchError>>;
+    fn fetch(&self, request: Fetch) -> Wait<Result<Fetched, FetchError>> {
+        Box::pin(std::future::ready(Err(FetchError("nothing can be fetched yet".into()))))
+    }
 
     /// A shared dictionary by its name in the manifest.
-    fn shared(&self, name: &str) -> Option<Arc<dyn Shared>>;
+    fn shared(&self, name: &str) -> Option<Arc<dyn Shared>> {
+        None
+    }
 
     /// A module by its name in the manifest.
-    fn module(&self, name: &str) -> Option<Rc<dyn Module>>;
+    fn module(&self, name: &str) -> Option<Rc<dyn Module>> {
+        None
+    }
 }
 
 /// How loud a log line is.

@@ -13,9 +13,7 @@ use std::time::Duration;
 use pilotlight_filter::abi::Phase;
 use pilotlight_filter::engine::{Engine, Plan, Spec};
 use pilotlight_filter::exchange::Request;
-use pilotlight_filter::host::{
-    Fetch, FetchError, Fetched, Level, LogLine, Module, Services, Shared, Wait,
-};
+use pilotlight_filter::host::Services;
 use pilotlight_filter::{Call, Exchange, Peer};
 
 const SCRIPT: &str = "local filter = {}
@@ -28,31 +26,7 @@ return filter";
 
 struct Nothing;
 
-impl Services for Nothing {
-    fn log(&self, _: &LogLine<'_>) {}
-    fn logs(&self, _: Level) -> bool {
-        false
-    }
-    fn now(&self) -> f64 {
-        0.0
-    }
-    fn monotonic(&self) -> f64 {
-        0.0
-    }
-    fn random(&self, _: &mut [u8]) {}
-    fn sleep(&self, _: Duration) -> Wait<()> {
-        Box::pin(std::future::ready(()))
-    }
-    fn fetch(&self, _: Fetch) -> Wait<Result<Fetched, FetchError>> {
-        Box::pin(std::future::ready(Err(FetchError(String::new()))))
-    }
-    fn shared(&self, _: &str) -> Option<Arc<dyn Shared>> {
-        None
-    }
-    fn module(&self, _: &str) -> Option<Rc<dyn Module>> {
-        None
-    }
-}
+impl Services for Nothing {}
 
 /// CPU time of this thread.
 fn cpu_nanos() -> i64 {

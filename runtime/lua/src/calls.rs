@@ -9,6 +9,7 @@ pub(crate) mod log;
 pub(crate) mod module;
 pub(crate) mod script;
 pub(crate) mod shared;
+pub(crate) mod task;
 pub(crate) mod text;
 pub(crate) mod url;
 
@@ -41,5 +42,6 @@ pub(crate) fn slow() -> impl Iterator<Item = Slow> {
         .chain(module::slow())
         .chain(script::slow())
         .chain(shared::slow())
+        .chain(task::slow())
         .chain(url::slow())
 }

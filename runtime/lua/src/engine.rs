@@ -107,6 +107,7 @@ fn load(spec: &Spec, memory: u64, world: &Arc<World>) -> Result<Script, LoadErro
     vm.recycle(thread);
     script.memory = script.memory.map(|memory| memory.max(MEMORY_LEAST));
     script.phases = script.boot(&vm).map_err(refuse)?.phases();
+    script.eager = vm.tasks.were_used();
     Ok(script)
 }
 

@@ -3,7 +3,6 @@
 use std::os::raw::c_int;
 use std::rc::Rc;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use bytes::Bytes;
 use pilotlight_filter::abi::Phase;
@@ -12,19 +11,14 @@ use pilotlight_filter::{Call, Fault, FaultKind, Filter, Verdict};
 use crate::program::{Entry, Program};
 use crate::realm::LuaRealm;
 use crate::reply::reply;
+use crate::run::Run;
 use crate::stack::Kind;
-use crate::vm::{ENTRY, REQUEST, RESPONSE, Ran, Thread, Visit, Vm};
-use crate::wait::{Pending, Started};
-use crate::watchdog::thread_cpu;
+use crate::vm::{ENTRY, REQUEST, RESPONSE, Ran, Thread, Vm};
 
 /// A phase that waits.
-struct Run {
-    thread: Thread,
+struct Waiting {
     phase: Phase,
-    pending: Pending,
-    started: Started,
-    /// CPU time that this call of the phase still has.
-    left: Duration,
+    run: Run,
 }
 
 /// A script's state for one exchange.
@@ -35,12 +29,12 @@ pub(crate) struct LuaFilter {
     /// The context's place in the VM's registry; 0 while there is none.
     context: c_int,
     /// Phases under way: of the request's direction, of the response's.
-    runs: [Option<Box<Run>>; 2],
+    waiting: [Option<Box<Waiting>>; 2],
 }
 
 impl LuaFilter {
     pub(crate) fn new(realm: Rc<LuaRealm>, index: usize) -> LuaFilter {
-        LuaFilter { realm, index, home: None, context: 0, runs: [None, None] }
+        LuaFilter { realm, index, home: None, context: 0, waiting: [None, None] }
     }
 
     /// Puts the phase's function and arguments on a thread; how many arguments.
@@ -92,65 +86,38 @@ impl LuaFilter {
         arguments + 1
     }
 
-    /// Runs a thread until its phase ends or must wait for something that is not there.
-    fn drive(
+    /// Runs a phase on until it ends or must wait for something that is not there.
+    fn go_on(
         &mut self,
         cx: &mut Context<'_>,
         call: &mut Call<'_>,
-        vm: &Rc<Vm>,
+        vm: &Vm,
         program: &Program,
-        mut run: Box<Run>,
-        side: usize,
+        mut waiting: Box<Waiting>,
     ) -> Poll<Result<Verdict, Fault>> {
-        loop {
-            let polled = run.pending.poll(cx, call.exchange, &mut run.started);
-            let Poll::Ready((id, answer)) = polled else {
-                self.runs[side] = Some(run);
-                return Poll::Pending;
-            };
-            let stack = run.thread.stack;
-            if let Some(id) = id {
-                stack.push_number(f64::from(id));
+        let visit = program.visit(call.phase, call.exchange);
+        match waiting.run.poll(cx, vm, visit) {
+            Poll::Pending => {
+                self.waiting[side(call.phase)] = Some(waiting);
+                Poll::Pending
             }
-            let pushed = match answer.push(vm, stack) {
-                Ok(pushed) => pushed + c_int::from(id.is_some()),
-                Err(fault) => {
-                    vm.discard(run.thread);
-                    return Poll::Ready(Err(fault));
-                }
-            };
-            let before = thread_cpu();
-            let visit = Visit {
-                exchange: Some(call.exchange),
-                filter: &program.name,
-                phase: call.phase,
-                budget: run.left,
-            };
-            match vm.resume(&run.thread, pushed, visit) {
-                Ran::Done => return Poll::Ready(finish(vm, program, run.thread, call)),
-                Ran::Failed(fault) => {
-                    vm.discard(run.thread);
-                    return Poll::Ready(Err(fault));
-                }
-                Ran::Waits => {
-                    run.left = run.left.saturating_sub(thread_cpu().saturating_sub(before));
-                    if run.left.is_zero() {
-                        vm.discard(run.thread);
-                        let message = format!("{}: over its CPU time", call.phase.name());
-                        return Poll::Ready(Err(Fault::new(FaultKind::Cpu, message)));
-                    }
-                    run.pending = Pending::read(vm, stack, &mut run.started);
-                    stack.set_top(0);
-                }
+            Poll::Ready(Ok(())) => Poll::Ready(finish(vm, program, waiting.run.thread, call)),
+            Poll::Ready(Err(fault)) => {
+                vm.discard(waiting.run.thread);
+                Poll::Ready(Err(fault))
             }
         }
     }
 }
 
+/// The directions of phases, each with one under way at most.
+fn side(phase: Phase) -> usize {
+    usize::from(phase.is_response())
+}
+
 impl Filter for LuaFilter {
     fn poll(&mut self, cx: &mut Context<'_>, mut call: Call<'_>) -> Poll<Result<Verdict, Fault>> {
-        let side = usize::from(call.phase.is_response());
-        let waiting = self.runs[side].take();
+        let waiting = self.waiting[side(call.phase)].take();
         let (vm, program) = match &self.home {
             Some(home) => home.clone(),
             None => match self.realm.home(self.index) {
@@ -159,10 +126,10 @@ impl Filter for LuaFilter {
             },
         };
         match waiting {
-            Some(run) if run.phase == call.phase => {
-                return self.drive(cx, &mut call, &vm, &program, run, side);
+            Some(waiting) if waiting.phase == call.phase => {
+                return self.go_on(cx, &mut call, &vm, &program, waiting);
             }
-            Some(given_up) => vm.discard(given_up.thread),
+            Some(given_up) => vm.discard(given_up.run.thread),
             None => {}
         }
         let Some(entry) = program.entries[call.phase as usize] else {
@@ -175,25 +142,17 @@ impl Filter for LuaFilter {
         let thread = vm.thread();
         let arguments = self.push_call(&vm, &program, &thread, &call, entry);
         vm.begin_call();
-        let visit = Visit {
-            exchange: Some(call.exchange),
-            filter: &program.name,
-            phase: call.phase,
-            budget: program.cpu,
-        };
-        match vm.resume(&thread, arguments, visit) {
+        let visit = program.visit(call.phase, call.exchange);
+        match vm.resume(&thread, arguments, program.cpu, visit) {
             Ran::Done => Poll::Ready(finish(&vm, &program, thread, &mut call)),
             Ran::Failed(fault) => {
                 vm.discard(thread);
                 Poll::Ready(Err(fault))
             }
             Ran::Waits => {
-                let mut started = Started::default();
-                let pending = Pending::read(&vm, thread.stack, &mut started);
-                thread.stack.set_top(0);
-                let (phase, left) = (call.phase, program.cpu);
-                let run = Box::new(Run { thread, phase, pending, started, left });
-                self.drive(cx, &mut call, &vm, &program, run, side)
+                let run = Run::waiting(&vm, thread, program.cpu);
+                let waiting = Box::new(Waiting { phase: call.phase, run });
+                self.go_on(cx, &mut call, &vm, &program, waiting)
             }
         }
     }
@@ -238,9 +197,9 @@ fn finish(
 impl Drop for LuaFilter {
     fn drop(&mut self) {
         let Some((vm, _)) = &self.home else { return };
-        for run in &mut self.runs {
-            if let Some(run) = run.take() {
-                vm.discard(run.thread);
+        for waiting in &mut self.waiting {
+            if let Some(waiting) = waiting.take() {
+                vm.discard(waiting.run.thread);
             }
         }
         if self.context != 0 {

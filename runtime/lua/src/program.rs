@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pilotlight_filter::abi::{Phase, Phases, limit};
-use pilotlight_filter::{Fault, FaultKind, Spec};
+use pilotlight_filter::{Exchange, Fault, FaultKind, Spec};
 
 use crate::stack::Kind;
 use crate::vm::{BOOT, Ran, Visit, Vm};
@@ -28,6 +28,8 @@ pub(crate) struct Script {
     pub(crate) fresh: bool,
     pub(crate) target: bool,
     pub(crate) phases: Phases,
+    /// It starts tasks while it loads, so workers boot it before its first exchange.
+    pub(crate) eager: bool,
 }
 
 /// A phase's function in a VM.
@@ -49,6 +51,11 @@ pub(crate) struct Program {
 }
 
 impl Program {
+    /// A visit for one of its phases.
+    pub(crate) fn visit<'a>(&'a self, phase: Phase, exchange: &'a mut Exchange) -> Visit<'a> {
+        Visit { exchange: Some(exchange), filter: &self.name, cpu: self.cpu, phase: Some(phase) }
+    }
+
     pub(crate) fn phases(&self) -> Phases {
         Phase::ALL.into_iter().filter(|phase| self.entries[*phase as usize].is_some()).collect()
     }
@@ -75,6 +82,7 @@ impl Script {
             fresh: spec.fresh,
             target: spec.target,
             phases: Phases::NONE,
+            eager: false,
         }
     }
 
@@ -96,13 +104,8 @@ impl Script {
         stack.push_bool(self.config_is_json);
         stack.push_bool(self.target);
         vm.begin_call();
-        let visit = Visit {
-            exchange: None,
-            filter: &self.name,
-            phase: Phase::Request,
-            budget: BOOT_BUDGET,
-        };
-        match vm.resume(&thread, 5, visit) {
+        let visit = Visit { exchange: None, filter: &self.name, cpu: self.cpu, phase: None };
+        match vm.resume(&thread, 5, BOOT_BUDGET, visit) {
             Ran::Done => {}
             Ran::Waits => {
                 vm.discard(thread);
@@ -111,7 +114,7 @@ impl Script {
             }
             Ran::Failed(mut fault) => {
                 vm.discard(thread);
-                let plain = fault.message.strip_prefix("request: ").map(str::to_owned);
+                let plain = fault.message.strip_prefix("background: ").map(str::to_owned);
                 fault.message = plain.unwrap_or(fault.message);
                 return Err(fault);
             }

@@ -24,7 +24,22 @@ impl LuaRealm {
     pub(crate) fn open(library: Arc<LuaLibrary>, services: Rc<dyn Services>) -> Rc<LuaRealm> {
         let own = RefCell::new(vec![None; library.scripts.len()]);
         let common = RefCell::new(None);
-        Rc::new(LuaRealm { library, services, common, own })
+        let realm = Rc::new(LuaRealm { library, services, common, own });
+        realm.boot_eager();
+        realm
+    }
+
+    /// Boots the scripts that run tasks whether or not there are exchanges.
+    fn boot_eager(self: &Rc<LuaRealm>) {
+        for (index, script) in self.library.scripts.iter().enumerate() {
+            if script.eager {
+                let realm = Rc::downgrade(self);
+                self.services.spawn(Box::pin(async move {
+                    // What its script says against it comes with its next exchange.
+                    drop(realm.upgrade().map(|realm| realm.home(index)));
+                }));
+            }
+        }
     }
 
     fn make(&self, memory: Option<u64>) -> Result<Rc<Vm>, Fault> {
@@ -33,7 +48,7 @@ impl LuaRealm {
     }
 
     /// The VM and the booted program of the filter at `index`.
-    pub(crate) fn home(&self, index: usize) -> Result<(Rc<Vm>, Rc<Program>), Fault> {
+    pub(crate) fn home(self: &Rc<LuaRealm>, index: usize) -> Result<(Rc<Vm>, Rc<Program>), Fault> {
         let none = || Fault::new(FaultKind::Internal, "no such script");
         let script = self.library.scripts.get(index).ok_or_else(none)?;
         let vm = if script.fresh {
@@ -49,11 +64,27 @@ impl LuaRealm {
     }
 
     /// The VM at a place; a new one when there is none or it was killed.
-    fn current(&self, place: &mut Option<Rc<Vm>>, memory: Option<u64>) -> Result<Rc<Vm>, Fault> {
+    fn current(
+        self: &Rc<LuaRealm>,
+        place: &mut Option<Rc<Vm>>,
+        memory: Option<u64>,
+    ) -> Result<Rc<Vm>, Fault> {
         match place {
             Some(vm) if !vm.is_retired() => Ok(vm.clone()),
-            _ => Ok(place.insert(self.make(memory)?).clone()),
+            old => {
+                if old.replace(self.make(memory)?).is_some_and(|old| old.tasks.were_used()) {
+                    self.boot_eager();
+                }
+                Ok(old.clone().ok_or_else(|| Fault::new(FaultKind::Internal, "no VM"))?)
+            }
         }
+    }
+}
+
+impl Drop for LuaRealm {
+    fn drop(&mut self) {
+        let own = self.own.get_mut().iter().flatten();
+        own.chain(self.common.get_mut().iter()).for_each(|vm| vm.tasks.cancel_all());
     }
 }
 
@@ -71,8 +102,10 @@ impl Realm for OpenRealm {
 
     fn trim(&self) {
         // Exchanges under way hold their VM; it goes with the last of them.
-        self.0.common.borrow_mut().take();
-        self.0.own.borrow_mut().iter_mut().for_each(|vm| *vm = None);
+        // One with tasks has more to do.
+        let idle = |vm: &mut Rc<Vm>| vm.tasks.is_empty();
+        self.0.common.borrow_mut().take_if(idle);
+        self.0.own.borrow_mut().iter_mut().for_each(|vm| drop(vm.take_if(idle)));
     }
 
     fn gauges(&self, report: &mut dyn FnMut(&'static str, &str, u64)) {

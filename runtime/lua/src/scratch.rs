@@ -1,51 +1,16 @@
 //! The world as scripts see it while they are only being checked: nothing there answers.
 
-use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
 
 use pilotlight_filter::abi::Value;
-use pilotlight_filter::host::{
-    Fetch, FetchError, Fetched, Level, LogLine, Module, Services, Shared, Wait,
-};
+use pilotlight_filter::host::{Services, Shared};
 
-/// Services at load. A script's log lines are written when a worker runs it, so not here.
+/// Services at load. A script's log lines are written and its tasks run when a worker runs it, not here.
 pub(crate) struct Scratch;
 
 impl Services for Scratch {
-    fn log(&self, _: &LogLine<'_>) {}
-
-    fn logs(&self, _: Level) -> bool {
-        false
-    }
-
-    fn now(&self) -> f64 {
-        0.0
-    }
-
-    fn monotonic(&self) -> f64 {
-        0.0
-    }
-
-    fn random(&self, buffer: &mut [u8]) {
-        buffer.fill(1);
-    }
-
-    fn sleep(&self, _: Duration) -> Wait<()> {
-        Box::pin(std::future::ready(()))
-    }
-
-    fn fetch(&self, _: Fetch) -> Wait<Result<Fetched, FetchError>> {
-        let error = FetchError("nothing can be fetched while a filter loads".into());
-        Box::pin(std::future::ready(Err(error)))
-    }
-
     fn shared(&self, _: &str) -> Option<Arc<dyn Shared>> {
         Some(Arc::new(Void))
-    }
-
-    fn module(&self, _: &str) -> Option<Rc<dyn Module>> {
-        None
     }
 }
 

@@ -3,7 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::os::raw::{c_int, c_void};
 use std::ptr;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,6 +17,7 @@ use crate::arena::{self, Arena, Pressure};
 use crate::prelude;
 use crate::program::Program;
 use crate::stack::{Kind, Stack};
+use crate::tasks::Tasks;
 use crate::watchdog::{Watch, set_kill_hook};
 use crate::window::{Window, World};
 
@@ -54,8 +55,22 @@ pub(crate) enum Ran {
 pub(crate) struct Visit<'a> {
     pub(crate) exchange: Option<&'a mut Exchange>,
     pub(crate) filter: &'a Arc<str>,
-    pub(crate) phase: Phase,
-    pub(crate) budget: Duration,
+    /// CPU time of one call, as the filter's limits have it.
+    pub(crate) cpu: Duration,
+    /// `None` in the background.
+    pub(crate) phase: Option<Phase>,
+}
+
+impl Visit<'_> {
+    /// The same for one more stretch.
+    pub(crate) fn again(&mut self) -> Visit<'_> {
+        Visit { exchange: self.exchange.as_deref_mut(), ..*self }
+    }
+
+    /// Where a script was, in messages.
+    pub(crate) fn name(&self) -> &'static str {
+        self.phase.map_or("background", Phase::name)
+    }
 }
 
 /// Told by the arena that memory runs out.
@@ -116,7 +131,11 @@ pub(crate) struct Vm {
     next: Cell<c_int>,
     threads: RefCell<Vec<Thread>>,
     programs: RefCell<Vec<Option<Rc<Program>>>>,
+    pub(crate) tasks: Tasks,
     retired: Cell<bool>,
+    /// A killed thread's memory is to be collected before anyone else runs.
+    littered: Cell<bool>,
+    this: Weak<Vm>,
 }
 
 /// The window of the VM that runs `state`.
@@ -135,6 +154,15 @@ unsafe fn vm_of<'a>(state: *mut lua_State) -> &'a Vm {
         lua::lua_getallocf(state, &raw mut arena);
         &*(*arena.cast::<Arena>()).owner.cast::<Vm>()
     }
+}
+
+/// The VM that runs `state`, for who outlives the call. `None` while the VM is being closed.
+///
+/// # Safety
+/// Within a call from Lua, on one of our VMs.
+pub(crate) unsafe fn shared_vm_of(state: *mut lua_State) -> Option<Rc<Vm>> {
+    // SAFETY: by the caller.
+    unsafe { vm_of(state) }.this.upgrade()
 }
 
 impl Vm {
@@ -156,7 +184,7 @@ impl Vm {
             drop(unsafe { Box::from_raw(arena) });
             return Err(none());
         }
-        let vm = Rc::new(Vm {
+        let vm = Rc::new_cyclic(|this| Vm {
             // SAFETY: the state lives as long as the VM.
             stack: unsafe { Stack::new(state) },
             arena,
@@ -167,7 +195,10 @@ impl Vm {
             next: Cell::new(FIRST_FREE),
             threads: RefCell::new(Vec::new()),
             programs: RefCell::new(Vec::new()),
+            tasks: Tasks::default(),
             retired: Cell::new(false),
+            littered: Cell::new(false),
+            this: this.clone(),
         });
         // SAFETY: the VM stays where it is, inside its Rc, until it is dropped.
         unsafe {
@@ -258,22 +289,33 @@ impl Vm {
         self.forget(thread.place);
     }
 
-    /// Runs a thread on, with `arguments` values on its stack, until it ends or waits.
-    pub(crate) fn resume(&self, thread: &Thread, arguments: c_int, visit: Visit<'_>) -> Ran {
-        let stack = thread.stack;
+    /// Runs a thread on, with `arguments` values on its stack, until it ends, waits, or has spent
+    /// its budget of CPU time.
+    pub(crate) fn resume(
+        &self,
+        thread: &Thread,
+        arguments: c_int,
+        budget: Duration,
+        visit: Visit<'_>,
+    ) -> Ran {
+        let (stack, place) = (thread.stack, visit.name());
         // SAFETY: arena and window live as long as the VM; nobody else holds a reference now.
         let (arena, window) = unsafe { (&mut *self.arena, &mut *self.window) };
         if !Arc::ptr_eq(&window.host.filter, visit.filter) {
             window.host.filter = visit.filter.clone();
         }
-        window.host.phase = visit.phase;
+        window.host.cpu = visit.cpu;
         if let Some(exchange) = visit.exchange {
             window.serial = exchange.serial as f64;
             window.host.exchange = exchange;
         }
+        if self.littered.take() {
+            // SAFETY: the VM is alive, no script runs.
+            unsafe { collect(self.stack.raw(), arena) };
+        }
         arena.strict = true;
         let (arena, window) = (self.arena, self.window);
-        self.watch.arm(visit.budget);
+        self.watch.arm(budget);
         // SAFETY: the thread is this VM's, with its function and arguments on its stack. Scripts
         // and our C functions reach arena and window through pointers from here on.
         let status = unsafe { lua::lua_resume_(stack.raw(), arguments) };
@@ -288,7 +330,7 @@ impl Vm {
         if stopped || refused || arena.soft == usize::MAX {
             self.calm();
             let over = |kind, what: String| {
-                let mut fault = Fault::new(kind, format!("{}: {what}", visit.phase.name()));
+                let mut fault = Fault::new(kind, format!("{place}: {what}"));
                 fault.trace = Some(stack.trace()).filter(|trace| !trace.is_empty());
                 Ran::Failed(fault)
             };
@@ -308,7 +350,7 @@ impl Vm {
                 Ran::Failed(Fault::new(FaultKind::Error, message))
             }
             _ => {
-                let message = format!("{}: {}", visit.phase.name(), self.message(stack));
+                let message = format!("{place}: {}", self.message(stack));
                 let mut fault = Fault::new(FaultKind::Error, message);
                 if status == lua::LUA_ERRMEM {
                     fault.kind = FaultKind::Memory;
@@ -332,6 +374,7 @@ impl Vm {
             self.watch.reset();
             (*self.alarm).refused = false;
             collect(self.stack.raw(), &mut *self.arena);
+            self.littered.set(self.retired.get());
         }
     }
 
@@ -349,6 +392,13 @@ impl Vm {
     ) -> Option<pilotlight_filter::host::Wait<Result<pilotlight_filter::abi::Value, String>>> {
         // SAFETY: as in `begin_call`.
         unsafe { (*self.window).host.pending.take() }
+    }
+
+    /// Whose script is running, and the CPU time of one call of it.
+    pub(crate) fn at_work(&self) -> (Arc<str>, Duration) {
+        // SAFETY: as in `begin_call`; the script that runs is inside a call of ours.
+        let host = unsafe { &(*self.window).host };
+        (host.filter.clone(), host.cpu)
     }
 
     /// The worker's services.

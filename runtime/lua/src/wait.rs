@@ -95,7 +95,7 @@ impl Pending {
     pub(crate) fn poll(
         &mut self,
         cx: &mut Context<'_>,
-        exchange: &mut Exchange,
+        exchange: Option<&mut Exchange>,
         started: &mut Started,
     ) -> Poll<(Option<u32>, Answer)> {
         if matches!(self, Pending::Any) {
@@ -104,13 +104,16 @@ impl Pending {
         self.poll_one(cx, exchange).map(|answer| (None, answer))
     }
 
-    fn poll_one(&mut self, cx: &mut Context<'_>, exchange: &mut Exchange) -> Poll<Answer> {
+    fn poll_one(&mut self, cx: &mut Context<'_>, exchange: Option<&mut Exchange>) -> Poll<Answer> {
         Poll::Ready(match self {
             Pending::Sleep(wait) => {
                 ready!(wait.as_mut().poll(cx));
                 Answer::Nothing
             }
             Pending::Body { request, max } => {
+                let Some(exchange) = exchange else {
+                    return Poll::Ready(Answer::Refused("this request has ended".into()));
+                };
                 let body = match request {
                     true => &mut exchange.request.body,
                     false => &mut exchange.response.body,
@@ -155,14 +158,14 @@ impl Started {
     fn poll(
         &mut self,
         cx: &mut Context<'_>,
-        exchange: &mut Exchange,
+        mut exchange: Option<&mut Exchange>,
     ) -> Poll<(Option<u32>, Answer)> {
         if self.list.is_empty() {
             return Poll::Ready((None, Answer::Refused("nothing to wait for".into())));
         }
         for index in 0..self.list.len() {
             let (id, pending) = &mut self.list[index];
-            if let Poll::Ready(answer) = pending.poll_one(cx, exchange) {
+            if let Poll::Ready(answer) = pending.poll_one(cx, exchange.as_deref_mut()) {
                 let id = *id;
                 self.list.remove(index);
                 return Poll::Ready((Some(id), answer));

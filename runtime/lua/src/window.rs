@@ -4,9 +4,10 @@ use std::os::raw::c_int;
 use std::ptr;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use pilotlight_filter::Exchange;
-use pilotlight_filter::abi::{Phase, Value, limit};
+use pilotlight_filter::abi::{Value, limit};
 use pilotlight_filter::host::{Module, Services, Shared, Wait};
 
 /// The most captures of a pattern, as in Lua.
@@ -44,7 +45,8 @@ pub(crate) struct Host {
     /// A module call that goes on, until its script has yielded.
     pub(crate) pending: Option<Wait<Result<Value, String>>>,
     pub(crate) filter: Arc<str>,
-    pub(crate) phase: Phase,
+    /// CPU time of one call of its script.
+    pub(crate) cpu: Duration,
     /// Log lines that this call may still write, and those it lost.
     pub(crate) log_left: u64,
     pub(crate) log_lost: u64,
@@ -84,7 +86,7 @@ impl Window {
                 modules: Vec::new(),
                 pending: None,
                 filter: Arc::from(""),
-                phase: Phase::Request,
+                cpu: Duration::ZERO,
                 log_left: limit::LOG_LINES,
                 log_lost: 0,
                 world,

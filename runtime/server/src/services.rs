@@ -2,6 +2,7 @@
 
 mod fetch;
 
+use std::any::Any;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::time::Duration;
@@ -53,6 +54,14 @@ impl Services for Host {
 
     fn sleep(&self, duration: Duration) -> Wait<()> {
         Box::pin(tokio::time::sleep(duration))
+    }
+
+    fn spawn(&self, task: Wait<()>) {
+        tokio::task::spawn_local(task);
+    }
+
+    fn hold(&self) -> Box<dyn Any> {
+        Box::new(self.worker.upgrade().map(|worker| worker.count()))
     }
 
     fn fetch(&self, request: Fetch) -> Wait<Result<Fetched, FetchError>> {

@@ -3,9 +3,8 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
 
-use pilotlight_filter::host::{Fetch, FetchError, Fetched, Level, LogLine, Module, Shared, Wait};
+use pilotlight_filter::host::{Level, LogLine};
 use pilotlight_filter::{Fault, Services};
 
 use crate::engine::Mistake;
@@ -49,33 +48,5 @@ impl Services for Deaf {
 
     fn logs(&self, level: Level) -> bool {
         level <= Level::Warn
-    }
-
-    fn now(&self) -> f64 {
-        0.0
-    }
-
-    fn monotonic(&self) -> f64 {
-        0.0
-    }
-
-    fn random(&self, buffer: &mut [u8]) {
-        buffer.fill(4);
-    }
-
-    fn sleep(&self, _: Duration) -> Wait<()> {
-        Box::pin(std::future::pending())
-    }
-
-    fn fetch(&self, _: Fetch) -> Wait<Result<Fetched, FetchError>> {
-        Box::pin(std::future::ready(Err(FetchError("not while loading".into()))))
-    }
-
-    fn shared(&self, _: &str) -> Option<Arc<dyn Shared>> {
-        None
-    }
-
-    fn module(&self, _: &str) -> Option<Rc<dyn Module>> {
-        None
     }
 }

@@ -39,6 +39,8 @@ pub const LUA_STRING: u64 = MIB;
 pub const LUA_PATTERN_STEPS: u64 = 1_000_000;
 /// Nested coroutines.
 pub const LUA_COROUTINE_DEPTH: u64 = 16;
+/// Tasks of a VM's scripts beside exchanges, running or waiting for their time.
+pub const LUA_TASKS: usize = 1024;
 /// Bytes of one serialised header map (proxy-wasm).
 pub const HEADER_MAP: u64 = MIB;
 /// Log lines that one call of a phase may write.
@@ -81,6 +83,12 @@ pub const LIMITS: &[Limit] = &[
         unit: Unit::Count,
         default: LUA_COROUTINE_DEPTH,
         doc: "coroutines inside each other; past it an error in the script",
+    },
+    Limit {
+        name: "lua_tasks",
+        unit: Unit::Count,
+        default: LUA_TASKS as u64,
+        doc: "tasks of a VM (gateway.spawn, after, every), running or waiting; past it nil and \"too many tasks\"",
     },
     Limit {
         name: "header_map",

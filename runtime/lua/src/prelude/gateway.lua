@@ -198,6 +198,37 @@ local function sleep(seconds)
   yield(WAIT, pl.SLEEP, seconds)
 end
 
+-- Tasks beside exchanges: { number }.
+local Task = {
+  __index = { cancel = function(task) return slow.task_cancel(task[1]) end },
+  __metatable = "task",
+}
+
+local function start(name, delay, period, fn, ...)
+  if type(fn) ~= "function" then
+    error(name .. " takes a function, not a " .. type(fn), 3)
+  end
+  local id, why = slow.task_start(delay, period, fn, ...)
+  if not id then return nil, why end
+  return setmetatable({ id }, Task)
+end
+
+local function seconds_of(name, seconds, least)
+  if type(seconds) ~= "number" or not (seconds >= least) then
+    error(name .. " takes a number of seconds, at least " .. least, 3)
+  end
+  return seconds
+end
+
+local function spawn(fn, ...) return start("gateway.spawn", 0, false, fn, ...) end
+local function after(seconds, fn, ...)
+  return start("gateway.after", seconds_of("gateway.after", seconds, 0), false, fn, ...)
+end
+local function every(seconds, fn, ...)
+  seconds = seconds_of("gateway.every", seconds, 0.001)
+  return start("gateway.every", seconds, seconds, fn, ...)
+end
+
 -- A response of a fetch: its headers can be read in any case.
 local FetchedHeaders = {
   __index = function(h, name)
@@ -269,6 +300,7 @@ function pl.gateway(config, name)
   return {
     log = copy(log), json = copy(json), base64 = copy(base64), hex = copy(hex), url = copy(url),
     shared = sharer(), wasm = opener(), fetch = fetch, all = pl.all, sleep = sleep,
+    spawn = spawn, after = after, every = every,
     now = now, monotonic = monotonic, env = slow.env, config = config, name = name,
   }
 end

@@ -10,4 +10,5 @@ mod messages;
 mod patterns;
 mod rig;
 mod sandbox;
+mod tasks;
 mod waits;

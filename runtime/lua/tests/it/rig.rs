@@ -27,6 +27,8 @@ pub struct World {
     pub fetches: RefCell<Vec<Fetch>>,
     /// Polls that a wait takes before it is over.
     pub delay: Cell<u32>,
+    /// Tasks under way beside exchanges.
+    pub tasks: RefCell<Vec<Wait<()>>>,
     dictionaries: RefCell<HashMap<String, Arc<Dictionary>>>,
 }
 
@@ -73,6 +75,10 @@ impl Services for World {
     fn sleep(&self, duration: Duration) -> Wait<()> {
         self.now.set(self.now.get() + duration.as_secs_f64());
         Box::pin(After(self.delay.get(), Some(())))
+    }
+
+    fn spawn(&self, task: Wait<()>) {
+        self.tasks.borrow_mut().push(task);
     }
 
     fn fetch(&self, request: Fetch) -> Wait<Result<Fetched, FetchError>> {
@@ -327,6 +333,16 @@ pub fn run(
 }
 
 impl Rig {
+    /// Polls every task once; how many go on.
+    pub fn tick(&self) -> usize {
+        let mut cx = Context::from_waker(Waker::noop());
+        let mut tasks = std::mem::take(&mut *self.world.tasks.borrow_mut());
+        tasks.retain_mut(|task| task.as_mut().poll(&mut cx).is_pending());
+        let mut all = self.world.tasks.borrow_mut();
+        all.splice(0..0, tasks);
+        all.len()
+    }
+
     /// The request phase of filter 0 on a fresh exchange.
     pub fn request(&self) -> (Result<Verdict, Fault>, Exchange) {
         self.phase(Phase::Request)

@@ -14,7 +14,7 @@ use bytes::Bytes;
 use pilotlight_filter::abi::Phase;
 use pilotlight_filter::engine::{LoadError, ModuleSpec, Plan, Signature, Spec};
 use pilotlight_filter::exchange::{Origin, Request};
-use pilotlight_filter::host::{Fetch, FetchError, Fetched, Level, LogLine, Module, Shared, Wait};
+use pilotlight_filter::host::{Level, LogLine};
 use pilotlight_filter::{
     Body, Call, Chunk, Engine, Exchange, Fault, Filter, Library, Peer, Realm, Services, Verdict,
 };
@@ -114,18 +114,6 @@ impl Services for World {
     }
     fn random(&self, buffer: &mut [u8]) {
         buffer.fill(7);
-    }
-    fn sleep(&self, _: Duration) -> Wait<()> {
-        Box::pin(std::future::ready(()))
-    }
-    fn fetch(&self, _: Fetch) -> Wait<Result<Fetched, FetchError>> {
-        Box::pin(std::future::ready(Err(FetchError("no network".into()))))
-    }
-    fn shared(&self, _: &str) -> Option<Arc<dyn Shared>> {
-        None
-    }
-    fn module(&self, _: &str) -> Option<Rc<dyn Module>> {
-        None
     }
 }
 

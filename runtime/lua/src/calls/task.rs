@@ -1,0 +1,49 @@
+//! Tasks beside exchanges: started, given up.
+
+use std::os::raw::c_int;
+use std::time::Duration;
+
+use mlua_sys::lua_State;
+
+use super::Slow;
+use crate::stack::Stack;
+use crate::tasks::Task;
+use crate::value::refuse;
+use crate::vm::shared_vm_of;
+
+/// The longest delay, seconds: a year.
+const DELAY_MAX: f64 = 31_536_000.0;
+
+pub(crate) fn slow() -> [Slow; 2] {
+    [Slow("task_start", start), Slow("task_cancel", cancel)]
+}
+
+fn seconds(stack: Stack, at: c_int) -> Duration {
+    let seconds = stack.number(at).filter(|s| s.is_finite()).unwrap_or_default();
+    Duration::from_secs_f64(seconds.clamp(0.0, DELAY_MAX))
+}
+
+/// `task_start(delay, period or false, function, ...)`: its number, or nil and why not.
+unsafe extern "C-unwind" fn start(state: *mut lua_State) -> c_int {
+    // SAFETY: Lua calls with a live state.
+    let (stack, vm) = unsafe { (Stack::new(state), shared_vm_of(state)) };
+    let Some(vm) = vm else { return refuse(stack, "the VM is closing") };
+    let (delay, period) = (seconds(stack, 1), stack.number(2).map(|_| seconds(stack, 2)));
+    let arguments = stack.top() - 3;
+    match Task::start(&vm, stack, arguments, delay, period) {
+        Some(id) => {
+            stack.push_number(f64::from(id));
+            1
+        }
+        None => refuse(stack, "too many tasks"),
+    }
+}
+
+/// `task_cancel(number)`: whether it will not begin (again) because of this.
+unsafe extern "C-unwind" fn cancel(state: *mut lua_State) -> c_int {
+    // SAFETY: Lua calls with a live state.
+    let (stack, vm) = unsafe { (Stack::new(state), shared_vm_of(state)) };
+    let id = stack.number(1).unwrap_or_default() as u32;
+    stack.push_bool(vm.is_some_and(|vm| vm.tasks.cancel(id)));
+    1
+}

@@ -1,0 +1,213 @@
+//! What scripts run beside exchanges: `gateway.spawn`, `gateway.after`, `gateway.every`.
+
+use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
+use std::os::raw::c_int;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use pilotlight_filter::Fault;
+use pilotlight_filter::abi::{Value, limit};
+use pilotlight_filter::host::{Level, LogLine, Services};
+
+use crate::run::Run;
+use crate::stack::Stack;
+use crate::vm::{Ran, Thread, Visit, Vm};
+
+/// A VM's tasks, those that run and those whose time has not come.
+#[derive(Default)]
+pub(crate) struct Tasks {
+    open: RefCell<Vec<Rc<Ticket>>>,
+    next: Cell<u32>,
+}
+
+/// A task's place in the list.
+struct Ticket {
+    id: u32,
+    given_up: Cell<bool>,
+    waiting: RefCell<Option<Waker>>,
+}
+
+impl Ticket {
+    fn give_up(&self) {
+        self.given_up.set(true);
+        if let Some(waker) = self.waiting.borrow_mut().take() {
+            waker.wake();
+        }
+    }
+
+    /// Ready when the task was given up.
+    fn poll_given_up(&self, cx: &Context<'_>) -> Poll<()> {
+        if self.given_up.get() {
+            return Poll::Ready(());
+        }
+        *self.waiting.borrow_mut() = Some(cx.waker().clone());
+        Poll::Pending
+    }
+}
+
+impl Tasks {
+    /// Whether there is none.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.open.borrow().is_empty()
+    }
+
+    /// Whether scripts ever started one.
+    pub(crate) fn were_used(&self) -> bool {
+        self.next.get() > 0
+    }
+
+    /// Gives one up, unless it has ended: it does not begin (again).
+    pub(crate) fn cancel(&self, id: u32) -> bool {
+        let open = self.open.borrow();
+        let found = open.iter().find(|ticket| ticket.id == id && !ticket.given_up.get());
+        found.inspect(|ticket| ticket.give_up()).is_some()
+    }
+
+    /// Gives all up.
+    pub(crate) fn cancel_all(&self) {
+        self.open.borrow().iter().for_each(|ticket| ticket.give_up());
+    }
+
+    fn add(&self) -> Option<Rc<Ticket>> {
+        let mut open = self.open.borrow_mut();
+        if open.len() >= limit::LUA_TASKS {
+            return None;
+        }
+        self.next.set(self.next.get() + 1);
+        let (given_up, waiting) = Default::default();
+        let ticket = Rc::new(Ticket { id: self.next.get(), given_up, waiting });
+        open.push(ticket.clone());
+        Some(ticket)
+    }
+
+    fn remove(&self, id: u32) {
+        self.open.borrow_mut().retain(|ticket| ticket.id != id);
+    }
+}
+
+/// A task of a script.
+pub(crate) struct Task {
+    vm: Rc<Vm>,
+    ticket: Rc<Ticket>,
+    /// The function's place in the VM, and those of its arguments.
+    call: Vec<c_int>,
+    filter: Arc<str>,
+    cpu: Duration,
+    delay: Duration,
+    /// It runs again and again, this long after its last run.
+    period: Option<Duration>,
+}
+
+impl Task {
+    /// Starts the function on top of `stack` (with `arguments` above it) after `delay`; the id.
+    /// `None` when there are too many.
+    pub(crate) fn start(
+        vm: &Rc<Vm>,
+        stack: Stack,
+        arguments: c_int,
+        delay: Duration,
+        period: Option<Duration>,
+    ) -> Option<u32> {
+        let ticket = vm.tasks.add()?;
+        let mut call: Vec<_> = (0..=arguments).map(|_| vm.keep(stack)).collect();
+        call.reverse();
+        let (filter, cpu) = vm.at_work();
+        let id = ticket.id;
+        let task = Task { vm: vm.clone(), ticket, call, filter, cpu, delay, period };
+        vm.services().spawn(Box::pin(task.live()));
+        Some(id)
+    }
+
+    async fn live(mut self) {
+        let services = self.vm.services();
+        loop {
+            if !self.delay.is_zero() {
+                let mut sleep = services.sleep(self.delay);
+                poll_fn(|cx| match sleep.as_mut().poll(cx) {
+                    Poll::Pending => self.ticket.poll_given_up(cx),
+                    ready => ready,
+                })
+                .await;
+            }
+            if self.ticket.given_up.get() {
+                return;
+            }
+            let _hold = services.hold();
+            if let Err(fault) = self.run().await {
+                report(&*services, &self.filter, &fault);
+            }
+            match self.period {
+                Some(period) if !self.vm.is_retired() => self.delay = period,
+                _ => return,
+            }
+        }
+    }
+
+    /// Runs the function once.
+    async fn run(&self) -> Result<(), Fault> {
+        let vm = &*self.vm;
+        let visit = || Visit { exchange: None, filter: &self.filter, cpu: self.cpu, phase: None };
+        let thread = vm.thread();
+        self.call.iter().for_each(|place| thread.stack.push_kept(*place));
+        vm.begin_call();
+        let arguments = self.call.len() as c_int - 1;
+        match vm.resume(&thread, arguments, self.cpu, visit()) {
+            Ran::Done => vm.recycle(thread),
+            Ran::Failed(fault) => {
+                vm.discard(thread);
+                return Err(fault);
+            }
+            Ran::Waits => {
+                let mut run = Away { vm, run: Some(Run::waiting(vm, thread, self.cpu)) };
+                poll_fn(|cx| run.poll(cx, visit())).await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Task {
+    fn drop(&mut self) {
+        self.vm.tasks.remove(self.ticket.id);
+        self.call.iter().for_each(|place| self.vm.forget(*place));
+    }
+}
+
+/// A run that gives its thread back however it ends.
+struct Away<'a> {
+    vm: &'a Vm,
+    run: Option<Run>,
+}
+
+impl Away<'_> {
+    fn poll(&mut self, cx: &mut Context<'_>, visit: Visit<'_>) -> Poll<Result<(), Fault>> {
+        let Some(run) = &mut self.run else { return Poll::Ready(Ok(())) };
+        let polled = run.poll(cx, self.vm, visit);
+        if let Poll::Ready(Ok(())) = polled
+            && let Some(Run { thread, .. }) = self.run.take()
+        {
+            self.vm.recycle(thread);
+        }
+        polled
+    }
+}
+
+impl Drop for Away<'_> {
+    fn drop(&mut self) {
+        if let Some(Run { thread, .. }) = self.run.take() {
+            let thread: Thread = thread;
+            self.vm.discard(thread);
+        }
+    }
+}
+
+/// Nobody else hears of a task's failure.
+fn report(services: &dyn Services, filter: &str, fault: &Fault) {
+    let trace = fault.trace.iter().map(|trace| ("trace".into(), Value::from(&**trace)));
+    let fields: Vec<_> = trace.collect();
+    let message = &*fault.message;
+    services.log(&LogLine { level: Level::Error, filter, id: "", message, fields: &fields });
+}
