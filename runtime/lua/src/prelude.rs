@@ -3,7 +3,6 @@
 use std::os::raw::{c_int, c_void};
 use std::ptr;
 use std::rc::Rc;
-use std::sync::OnceLock;
 
 use mlua_sys as lua;
 use mlua_sys::lua_State;
@@ -17,18 +16,15 @@ use crate::vm::{ARRAY, BOOT, ENTRY, MARK, REQUEST, RESPONSE, Vm};
 use crate::watchdog::KILL_MESSAGE;
 use crate::window::World;
 
-/// Our own part of every VM, in this order.
-const PRELUDE: [(&str, &str); 6] = [
-    ("=pilotlight:core", include_str!("prelude/core.lua")),
-    ("=pilotlight:text", include_str!("prelude/text.lua")),
-    ("=pilotlight:threads", include_str!("prelude/threads.lua")),
-    ("=pilotlight:message", include_str!("prelude/message.lua")),
-    ("=pilotlight:gateway", include_str!("prelude/gateway.lua")),
-    ("=pilotlight:sandbox", include_str!("prelude/sandbox.lua")),
+/// Our own part of every VM, in this order: bytecode, made by `build.rs`.
+const PRELUDE: [(&str, &[u8]); 6] = [
+    ("=pilotlight:core", include_bytes!(concat!(env!("OUT_DIR"), "/core.luac"))),
+    ("=pilotlight:text", include_bytes!(concat!(env!("OUT_DIR"), "/text.luac"))),
+    ("=pilotlight:threads", include_bytes!(concat!(env!("OUT_DIR"), "/threads.luac"))),
+    ("=pilotlight:message", include_bytes!(concat!(env!("OUT_DIR"), "/message.luac"))),
+    ("=pilotlight:gateway", include_bytes!(concat!(env!("OUT_DIR"), "/gateway.luac"))),
+    ("=pilotlight:sandbox", include_bytes!(concat!(env!("OUT_DIR"), "/sandbox.luac"))),
 ];
-
-/// Its bytecode, made by the first VM of the process.
-static COMPILED: [OnceLock<Vec<u8>>; PRELUDE.len()] = [const { OnceLock::new() }; PRELUDE.len()];
 
 /// Runs the prelude's files in order; each gets the same table.
 pub(crate) fn load(vm: &Vm, services: &Rc<dyn Services>, world: &World) -> Result<(), Fault> {
@@ -39,13 +35,8 @@ pub(crate) fn load(vm: &Vm, services: &Rc<dyn Services>, world: &World) -> Resul
     let table = stack.top();
     stack.push_bool(world.ffi);
     stack.set(table, b"ffi");
-    for (index, (name, source)) in PRELUDE.iter().enumerate() {
-        let chunk = COMPILED[index].get();
-        vm.load(stack, chunk.map_or(source.as_bytes(), Vec::as_slice), name)?;
-        if chunk.is_none() {
-            // Another thread may have been faster: the same bytes.
-            let _ = COMPILED[index].set(dump(stack));
-        }
+    for (name, chunk) in PRELUDE {
+        vm.load(stack, chunk, name)?;
         stack.push_copy(table);
         // SAFETY: the function and its argument are on the stack.
         if unsafe { lua::lua_pcall(stack.raw(), 1, 0, 0) } != lua::LUA_OK {

@@ -1,0 +1,59 @@
+//! Compiles the prelude to bytecode, so that no gateway parses it when it starts.
+
+#![expect(
+    clippy::expect_used,
+    clippy::disallowed_methods,
+    reason = "a build that can't go on ends"
+)]
+
+use std::ffi::{CStr, CString};
+use std::path::Path;
+use std::{env, fs};
+
+use mlua_sys as lua;
+
+/// The files of `src/prelude`, without their extension.
+const PRELUDE: [&str; 6] = ["core", "text", "threads", "message", "gateway", "sandbox"];
+
+/// Constants in a fixed order, so that builds repeat byte for byte; lines stay, for traces.
+const DUMP: &CStr =
+    c"local source, name = ... return string.dump(assert(loadstring(source, name)), 'd')";
+
+fn main() {
+    let out = env::var("OUT_DIR").expect("cargo sets it");
+    for name in PRELUDE {
+        let file = format!("src/prelude/{name}.lua");
+        println!("cargo::rerun-if-changed={file}");
+        let source = fs::read(&file).expect("a file of the prelude");
+        let code = if loads_our_bytecode() { compile(name, &source) } else { source };
+        fs::write(Path::new(&out).join(format!("{name}.luac")), code).expect("room for the output");
+    }
+}
+
+/// Bytecode differs by byte order and by the size of pointers; where they are not the builder's,
+/// the prelude stays text.
+fn loads_our_bytecode() -> bool {
+    let target = |fact: &str| env::var(format!("CARGO_CFG_TARGET_{fact}")).expect("cargo sets it");
+    let order = if cfg!(target_endian = "big") { "big" } else { "little" };
+    target("ENDIAN") == order && target("POINTER_WIDTH") == usize::BITS.to_string()
+}
+
+fn compile(name: &str, source: &[u8]) -> Vec<u8> {
+    let chunk = CString::new(format!("=pilotlight:{name}")).expect("no zero in it");
+    // SAFETY: one state, one thread; what is pushed is popped by the call, and its result is
+    // copied before the state goes.
+    unsafe {
+        let state = lua::luaL_newstate();
+        lua::luaL_openlibs(state);
+        assert_eq!(lua::luaL_loadstring(state, DUMP.as_ptr()), lua::LUA_OK);
+        lua::lua_pushlstring_(state, source.as_ptr().cast(), source.len());
+        lua::lua_pushstring_(state, chunk.as_ptr());
+        let status = lua::lua_pcall(state, 2, 1, 0);
+        let mut len = 0;
+        let bytes = lua::lua_tolstring(state, -1, &raw mut len).cast::<u8>();
+        let result = std::slice::from_raw_parts(bytes, len).to_vec();
+        lua::lua_close(state);
+        assert_eq!(status, lua::LUA_OK, "{}", String::from_utf8_lossy(&result));
+        result
+    }
+}
