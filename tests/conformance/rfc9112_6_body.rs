@@ -51,6 +51,23 @@ fn no_length_with_204() {
     });
 }
 
+/// RFC 9112 section 9.3: the upstream's connection is kept, however its body fell into reads.
+#[test]
+fn a_body_of_any_size_keeps_the_connection() {
+    run(async {
+        let (gateway, upstream) = forwarding(Script::ok("")).await;
+        let mut client = h1::Client::connect(gateway.clear).await;
+        for size in [0, 1, 1024, 8 << 10, 64 << 10, 200_000] {
+            upstream.reset(vec![Script::ok(&"x".repeat(size)); 4]);
+            for _ in 0..4 {
+                client.write("GET / HTTP/1.1\r\nhost: a.test\r\n\r\n").await;
+                assert_eq!(client.answer(false).await.text().len(), size);
+            }
+        }
+        assert_eq!(upstream.connections(), 1);
+    });
+}
+
 /// Section 6.3: an answer to HEAD ends with its head, whatever its fields say.
 #[test]
 fn head_ends_with_the_head() {

@@ -1,10 +1,12 @@
 //! A byte stream to a peer: TCP, Unix, TLS over either.
 
 use std::io::{self, BufRead, IoSlice};
+use std::mem::MaybeUninit;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use socket2::SockRef;
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
 /// A connected stream.
@@ -41,6 +43,16 @@ macro_rules! each {
     };
 }
 
+/// Looks into a socket's queue; the runtime learns what was found.
+macro_rules! has_nothing {
+    ($socket:expr) => {{
+        let socket = &*$socket;
+        let mut byte = [MaybeUninit::uninit()];
+        let looked = socket.try_io(Interest::READABLE, || SockRef::from(socket).peek(&mut byte));
+        looked.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
+    }};
+}
+
 impl Stream {
     /// Ready when a read may find something, without a buffer for it. Streams that can't tell
     /// are always ready.
@@ -57,6 +69,28 @@ impl Stream {
                 poll_tls(plain, session.reader(), cx)
             }
             Stream::Closed => Poll::Ready(()),
+        }
+    }
+
+    /// Whether it is open and its peer has said nothing that was not read. After a read that filled
+    /// its buffer the runtime can't know, so then the system is asked.
+    pub(crate) fn is_silent(&mut self) -> bool {
+        let mut cx = Context::from_waker(Waker::noop());
+        if self.poll_readable(&mut cx).is_pending() {
+            return true;
+        }
+        match self {
+            Stream::Tcp(s) => has_nothing!(s),
+            Stream::Unix(s) => has_nothing!(s),
+            Stream::TlsServer(s) => {
+                let (plain, session) = s.get_mut();
+                is_tls_silent(plain, session.reader())
+            }
+            Stream::TlsClient(s) => {
+                let (plain, session) = s.get_mut();
+                is_tls_silent(plain, session.reader())
+            }
+            Stream::Closed => false,
         }
     }
 
@@ -134,6 +168,15 @@ fn poll_tls(plain: &Plain, mut reader: rustls::Reader<'_>, cx: &mut Context<'_>)
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => poll_plain(plain, cx),
         _ => Poll::Ready(()),
     }
+}
+
+fn is_tls_silent(plain: &Plain, mut reader: rustls::Reader<'_>) -> bool {
+    let drained = reader.fill_buf().is_err_and(|e| e.kind() == io::ErrorKind::WouldBlock);
+    drained
+        && match plain {
+            Plain::Tcp(s) => has_nothing!(s),
+            Plain::Unix(s) => has_nothing!(s),
+        }
 }
 
 fn poll_plain(plain: &Plain, cx: &mut Context<'_>) -> Poll<()> {

@@ -81,8 +81,7 @@ impl Connection {
 
     /// Whether a kept connection is as it should be: open, and silent.
     pub(crate) fn is_quiet(&mut self) -> bool {
-        let mut cx = Context::from_waker(std::task::Waker::noop());
-        self.stream.tells_readable() && self.stream.poll_readable(&mut cx).is_pending()
+        self.stream.is_silent()
     }
 
     /// Gives memory back while it waits in the pool.
