@@ -1,10 +1,13 @@
 //! Promises that are numbers. In the dev profile some of them only inform.
 
+use std::time::Duration;
+
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::support::gateway::{Setup, binary};
+use crate::support::message::{ALL, ask};
 use crate::support::upstream::Step;
-use crate::support::{Script, Upstream, run};
+use crate::support::{Request, Script, Upstream, h1, run, soon};
 
 const MIB: u64 = 1 << 20;
 
@@ -94,6 +97,34 @@ async fn download(client: &mut tokio::net::TcpStream, bytes: u64, mut look: impl
         }
     }
     look();
+}
+
+/// Connections of the burst.
+const BURST: usize = 64;
+
+/// After a burst the worker falls idle and gives back what it took: heap and code. It still serves.
+#[test]
+fn an_idle_worker_gives_memory_back() {
+    run(async {
+        let upstream = Upstream::always(Script::ok(&"x".repeat(64 << 10))).await;
+        let gateway = idle_filters(&upstream).start().await;
+        let mut clients = Vec::new();
+        for _ in 0..BURST {
+            let mut client = h1::Client::connect(gateway.clear).await;
+            client.send(&Request::get("/")).await.assert(200);
+            clients.push(client);
+        }
+        let peak = gateway.resident();
+        drop(clients);
+        let given_back = async {
+            while gateway.resident() > peak / 4 * 3 {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        };
+        soon("memory goes back", given_back).await;
+        eprintln!("{} KiB at work, {} KiB idle", peak >> 10, gateway.resident() >> 10);
+        ask(ALL[0], &gateway, &Request::get("/")).await.assert(200);
+    });
 }
 
 /// Stripped, with everything: under 16 MiB. A dev build only says its size.

@@ -144,6 +144,9 @@ pub trait Realm {
     /// A module for scripts, by its name; `None` when this engine has none of that name.
     fn module(&self, name: &str) -> Option<Rc<dyn Module>>;
 
+    /// Frees what nothing holds, and keeps what was made: the worker is idle for a moment.
+    fn rest(&self) {}
+
     /// Drops what can be made again: idle VMs, instances, pools.
     fn trim(&self);
 

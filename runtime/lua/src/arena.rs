@@ -150,11 +150,7 @@ impl Arena {
 
     fn give(&mut self, page: u32, pages: u32) {
         if pages >= RETURN_PAGES {
-            // SAFETY: the pages are ours, whole, and nobody holds them.
-            unsafe {
-                let at = self.base.add(page as usize * PAGE);
-                libc::madvise(at.cast(), pages as usize * PAGE, libc::MADV_DONTNEED);
-            }
+            self.clean(page, pages);
         }
         let index = self.spans.partition_point(|span| span.page < page);
         self.spans.insert(index, Span { page, pages });
@@ -164,6 +160,19 @@ impl Arena {
         if index > 0 && self.spans[index - 1].page + self.spans[index - 1].pages == page {
             let more = self.spans.remove(index).pages;
             self.spans[index - 1].pages += more;
+        }
+    }
+
+    /// Gives the pages of all free spans back to the system.
+    pub(crate) fn trim(&self) {
+        self.spans.iter().for_each(|span| self.clean(span.page, span.pages));
+    }
+
+    fn clean(&self, page: u32, pages: u32) {
+        // SAFETY: the pages are ours, whole, and nobody holds them.
+        unsafe {
+            let at = self.base.add(page as usize * PAGE);
+            libc::madvise(at.cast(), pages as usize * PAGE, libc::MADV_DONTNEED);
         }
     }
 

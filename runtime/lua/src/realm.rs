@@ -100,6 +100,11 @@ impl Realm for OpenRealm {
         None
     }
 
+    fn rest(&self) {
+        self.0.common.borrow().iter().for_each(|vm| vm.rest());
+        self.0.own.borrow().iter().flatten().for_each(|vm| vm.rest());
+    }
+
     fn trim(&self) {
         // Exchanges under way hold their VM; it goes with the last of them.
         // One with tasks has more to do.

@@ -378,6 +378,15 @@ impl Vm {
         }
     }
 
+    /// Collects what scripts have left behind, and gives its pages back.
+    pub(crate) fn rest(&self) {
+        // SAFETY: no script runs, nobody else holds a reference.
+        let arena = unsafe { &mut *self.arena };
+        // SAFETY: the VM is alive and not inside an allocation.
+        unsafe { collect(self.stack.raw(), arena) };
+        arena.trim();
+    }
+
     /// What a new phase call may log and finds in the window.
     #[inline]
     pub(crate) fn begin_call(&self) {

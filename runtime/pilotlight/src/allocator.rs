@@ -54,6 +54,15 @@ unsafe impl GlobalAlloc for Mimalloc {
     }
 }
 
+/// Gives back to the system what this thread has freed.
+pub(crate) fn collect() {
+    unsafe extern "C" {
+        fn mi_collect(force: bool);
+    }
+    // SAFETY: it has no preconditions.
+    unsafe { mi_collect(true) };
+}
+
 /// Huge pages make small heaps big: an edge node's memory is worth more than a few TLB misses.
 extern "C" fn refuse_huge_pages() {
     // SAFETY: sets a flag of the process; kernels that don't know it refuse, which is fine.

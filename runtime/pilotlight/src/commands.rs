@@ -9,11 +9,11 @@ use pilotlight_config::{Loaded, Report};
 use pilotlight_server::{Gateway, RunError, Source};
 
 use crate::flags::{Ask, COMMANDS, From};
-use crate::{FAILED, REFUSED, engines};
+use crate::{FAILED, REFUSED, allocator, engines};
 
 /// Serves until a signal ends it.
 pub(crate) fn run(from: From) -> ExitCode {
-    let gateway = match Gateway::load(source(from), engines::all()) {
+    let gateway = match Gateway::load(source(from), engines::all(), allocator::collect) {
         Ok(gateway) => gateway,
         Err(report) => return refuse(&report),
     };
@@ -29,7 +29,8 @@ pub(crate) fn run(from: From) -> ExitCode {
 
 /// Loads everything and says what is wrong.
 pub(crate) fn check(file: &Path, json: bool) -> ExitCode {
-    let checked = Gateway::load(source(From::File(file.to_owned())), engines::all());
+    let checked =
+        Gateway::load(source(From::File(file.to_owned())), engines::all(), allocator::collect);
     let (report, code) = match checked {
         Ok(gateway) => (gateway.warnings, ExitCode::SUCCESS),
         Err(report) => (report, ExitCode::from(REFUSED)),

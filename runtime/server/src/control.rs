@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use arc_swap::ArcSwap;
 
 use crate::generation::Generation;
+use crate::idle::Memory;
 use crate::log::Log;
 use crate::metrics::Registry;
 
@@ -16,6 +17,7 @@ pub(crate) struct Control {
     number: AtomicU64,
     pub(crate) log: Arc<Log>,
     pub(crate) metrics: Arc<Registry>,
+    pub(crate) memory: Arc<Memory>,
     draining: AtomicBool,
     last_reload: Mutex<Option<Result<String, String>>>,
 }
@@ -25,6 +27,7 @@ impl Control {
         generation: Arc<Generation>,
         log: Arc<Log>,
         metrics: Arc<Registry>,
+        collect: fn(),
     ) -> Control {
         let number = AtomicU64::new(generation.number);
         Control {
@@ -32,6 +35,7 @@ impl Control {
             number,
             log,
             metrics,
+            memory: Arc::new(Memory::new(collect)),
             draining: AtomicBool::new(false),
             last_reload: Mutex::default(),
         }

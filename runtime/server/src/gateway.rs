@@ -22,7 +22,6 @@ use crate::listener::{self, Sockets};
 use crate::load::Loader;
 use crate::log::Log;
 use crate::metrics::Registry;
-use crate::pages;
 use crate::threads::{Order, Thread};
 
 /// Reads the manifest anew, for start-up and for each reload.
@@ -70,11 +69,16 @@ struct Key {
 }
 
 impl Gateway {
-    /// Reads and loads everything; opens nothing.
+    /// Reads and loads everything; opens nothing. `collect` makes the allocator give back what the
+    /// calling thread has freed: idle workers call it.
     ///
     /// # Errors
     /// Every problem that was found.
-    pub fn load(source: Source, engines: Vec<Arc<dyn Engine>>) -> Result<Gateway, Report> {
+    pub fn load(
+        source: Source,
+        engines: Vec<Arc<dyn Engine>>,
+        collect: fn(),
+    ) -> Result<Gateway, Report> {
         let clock = Clock::new();
         let metrics = Arc::new(Registry::new());
         let loader = Loader { engines, clock, metrics: metrics.clone() };
@@ -82,7 +86,7 @@ impl Gateway {
         let settings = loaded.manifest.log.clone();
         let (generation, warnings) = loader.load(loaded, None)?;
         let log = Arc::new(Log::new(&settings, clock, metrics.clone()));
-        let control = Arc::new(Control::new(Arc::new(generation), log, metrics));
+        let control = Arc::new(Control::new(Arc::new(generation), log, metrics, collect));
         Ok(Gateway { source, loader, control, clock, warnings })
     }
 
@@ -156,8 +160,6 @@ struct House<'a> {
     open: Vec<Open>,
 }
 
-/// After this long what start-up needed is let go.
-const SETTLED: Duration = Duration::from_millis(500);
 /// Requests of the admin interface that wait.
 const ASKS: usize = 16;
 
@@ -195,15 +197,8 @@ impl House<'_> {
         control.log.event(Level::Info, "serving", &[("listeners", &names.join(", "))]);
         drop(generation);
         notify("READY=1");
-        let settled = tokio::time::sleep(SETTLED);
-        tokio::pin!(settled);
-        let mut trimmed = false;
         loop {
             tokio::select! {
-                () = &mut settled, if !trimmed => {
-                    trimmed = true;
-                    pages::drop_cold_code();
-                }
                 _ = term.recv() => break,
                 _ = int.recv() => break,
                 _ = hup.recv() => drop(self.reload().await),

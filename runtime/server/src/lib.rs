@@ -15,6 +15,7 @@ mod forward;
 pub mod fuzz;
 mod gateway;
 mod generation;
+mod idle;
 mod listener;
 mod load;
 mod log;

@@ -1,11 +1,11 @@
-//! Start-up code is read once and never again: its pages are unmapped when the gateway serves, so
-//! that an idle gateway holds the code that it uses and no more.
+//! Code that nothing runs need not be held: its pages are unmapped when all workers are idle, those
+//! of start-up for good.
 
 use std::ffi::{c_int, c_void};
 
 /// Unmaps the clean pages of this program's own code and constants. What is used again is mapped
 /// again from the page cache, without a read from disk.
-pub(crate) fn drop_cold_code() {
+pub(crate) fn drop_code() {
     // SAFETY: the callback only reads the headers that it is given.
     unsafe { libc::dl_iterate_phdr(Some(unmap), std::ptr::null_mut()) };
 }

@@ -16,6 +16,7 @@ use tokio::task::LocalSet;
 use crate::clock::Clock;
 use crate::control::Control;
 use crate::generation::Listener;
+use crate::idle;
 use crate::listener::{self, Sockets};
 use crate::worker::Worker;
 
@@ -39,8 +40,8 @@ pub(crate) struct Thread {
 const ORDERS: usize = 256;
 /// Scripts may recurse: the stack is virtual until it is touched.
 const STACK: usize = 8 << 20;
-/// How often a worker tells its figures, when it has connections.
-const REPORT: Duration = Duration::from_secs(1);
+/// How often a worker that drains tells how busy it is.
+const BUSY: Duration = Duration::from_millis(5);
 
 impl Thread {
     /// Starts a worker.
@@ -94,12 +95,11 @@ fn work(
 
 async fn run(worker: Rc<Worker>, mut inbox: mpsc::Receiver<Order>, busy: &AtomicUsize) {
     tokio::task::spawn_local(worker.timers.clone().sweep());
+    tokio::task::spawn_local(idle::watch(worker.clone()));
     let mut draining = worker.draining.clone();
     let mut drained = false;
     let acceptors: Rc<RefCell<usize>> = Rc::default();
     loop {
-        let pause = if drained { Duration::from_millis(5) } else { REPORT };
-        let active = drained || worker.open.get() > 0;
         tokio::select! {
             order = inbox.recv() => match order {
                 None => return,
@@ -122,14 +122,9 @@ async fn run(worker: Rc<Worker>, mut inbox: mpsc::Receiver<Order>, busy: &Atomic
                 drained = true;
                 worker.timers.wake_all();
             }
-            () = tokio::time::sleep(pause), if active => {}
+            () = tokio::time::sleep(BUSY), if drained => {}
         }
         let open = worker.connections.get() + *acceptors.borrow();
         busy.store(open, Ordering::Release);
-        let mut gauges = Vec::new();
-        for realm in &worker.local().realms {
-            realm.gauges(&mut |name, label, bytes| gauges.push((name, label.to_owned(), bytes)));
-        }
-        worker.metrics.set_gauges(gauges);
     }
 }

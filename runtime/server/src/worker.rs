@@ -12,6 +12,7 @@ use tokio::sync::watch;
 use crate::clock::{self, Clock};
 use crate::control::Control;
 use crate::generation::{Listener, Local};
+use crate::idle::{Idle, Memory};
 use crate::log::Log;
 use crate::metrics::{Connected, Protocol, Shard};
 use crate::timer::Timers;
@@ -25,6 +26,8 @@ pub(crate) struct Worker {
     pub(crate) metrics: Arc<Shard>,
     pub(crate) log: Arc<Log>,
     pub(crate) control: Arc<Control>,
+    pub(crate) memory: Arc<Memory>,
+    pub(crate) idle: Idle,
     /// True once this gateway ends: connections close when their exchange is over.
     pub(crate) draining: watch::Receiver<bool>,
     local: RefCell<Rc<Local>>,
@@ -63,6 +66,8 @@ impl Worker {
             spares: Spares::default(),
             metrics: control.metrics.shard(index),
             log: control.log.clone(),
+            memory: control.memory.clone(),
+            idle: Idle::default(),
             draining,
             local: RefCell::new(Local::open(generation, worker.clone(), clock, None)),
             control,
@@ -105,6 +110,20 @@ impl Worker {
         x.wrapping_mul(0x2545_f491_4f6c_dd1d)
     }
 
+    /// Grows with each exchange, and changes with connections.
+    pub(crate) fn work(&self) -> (u64, usize) {
+        (self.serial.get(), self.connections.get())
+    }
+
+    /// Tells the metrics what the engines hold here.
+    pub(crate) fn tell_gauges(self: &Rc<Worker>) {
+        let mut gauges = Vec::new();
+        for realm in &self.local().realms {
+            realm.gauges(&mut |name, label, bytes| gauges.push((name, label.to_owned(), bytes)));
+        }
+        self.metrics.set_gauges(gauges);
+    }
+
     /// Leave for one more connection of a listener, given back by drop.
     pub(crate) fn admit(&self, listener: &Listener) -> Option<Admitted> {
         let open = listener.open.clone();
@@ -115,6 +134,7 @@ impl Worker {
 
     /// Counts a connection until the guard is dropped.
     pub(crate) fn count(&self) -> Counted {
+        self.idle.wake();
         self.connections.set(self.connections.get() + 1);
         Counted(self.connections.clone())
     }
@@ -177,6 +197,11 @@ impl Spares {
         }
     }
 
+    /// Keeps none.
+    pub(crate) fn clear(&self) {
+        self.free.take();
+    }
+
     /// Gives one back that was renewed. Its heads must hold no large arenas.
     pub(crate) fn put(&self, exchange: Box<Exchange>) {
         let mut free = self.free.borrow_mut();
@@ -201,6 +226,11 @@ impl Buffers {
     /// An empty buffer with room for at least [`BUFFER`] bytes.
     pub(crate) fn take(&self) -> Vec<u8> {
         self.free.borrow_mut().pop().unwrap_or_else(|| Vec::with_capacity(BUFFER))
+    }
+
+    /// Keeps none.
+    pub(crate) fn clear(&self) {
+        self.free.take();
     }
 
     /// Gives one back.

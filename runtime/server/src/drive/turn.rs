@@ -200,6 +200,7 @@ struct Open {
 
 impl Open {
     fn new(worker: Rc<Worker>) -> Open {
+        worker.idle.wake();
         worker.open.set(worker.open.get() + 1);
         Open { worker }
     }
