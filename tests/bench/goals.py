@@ -1,0 +1,192 @@
+#!/usr/bin/env python3
+"""The tables of docs/performance.md from the results of a run: goals.py FOLDER [FILE]. Prints them, or writes them
+between the marks of FILE. A dash: not in this run."""
+import io, json, os, statistics as st, sys
+
+out = sys.stdout = io.StringIO()
+
+
+def load(name):
+    path = os.path.join(sys.argv[1], name + ".json")
+    return json.load(open(path)) if os.path.exists(path) else {}
+
+
+A, B, C, D2, D3, DH, F = (load(n) for n in ("A", "B", "C-c8", "D2", "D3", "DH", "F"))
+ONE, L, L2, L3 = load("A-c1"), load("L"), load("L2"), load("L3")
+I, S, E, M, N = (load(n) for n in "ISEMN")
+SCALE = {"p50": 1e6, "p99": 1e6}
+
+
+def of(table, case, what="us"):
+    """The median of a case's rounds; None when it was not measured."""
+    rounds = table.get(case if "/" in case else case + ":/1k")
+    return st.median(r[what] for r in rounds) * SCALE.get(what, 1) if rounds else None
+
+
+def instr(case):
+    return I.get(case + ":/1k")
+
+
+def calls(case):
+    return sum(S[case + ":/1k"].values()) if case + ":/1k" in S else None
+
+
+def foot(who, *keys):
+    at = E.get(who)
+    for key in keys:
+        at = at.get(key) if at is not None else None
+    return at
+
+
+def mib(kib):
+    return None if kib is None else kib / 1024
+
+
+def minus(a, b):
+    return None if a is None or b is None else a - b
+
+
+def ratio(a, b):
+    return None if a is None or not b else a / b
+
+
+def net(host, work):
+    """What a body transform takes beyond holding the body."""
+    return minus(of(C, f"{host}:/{work}/64k"), of(C, f"{host}:/buf/64k"))
+
+
+def show(value, form="{:.2f}"):
+    return "-" if value is None else form.format(value)
+
+
+def table(head, rows):
+    print("| " + " | ".join(head) + " |\n" + "| --- " * len(head) + "|")
+    for row in rows:
+        print("| " + " | ".join(row) + " |")
+    print()
+
+
+def row(name, form, *values):
+    return [name] + [show(v, form) for v in values]
+
+
+print("## Instructions and system calls a request\n")
+table(["", "Pilotlight", "nginx", "HAProxy"], [
+    row("plain, user instructions", "{:,.0f}", instr("ours"), instr("nginx"), instr("haproxy")),
+    row("a Lua filter that reads two headers and sets one", "{:,.0f}", instr("ours-lua"), instr("nginx-lua"), None),
+    row("the same filter in Wasm", "{:,.0f}", instr("ours-wasm"), None, None),
+    row("in Wasm, an instance an exchange", "{:,.0f}", instr("ours-fresh"), None, None),
+    row("both filters", "{:,.0f}", instr("ours-both"), None, None),
+    row("system calls, plain", "{:.2f}", calls("ours"), calls("nginx"), calls("haproxy")),
+    row("system calls, both filters", "{:.2f}", calls("ours-both"), None, None),
+])
+
+print("## CPU time a request, microseconds\n")
+PEERS = ("ours", "nginx", "haproxy", "envoy", "caddy", "floor")
+table(["", "Pilotlight", "nginx", "HAProxy", "Envoy", "Caddy", "forwarder that parses nothing"], [
+    row("plain", "{:.1f}", *(of(A, p) for p in PEERS)),
+    row("Lua header filter", "{:.1f}", of(B, "ours-lua"), of(B, "nginx-lua"), of(B, "haproxy-lua"), None, None, None),
+    row("Wasm header filter", "{:.1f}", of(B, "ours-wasm"), None, None, of(B, "envoy-wasm"), None, None),
+    row("Wasm, an instance an exchange", "{:.1f}", of(B, "ours-fresh"), None, None, None, None, None),
+    row("Lua and Wasm header filters", "{:.1f}", of(B, "ours-both"), None, None, None, None, None),
+    row("HTTP/2 over TLS", "{:.1f}", *(of(D2, p) for p in PEERS)),
+    row("HTTP/3", "{:.1f}", *(of(D3, p) for p in PEERS)),
+    row("TLS 1.3 handshake, request, close", "{:.0f}", *(of(DH, p) for p in PEERS)),
+    row("64 KiB body", "{:.1f}", of(C, "ours:/64k"), of(C, "nginx:/64k"), None, of(C, "envoy:/64k"), None, None),
+    row("64 MiB body, CPU seconds a GiB", "{:.2f}", *(of(F, p + ":/64m", "cpugib") for p in PEERS)),
+])
+
+print("## Body transforms, 64 KiB, microseconds beyond a plain pass or beyond holding the body\n")
+hold = lambda host, base: minus(of(C, f"{host}:/buf/64k"), of(C, f"{base}:/64k"))
+table(["", "Pilotlight, Wasm", "Envoy, Wasm (V8)", "Pilotlight, Lua", "nginx, Lua", "machine code"], [
+    row("held whole", "{:.1f}", hold("ours-transform", "ours"), hold("envoy-wasm", "envoy"), hold("ours-body", "ours"), hold("nginx-lua", "nginx"), None),
+    *(row(name, "{:.0f}", *(net(h, w) for h in ("ours-transform", "envoy-wasm", "ours-body", "nginx-lua")), N.get(w))
+      for name, w in (("byte scan", "scan"), ("SHA-256", "sha"))),
+])
+
+print("## Latency, microseconds: p50 / p99 at 4,000 requests a second offered\n")
+both = lambda t, p: None if of(t, p) is None else f"{of(t, p, 'p50'):.0f} / {of(t, p, 'p99'):.0f}"
+table(["", "Pilotlight", "nginx", "HAProxy", "Envoy", "Caddy", "forwarder"], [
+    row("plain, one connection, unpaced", "{}", *(both(ONE, p) for p in PEERS)),
+    row("plain, 32 connections", "{}", *(both(L, p) for p in PEERS)),
+    row("Lua header filter", "{}", both(L, "ours-lua"), both(L, "nginx-lua"), None, None, None, None),
+    row("Lua and Wasm (Envoy: Wasm)", "{}", both(L, "ours-both"), None, None, both(L, "envoy-wasm"), None, None),
+    row("HTTP/2 over TLS", "{}", *(both(L2, p) for p in PEERS)),
+    row("HTTP/3", "{}", *(both(L3, p) for p in PEERS)),
+])
+
+print("## Footprint\n")
+WHO = ("ours", "ours-both", "nginx", "nginx-lua", "haproxy", "envoy-wasm")
+table(["", "Pilotlight", "with Lua and Wasm", "nginx", "nginx with Lua", "HAProxy", "Envoy with Wasm"], [
+    row("proportional memory, idle (MiB)", "{:.1f}", *(mib(foot(w, "idle", "Pss")) for w in WHO)),
+    row("three seconds after load (MiB)", "{:.1f}", *(mib(foot(w, "load", "Pss")) for w in WHO)),
+    row("from exec to the first proxied 200 (ms)", "{:.1f}", *(foot(w, "start") for w in WHO)),
+    row("idle connection, clear (KiB)", "{:.1f}", *(foot(w, "h1") for w in WHO)),
+    row("idle connection, TLS (KiB)", "{:.1f}", *(foot(w, "tls") for w in WHO)),
+    row("idle connection, HTTP/2 over TLS (KiB)", "{:.1f}", *(foot(w, "h2") for w in WHO)),
+])
+
+more = lambda kind: (M.get(kind, {}).get("idle"), M.get(kind, {}).get("used"))
+size = os.path.getsize(os.environ["PILOTLIGHT"]) / 2**20 if "PILOTLIGHT" in os.environ else None
+loads = [ratio(foot(w, "load", "Pss"), foot(w, "idle", "Pss")) for w in WHO[:2]]
+# The number, the goal, what was measured, and whether it is met.
+GOALS = [
+    ("G1", "plain CPU at most 1.05 × nginx", ["{:.2f}", ratio(of(A, "ours"), of(A, "nginx"))], 1.05),
+    ("G2", "plain: at most 28k instructions", ["{:,.0f}", instr("ours")], 28_000),
+    ("", "plain: at most 4.3 system calls", ["{:.2f}", calls("ours")], 4.3),
+    ("G3", "one connection: p50 at most 15 µs over the forwarder", ["{:+.0f} µs", minus(of(ONE, "ours", "p50"), of(ONE, "floor", "p50"))], 15),
+    ("", "4,000 requests/s: p99 at most 1.1 × nginx", ["{:.2f}", ratio(of(L, "ours", "p99"), of(L, "nginx", "p99"))], 1.1),
+    ("G4", "a Lua filter adds at most 2 µs", ["{:+.1f} µs", minus(of(B, "ours-lua"), of(B, "ours"))], 2),
+    ("", "a Lua filter adds at most 5.5k instructions", ["{:,.0f}", minus(instr("ours-lua"), instr("ours"))], 5_500),
+    ("G5", "a Wasm filter adds at most 3 µs", ["{:+.1f} µs", minus(of(B, "ours-wasm"), of(B, "ours"))], 3),
+    ("", "a Wasm filter adds at most 14k instructions", ["{:,.0f}", minus(instr("ours-wasm"), instr("ours"))], 14_000),
+    ("G6", "a fresh instance adds at most 10 µs to that", ["{:+.1f} µs", minus(of(B, "ours-fresh"), of(B, "ours-wasm"))], 10),
+    ("G7", "Wasm byte scan at most 1.25 × V8", ["{:.2f}", ratio(net("ours-transform", "scan"), net("envoy-wasm", "scan"))], 1.25),
+    ("", "Wasm byte scan at most 1.6 × machine code", ["{:.2f}", ratio(net("ours-transform", "scan"), N.get("scan"))], 1.6),
+    ("", "Wasm SHA-256 at most 1.25 × V8", ["{:.2f}", ratio(net("ours-transform", "sha"), net("envoy-wasm", "sha"))], 1.25),
+    ("G8", "Lua byte scan at most 1.0 × nginx with Lua", ["{:.2f}", ratio(net("ours-body", "scan"), net("nginx-lua", "scan"))], 1.0),
+    ("", "Lua SHA-256 at most 1.0 × nginx with Lua", ["{:.2f}", ratio(net("ours-body", "sha"), net("nginx-lua", "sha"))], 1.0),
+    ("G9", "a 64 KiB body handed to Wasm: at most 20 µs", ["{:+.1f} µs", hold("ours-transform", "ours")], 20),
+    ("G10", "HTTP/2 CPU at most 1.0 × nginx", ["{:.2f}", ratio(of(D2, "ours"), of(D2, "nginx"))], 1.0),
+    ("G11", "HTTP/3 CPU at most 0.5 × Caddy", ["{:.2f}", ratio(of(D3, "ours"), of(D3, "caddy"))], 0.5),
+    ("G12", "TLS handshake at most 1.0 × HAProxy", ["{:.2f}", ratio(of(DH, "ours"), of(DH, "haproxy"))], 1.0),
+    ("G13", "idle memory at most 6 MiB", ["{:.1f}", mib(foot("ours", "idle", "Pss"))], 6),
+    ("", "with filters at most 10 MiB", ["{:.1f}", mib(foot("ours-both", "idle", "Pss"))], 10),
+    ("G14", "a further module at most 512 KiB (loaded; used)", ["{:.0f}; {:.0f} KiB", *more("wasm")], 512),
+    ("", "a further script at most 128 KiB (loaded; used)", ["{:.0f}; {:.0f} KiB", *more("lua")], 128),
+    ("G15", "idle connection, clear: at most 2 KiB", ["{:.1f}", foot("ours", "h1")], 2),
+    ("", "idle connection, TLS: at most 15 KiB", ["{:.1f}", foot("ours", "tls")], 15),
+    ("", "idle connection, HTTP/2: at most 20 KiB", ["{:.1f}", foot("ours", "h2")], 20),
+    ("G16", "memory after load at most 1.25 × idle (plain; with filters)", ["{:.2f}; {:.2f}", *loads], 1.25),
+    ("G17", "first 200 within 9 ms", ["{:.1f}", foot("ours", "start")], 9),
+    ("", "with filters within 15 ms", ["{:.1f}", foot("ours-both", "start")], 15),
+    ("G18", "the binary at most 16 MiB", ["{:.1f}", size], 16),
+    ("G19", "64 MiB body, CPU at most 1.0 × Envoy", ["{:.2f}", ratio(of(F, "ours:/64m", "cpugib"), of(F, "envoy:/64m", "cpugib"))], 1.0),
+    ("G20", "Lua and Wasm on: at least 20k requests/s", ["{:,.0f}", of(B, "ours-both", "rps")], -20_000),
+    ("", "Lua and Wasm on: CPU at most 0.5 × Envoy with Wasm", ["{:.2f}", ratio(of(B, "ours-both"), of(B, "envoy-wasm"))], 0.5),
+]
+
+
+def verdict(values, limit):
+    if any(v is None for v in values):
+        return "-"
+    met = all(v >= -limit if limit < 0 else v <= limit for v in values)
+    return "yes" if met else "**no**"
+
+
+print("## The goals\n")
+table(["", "goal (must)", "measured", "met"], [
+    [number, goal, "-" if None in values else form.format(*values), verdict(values, limit)]
+    for number, goal, (form, *values), limit in GOALS
+])
+
+tables = out.getvalue()
+sys.stdout = sys.__stdout__
+if len(sys.argv) > 2:
+    text = open(sys.argv[2]).read()
+    before, mark, rest = text.partition("<!-- tables: tests/bench/goals.py writes them -->\n\n")
+    _, end, after = rest.partition("<!-- end of tables -->\n")
+    assert mark and end, "no marks in " + sys.argv[2]
+    open(sys.argv[2], "w").write(before + mark + tables + end + after)
+else:
+    print(tables, end="")
