@@ -46,12 +46,13 @@ fn collect(root: &Path, folder: &Path, ends: &[&str], found: &mut Vec<Text>) {
     }
 }
 
-/// The Rust files of what ships: no tests, no crate's examples.
+/// The Rust files of what ships: no tests, no crate's examples, nothing that only builds run.
 pub fn sources(below: &[&str]) -> Vec<Text> {
-    let is_test = |path: &str| {
-        path.ends_with("/tests.rs") || ["/tests/", "/examples/"].iter().any(|f| path.contains(f))
+    let is_aside = |path: &str| {
+        ["/tests.rs", "/build.rs"].iter().any(|f| path.ends_with(f))
+            || ["/tests/", "/examples/"].iter().any(|f| path.contains(f))
     };
-    files(below, &[".rs"]).into_iter().filter(|file| !is_test(&file.path)).collect()
+    files(below, &[".rs"]).into_iter().filter(|file| !is_aside(&file.path)).collect()
 }
 
 /// Whether `path` is that file, or lies in that folder when it ends with a slash.
