@@ -69,11 +69,6 @@ fn trailer(name: &'static str, field: &'static [u8], value: &'static [u8]) -> Ro
     row
 }
 
-/// What the h2 crate takes away before anyone behind it can look: `http::Uri` drops a fragment, and
-/// pseudo-headers of trailers are skipped. Nothing of it goes up, and nothing is ambiguous; but the
-/// message is not refused, as RFC 9113 section 8.1.1 would have it.
-pub const UNSEEN_BY_H2: &[&str] = &["path_fragment", "trailer_pseudo", "trailer_status"];
-
 pub fn rows() -> Vec<Row> {
     let mut rows = pseudo();
     rows.extend(fields());

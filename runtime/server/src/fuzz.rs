@@ -1,11 +1,16 @@
 //! Doors for the fuzz targets (`fuzz/`) to parsers that are private otherwise. Bytes in, what was
 //! understood out; nothing here runs in a gateway.
 
-use bytes::BytesMut;
-use pilotlight_filter::{Frame, RequestHead, ResponseHead};
+use std::net::IpAddr;
+use std::rc::Rc;
 
+use bytes::BytesMut;
+use pilotlight_filter::{Exchange, Frame, Peer, RequestHead, ResponseHead, exchange};
+
+use crate::clock::Clock;
 use crate::codec::h1::body::{Decoded, Decoder};
 use crate::codec::h1::head::{self, Bounds, Framing};
+use crate::codec::h2::{Code, Core, Server};
 
 const BOUNDS: Bounds = Bounds { bytes: 32 * 1024, fields: 100, uri: 8 * 1024 };
 
@@ -86,4 +91,48 @@ pub fn chunks<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> Chunks {
     }
     out.rest = if out.ended { buffer.len() } else { 0 };
     out
+}
+
+/// What became of an HTTP/2 connection's bytes.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Frames {
+    /// Streams with their targets and fields, or the status of a refusal.
+    pub requests: Vec<(u32, Result<Request, u16>)>,
+    /// The code of the connection's end.
+    pub ended: Option<u32>,
+}
+
+/// A request's method, target, and names and values.
+pub type Request = (Vec<u8>, Vec<u8>, Vec<(Vec<u8>, Vec<u8>)>);
+
+/// What a client sends on a connection that arrives in `pieces`. `None`: it sends too much of nothing,
+/// which is a matter of time.
+pub fn frames<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> Option<Frames> {
+    let address = IpAddr::from([127, 0, 0, 1]);
+    let listener = "fuzz".into();
+    let peer = Rc::new(Peer { address, port: 1, local: None, tls: None, listener });
+    let spare = move || Box::new(Exchange::new(0, peer.clone(), exchange::Request::default()));
+    let server = Server::new(10, false, Clock::new(), Box::new(spare));
+    let mut core = Core::server(server, BOUNDS, (65_536, 1 << 20));
+    let (mut input, mut out) = (BytesMut::new(), Frames::default());
+    for piece in pieces {
+        input.extend_from_slice(piece);
+        let received = core.receive(&mut input);
+        for arrived in core.arrived() {
+            let head = &arrived.exchange.request.head;
+            let pairs = head.fields.iter().map(|(_, n, v)| (n.to_vec(), v.to_vec())).collect();
+            let request = (head.method_text().to_vec(), head.path().to_vec(), pairs);
+            let read = arrived.head.map(|_| request).map_err(|bad| bad.status);
+            out.requests.push((arrived.id, read));
+        }
+        match received {
+            Ok(()) => {}
+            Err(Code::CALM) => return None,
+            Err(Code(code)) => {
+                out.ended = Some(code);
+                break;
+            }
+        }
+    }
+    Some(out)
 }

@@ -261,7 +261,7 @@ fn admit(worker: &Rc<Worker>, listener: &Arc<Listener>, accepted: Accepted) {
             match h2 {
                 true => {
                     let _connected = inlet.connected(Protocol::Http2);
-                    Box::pin(h2::serve(inlet, stream, bytes::Bytes::new())).await;
+                    Box::pin(h2::serve(inlet, stream)).await;
                 }
                 false => {
                     let _connected = inlet.connected(Protocol::Http1);

@@ -10,6 +10,7 @@ use pilotlight_filter::{Exchange, Peer};
 use tokio::sync::watch;
 
 use crate::clock::{self, Clock};
+use crate::codec::h1::head::Bounds;
 use crate::control::Control;
 use crate::generation::{Listener, Local};
 use crate::idle::{Idle, Memory};
@@ -150,6 +151,12 @@ impl Worker {
 }
 
 impl Inlet {
+    /// What a request's head may come to here.
+    pub(crate) fn bounds(&self) -> Bounds {
+        let limits = &self.listener.settings.limits;
+        Bounds { bytes: limits.header_bytes, fields: limits.headers, uri: limits.uri_bytes }
+    }
+
     /// Counts the connection until the guard is dropped.
     pub(crate) fn connected(&self, protocol: Protocol) -> Connected {
         let generation = self.worker.control.generation();

@@ -1,211 +1,246 @@
-//! HTTP/2, the client's side (RFC 9113): frames by the h2 crate, one task a stream, and the limits
-//! that keep a hostile peer cheap.
+//! HTTP/2 (RFC 9113): frames and HPACK of our own, one core for both roles, and the client's side of
+//! the gateway.
+//!
+//! ```text
+//! transport ─▶ frame ─▶ receive ─┐                 ┌─ Link ◀─ Reply, RequestBody ◀─ drive
+//!     ▲                          ├─ core: streams ─┤
+//!     └─────────── wire ◀─ send ─┘                 └─ Link ◀─ upstream::h2
+//! ```
+//! The connection's task owns the transport; exchanges run in tasks of their own, and wake it when
+//! there is something to write. All of it leaves in one write. An idle connection holds no buffer.
 
-pub(crate) mod flow;
+mod body;
+mod core;
+mod data;
+mod frame;
 mod guard;
+mod heads;
+mod hpack;
+mod link;
+mod receive;
 mod reply;
+mod send;
+mod stream;
+mod transport;
+mod wire;
 
+use std::cell::RefCell;
 use std::future::poll_fn;
-use std::pin::pin;
 use std::rc::Rc;
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use bytes::Bytes;
-use h2::server::{Builder, SendResponse};
-use h2::{Reason, RecvStream};
-use http::Request;
-use pilotlight_filter::{Body, Exchange, Version, exchange};
+use pilotlight_filter::{Body, Exchange, ResponseHead};
 
-use self::flow::RequestBody;
-use self::guard::{Guard, Guarded};
+pub(crate) use self::body::ResponseBody;
+pub(crate) use self::core::{Core, Server};
+pub(crate) use self::frame::Code;
+pub(crate) use self::hpack::request;
+pub(crate) use self::link::{Half, Link};
+pub(crate) use self::stream::Failure;
+pub(crate) use self::transport::{End, Transport};
+
+use self::body::RequestBody;
+use self::core::{Announced, Arrived, Stage};
 use self::reply::Reply;
-use super::convert::{self, Lines};
-use super::h1::head::{BadHead, Bounds};
+use super::h1::head::BadHead;
 use super::streams::{Opened, Streams};
+use super::{Downstream, Length, h1};
 use crate::answer;
 use crate::drive::drive;
 use crate::stream::Stream;
+use crate::timer::Timer;
 use crate::worker::Inlet;
 
-/// Room for a stream's body that we have not read yet.
-pub(crate) const STREAM_WINDOW: u32 = 64 * 1024;
-/// The same for all streams of a connection.
-const CONNECTION_WINDOW: u32 = 1024 * 1024;
-/// Bytes of a response that the h2 crate may hold for a stream.
-pub(crate) const SEND_BUFFER: usize = 64 * 1024;
-/// Streams reset by either side that are remembered, to tell late frames from wrong ones.
-const RESET_REMEMBERED: usize = 50;
-/// Streams that the peer may reset before we have looked at them.
-const RESET_UNSEEN: usize = 20;
-/// Streams that the peer may make us reset (CVE-2025-8671).
-const RESET_PROVOKED: usize = 200;
+/// Room for a stream's body that we have not read yet, and for all streams of a connection.
+const WINDOWS: (u32, u32) = (64 * 1024, 1024 * 1024);
 /// A connection that ends gets this long to say so.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
-/// Serves a connection until it ends. `ahead`: what was read of it already.
-pub(crate) async fn serve(inlet: Rc<Inlet>, stream: Stream, ahead: Bytes) {
-    let timeouts = &inlet.listener.settings.timeouts;
-    let timer = inlet.worker.timers.timer();
-    timer.arm(timeouts.header);
-    let guard = Rc::new(Guard::new(inlet.worker.clock));
-    let transport = Guarded::new(stream, ahead, guard.clone());
-    let connection = {
-        let mut handshake = pin!(builder(&inlet).handshake::<_, Bytes>(transport));
-        poll_fn(|cx| match handshake.as_mut().poll(cx) {
-            Poll::Ready(done) => Poll::Ready(done.ok()),
-            Poll::Pending => timer.poll(cx).map(|()| None),
+/// Serves a connection until it ends.
+pub(crate) async fn serve(inlet: Rc<Inlet>, stream: Stream) {
+    let mut connection = Connection::new(inlet.clone(), stream);
+    let end = poll_fn(|cx| connection.poll(cx)).await;
+    let Connection { core, mut transport, timer, .. } = connection;
+    core.borrow_mut().fail(Failure::Lost);
+    let End::Fault(code) = end else { return };
+    // Boxed, so that an idle connection is small.
+    Box::pin(async move {
+        core.borrow_mut().goaway(code);
+        timer.disarm();
+        timer.arm(LAST_WORDS);
+        poll_fn(|cx| match transport.write(cx, &mut core.borrow_mut()) {
+            Poll::Ready(_) => Poll::Ready(()),
+            Poll::Pending => timer.poll(cx),
         })
-        .await
-    };
-    timer.disarm();
-    let Some(mut connection) = connection else { return };
+        .await;
+        h1::linger(&inlet, &mut transport.into_stream()).await;
+    })
+    .await;
+}
 
-    let streams = Rc::new(Streams::default());
-    let mut draining = inlet.worker.draining.clone();
-    let mut drained = pin!(async move { draining.wait_for(|on| *on).await.is_ok() });
-    let (mut ending, mut graceful) = (false, false);
-    loop {
-        let event = poll_fn(|cx| {
-            if let Poll::Ready(next) = connection.poll_accept(cx) {
-                return Poll::Ready(match next {
-                    Some(Ok((request, respond))) => Event::Stream(request, respond),
-                    Some(Err(_)) | None => Event::Closed,
-                });
-            }
-            if !ending && (guard.is_flooded() || streams.is_flooded()) {
-                return Poll::Ready(Event::Flood);
-            }
-            if !graceful && drained.as_mut().poll(cx).is_ready() {
-                return Poll::Ready(Event::Drain);
-            }
-            if ending {
-                return timer.poll(cx).map(|()| Event::Closed);
-            }
-            if !streams.watch(cx) {
-                timer.disarm();
-                return Poll::Pending;
-            }
-            timer.start(if graceful { LAST_WORDS } else { timeouts.keepalive });
-            timer.poll(cx).map(|()| Event::Idle)
+struct Connection {
+    inlet: Rc<Inlet>,
+    core: Rc<RefCell<Core>>,
+    transport: Transport,
+    streams: Rc<Streams>,
+    timer: Timer,
+    wait: Wait,
+}
+
+/// What the connection's timer runs for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Wait {
+    /// Exchanges are under way: they have timers of their own.
+    Nothing,
+    /// The rest of the preface, or of a head.
+    Head,
+    /// The next request.
+    Request,
+    /// The end.
+    Leave,
+}
+
+impl Connection {
+    fn new(inlet: Rc<Inlet>, stream: Stream) -> Connection {
+        let (worker, peer) = (inlet.worker.clone(), inlet.peer.clone());
+        let spare = Box::new(move || {
+            let mut exchange = worker.spares.take(&peer);
+            exchange.request.head.fields.adopt(worker.buffers.take());
+            exchange
         });
-        match event.await {
-            Event::Stream(request, respond) => begin(&inlet, &streams, request, respond),
-            Event::Closed => return,
-            Event::Drain => {
-                graceful = true;
-                timer.disarm();
-                connection.graceful_shutdown();
-            }
-            end @ (Event::Idle | Event::Flood) => {
-                let reason = match end {
-                    Event::Flood => Reason::ENHANCE_YOUR_CALM,
-                    _ => Reason::NO_ERROR,
-                };
-                ending = true;
-                timer.arm(LAST_WORDS);
-                connection.abrupt_shutdown(reason);
-            }
+        let streams = inlet.listener.settings.limits.streams as usize;
+        let secure = inlet.peer.tls.is_some();
+        let server = Server::new(streams, secure, inlet.worker.clock, spare);
+        Connection {
+            core: Rc::new(RefCell::new(Core::server(server, inlet.bounds(), WINDOWS))),
+            transport: Transport::new(stream),
+            streams: Rc::default(),
+            timer: inlet.worker.timers.timer(),
+            wait: Wait::Nothing,
+            inlet,
         }
     }
-}
 
-#[expect(clippy::large_enum_variant, reason = "one at a time, taken apart at once")]
-enum Event {
-    Stream(Request<RecvStream>, SendResponse<Bytes>),
-    /// The connection is over.
-    Closed,
-    /// Nothing went on for too long.
-    Idle,
-    /// The peer keeps us busy with nothing.
-    Flood,
-    /// The gateway ends.
-    Drain,
-}
-
-fn builder(inlet: &Inlet) -> Builder {
-    let limits = &inlet.listener.settings.limits;
-    let mut builder = Builder::new();
-    builder
-        .max_concurrent_streams(limits.streams)
-        .max_header_list_size(u32::try_from(limits.header_bytes).unwrap_or(u32::MAX))
-        .initial_window_size(STREAM_WINDOW)
-        .initial_connection_window_size(CONNECTION_WINDOW)
-        .max_send_buffer_size(SEND_BUFFER)
-        .max_concurrent_reset_streams(RESET_REMEMBERED)
-        .max_pending_accept_reset_streams(RESET_UNSEEN)
-        .max_local_error_reset_streams(Some(RESET_PROVOKED));
-    builder
-}
-
-/// A request has come: refuses it here, or gives it a task.
-fn begin(
-    inlet: &Rc<Inlet>,
-    streams: &Rc<Streams>,
-    request: Request<RecvStream>,
-    mut respond: SendResponse<Bytes>,
-) {
-    let limits = &inlet.listener.settings.limits;
-    let bounds =
-        Bounds { bytes: limits.header_bytes, fields: limits.headers, uri: limits.uri_bytes };
-    let lines = Lines::new(Version::Http2, bounds, inlet.worker.buffers.take());
-    let (parts, body) = request.into_parts();
-    let ends = body.is_end_stream();
-    let secure = inlet.peer.tls.is_some();
-    match convert::request(&parts, lines, ends, secure) {
-        Ok(head) => {
-            let stream = Box::pin(exchange(inlet.clone(), streams.opened(), head, body, respond));
-            tokio::task::spawn_local(stream);
+    /// Ready when the connection is over.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<End> {
+        let exchanged = self.transport.exchange(cx, &self.core);
+        for arrived in self.core.borrow_mut().arrived() {
+            let opened = self.streams.opened();
+            tokio::task::spawn_local(Box::pin(begin(
+                self.inlet.clone(),
+                self.core.clone(),
+                opened,
+                arrived,
+            )));
         }
-        Err(bad) => refuse(inlet, &parts, &mut respond, bad),
-    }
-}
-
-/// Malformed requests are stream errors (RFC 9113 section 8.1.1); others have an answer.
-fn refuse(
-    inlet: &Inlet,
-    parts: &http::request::Parts,
-    respond: &mut SendResponse<Bytes>,
-    bad: BadHead,
-) {
-    let mut head = pilotlight_filter::ResponseHead::default();
-    let request = convert::sketch(parts, Version::Http2);
-    let body = answer::refusal(inlet, &mut head, &request, bad.status, bad.detail);
-    if bad.status == 400 {
-        respond.send_reset(Reason::PROTOCOL_ERROR);
-        return;
-    }
-    let response = reply::response(&head, super::Length::Exact(body.len() as u64));
-    // The peer may have gone meanwhile: then nobody misses the answer.
-    if let Ok(mut stream) = respond.send_response(response, false) {
-        drop(stream.send_data(body, true));
+        if let Err(end) = exchanged {
+            return Poll::Ready(end);
+        }
+        if self.streams.is_flooded() {
+            return Poll::Ready(End::Fault(Code::CALM));
+        }
+        let idle = self.streams.watch(cx) && self.core.borrow().is_idle();
+        let stage = self.core.borrow().stage();
+        if stage == Stage::Refusing && idle {
+            return Poll::Ready(End::Fault(Code::NO_ERROR));
+        }
+        if stage == Stage::Open && self.inlet.worker.is_draining() {
+            self.core.borrow_mut().leave();
+            // To write it.
+            return self.poll(cx);
+        }
+        let wait = match stage {
+            _ if self.core.borrow().is_mid_block() => Wait::Head,
+            Stage::Leaving => Wait::Leave,
+            _ if idle => Wait::Request,
+            _ => Wait::Nothing,
+        };
+        let timeouts = &self.inlet.listener.settings.timeouts;
+        if std::mem::replace(&mut self.wait, wait) != wait {
+            self.timer.disarm();
+        }
+        match wait {
+            Wait::Nothing => {}
+            Wait::Head => self.timer.start(timeouts.header),
+            Wait::Request => self.timer.start(timeouts.keepalive),
+            Wait::Leave => self.timer.start(LAST_WORDS),
+        }
+        // Also the way on which a drain is heard of.
+        if self.timer.poll(cx).is_pending() {
+            return Poll::Pending;
+        }
+        match wait {
+            Wait::Leave => {
+                self.core.borrow_mut().refuse();
+                self.timer.disarm();
+                self.poll(cx)
+            }
+            Wait::Head => Poll::Ready(End::Fault(Code::CANCEL)),
+            Wait::Request | Wait::Nothing => Poll::Ready(End::Fault(Code::NO_ERROR)),
+        }
     }
 }
 
 /// One exchange, from its head to its end.
-async fn exchange(
-    inlet: Rc<Inlet>,
-    opened: Opened,
-    head: convert::Head,
-    body: RecvStream,
-    respond: SendResponse<Bytes>,
-) {
-    let mut reply = Reply::new(inlet.clone(), respond);
-    let body = if body.is_end_stream() {
-        Body::empty()
-    } else {
-        let asked = head.expects.then(|| reply.expects());
-        let idle = inlet.listener.settings.timeouts.body_idle;
-        let timer = inlet.worker.timers.timer();
-        Body::stream(Box::new(RequestBody::new(body, timer, idle, asked)), head.length)
-    };
-    let request = exchange::Request { head: head.head, body, ..Default::default() };
-    let mut exchange = Exchange::new(inlet.worker.serial(), inlet.peer.clone(), request);
-    drive(&inlet, &mut exchange, &mut reply).await;
-    if reply.was_cancelled() {
-        opened.cancelled();
+async fn begin(inlet: Rc<Inlet>, core: Rc<RefCell<Core>>, opened: Opened, arrived: Arrived) {
+    let Arrived { id, mut exchange, head } = arrived;
+    let worker = &inlet.worker;
+    match Link::new(&core, id, Half::Writer) {
+        // It was reset before anyone looked at it.
+        None => opened.cancelled(),
+        Some(link) => {
+            let mut reply = Reply::new(inlet.clone(), link);
+            match head {
+                Ok(announced) => {
+                    exchange.serial = worker.serial();
+                    exchange.request.body = body(&inlet, &core, id, &announced, &mut reply);
+                    drive(&inlet, &mut exchange, &mut reply).await;
+                }
+                Err(bad) => {
+                    // Nobody reads what follows.
+                    drop(Link::new(&core, id, Half::Reader));
+                    refuse(&inlet, &exchange, &mut reply, bad).await;
+                }
+            }
+            if reply.was_cancelled() {
+                opened.cancelled();
+            }
+        }
     }
-    let buffers = &inlet.worker.buffers;
-    buffers.put(exchange.request.head.fields.adopt(Vec::new()));
-    buffers.put(exchange.response.head.fields.adopt(Vec::new()));
+    worker.buffers.put(exchange.response.head.fields.adopt(Vec::new()));
+    worker.buffers.put(exchange.request.head.fields.adopt(Vec::new()));
+    exchange.renew(0);
+    worker.spares.put(exchange);
+}
+
+fn body(
+    inlet: &Inlet,
+    core: &Rc<RefCell<Core>>,
+    id: u32,
+    announced: &Announced,
+    reply: &mut Reply,
+) -> Body {
+    if announced.ends {
+        return Body::empty();
+    }
+    let Some(link) = Link::new(core, id, Half::Reader) else { return Body::empty() };
+    let asked = announced.expects.then(|| reply.expects());
+    let idle = inlet.listener.settings.timeouts.body_idle;
+    let timer = inlet.worker.timers.timer();
+    Body::stream(Box::new(RequestBody { link, timer, idle, asked }), announced.length)
+}
+
+/// Malformed requests are stream errors (RFC 9113 section 8.1.1); others have an answer.
+async fn refuse(inlet: &Inlet, exchange: &Exchange, reply: &mut Reply, bad: BadHead) {
+    let mut head = ResponseHead::default();
+    let body = answer::refusal(inlet, &mut head, &exchange.request.head, bad.status, bad.detail);
+    if bad.status == 400 {
+        return reply.reset(Code::PROTOCOL);
+    }
+    reply.head(&head, Length::Exact(body.len() as u64));
+    reply.data(body);
+    reply.finish(None);
+    // A client that is gone misses nothing.
+    let _ = poll_fn(|cx| reply.poll_flush(cx)).await;
 }

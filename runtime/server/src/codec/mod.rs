@@ -4,10 +4,11 @@
 //! A codec reads a request into an [`Exchange`](pilotlight_filter::Exchange), hands it to
 //! [`drive`](crate::drive) with itself as the [`Downstream`], and writes what comes back.
 
-pub(crate) mod convert;
 pub(crate) mod h1;
 pub(crate) mod h2;
 pub(crate) mod h3;
+mod packing;
+pub(crate) mod section;
 pub(crate) mod streams;
 
 use std::task::{Context, Poll};

@@ -1,6 +1,7 @@
 //! A new connection to an endpoint.
 
 use std::io::ErrorKind;
+use std::rc::Rc;
 use std::time::Duration;
 
 use pilotlight_config::manifest::{Endpoint, UpstreamProtocol};
@@ -10,6 +11,7 @@ use super::pool::Shared;
 use super::{UpstreamError, h2};
 use crate::stream::{Plain, Stream};
 use crate::tls::ClientTls;
+use crate::worker::Worker;
 
 /// A connection, by what is spoken on it.
 pub(crate) enum Connected {
@@ -19,11 +21,12 @@ pub(crate) enum Connected {
 
 /// Connects within the upstream's time for it, TLS and preface included.
 pub(crate) async fn connect(
+    worker: &Rc<Worker>,
     shared: &Shared,
     endpoint: &Endpoint,
 ) -> Result<Connected, UpstreamError> {
     let limit = shared.meant.timeouts.connect;
-    timeout(limit, establish(shared, endpoint)).await
+    timeout(limit, establish(worker, shared, endpoint)).await
 }
 
 async fn timeout<T>(
@@ -33,7 +36,11 @@ async fn timeout<T>(
     tokio::time::timeout(limit, work).await.unwrap_or(Err(UpstreamError::ConnectTimeout))
 }
 
-async fn establish(shared: &Shared, endpoint: &Endpoint) -> Result<Connected, UpstreamError> {
+async fn establish(
+    worker: &Rc<Worker>,
+    shared: &Shared,
+    endpoint: &Endpoint,
+) -> Result<Connected, UpstreamError> {
     let plain = plain(endpoint).await?;
     let protocol = shared.meant.protocol;
     let (stream, h2) = match &shared.tls {
@@ -45,10 +52,10 @@ async fn establish(shared: &Shared, endpoint: &Endpoint) -> Result<Connected, Up
         }
         _ => (Stream::from(plain), protocol == UpstreamProtocol::Http2),
     };
-    match h2 {
-        true => Ok(Connected::H2(h2::handshake(stream).await?)),
-        false => Ok(Connected::H1(stream)),
-    }
+    Ok(match h2 {
+        true => Connected::H2(h2::Connection::new(worker, stream)),
+        false => Connected::H1(stream),
+    })
 }
 
 async fn plain(endpoint: &Endpoint) -> Result<Plain, UpstreamError> {

@@ -1,117 +1,124 @@
 //! HTTP/2 to an upstream: one connection of a worker carries many exchanges.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use h2::SendStream;
-use h2::client::{Builder, ResponseFuture, SendRequest};
-use http::uri::{Authority, PathAndQuery, Scheme, Uri};
-use http::{Method, Request};
 use pilotlight_filter::{Body, Fields, RequestHead, ResponseHead};
 
 use super::{Incoming, UpstreamError};
-use crate::codec::h2::flow::{Outflow, ResponseBody};
-use crate::codec::h2::{SEND_BUFFER, STREAM_WINDOW};
-use crate::codec::{Length, convert};
+use crate::codec::Length;
+use crate::codec::h1::head::Bounds;
+use crate::codec::h2::{Code, Core, End, Failure, Half, Link, ResponseBody, Transport, request};
 use crate::stream::Stream;
+use crate::worker::Worker;
 
-/// Room for all bodies of a connection that we have not passed on yet.
-const CONNECTION_WINDOW: u32 = 4 << 20;
-/// A response's head: what nginx and Envoy accept by default, and a little more.
-const HEAD_MAX: u32 = 64 * 1024;
-/// Streams to open before the peer has said how many it takes.
-const STREAMS_FIRST: usize = 100;
+/// Room for a stream's body that we have not passed on yet, and for all of a connection.
+const WINDOWS: (u32, u32) = (256 * 1024, 4 << 20);
+/// Heads of responses: what nginx and Envoy accept by default, and a little more.
+const BOUNDS: Bounds = Bounds { bytes: 64 * 1024, fields: 200, uri: 0 };
 
-/// A connection, shared by its exchanges. It closes when the last of them and the pool let go.
-#[derive(Clone)]
+/// A connection, as the pool has it. It closes when the pool let go and the last exchange is over.
 pub(crate) struct Connection {
-    send: SendRequest<Bytes>,
     state: Rc<State>,
 }
 
-#[derive(Default)]
 struct State {
-    closed: Cell<bool>,
-    secure: Cell<bool>,
-    open: Cell<usize>,
+    core: Rc<RefCell<Core>>,
+    secure: bool,
+    pooled: Cell<bool>,
     opened: Cell<u64>,
 }
 
-/// An exchange's place among the open streams.
-struct Place {
-    state: Rc<State>,
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        self.state.open.set(self.state.open.get() - 1);
-    }
-}
-
-/// Begins HTTP/2 on a new connection.
-///
-/// # Errors
-/// When the preface can't be written.
-pub(crate) async fn handshake(stream: Stream) -> Result<Connection, UpstreamError> {
-    let secure = matches!(stream, Stream::TlsClient(_));
-    let (send, driver) = Builder::new()
-        .enable_push(false)
-        .initial_window_size(STREAM_WINDOW * 4)
-        .initial_connection_window_size(CONNECTION_WINDOW)
-        .max_header_list_size(HEAD_MAX)
-        .max_send_buffer_size(SEND_BUFFER)
-        .initial_max_send_streams(STREAMS_FIRST)
-        .handshake::<_, Bytes>(stream)
-        .await
-        .map_err(|error| meaning(&error, true))?;
-    let state = Rc::new(State::default());
-    state.secure.set(secure);
-    let ended = state.clone();
-    tokio::task::spawn_local(async move {
-        // Each exchange learns of the error by itself.
-        let _ = driver.await;
-        ended.closed.set(true);
-    });
-    Ok(Connection { send, state })
-}
-
 impl Connection {
+    /// Begins HTTP/2; our preface leaves with the first request.
+    pub(crate) fn new(worker: &Rc<Worker>, stream: Stream) -> Connection {
+        let secure = matches!(stream, Stream::TlsClient(_));
+        let worker = worker.clone();
+        let core = Core::client(Box::new(move || worker.buffers.take()), BOUNDS, WINDOWS);
+        let core = Rc::new(RefCell::new(core));
+        let (pooled, opened) = (Cell::new(true), Cell::new(0));
+        let state = Rc::new(State { core, secure, pooled, opened });
+        tokio::task::spawn_local(state.clone().run(stream));
+        Connection { state }
+    }
+
     /// Whether it is open and has room for one more exchange.
     pub(crate) fn is_usable(&self) -> bool {
-        !self.state.closed.get() && self.state.open.get() < self.send.current_max_send_streams()
+        self.state.core.borrow().has_place()
     }
 
     /// A way for one exchange.
     pub(crate) fn open(&self) -> Outbound {
         let state = self.state.clone();
-        state.open.set(state.open.get() + 1);
         state.opened.set(state.opened.get() + 1);
-        Outbound {
-            send: self.send.clone(),
-            fresh: state.opened.get() == 1,
-            place: Some(Place { state: state.clone() }),
-            state,
-            request: None,
-            response: None,
-            stream: None,
-            out: Outflow::default(),
+        let fresh = state.opened.get() == 1;
+        Outbound { state, fresh, place: Place::Over, queued: 0 }
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.state.pooled.set(false);
+        self.state.core.borrow_mut().wake();
+    }
+}
+
+impl State {
+    /// Reads and writes until the connection is over.
+    async fn run(self: Rc<State>, stream: Stream) {
+        let mut transport = Transport::new(stream);
+        let end = poll_fn(|cx| {
+            if let Err(end) = transport.exchange(cx, &self.core) {
+                return Poll::Ready(end);
+            }
+            let core = self.core.borrow();
+            let leaves = core.is_idle() && (core.is_away() || !self.pooled.get());
+            if leaves { Poll::Ready(End::Fault(Code::NO_ERROR)) } else { Poll::Pending }
+        })
+        .await;
+        let mut core = self.core.borrow_mut();
+        match end {
+            End::Closed => core.fail(Failure::Lost),
+            End::Fault(code) => {
+                core.fail(Failure::Malformed);
+                core.goaway(code);
+                // Whether it hears this or not, we leave.
+                let _ =
+                    transport.write(&mut Context::from_waker(std::task::Waker::noop()), &mut core);
+            }
         }
     }
 }
 
 /// An exchange on a connection.
 pub(crate) struct Outbound {
-    send: SendRequest<Bytes>,
     state: Rc<State>,
     /// It is the connection's first.
     fresh: bool,
-    place: Option<Place>,
-    request: Option<Request<()>>,
-    response: Option<ResponseFuture>,
-    stream: Option<SendStream<Bytes>>,
-    out: Outflow,
+    place: Place,
+    /// Bytes that were sent since the last flush; a head or end counts as one.
+    queued: usize,
+}
+
+enum Place {
+    /// It was refused, given up, or never begun.
+    Over,
+    /// All streams that the upstream takes are open.
+    Waiting(Box<Waiting>),
+    /// `reader` is handed over to the response's body.
+    Open { reader: Option<Link>, writer: Link },
+}
+
+/// A request that has no stream yet.
+#[derive(Default)]
+struct Waiting {
+    block: Vec<u8>,
+    chunks: Vec<Bytes>,
+    ended: bool,
+    trailers: Option<Fields>,
 }
 
 impl Outbound {
@@ -121,52 +128,86 @@ impl Outbound {
         length: Length,
         _: Option<&str>,
     ) -> Result<(), UpstreamError> {
-        let scheme = if self.state.secure.get() { Scheme::HTTPS } else { Scheme::HTTP };
-        let mut request = Request::new(());
-        *request.method_mut() =
-            Method::from_bytes(head.method_text()).map_err(|_| UpstreamError::Protocol)?;
-        *request.uri_mut() = target(head, scheme).ok_or(UpstreamError::Protocol)?;
-        let length = if length == Length::None { Length::Unknown } else { length };
-        *request.headers_mut() = convert::header_map(&head.fields, length);
-        self.request = Some(request);
+        self.queued += 1;
+        let mut block = Vec::new();
+        let mut core = self.state.core.borrow_mut();
+        if core.has_place() {
+            let secure = self.state.secure;
+            let id = core.open_with(|out| request(out, head, secure, length));
+            drop(core);
+            self.place = self.take(id);
+        } else {
+            request(&mut block, head, self.state.secure, length);
+            self.place = Place::Waiting(Box::new(Waiting { block, ..Waiting::default() }));
+        }
         Ok(())
     }
 
+    fn take(&self, id: u32) -> Place {
+        let core = &self.state.core;
+        match Link::new(core, id, Half::Writer) {
+            Some(writer) => Place::Open { reader: Link::new(core, id, Half::Reader), writer },
+            None => Place::Over,
+        }
+    }
+
     pub(crate) fn data(&mut self, chunk: Bytes) {
-        self.out.data(chunk);
+        self.queued += chunk.len();
+        match &mut self.place {
+            Place::Over => {}
+            Place::Waiting(waiting) => waiting.chunks.push(chunk),
+            Place::Open { writer, .. } => writer.core.borrow_mut().send(writer.id, chunk),
+        }
     }
 
     pub(crate) fn finish(&mut self, trailers: Option<&Fields>) {
-        self.out.finish(trailers.and_then(convert::trailer_map));
+        self.queued += 1;
+        match &mut self.place {
+            Place::Over => {}
+            Place::Waiting(waiting) => {
+                (waiting.ended, waiting.trailers) = (true, trailers.cloned());
+            }
+            Place::Open { writer, .. } => writer.core.borrow_mut().finish(writer.id, trailers),
+        }
     }
 
     /// Cancels the stream, when it was not over already.
     pub(crate) fn abort(&mut self) {
-        if let Some(stream) = &mut self.stream {
-            stream.send_reset(h2::Reason::CANCEL);
-        }
-        (self.request, self.response) = (None, None);
+        self.place = Place::Over;
     }
 
     pub(crate) fn queued(&self) -> usize {
-        self.out.queued() + usize::from(self.request.is_some())
+        self.queued
     }
 
     pub(crate) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), UpstreamError>> {
-        if self.request.is_some() {
-            ready!(self.send.poll_ready(cx)).map_err(|_| self.unsent())?;
-            if let Some(request) = self.request.take() {
-                let ends = self.out.take_bare_end();
-                let sent = self.send.send_request(request, ends).map_err(|_| self.unsent())?;
-                (self.response, self.stream) = (Some(sent.0), Some(sent.1));
+        if let Place::Waiting(waiting) = &mut self.place {
+            let mut core = self.state.core.borrow_mut();
+            if !core.is_open() {
+                return Poll::Ready(Err(UpstreamError::NotTaken));
             }
+            if !core.has_place() {
+                core.wait(cx);
+                return Poll::Pending;
+            }
+            let waiting = std::mem::take(waiting);
+            let id = core.open_with(|out| out.extend_from_slice(&waiting.block));
+            waiting.chunks.into_iter().for_each(|chunk| core.send(id, chunk));
+            if waiting.ended {
+                core.finish(id, waiting.trailers.as_ref());
+            }
+            drop(core);
+            self.place = self.take(id);
         }
-        let Some(stream) = &mut self.stream else { return Poll::Ready(Ok(())) };
-        match ready!(self.out.poll_send(cx, stream)) {
-            Ok(()) => Poll::Ready(Ok(())),
+        let Place::Open { writer, .. } = &self.place else { return Poll::Ready(Ok(())) };
+        let sent = writer.core.borrow_mut().poll_sent(writer.id, cx);
+        match ready!(sent) {
             // RFC 9113 section 8.1: an upstream may answer early and stop reading with NO_ERROR.
-            Err(error) if error.reason() == Some(h2::Reason::NO_ERROR) => Poll::Ready(Ok(())),
-            Err(error) => Poll::Ready(Err(self.failed(&error))),
+            Ok(()) | Err(Failure::Reset(Code::NO_ERROR)) => {
+                self.queued = 0;
+                Poll::Ready(Ok(()))
+            }
+            Err(why) => Poll::Ready(Err(self.meaning(why))),
         }
     }
 
@@ -175,89 +216,34 @@ impl Outbound {
         cx: &mut Context<'_>,
         head: &mut ResponseHead,
     ) -> Poll<Result<Incoming, UpstreamError>> {
-        let Some(response) = &mut self.response else {
-            // The request is still queued: whoever flushes it wakes this task.
-            return Poll::Pending;
+        // A request that still waits is woken by whoever flushes it.
+        let Place::Open { reader, .. } = &mut self.place else { return Poll::Pending };
+        let Some(link) = reader else { return Poll::Pending };
+        let came = link.core.borrow_mut().poll_head(link.id, cx, head);
+        let length = match ready!(came) {
+            Ok(length) => length,
+            Err(why) => return Poll::Ready(Err(self.meaning(why))),
         };
-        if let Poll::Ready(Some(Ok(interim))) = response.poll_informational(cx) {
-            let (parts, ()) = interim.into_parts();
-            let sound = convert::response(&parts, head).is_some() && head.status != 101;
-            let interim = if sound { Ok(Incoming::Interim) } else { Err(UpstreamError::Protocol) };
-            return Poll::Ready(interim);
+        if (100..200).contains(&head.status) {
+            return Poll::Ready(Ok(Incoming::Interim));
         }
-        let answer = match ready!(std::pin::Pin::new(response).poll(cx)) {
-            Ok(answer) => answer,
-            Err(error) => return Poll::Ready(Err(self.failed(&error))),
-        };
-        self.response = None;
-        let (parts, body) = answer.into_parts();
-        let Some(length) = convert::response(&parts, head) else {
-            self.abort();
-            return Poll::Ready(Err(UpstreamError::Protocol));
-        };
-        let body = match body.is_end_stream() {
-            true => Body::empty(),
-            false => Body::stream(Box::new(ResponseBody::new(body, self.place.take())), length),
+        let read = link.core.borrow().is_read(link.id);
+        let body = match reader.take() {
+            Some(link) if !read => Body::stream(Box::new(ResponseBody(link)), length),
+            _ => Body::empty(),
         };
         Poll::Ready(Ok(Incoming::Final(body)))
     }
 
-    /// Nothing of the request has left: it may go to another connection.
-    fn unsent(&self) -> UpstreamError {
-        self.state.closed.set(true);
-        UpstreamError::NotTaken
-    }
-
-    fn failed(&self, error: &h2::Error) -> UpstreamError {
-        if error.is_go_away() || error.is_io() {
-            self.state.closed.set(true);
-        }
-        meaning(error, self.fresh)
-    }
-}
-
-/// RFC 9113 sections 6.8 and 8.7: what the peer did not take may be sent again.
-fn meaning(error: &h2::Error, fresh: bool) -> UpstreamError {
-    let refused = error.reason() == Some(h2::Reason::REFUSED_STREAM);
-    match () {
-        () if error.is_remote() && (refused || error.is_go_away()) => UpstreamError::NotTaken,
-        () if error.is_io() => UpstreamError::Closed { fresh },
-        // A reset of a stream that was open is no idle connection's end.
-        () if error.is_remote() => UpstreamError::Closed { fresh: true },
-        () => UpstreamError::Protocol,
-    }
-}
-
-/// The request's target. What the http crate does not take in a path is percent-encoded.
-fn target(head: &RequestHead, scheme: Scheme) -> Option<Uri> {
-    let mut path = Vec::with_capacity(head.path().len() + 1);
-    path.extend_from_slice(head.path());
-    if let Some(query) = head.query() {
-        path.push(b'?');
-        path.extend_from_slice(query);
-    }
-    let whole = Bytes::from(path);
-    let path = match PathAndQuery::from_maybe_shared(whole.clone()) {
-        Ok(path) => path,
-        Err(_) => PathAndQuery::from_maybe_shared(encoded(&whole)).ok()?,
-    };
-    let authority = Bytes::copy_from_slice(head.authority());
-    let mut parts = http::uri::Parts::default();
-    parts.scheme = Some(scheme);
-    parts.authority = Some(Authority::from_maybe_shared(authority).ok()?);
-    parts.path_and_query = Some(path);
-    Uri::from_parts(parts).ok()
-}
-
-fn encoded(target: &[u8]) -> Bytes {
-    let mut out = Vec::with_capacity(target.len() + 16);
-    for byte in target {
-        match byte {
-            b'<' | b'>' | b'"' | b'`' | b'^' | b'{' | b'}' | b'|' => {
-                out.extend_from_slice(format!("%{byte:02X}").as_bytes());
-            }
-            byte => out.push(*byte),
+    /// RFC 9113 sections 6.8 and 8.7: what the peer did not take may be sent again.
+    fn meaning(&self, why: Failure) -> UpstreamError {
+        match why {
+            Failure::NotTaken | Failure::Reset(Code::REFUSED) => UpstreamError::NotTaken,
+            Failure::Lost => UpstreamError::Closed { fresh: self.fresh },
+            // A reset of a stream that was open is no idle connection's end.
+            Failure::Reset(_) => UpstreamError::Closed { fresh: true },
+            Failure::TooLarge => UpstreamError::TooLarge,
+            Failure::Malformed | Failure::Dropped => UpstreamError::Protocol,
         }
     }
-    Bytes::from(out)
 }

@@ -29,7 +29,6 @@ pub(crate) struct Lease {
 pub(super) type Opening = watch::Receiver<Option<UpstreamError>>;
 
 /// What there is for an exchange without a connection.
-#[expect(clippy::large_enum_variant, reason = "one at a time, taken apart at once")]
 enum Found {
     Connection(Outbound),
     Opening(Opening),
@@ -146,7 +145,7 @@ impl Lease {
             UpstreamProtocol::Auto => meant.tls && !here.single.get(),
         };
         let announced = many.then(|| Announced::new(here));
-        let connected = connect::connect(&upstream.shared, meant).await;
+        let connected = connect::connect(&self.worker, &upstream.shared, meant).await;
         match connected {
             Ok(connect::Connected::H1(stream)) => {
                 here.single.set(true);

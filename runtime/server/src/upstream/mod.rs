@@ -63,7 +63,6 @@ impl UpstreamError {
 /// One exchange's way to an upstream: takes the request, gives the response.
 ///
 /// As with [`Downstream`](crate::codec::Downstream), everything but the polls only queues.
-#[expect(clippy::large_enum_variant, reason = "one an exchange: a box would be an allocation")]
 pub(crate) enum Outbound {
     H1(h1::Outbound),
     H2(h2::Outbound),

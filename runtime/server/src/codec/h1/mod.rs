@@ -179,9 +179,7 @@ impl Conn {
         cx: &mut Context<'_>,
         head: &mut RequestHead,
     ) -> Poll<Result<Framing, HeadEnd>> {
-        let limits = &self.inlet.listener.settings.limits;
-        let bounds =
-            Bounds { bytes: limits.header_bytes, fields: limits.headers, uri: limits.uri_bytes };
+        let bounds = self.inlet.bounds();
         loop {
             // One empty line before a request is forgiven (RFC 9112 section 2.2).
             if self.searched == 0 && self.buffer.starts_with(b"\r\n") {
@@ -423,7 +421,7 @@ async fn refuse(inlet: &Inlet, conn: &Rc<RefCell<Conn>>, request: &mut RequestHe
 
 /// Closes so that the client sees the answer: says that we are done, then reads away what it
 /// still sends for a moment (RFC 9112 section 9.6).
-async fn linger(inlet: &Inlet, stream: &mut Stream) {
+pub(super) async fn linger(inlet: &Inlet, stream: &mut Stream) {
     if matches!(stream, Stream::Closed) {
         return;
     }

@@ -1,7 +1,6 @@
 //! Field sections (RFC 9204) with the static table alone: we announce a dynamic table of size 0,
 //! so no section ever waits for another stream, and none can grow our memory.
 
-mod huffman;
 mod table;
 
 use pilotlight_filter::{Fields, ResponseHead};
@@ -9,7 +8,8 @@ use pilotlight_filter::{Fields, ResponseHead};
 use self::table::STATIC;
 use crate::codec::h1::body::allowed_in_trailers;
 use crate::codec::h1::head::BadHead;
-use crate::codec::{Length, convert};
+use crate::codec::packing::{self, BadCode, Reader, number, string};
+use crate::codec::{Length, section};
 
 /// Why a section was refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,8 +20,8 @@ pub(super) enum BadSection {
     Line(BadHead),
 }
 
-impl From<huffman::BadCode> for BadSection {
-    fn from(_: huffman::BadCode) -> BadSection {
+impl From<BadCode> for BadSection {
+    fn from(_: BadCode) -> BadSection {
         BadSection::Encoding
     }
 }
@@ -64,49 +64,6 @@ fn entry(index: u64) -> Result<(&'static str, &'static str), BadSection> {
     usize::try_from(index).ok().and_then(|i| STATIC.get(i)).copied().ok_or(BadSection::Encoding)
 }
 
-struct Reader<'a>(&'a [u8]);
-
-impl<'a> Reader<'a> {
-    /// RFC 7541 section 5.1: an integer whose first `prefix` bits stand in the first byte.
-    fn number(&mut self, prefix: u32) -> Result<u64, BadSection> {
-        let (&first, mut rest) = self.0.split_first().ok_or(BadSection::Encoding)?;
-        let full = (1u64 << prefix) - 1;
-        let mut number = u64::from(first) & full;
-        let mut shift = 0;
-        while number >= full {
-            let (&byte, after) = rest.split_first().ok_or(BadSection::Encoding)?;
-            rest = after;
-            if shift > 28 {
-                return Err(BadSection::Encoding);
-            }
-            number += u64::from(byte & 0x7f) << shift;
-            shift += 7;
-            if byte & 0x80 == 0 {
-                break;
-            }
-        }
-        self.0 = rest;
-        Ok(number)
-    }
-
-    /// A string whose length has `prefix` bits in the first byte, behind the bit for Huffman.
-    fn string<'b>(&mut self, prefix: u32, room: &'b mut Vec<u8>) -> Result<&'b [u8], BadSection>
-    where
-        'a: 'b,
-    {
-        let coded = self.0.first().is_some_and(|first| first >> prefix & 1 == 1);
-        let length = usize::try_from(self.number(prefix)?).map_err(|_| BadSection::Encoding)?;
-        let (bytes, rest) = self.0.split_at_checked(length).ok_or(BadSection::Encoding)?;
-        self.0 = rest;
-        if !coded {
-            return Ok(bytes);
-        }
-        room.clear();
-        huffman::decode(bytes, room)?;
-        Ok(room)
-    }
-}
-
 /// Appends a response's section.
 pub(super) fn response(out: &mut Vec<u8>, head: &ResponseHead, length: Length) {
     out.extend_from_slice(&[0, 0]);
@@ -134,7 +91,7 @@ pub(super) fn response(out: &mut Vec<u8>, head: &ResponseHead, length: Length) {
             string(out, itoa::Buffer::new().format(head.status).as_bytes());
         }
     }
-    for (_, name, value) in convert::outgoing(&head.fields, length == Length::None) {
+    for (_, name, value) in section::outgoing(&head.fields, length == Length::None) {
         line(out, name, value);
     }
     if let Length::Exact(bytes) = length {
@@ -158,10 +115,7 @@ pub(super) fn trailers(out: &mut Vec<u8>, list: &Fields) -> bool {
 fn line(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
     match static_name(name) {
         Some(index) => number(out, 0x50, 4, index),
-        None => {
-            number(out, 0x20, 3, name.len() as u64);
-            out.extend(name.iter().map(u8::to_ascii_lowercase));
-        }
+        None => packing::name(out, 0x20, 3, name),
     }
     string(out, value);
 }
@@ -190,26 +144,6 @@ fn static_name(name: &[u8]) -> Option<u64> {
     ];
     let same = |known: &[u8]| known.len() == name.len() && known.eq_ignore_ascii_case(name);
     NAMES.iter().find(|(known, _)| same(known)).map(|(_, index)| *index)
-}
-
-fn string(out: &mut Vec<u8>, value: &[u8]) {
-    number(out, 0, 7, value.len() as u64);
-    out.extend_from_slice(value);
-}
-
-fn number(out: &mut Vec<u8>, pattern: u8, prefix: u32, value: u64) {
-    let full = (1u64 << prefix) - 1;
-    if value < full {
-        out.push(pattern | value as u8);
-        return;
-    }
-    out.push(pattern | full as u8);
-    let mut rest = value - full;
-    while rest >= 0x80 {
-        out.push(rest as u8 | 0x80);
-        rest >>= 7;
-    }
-    out.push(rest as u8);
 }
 
 #[cfg(test)]

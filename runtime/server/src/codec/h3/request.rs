@@ -17,8 +17,8 @@ use super::frame::{Code, Parser, Piece, Role};
 use super::qpack::{self, BadSection};
 use super::reply::Reply;
 use crate::answer;
-use crate::codec::convert::{self, Lines};
-use crate::codec::h1::head::{BadHead, Bounds};
+use crate::codec::h1::head::BadHead;
+use crate::codec::section::{self, Lines, Trailers};
 use crate::codec::streams::Opened;
 use crate::codec::{Downstream, Length};
 use crate::drive::drive;
@@ -194,7 +194,7 @@ impl Reader {
     }
 
     /// The request's head.
-    fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<convert::Head, Fail>> {
+    fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<section::Head, Fail>> {
         let piece = match self.poll_piece(cx) {
             Poll::Ready(piece) => piece?,
             Poll::Pending => {
@@ -211,10 +211,9 @@ impl Reader {
         };
         self.connection.load.earn();
         let inlet = &self.connection.inlet;
-        let limits = &inlet.listener.settings.limits;
-        let bounds =
-            Bounds { bytes: limits.header_bytes, fields: limits.headers, uri: limits.uri_bytes };
-        let mut lines = Lines::new(Version::Http3, bounds, inlet.worker.buffers.take());
+        let mut head = RequestHead::default();
+        head.fields.adopt(inlet.worker.buffers.take());
+        let mut lines = Lines::new(Version::Http3, inlet.bounds(), head);
         qpack::decode(&section, |name, value| lines.line(name, value))?;
         // The end comes with the head when there is no body: then the exchange knows it at once.
         let ends = match self.poll_piece(cx) {
@@ -250,17 +249,9 @@ struct RequestBody {
 
 impl RequestBody {
     fn trailers(&mut self, section: &[u8]) -> Result<(), Fail> {
-        let mut list = Fields::default();
-        let limits = &self.reader.connection.inlet.listener.settings.limits;
-        let (mut left, most) = (limits.headers, limits.header_bytes);
-        qpack::decode(section, |name, value| {
-            left = left.saturating_sub(1);
-            if left == 0 || list.bytes() + name.len() + value.len() > most {
-                return Err(BadHead { status: 431, detail: "trailers too large" });
-            }
-            convert::trailer(&mut list, name, value)
-        })?;
-        self.trailers = Some(list);
+        let mut trailers = Trailers::new(self.reader.connection.inlet.bounds());
+        qpack::decode(section, |name, value| trailers.line(name, value))?;
+        self.trailers = Some(trailers.list);
         Ok(())
     }
 

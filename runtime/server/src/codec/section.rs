@@ -1,13 +1,11 @@
-//! Heads of HTTP/2 and HTTP/3 (RFC 9113 section 8.3, RFC 9114 section 4.3): lines of a field section
-//! become a head, and what is malformed is refused. Both protocols come through this one gate.
+//! Field sections of HTTP/2 and HTTP/3 (RFC 9113 section 8.3, RFC 9114 section 4.3): their lines
+//! become a head or trailers, and what is malformed is refused. Both protocols come through this one
+//! gate, in both directions.
 
-use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue};
 use pilotlight_filter::fields::{is_token, is_value};
 use pilotlight_filter::head::{Scheme, is_authority, is_target, split_port};
-use pilotlight_filter::{Fields, Method, Name, RequestHead, ResponseHead, Version};
+use pilotlight_filter::{Fields, Method, Name, RequestHead, ResponseHead, Span, Version};
 
-use super::Length;
 use super::h1::body::allowed_in_trailers;
 use super::h1::head::{BadHead, Bounds};
 
@@ -54,12 +52,12 @@ const fn malformed(detail: &'static str) -> BadHead {
 }
 
 impl Lines {
-    /// A request of `version`. `buffer` becomes the head's memory.
-    pub(crate) fn new(version: Version, bounds: Bounds, buffer: Vec<u8>) -> Lines {
-        let mut lines = Lines { bounds: Some(bounds), ..Lines::default() };
-        lines.head.version = version;
-        lines.head.fields.adopt(buffer);
-        lines
+    /// A request of `version`. `head` gives its memory; what stood in it is gone.
+    pub(crate) fn new(version: Version, bounds: Bounds, mut head: RequestHead) -> Lines {
+        head.fields.clear();
+        head.adopt_line(Span::EMPTY, Span::EMPTY, None);
+        head.version = version;
+        Lines { bounds: Some(bounds), head, ..Lines::default() }
     }
 
     /// The next line, pseudo-header or not.
@@ -125,8 +123,7 @@ impl Lines {
 
     fn field(&mut self, name: &[u8], value: &[u8]) -> Result<(), BadHead> {
         self.regular = true;
-        check(name, value)?;
-        match Name::of(name) {
+        match check(name, value)? {
             Name::Other | Name::UserAgent | Name::Accept => {}
             // A client that sent `Host` and no `:authority` is as good as HTTP/1.
             Name::Host => {
@@ -171,8 +168,13 @@ impl Lines {
         Ok(())
     }
 
+    /// A refused request as far as it came: what can be said of it.
+    pub(crate) fn sketch(self) -> RequestHead {
+        self.head
+    }
+
     /// The end of the section. `ends`: no body follows. `secure`: what carries it.
-    pub(crate) fn finish(mut self, ends: bool, secure: bool) -> Result<Head, BadHead> {
+    pub(crate) fn finish(&mut self, ends: bool, secure: bool) -> Result<Head, BadHead> {
         if self.seen & METHOD == 0 {
             return Err(malformed("missing :method"));
         }
@@ -208,7 +210,8 @@ impl Lines {
             self.head.fields.push(Name::Cookie, &self.crumbs);
         }
         self.head.scheme = if secure { Scheme::Https } else { Scheme::Http };
-        Ok(Head { head: self.head, length: self.length, expects: self.expects })
+        let head = std::mem::take(&mut self.head);
+        Ok(Head { head, length: self.length, expects: self.expects })
     }
 
     /// RFC 9113 section 6.5.2: a line counts its bytes and 32 more.
@@ -217,14 +220,14 @@ impl Lines {
         self.bytes += name.len() + value.len() + 32;
         match self.bounds {
             Some(b) if self.fields > b.fields => Err(bad(431, "too many header fields")),
-            Some(b) if self.bytes > b.bytes + 32 * b.fields => Err(bad(431, "header too large")),
+            Some(b) if self.bytes > b.bytes => Err(bad(431, "header too large")),
             _ => Ok(()),
         }
     }
 }
 
 /// A name and value of a regular field (RFC 9113 section 8.2).
-fn check(name: &[u8], value: &[u8]) -> Result<(), BadHead> {
+fn check(name: &[u8], value: &[u8]) -> Result<Name, BadHead> {
     let token = |b: &u8| is_token(*b) && !b.is_ascii_uppercase();
     if name.is_empty() || !name.iter().all(token) {
         return Err(malformed("malformed header name"));
@@ -238,7 +241,7 @@ fn check(name: &[u8], value: &[u8]) -> Result<(), BadHead> {
         | Name::KeepAlive
         | Name::TransferEncoding
         | Name::Upgrade => Err(malformed("connection-specific header field")),
-        _ => Ok(()),
+        id => Ok(id),
     }
 }
 
@@ -254,84 +257,80 @@ fn same_authority(a: &[u8], b: &[u8], default: u16) -> bool {
     host_a.eq_ignore_ascii_case(host_b) && port_a.unwrap_or(default) == port_b.unwrap_or(default)
 }
 
-/// A request as the h2 crate gives it. That crate has refused unknown, repeated and late
-/// pseudo-headers already.
-pub(crate) fn request(
-    parts: &http::request::Parts,
-    mut lines: Lines,
-    ends: bool,
-    secure: bool,
-) -> Result<Head, BadHead> {
-    lines.line(b":method", parts.method.as_str().as_bytes())?;
-    if parts.method == http::Method::CONNECT {
-        return lines.finish(ends, secure);
-    }
-    if let Some(scheme) = parts.uri.scheme_str() {
-        lines.line(b":scheme", scheme.as_bytes())?;
-    }
-    if let Some(authority) = parts.uri.authority() {
-        lines.line(b":authority", authority.as_str().as_bytes())?;
-    }
-    if let Some(path) = parts.uri.path_and_query() {
-        lines.line(b":path", path.as_str().as_bytes())?;
-    }
-    for (name, value) in &parts.headers {
-        lines.line(name.as_str().as_bytes(), value.as_bytes())?;
-    }
-    lines.finish(ends, secure)
+/// Takes a response's field section line by line.
+pub(crate) struct Answer {
+    pub(crate) head: ResponseHead,
+    /// `content-length`.
+    pub(crate) length: Option<u64>,
+    bounds: Bounds,
+    bytes: usize,
 }
 
-/// What can be said of a refused request in the log: its method and path, where they are sound.
-pub(crate) fn sketch(parts: &http::request::Parts, version: Version) -> RequestHead {
-    let mut head = RequestHead::default();
-    head.version = version;
-    let authority = parts.uri.authority().map_or("", |authority| authority.as_str());
-    // Setters refuse what is not sound, and leave the part empty.
-    let _ = head.set_method(parts.method.as_str().as_bytes());
-    let _ = head.set_authority(authority.as_bytes());
-    let _ = head.set_path(parts.uri.path().as_bytes());
-    head
-}
+impl Answer {
+    /// `head` gives its memory; what stood in it is gone.
+    pub(crate) fn new(version: Version, bounds: Bounds, mut head: ResponseHead) -> Answer {
+        head.fields.clear();
+        (head.status, head.version) = (0, version);
+        Answer { head, length: None, bounds, bytes: 0 }
+    }
 
-/// A response of an upstream; gives its `content-length`. `None` when it is malformed.
-pub(crate) fn response(
-    parts: &http::response::Parts,
-    head: &mut ResponseHead,
-) -> Option<Option<u64>> {
-    head.fields.clear();
-    head.status = parts.status.as_u16();
-    head.version = Version::Http2;
-    let mut length = None;
-    for (name, value) in &parts.headers {
-        let (name, value) = (name.as_str().as_bytes(), value.as_bytes());
-        check(name, value).ok()?;
-        if Name::of(name) == Name::ContentLength {
-            if length.is_some() {
-                return None;
-            }
-            length = Some(content_length(value).ok()?);
+    /// The next line: `:status`, then fields (RFC 9113 section 8.3.2).
+    pub(crate) fn line(&mut self, name: &[u8], value: &[u8]) -> Result<(), BadHead> {
+        self.bytes += name.len() + value.len() + 32;
+        if self.bytes > self.bounds.bytes || self.head.fields.len() >= self.bounds.fields {
+            return Err(bad(431, "response head too large"));
         }
-        head.fields.push_checked(name, value);
+        if name == b":status" && self.head.status == 0 && self.head.fields.is_empty() {
+            return self.status(value);
+        }
+        let id = check(name, value)?;
+        if id == Name::ContentLength {
+            if self.length.is_some() {
+                return Err(malformed("several content-length fields"));
+            }
+            self.length = Some(content_length(value)?);
+        }
+        self.head.fields.push_checked(name, value);
+        Ok(())
     }
-    Some(length)
+
+    fn status(&mut self, value: &[u8]) -> Result<(), BadHead> {
+        match value {
+            [a @ b'1'..=b'9', b @ b'0'..=b'9', c @ b'0'..=b'9'] => {
+                let digit = |byte: &u8| u16::from(byte - b'0');
+                self.head.status = digit(a) * 100 + digit(b) * 10 + digit(c);
+                Ok(())
+            }
+            _ => Err(malformed("malformed :status")),
+        }
+    }
 }
 
-/// Trailers, forbidden names dropped; `None` when they are malformed.
-pub(crate) fn trailers(map: &HeaderMap) -> Option<Fields> {
-    let mut list = Fields::default();
-    for (name, value) in map {
-        trailer(&mut list, name.as_str().as_bytes(), value.as_bytes()).ok()?;
-    }
-    Some(list)
+/// Takes a trailer section line by line; names that trailers may not carry are dropped.
+pub(crate) struct Trailers {
+    pub(crate) list: Fields,
+    lines: usize,
+    bounds: Bounds,
 }
 
-/// One trailer line (RFC 9110 section 6.5.1).
-pub(crate) fn trailer(list: &mut Fields, name: &[u8], value: &[u8]) -> Result<(), BadHead> {
-    check(name, value)?;
-    if allowed_in_trailers(Name::of(name), name) {
-        list.push_checked(name, value);
+impl Trailers {
+    pub(crate) fn new(bounds: Bounds) -> Trailers {
+        Trailers { list: Fields::default(), lines: 0, bounds }
     }
-    Ok(())
+
+    /// The next line (RFC 9110 section 6.5.1).
+    pub(crate) fn line(&mut self, name: &[u8], value: &[u8]) -> Result<(), BadHead> {
+        self.lines += 1;
+        let bytes = self.list.bytes() + name.len() + value.len();
+        if self.lines > self.bounds.fields || bytes > self.bounds.bytes {
+            return Err(bad(431, "trailers too large"));
+        }
+        let id = check(name, value)?;
+        if allowed_in_trailers(id, name) {
+            self.list.push_checked(name, value);
+        }
+        Ok(())
+    }
 }
 
 /// The lines of a message that are sent on: what ends at this hop stays here.
@@ -347,41 +346,6 @@ pub(crate) fn outgoing(
         Name::Te => value.eq_ignore_ascii_case(b"trailers"),
         id => !id.is_hop_by_hop(),
     })
-}
-
-/// Fields as the h2 crate wants them: the values are slices of one copy of the arena.
-pub(crate) fn header_map(list: &Fields, length: Length) -> HeaderMap {
-    let mut map = HeaderMap::with_capacity(list.len() + 1);
-    let arena = list.arena();
-    let whole = Bytes::copy_from_slice(arena);
-    for (_, name, value) in outgoing(list, length == Length::None) {
-        let from = value.as_ptr() as usize - arena.as_ptr() as usize;
-        let value = whole.slice(from..from + value.len());
-        put(&mut map, name, HeaderValue::from_maybe_shared(value).ok());
-    }
-    if let Length::Exact(bytes) = length {
-        map.insert(http::header::CONTENT_LENGTH, HeaderValue::from(bytes));
-    }
-    map
-}
-
-/// Trailers as the h2 crate wants them; `None` when none may be sent.
-pub(crate) fn trailer_map(list: &Fields) -> Option<HeaderMap> {
-    let mut map = HeaderMap::new();
-    for (id, name, value) in list.iter() {
-        if allowed_in_trailers(id, name) {
-            put(&mut map, name, HeaderValue::from_bytes(value).ok());
-        }
-    }
-    (!map.is_empty()).then_some(map)
-}
-
-/// Names and values are checked where they enter a head, so nothing is dropped here in practice.
-fn put(map: &mut HeaderMap, name: &[u8], value: Option<HeaderValue>) {
-    if let (Ok(name), Some(value)) = (HeaderName::from_bytes(name), value) {
-        // Fails only past 32768 fields.
-        let _ = map.try_append(name, value);
-    }
 }
 
 #[cfg(test)]

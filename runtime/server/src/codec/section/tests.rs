@@ -7,7 +7,7 @@ const GOOD: [(&str, &str); 4] =
     [(":method", "GET"), (":scheme", "https"), (":authority", "a.test"), (":path", "/x?y=1")];
 
 fn read(lines: &[(&str, &str)]) -> Result<Head, BadHead> {
-    let mut all = Lines::new(Version::Http3, BOUNDS, Vec::new());
+    let mut all = Lines::new(Version::Http3, BOUNDS, RequestHead::default());
     for (name, value) in lines {
         all.line(name.as_bytes(), value.as_bytes())?;
     }
@@ -164,28 +164,34 @@ fn other_refusals_can_be_answered() {
     }
 }
 
-#[test]
-fn requests_of_the_h2_crate_come_through_the_same_gate() {
-    let convert = |request: http::Request<()>| {
-        let lines = Lines::new(Version::Http2, BOUNDS, Vec::new());
-        super::request(&request.into_parts().0, lines, true, true)
-    };
-    let good = http::Request::get("https://a.test/x?y").header("x-a", "1").body(()).unwrap();
-    let head = convert(good).unwrap().head;
-    assert_eq!((head.path(), head.query()), (&b"/x"[..], Some(&b"y"[..])));
-    let table = [
-        ("connection", "close"),
-        ("te", "gzip"),
-        ("host", "b.test"),
-        ("content-length", "1"),
-        ("transfer-encoding", "chunked"),
-    ];
-    for (name, value) in table {
-        let request = http::Request::get("https://a.test/").header(name, value).body(()).unwrap();
-        assert_eq!(convert(request).err().map(|bad| bad.status), Some(400), "{name}");
+fn answer(lines: &[(&str, &str)]) -> Result<Answer, BadHead> {
+    let mut all = Answer::new(Version::Http2, BOUNDS, ResponseHead::default());
+    for (name, value) in lines {
+        all.line(name.as_bytes(), value.as_bytes())?;
     }
-    let userinfo = http::Request::get("https://u@a.test/").body(()).unwrap();
-    assert_eq!(convert(userinfo).err().map(|bad| bad.status), Some(400));
+    Ok(all)
+}
+
+#[test]
+fn responses_come_through_their_own_gate() {
+    let good = answer(&[(":status", "204"), ("x-a", "1"), ("content-length", "7")]).unwrap();
+    assert_eq!((good.head.status, good.length, good.head.fields.len()), (204, Some(7), 2));
+    let big = "v".repeat(40_000);
+    let table: [(u16, &[(&str, &str)]); 10] = [
+        (400, &[(":status", "20")]),
+        (400, &[(":status", "2000")]),
+        (400, &[(":status", "+20")]),
+        (400, &[(":status", "099")]),
+        (400, &[(":status", "200"), (":status", "200")]),
+        (400, &[("x-a", "1"), (":status", "200")]),
+        (400, &[(":path", "/")]),
+        (400, &[(":status", "200"), ("connection", "close")]),
+        (400, &[(":status", "200"), ("content-length", "1"), ("content-length", "1")]),
+        (431, &[(":status", "200"), ("x", &big)]),
+    ];
+    for (status, lines) in table {
+        assert_eq!(answer(lines).err().map(|bad| bad.status), Some(status), "{:?}", lines[0]);
+    }
 }
 
 #[test]
@@ -196,21 +202,22 @@ fn what_ends_at_this_hop_is_not_sent() {
     {
         list.push_checked(name.as_bytes(), value.as_bytes());
     }
-    let map = header_map(&list, Length::Exact(3));
-    assert_eq!(map.len(), 2);
-    assert_eq!(map["x-b"], "1");
-    assert_eq!(map["content-length"], "3");
-    assert_eq!(header_map(&list, Length::None)["content-length"], "7");
+    let names = |keeps| outgoing(&list, keeps).map(|(_, n, _)| n.to_vec()).collect::<Vec<_>>();
+    assert_eq!(names(false), [b"X-B"]);
+    assert_eq!(names(true), [&b"X-B"[..], b"Content-Length"]);
 }
 
 #[test]
 fn trailers_carry_no_framing_or_credentials() {
-    let mut map = HeaderMap::new();
+    let mut trailers = Trailers::new(BOUNDS);
     for name in ["grpc-status", "content-length", "host", "authorization", "cookie"] {
-        map.insert(name, HeaderValue::from_static("0"));
+        trailers.line(name.as_bytes(), b"0").unwrap();
     }
-    let list = trailers(&map).unwrap();
-    assert_eq!(list.iter().map(|(_, n, _)| n.to_vec()).collect::<Vec<_>>(), [b"grpc-status"]);
-    map.insert("connection", HeaderValue::from_static("x"));
-    assert!(trailers(&map).is_none());
+    let names: Vec<_> = trailers.list.iter().map(|(_, n, _)| n.to_vec()).collect();
+    assert_eq!(names, [b"grpc-status"]);
+    for name in ["connection", ":path", ":status", "X-A"] {
+        assert_eq!(trailers.line(name.as_bytes(), b"0").err().map(|bad| bad.status), Some(400));
+    }
+    let long = "v".repeat(40_000);
+    assert_eq!(trailers.line(b"x", long.as_bytes()).err().map(|bad| bad.status), Some(431));
 }

@@ -1,4 +1,4 @@
-//! The Huffman code of header strings (RFC 7541 appendix B). It is canonical, so that the lengths
+//! The Huffman code of strings (RFC 7541 appendix B). It is canonical, so that the lengths
 //! of its codes say all of it.
 
 /// Bits of each byte's code. The end-of-string code has 30, all ones.
@@ -64,9 +64,9 @@ const fn build() -> Tables {
     tables
 }
 
-/// A string that breaks the code: wrong padding, or the end-of-string code within.
+/// Bytes that break the code: a cut or huge number, wrong padding, the end-of-string code within.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct BadCode;
+pub(crate) struct BadCode;
 
 /// Appends what `coded` means to `out`: at most 8/5 of its length.
 pub(super) fn decode(coded: &[u8], out: &mut Vec<u8>) -> Result<(), BadCode> {
