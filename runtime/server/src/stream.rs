@@ -5,6 +5,7 @@ use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
+use bytes::BufMut;
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
@@ -99,34 +100,19 @@ impl Stream {
         !matches!(self, Stream::Closed)
     }
 
-    /// Reads once into the spare room of `buffer`. `Ok(0)`: the end.
-    pub(crate) fn poll_read_vec(
+    /// Reads once into the room that `buffer` has. `Ok(0)`: the end.
+    pub(crate) fn poll_read(
         &mut self,
         cx: &mut Context<'_>,
-        buffer: &mut Vec<u8>,
+        buffer: &mut impl BufMut,
     ) -> Poll<io::Result<usize>> {
-        let mut room = ReadBuf::uninit(buffer.spare_capacity_mut());
+        // SAFETY: only `poll_read` writes there, and `ReadBuf` counts what it initialises.
+        let mut room = ReadBuf::uninit(unsafe { buffer.chunk_mut().as_uninit_slice_mut() });
         let polled = each!(self, s => Pin::new(s).poll_read(cx, &mut room), Poll::Ready(Ok(())));
         let read = room.filled().len();
         polled.map_ok(|()| {
-            // SAFETY: `poll_read` filled the first `read` bytes of the spare capacity.
-            unsafe { buffer.set_len(buffer.len() + read) };
-            read
-        })
-    }
-
-    /// Reads once into the spare room of `buffer`. `Ok(0)`: the end.
-    pub(crate) fn poll_read_bytes(
-        &mut self,
-        cx: &mut Context<'_>,
-        buffer: &mut bytes::BytesMut,
-    ) -> Poll<io::Result<usize>> {
-        let mut room = ReadBuf::uninit(buffer.spare_capacity_mut());
-        let polled = each!(self, s => Pin::new(s).poll_read(cx, &mut room), Poll::Ready(Ok(())));
-        let read = room.filled().len();
-        polled.map_ok(|()| {
-            // SAFETY: `poll_read` filled the first `read` bytes of the spare capacity.
-            unsafe { buffer.set_len(buffer.len() + read) };
+            // SAFETY: `poll_read` filled the first `read` bytes of the room.
+            unsafe { buffer.advance_mut(read) };
             read
         })
     }

@@ -44,8 +44,9 @@ use self::body::RequestBody;
 use self::core::{Announced, Arrived, Stage};
 use self::reply::Reply;
 use super::h1::head::BadHead;
+use super::linger::linger;
 use super::streams::{Opened, Streams};
-use super::{Downstream, Length, h1};
+use super::{Downstream, Length};
 use crate::answer;
 use crate::drive::drive;
 use crate::stream::Stream;
@@ -74,7 +75,7 @@ pub(crate) async fn serve(inlet: Rc<Inlet>, stream: Stream) {
             Poll::Pending => timer.poll(cx),
         })
         .await;
-        h1::linger(&inlet, &mut transport.into_stream()).await;
+        linger(&inlet, &mut transport.into_stream()).await;
     })
     .await;
 }

@@ -14,9 +14,10 @@ use super::{Incoming, UpstreamError};
 use crate::codec::Length;
 use crate::codec::h1::body::{Decoded, Decoder};
 use crate::codec::h1::head::{self, Bounds};
+use crate::codec::h1::inbox::Inbox;
 use crate::codec::h1::write::Writer;
 use crate::stream::Stream;
-use crate::worker::{BUFFER, Worker};
+use crate::worker::Worker;
 
 /// Heads of responses: what nginx and Envoy accept by default, and a little more.
 const BOUNDS: Bounds = Bounds { bytes: 64 * 1024, fields: 200, uri: 0 };
@@ -29,8 +30,7 @@ pub(crate) struct Connection {
     upstream: Rc<Upstream>,
     endpoint: usize,
     stream: Stream,
-    buffer: Vec<u8>,
-    searched: usize,
+    inbox: Inbox,
     body: BytesMut,
     decoder: Decoder,
     writer: Writer,
@@ -65,8 +65,7 @@ impl Connection {
             upstream,
             endpoint,
             stream,
-            buffer: Vec::new(),
-            searched: 0,
+            inbox: Inbox::default(),
             body: BytesMut::new(),
             decoder: Decoder::Done,
             writer: Writer::default(),
@@ -87,19 +86,13 @@ impl Connection {
     /// Gives memory back while it waits in the pool.
     fn rest(&mut self) {
         let buffers = &self.worker.buffers;
-        buffers.put(std::mem::take(&mut self.buffer));
+        self.inbox.release(buffers);
         buffers.put(self.writer.release());
         self.body = BytesMut::new();
     }
 
     fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<std::io::Result<usize>> {
-        if self.buffer.capacity() == 0 {
-            self.buffer = self.worker.buffers.take();
-        }
-        if self.buffer.len() == self.buffer.capacity() {
-            self.buffer.reserve(self.buffer.len().max(BUFFER));
-        }
-        self.stream.poll_read_vec(cx, &mut self.buffer)
+        self.inbox.poll_fill(cx, &mut self.stream, &self.worker.buffers)
     }
 
     fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame, BodyError>>> {
@@ -111,7 +104,7 @@ impl Connection {
                 Err(error) => return Poll::Ready(Some(Err(error))),
             }
             self.body.reserve(self.decoder.appetite(READ_MAX).max(1024));
-            match ready!(self.stream.poll_read_bytes(cx, &mut self.body)) {
+            match ready!(self.stream.poll_read(cx, &mut self.body)) {
                 Ok(0) | Err(_) => {
                     self.keep = false;
                     return Poll::Ready(match self.decoder.close() {
@@ -129,7 +122,12 @@ impl Connection {
 fn settle(conn: &Shared) {
     let mut c = conn.borrow_mut();
     let done = c.request == Progress::Done && c.response == Progress::Done;
-    if !done || !c.keep || !c.body.is_empty() || !c.buffer.is_empty() || c.writer.queued() > 0 {
+    if !done
+        || !c.keep
+        || !c.body.is_empty()
+        || !c.inbox.bytes().is_empty()
+        || c.writer.queued() > 0
+    {
         return;
     }
     (c.request, c.response, c.fresh) = (Progress::None, Progress::None, false);
@@ -214,26 +212,20 @@ impl Outbound {
         let mut borrowed = self.conn.borrow_mut();
         let conn = &mut *borrowed;
         loop {
-            if let Some(end) = head::find_end(&conn.buffer, conn.searched) {
-                let mut rest = head.fields.adopt(Vec::new());
-                rest.clear();
-                rest.extend_from_slice(&conn.buffer[end..]);
-                std::mem::swap(&mut conn.buffer, &mut rest);
-                rest.truncate(end);
-                head.fields.adopt(rest);
-                conn.searched = 0;
-                break;
+            match conn.inbox.find_head() {
+                Err(_) => return Poll::Ready(Err(UpstreamError::Protocol)),
+                Ok(Some(end)) => {
+                    conn.inbox.hand_over(&mut head.fields, end);
+                    break;
+                }
+                Ok(None) if conn.inbox.bytes().len() >= BOUNDS.bytes => {
+                    return Poll::Ready(Err(UpstreamError::TooLarge));
+                }
+                Ok(None) => {}
             }
-            if conn.buffer.len() >= BOUNDS.bytes {
-                return Poll::Ready(Err(UpstreamError::TooLarge));
-            }
-            if head::hopeless(&conn.buffer, conn.searched).is_some() {
-                return Poll::Ready(Err(UpstreamError::Protocol));
-            }
-            conn.searched = conn.buffer.len();
             match ready!(conn.poll_fill(cx)) {
                 Ok(0) | Err(_) => {
-                    let silent = conn.buffer.is_empty();
+                    let silent = conn.inbox.bytes().is_empty();
                     return Poll::Ready(Err(match silent {
                         true => UpstreamError::Closed { fresh: conn.fresh },
                         false => UpstreamError::Protocol,
@@ -250,7 +242,7 @@ impl Outbound {
             if let Some(upgrade) = upgrade {
                 // It ends at this hop, and is said anew at the next.
                 head.fields.push(Name::Upgrade, &upgrade);
-                let rest = Bytes::from(std::mem::take(&mut conn.buffer));
+                let rest = conn.inbox.take();
                 return Poll::Ready(Ok(Incoming::Switched(conn.stream.take(), rest)));
             }
         }
@@ -267,8 +259,7 @@ impl Outbound {
         conn.keep &= !framing.close && (!http10 || framing.keep_alive);
         let bodiless = conn.head_request || matches!(head.status, 204 | 304);
         conn.decoder = if bodiless { Decoder::Done } else { Decoder::new(&framing, true) };
-        conn.body.extend_from_slice(&conn.buffer);
-        conn.buffer.clear();
+        conn.inbox.move_to(&mut conn.body);
         if conn.decoder.is_done() {
             conn.response = Progress::Done;
             drop(borrowed);

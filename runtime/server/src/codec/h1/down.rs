@@ -71,7 +71,7 @@ impl Downstream for Down {
     fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let mut conn = self.conn.borrow_mut();
         // While a body is on its way, its stream sees the end first.
-        if !conn.decoder.is_done() || conn.buffer.len() >= crate::worker::BUFFER {
+        if !conn.decoder.is_done() || conn.inbox.bytes().len() >= crate::worker::BUFFER {
             return Poll::Pending;
         }
         ready!(conn.stream.poll_readable(cx));
@@ -91,6 +91,6 @@ impl Downstream for Down {
     fn tunnel(&mut self) -> Option<(Stream, Bytes)> {
         let conn = &mut *self.conn.borrow_mut();
         conn.current.close = true;
-        Some((conn.stream.take(), Bytes::from(std::mem::take(&mut conn.buffer))))
+        Some((conn.stream.take(), conn.inbox.take()))
     }
 }

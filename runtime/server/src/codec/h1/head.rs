@@ -55,14 +55,6 @@ pub(crate) fn find_end(buffer: &[u8], from: usize) -> Option<usize> {
     END.find(&buffer[start..]).map(|at| start + at + 4)
 }
 
-/// A head that contains a bare line feed will be refused: no need to wait for its end.
-pub(crate) fn hopeless(buffer: &[u8], from: usize) -> Option<BadHead> {
-    memchr::memchr_iter(b'\n', &buffer[from..])
-        .map(|at| at + from)
-        .any(|at| at == 0 || buffer[at - 1] != b'\r')
-        .then_some(bad(400, "bare line feed"))
-}
-
 /// Parses the request head in `fields`' adopted arena, which ends with the empty line.
 pub(crate) fn request(head: &mut RequestHead, bounds: Bounds) -> Result<Framing, BadHead> {
     let (line, mut at) = take_line(head.fields.arena(), 0)?;

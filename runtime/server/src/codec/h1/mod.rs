@@ -9,6 +9,9 @@ pub(crate) mod body;
 pub(crate) mod differential;
 mod down;
 pub(crate) mod head;
+mod hop;
+pub(crate) mod inbox;
+mod refuse;
 mod source;
 pub(crate) mod write;
 
@@ -19,15 +22,17 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::BytesMut;
-use pilotlight_filter::{Body, Name, RequestHead, ResponseHead, Scheme, Version};
+use pilotlight_filter::{Body, RequestHead, Scheme, Version};
 
 use self::body::Decoder;
 use self::down::Down;
 use self::head::{BadHead, Bounds, Framing};
+use self::inbox::Inbox;
+use self::refuse::refuse;
 use self::source::RequestBody;
 use self::write::Writer;
-use super::{Gone, Length};
-use crate::answer;
+use super::Gone;
+use super::linger::{DRAIN_BYTES, DRAIN_TIME, linger};
 use crate::drive::drive;
 use crate::stream::Stream;
 use crate::timer::Timer;
@@ -71,8 +76,8 @@ async fn exchanges(inlet: &Rc<Inlet>, conn: &Rc<RefCell<Conn>>) -> bool {
         };
         let request = &mut exchange.request;
         request.body = conn.borrow_mut().begin(conn, &request.head, &framing);
-        request.upgrade = upgrade(&mut request.head, &framing);
-        strip(&mut request.head, &framing);
+        request.upgrade = hop::upgrade(&mut request.head, &framing);
+        hop::strip(&mut request.head, &framing);
         drive(inlet, &mut exchange, &mut Down { conn: conn.clone() }).await;
         worker.buffers.put(exchange.response.head.fields.adopt(Vec::new()));
         exchange.renew(0);
@@ -91,10 +96,8 @@ pub(crate) struct Conn {
     inlet: Rc<Inlet>,
     stream: Stream,
     timer: Timer,
-    /// Bytes of heads, and whatever came behind them.
-    buffer: Vec<u8>,
-    /// How far `buffer` was searched for the end of a head.
-    searched: usize,
+    /// Heads, and whatever came behind them.
+    inbox: Inbox,
     /// Bytes of a body.
     body: BytesMut,
     decoder: Decoder,
@@ -122,6 +125,8 @@ struct Current {
     head_sent: bool,
     finished: bool,
     broken: bool,
+    /// Bytes of its body that nobody wanted.
+    discarded: usize,
 }
 
 enum HeadEnd {
@@ -133,9 +138,6 @@ enum HeadEnd {
 
 /// A connection keeps its buffers this long after an exchange.
 const WARM: Duration = Duration::from_millis(200);
-/// A client may still be writing while it is told to stop: this much is read away.
-const DRAIN_BYTES: usize = 64 * 1024;
-const DRAIN_TIME: Duration = Duration::from_secs(1);
 /// An idle connection waits this long for a last request when the gateway drains.
 const DRAIN_IDLE: Duration = Duration::from_secs(1);
 
@@ -147,8 +149,7 @@ impl Conn {
             inlet,
             stream,
             timer,
-            buffer: Vec::new(),
-            searched: 0,
+            inbox: Inbox::default(),
             body: BytesMut::new(),
             decoder: Decoder::Done,
             writer: Writer::default(),
@@ -159,7 +160,7 @@ impl Conn {
 
     /// Waits for the first byte of a request. False: the connection has idled long enough.
     fn poll_wake(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
-        if !self.buffer.is_empty() || self.stream.poll_readable(cx).is_ready() {
+        if !self.inbox.bytes().is_empty() || self.stream.poll_readable(cx).is_ready() {
             return Poll::Ready(true);
         }
         if self.timer.poll(cx).is_ready() {
@@ -181,38 +182,32 @@ impl Conn {
     ) -> Poll<Result<Framing, HeadEnd>> {
         let bounds = self.inlet.bounds();
         loop {
-            // One empty line before a request is forgiven (RFC 9112 section 2.2).
-            if self.searched == 0 && self.buffer.starts_with(b"\r\n") {
-                self.buffer.drain(..2);
-            }
-            if let Some(end) = head::find_end(&self.buffer, self.searched) {
-                if end > bounds.bytes {
-                    return Poll::Ready(Err(HeadEnd::Bad(self.oversized(bounds))));
+            self.inbox.skip_empty_line();
+            match self.inbox.find_head() {
+                Err(bad) => return Poll::Ready(Err(HeadEnd::Bad(bad))),
+                Ok(Some(end)) if end <= bounds.bytes => {
+                    self.inbox.hand_over(&mut head.fields, end);
+                    let parsed = head::request(head, bounds);
+                    return Poll::Ready(parsed.map_err(HeadEnd::Bad));
                 }
-                self.adopt(head, end);
-                let parsed = head::request(head, bounds);
-                return Poll::Ready(parsed.map_err(HeadEnd::Bad));
+                Ok(None) if self.inbox.bytes().len() < bounds.bytes => {}
+                Ok(_) => return Poll::Ready(Err(HeadEnd::Bad(self.oversized(bounds)))),
             }
-            if self.buffer.len() >= bounds.bytes {
-                return Poll::Ready(Err(HeadEnd::Bad(self.oversized(bounds))));
-            }
-            // A bare line feed can't become a head any more: say so now, not at the timeout.
-            if let Some(bad) = head::hopeless(&self.buffer, self.searched) {
-                return Poll::Ready(Err(HeadEnd::Bad(bad)));
-            }
-            self.searched = self.buffer.len();
             match self.poll_fill(cx) {
                 Poll::Ready(Ok(0)) | Poll::Ready(Err(_)) => {
                     return Poll::Ready(Err(HeadEnd::Closed));
                 }
                 Poll::Ready(Ok(_)) => {}
-                Poll::Pending if self.phase == ConnPhase::Idle && self.buffer.is_empty() => {
+                Poll::Pending if self.phase == ConnPhase::Idle && self.inbox.bytes().is_empty() => {
                     return self.timer.poll(cx).map(|()| Err(HeadEnd::Idle));
                 }
                 Poll::Pending if self.is_slow(cx) => {
                     let slow = BadHead { status: 408, detail: "the request's head took too long" };
-                    let end =
-                        if self.buffer.is_empty() { HeadEnd::Closed } else { HeadEnd::Bad(slow) };
+                    let end = if self.inbox.bytes().is_empty() {
+                        HeadEnd::Closed
+                    } else {
+                        HeadEnd::Bad(slow)
+                    };
                     return Poll::Ready(Err(end));
                 }
                 Poll::Pending => return Poll::Pending,
@@ -230,32 +225,16 @@ impl Conn {
     }
 
     fn oversized(&self, bounds: Bounds) -> BadHead {
-        let line = memchr::memchr(b'\n', &self.buffer).unwrap_or(self.buffer.len());
+        let bytes = self.inbox.bytes();
+        let line = memchr::memchr(b'\n', bytes).unwrap_or(bytes.len());
         match line > bounds.uri + 80 {
             true => BadHead { status: 414, detail: "request target too long" },
             false => BadHead { status: 431, detail: "request head too large" },
         }
     }
 
-    /// Hands the read buffer to `head` as its arena; what follows the head stays here.
-    fn adopt(&mut self, head: &mut RequestHead, end: usize) {
-        let mut rest = head.fields.adopt(Vec::new());
-        rest.clear();
-        rest.extend_from_slice(&self.buffer[end..]);
-        std::mem::swap(&mut self.buffer, &mut rest);
-        rest.truncate(end);
-        head.fields.adopt(rest);
-        self.searched = 0;
-    }
-
     fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<std::io::Result<usize>> {
-        if self.buffer.capacity() == 0 {
-            self.buffer = self.inlet.worker.buffers.take();
-        }
-        if self.buffer.len() == self.buffer.capacity() {
-            self.buffer.reserve(self.buffer.len());
-        }
-        self.stream.poll_read_vec(cx, &mut self.buffer)
+        self.inbox.poll_fill(cx, &mut self.stream, &self.inlet.worker.buffers)
     }
 
     /// An exchange begins: its body, as a stream over this connection.
@@ -276,8 +255,7 @@ impl Conn {
         if self.decoder.is_done() {
             return Body::empty();
         }
-        self.body.extend_from_slice(&self.buffer);
-        self.buffer.clear();
+        self.inbox.move_to(&mut self.body);
         Body::stream(Box::new(RequestBody::new(this.clone())), framing.length)
     }
 
@@ -306,8 +284,7 @@ impl Conn {
         }
         if !self.body.is_empty() {
             // Pipelined behind a body.
-            self.buffer.extend_from_slice(&self.body);
-            self.body.clear();
+            self.inbox.move_from(&mut self.body);
         }
         Poll::Ready(true)
     }
@@ -315,21 +292,17 @@ impl Conn {
     fn poll_discard(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Gone>> {
         if self.phase != ConnPhase::Idle {
             self.phase = ConnPhase::Idle;
-            self.searched = 0;
             self.timer.arm(DRAIN_TIME);
         }
         loop {
             match self.poll_frame(cx) {
                 Poll::Ready(Some(Ok(pilotlight_filter::Frame::Data(chunk)))) => {
-                    self.searched += chunk.len();
-                    if self.searched > DRAIN_BYTES {
+                    self.current.discarded += chunk.len();
+                    if self.current.discarded > DRAIN_BYTES {
                         return Poll::Ready(Err(Gone));
                     }
                 }
-                Poll::Ready(Some(Ok(_)) | None) => {
-                    self.searched = 0;
-                    return Poll::Ready(Ok(()));
-                }
+                Poll::Ready(Some(Ok(_)) | None) => return Poll::Ready(Ok(())),
                 Poll::Ready(Some(Err(_))) => return Poll::Ready(Err(Gone)),
                 Poll::Pending => return Poll::Pending,
             }
@@ -346,7 +319,7 @@ impl Conn {
     fn idle(&mut self) {
         let buffers = &self.inlet.worker.buffers;
         if self.stream.tells_readable() {
-            buffers.put(std::mem::take(&mut self.buffer));
+            self.inbox.release(buffers);
             buffers.put(self.writer.release());
             self.body = BytesMut::new();
         }
@@ -377,74 +350,4 @@ impl Conn {
             }
         }
     }
-}
-
-/// What the client wants to switch to (RFC 9110 section 7.8). Not to HTTP itself or to TLS: requests
-/// within such a tunnel would pass by the routes and the filters.
-fn upgrade(request: &mut RequestHead, framing: &Framing) -> Option<Box<str>> {
-    let asks = framing.upgrade && request.version == Version::Http11 && framing.length.is_none();
-    let asked = std::str::from_utf8(request.fields.known(Name::Upgrade)?).ok()?;
-    let ours = |protocol: &&str| {
-        let name = protocol.split('/').next().unwrap_or_default();
-        ["", "h2c", "h2", "http", "tls"].iter().any(|ours| name.eq_ignore_ascii_case(ours))
-    };
-    let asked: Vec<&str> = asked.split(',').map(str::trim).filter(|p| !ours(p)).collect();
-    (asks && !framing.chunked && !asked.is_empty()).then(|| asked.join(", ").into())
-}
-
-/// Takes away what ends at this hop (RFC 9110 section 7.6.1), and names that could pass for others.
-fn strip(request: &mut RequestHead, framing: &Framing) {
-    if framing.expects {
-        request.fields.remove_known(Name::Expect);
-    }
-    if framing.hop {
-        crate::forward::strip_hop_by_hop(&mut request.fields);
-    }
-    if framing.underscore {
-        request.fields.retain(|_, name, _| !name.contains(&b'_'));
-    }
-}
-
-/// Answers a request that never became an exchange, and ends the connection.
-async fn refuse(inlet: &Inlet, conn: &Rc<RefCell<Conn>>, request: &mut RequestHead, bad: BadHead) {
-    let mut head = ResponseHead::default();
-    let body = answer::refusal(inlet, &mut head, request, bad.status, bad.detail);
-    {
-        let mut conn = conn.borrow_mut();
-        conn.current = Current { close: true, ..Current::default() };
-        conn.decoder = Decoder::Done;
-        conn.writer.response(&head, Length::Exact(body.len() as u64), true, Some("close"));
-        conn.writer.data(body);
-    }
-    let _ = poll_fn(|cx| conn.borrow_mut().poll_flush(cx)).await;
-}
-
-/// Closes so that the client sees the answer: says that we are done, then reads away what it
-/// still sends for a moment (RFC 9112 section 9.6).
-pub(super) async fn linger(inlet: &Inlet, stream: &mut Stream) {
-    if matches!(stream, Stream::Closed) {
-        return;
-    }
-    let timer = inlet.worker.timers.timer();
-    timer.arm(DRAIN_TIME);
-    let mut waste = Vec::new();
-    let mut read = 0;
-    poll_fn(|cx| {
-        if timer.poll(cx).is_ready() || ready!(stream.poll_shutdown(cx)).is_err() {
-            return Poll::Ready(());
-        }
-        loop {
-            ready!(stream.poll_readable(cx));
-            waste.clear();
-            waste.reserve(4096);
-            match ready!(stream.poll_read_vec(cx, &mut waste)) {
-                Ok(0) | Err(_) => return Poll::Ready(()),
-                Ok(more) => read += more,
-            }
-            if read > DRAIN_BYTES {
-                return Poll::Ready(());
-            }
-        }
-    })
-    .await;
 }

@@ -55,7 +55,7 @@ impl Conn {
                 return Poll::Ready(Some(Err(BodyError::Incomplete)));
             }
             self.body.reserve(self.decoder.appetite(READ_MAX).max(512));
-            match self.stream.poll_read_bytes(cx, &mut self.body) {
+            match self.stream.poll_read(cx, &mut self.body) {
                 Poll::Ready(Ok(0)) | Poll::Ready(Err(_)) => {
                     return Poll::Ready(Some(Err(self.break_off(BodyError::Incomplete))));
                 }

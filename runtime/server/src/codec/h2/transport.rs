@@ -82,7 +82,7 @@ impl Transport {
             }
             self.input.reserve(self.room);
             let room = self.input.capacity() - self.input.len();
-            match self.stream.poll_read_bytes(cx, &mut self.input) {
+            match self.stream.poll_read(cx, &mut self.input) {
                 Poll::Pending => return Ok(()),
                 Poll::Ready(Ok(0) | Err(_)) => return Err(End::Closed),
                 Poll::Ready(Ok(read)) if read == room => self.room = READ_MAX,

@@ -14,6 +14,7 @@ use super::*;
 use crate::codec::h1::differential::{
     List, Met, Rig, Table, Taken, config, fields, forwarded, messages, turns, write,
 };
+use crate::codec::h1::inbox;
 
 /// Where we refuse and hyper goes on.
 const STRICTER: Table = Table(&[
@@ -84,8 +85,8 @@ async fn ours(rig: &Rig, method: &[u8], bytes: &[u8], cut: usize) -> Told {
                 Ok(Incoming::Final(body)) => break body,
                 Ok(Incoming::Switched(..)) => return,
                 Err(error) => {
-                    told.refused =
-                        why(&head, &conn.borrow().buffer).unwrap_or_else(|| error.to_string());
+                    told.refused = why(&head, conn.borrow().inbox.bytes())
+                        .unwrap_or_else(|| error.to_string());
                     return;
                 }
             }
@@ -114,7 +115,7 @@ fn why(head: &ResponseHead, unread: &[u8]) -> Option<String> {
     again.fields.adopt(head.fields.arena().to_vec());
     let whole =
         (!again.fields.arena().is_empty()).then(|| head::response(&mut again, BOUNDS).err());
-    let bad = whole.flatten().or_else(|| head::hopeless(unread, 0));
+    let bad = whole.flatten().or_else(|| inbox::hopeless(unread, 0));
     bad.map(|bad| bad.detail.to_owned())
 }
 
