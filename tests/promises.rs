@@ -7,14 +7,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use crate::support::gateway::{Setup, binary};
 use crate::support::message::{ALL, ask};
 use crate::support::upstream::Step;
-use crate::support::{Request, Script, Upstream, h1, run, soon};
+use crate::support::{Request, Script, Upstream, full, h1, run, soon};
 
 const MIB: u64 = 1 << 20;
-
-/// Whether the suite may take its time (`PILOTLIGHT_FULL=1`).
-fn full() -> bool {
-    std::env::var_os("PILOTLIGHT_FULL").is_some()
-}
 
 /// A filter in each engine that looks at heads alone, and one of them twice.
 fn idle_filters(upstream: &Upstream) -> Setup {

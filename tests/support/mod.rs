@@ -23,6 +23,11 @@ use std::time::Duration;
 /// Nothing that a test waits for takes longer on a machine that is busy with other work.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
+/// Whether the machine is quiet and the suite may take its time (`PILOTLIGHT_FULL=1`).
+pub fn full() -> bool {
+    std::env::var_os("PILOTLIGHT_FULL").is_some()
+}
+
 /// Runs a test's future on a loop of its own.
 pub fn run<T>(test: impl Future<Output = T>) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
