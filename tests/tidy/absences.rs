@@ -71,7 +71,6 @@ const ABSENCES: &[Absence] = &[
         words: &["env::var", "env::vars", "env::var_os"],
         except: &[
             ("runtime/pilotlight/src/", "the door"),
-            ("runtime/lua/build.rs", "the C compiler's flags, while it is built"),
             ("runtime/server/src/load.rs", "what `[gateway] env` lets scripts see"),
             ("runtime/server/src/listener.rs", "sockets of a service manager"),
             ("runtime/server/src/gateway.rs", "the service manager's mailbox"),
