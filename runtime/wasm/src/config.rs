@@ -2,8 +2,8 @@
 //! and loads nowhere else.
 
 use wasmtime::{
-    Config, Enabled, Engine, InstanceAllocationStrategy, ModuleVersionStrategy,
-    PoolingAllocationConfig, Result,
+    Config, Engine, InstanceAllocationStrategy, ModuleVersionStrategy, PoolingAllocationConfig,
+    Result,
 };
 
 /// Raise it with any change to [`engine_config`]: compiled modules of before are made again.
@@ -51,9 +51,7 @@ pub(crate) fn lasting() -> Result<Config> {
 const SLOTS: [u32; 2] = [64, 16];
 /// Bytes that a slot's memory may grow to.
 pub(crate) const SLOT_MEMORY: u64 = pilotlight_abi::limit::WASM_FILTER_MEMORY;
-/// Bytes of a slot that are cleaned by hand rather than given back to the system: of those that
-/// were written, wherever they lie, since Linux 6.7; before, the first ones (a module's data and the
-/// top of its stack often lie behind them).
+/// Bytes of a slot that are cleaned by hand rather than given back to the system.
 const KEEP: usize = 64 << 10;
 
 /// For instances that serve one exchange: slots that are cleaned and used again. Gives the engine
@@ -69,7 +67,6 @@ pub(crate) fn fleeting() -> Option<(Engine, u32)> {
             .table_elements(TABLE_ELEMENTS)
             .max_tables_per_module(1)
             .max_unused_warm_slots(8)
-            .pagemap_scan(Enabled::Auto)
             .linear_memory_keep_resident(KEEP)
             .table_keep_resident(KEEP);
         let mut config = lasting().ok()?;

@@ -1,0 +1,66 @@
+"""The gateway's log lines, in the words that nginx writes its error log in.
+
+Blocks look for `[error]`, `[lua] FILE:LINE: text` and `, client: ...`. The gateway writes JSON; a
+thread reads it from the gateway's standard error and writes the other form to the block's log.
+"""
+from __future__ import annotations
+
+import json
+import threading
+import time
+
+LEVELS = ["stderr", "emerg", "alert", "crit", "error", "warn", "notice", "info", "debug"]
+# What nginx appends to a line, in its order; a field of the same name carries it here.
+CONTEXT = ["client", "server", "request", "upstream", "host"]
+QUOTED = {"request", "upstream", "host"}
+# Fields of a failed filter that are its message rather than its context.
+FAULT = ["error", "trace"]
+
+
+def line(record, pid):
+    """One record as nginx would write it, with its level. `severity` is nginx's own level where
+    the script gave one that the gateway's five levels do not have."""
+    level = record.get("severity") or record.get("level", "info")
+    level = {"trace": "debug"}.get(level, level)
+    stamp = time.strftime("%Y/%m/%d %H:%M:%S", time.localtime(record.get("time", 0)))
+    number = f"*{record['connection']} " if "connection" in record else ""
+    if "error" in record:
+        message = ": ".join(str(record[k]) for k in ("message", "error"))
+        trace = record.get("trace")
+        message += f"\n{trace}" if trace else ""
+    else:
+        message = str(record.get("message", ""))
+    context = "".join(
+        f', {k}: "{record[k]}"' if k in QUOTED else f", {k}: {record[k]}"
+        for k in CONTEXT if k in record)
+    return level, f"{stamp} [{level}] {pid}#0: {number}{message}{context}\n"
+
+
+class Pump(threading.Thread):
+    """Copies the gateway's lines into the block's log until the gateway has closed its end."""
+
+    def __init__(self, source, target, level, pid):
+        super().__init__(daemon=True)
+        self.source, self.target, self.pid = source, target, pid
+        self.least = LEVELS.index(level) if level in LEVELS else len(LEVELS)
+        self.tail = []                 # what it said last, for a start that failed
+        self.start()
+
+    def run(self):
+        with self.source, open(self.target, "ab", buffering=0) as log:
+            for raw in self.source:
+                level, written = self.read(raw)
+                self.tail = (self.tail + [written])[-20:]
+                if LEVELS.index(level) <= self.least:
+                    log.write(written.encode("utf-8", "surrogateescape"))
+
+    def read(self, raw):
+        try:
+            record = json.loads(raw)
+            if isinstance(record, dict):
+                level, written = line(record, self.pid)
+                return (level if level in LEVELS else "info"), written
+        except ValueError:
+            pass
+        # A manifest that was refused speaks in plain text: nginx calls that an emergency.
+        return "emerg", "[emerg] " + raw.decode("utf-8", "replace")
