@@ -64,6 +64,10 @@ async fn respond(
     down: &mut dyn Downstream,
 ) -> Result<Reached, Left> {
     if let Err(problem) = admit(turn, exchange) {
+        if turn.route().is_none() {
+            // The exchange is used again: what stands there is the route of the one before.
+            exchange.route = "".into();
+        }
         answer::problem(exchange, problem);
         return Ok(Reached::Response);
     }

@@ -95,9 +95,7 @@ impl Log {
         if !given.id.is_empty() {
             line.text("request_id", given.id.as_bytes());
         }
-        for (key, value) in given.fields {
-            line.value(key, value);
-        }
+        line.values(given.fields);
         self.sink.write(Target::Stderr, line.finish());
     }
 
@@ -148,7 +146,9 @@ impl Log {
         if let Some(origin) = exchange.response.origin {
             line.text("from", origin.name().as_bytes());
         }
-        if let Some(upstream) = &exchange.upstream {
+        if let Some(upstream) = &exchange.upstream
+            && figures.upstream.is_some()
+        {
             line.text("upstream", upstream.as_bytes());
             line.number("upstream_duration", exchange.stats.upstream);
         }
@@ -161,9 +161,7 @@ impl Log {
         if let Some(error) = figures.error {
             line.text("error", error.as_bytes());
         }
-        for (key, value) in &exchange.log {
-            line.value(key, value);
-        }
+        line.values(&exchange.log);
         self.sink.write(target, line.finish());
     }
 

@@ -149,7 +149,9 @@ impl Shard {
         let status = exchange.response.head.status;
         *data.requests.entry((listener, route, protocol, status)).or_default() += 1;
         data.durations.entry(route).or_default().add(exchange.stats.duration);
-        if let Some(upstream) = figures.upstream.and_then(|u| series.upstreams.get(u)) {
+        if exchange.stats.upstream > 0.0
+            && let Some(upstream) = figures.upstream.and_then(|u| series.upstreams.get(u))
+        {
             data.upstreams.entry(*upstream).or_default().add(exchange.stats.upstream);
         }
     }

@@ -35,9 +35,19 @@ impl Line {
         self.out.extend_from_slice(format!("{number:.6}").as_bytes());
     }
 
-    pub(super) fn value(&mut self, key: &str, value: &Value) {
-        self.key(key);
-        any(&mut self.out, value, 0);
+    /// What scripts add. A name that the line has already gets a `_`: none stands there twice, and
+    /// the gateway's own figures stay what they are.
+    pub(super) fn values(&mut self, given: &[(Box<str>, Value)]) {
+        let own = self.out.len();
+        for (key, value) in given {
+            let said = format!("\"{key}\":");
+            // A quote within a text is escaped: this finds keys only.
+            match self.out[..own].windows(said.len()).any(|w| w == said.as_bytes()) {
+                true => self.key(&format!("_{key}")),
+                false => self.key(key),
+            }
+            any(&mut self.out, value, 0);
+        }
     }
 
     pub(super) fn finish(mut self) -> Vec<u8> {
