@@ -24,13 +24,30 @@ pub(crate) async fn serve(exchange: &mut Exchange, files: &Files, below: &[u8]) 
         exchange.response.head.fields.push_checked(b"allow", b"GET, HEAD");
         return;
     }
+    let as_folder = below.is_empty() || below.ends_with(b"/");
     let Some(below) = decode(&String::from_utf8_lossy(below)) else {
         return answer::problem(exchange, NOT_FOUND);
     };
     let (root, index) = (files.root.clone(), files.index.clone());
     let found = tokio::task::spawn_blocking(move || open(&root, &below, &index)).await;
-    let Ok(Some(found)) = found else { return answer::problem(exchange, NOT_FOUND) };
-    respond(exchange, files, found);
+    match found {
+        // A folder's links are relative to its path with a slash, and a file is none.
+        Ok(Some(found)) if found.is_index && !as_folder => to_folder(exchange),
+        Ok(Some(found)) if found.is_index || !as_folder => respond(exchange, files, found),
+        _ => answer::problem(exchange, NOT_FOUND),
+    }
+}
+
+/// Sends the client to the same path with a slash.
+fn to_folder(exchange: &mut Exchange) {
+    let head = &exchange.request.head;
+    let mut to = String::from_utf8_lossy(head.path()).into_owned();
+    to.push('/');
+    if let Some(query) = head.query() {
+        to.push('?');
+        to.push_str(&String::from_utf8_lossy(query));
+    }
+    answer::fixed(exchange, 301, [("location", to.as_str())], Bytes::new());
 }
 
 const NOT_FOUND: Problem = Problem::new(404, "no such file");
@@ -41,6 +58,8 @@ struct Found {
     length: u64,
     modified: SystemTime,
     kind: &'static str,
+    /// It was found as the index of a folder.
+    is_index: bool,
 }
 
 /// Percent-decodes a path and checks that each segment is a plain name: nothing climbs, nothing
@@ -71,7 +90,8 @@ fn percent(text: &[u8]) -> Vec<u8> {
 fn open(root: &Path, below: &Path, index: &[String]) -> Option<Found> {
     let root = root.canonicalize().ok()?;
     let mut path = root.join(below).canonicalize().ok()?;
-    if path.is_dir() {
+    let is_index = path.is_dir();
+    if is_index {
         path =
             index.iter().map(|name| path.join(name)).find(|p| p.is_file())?.canonicalize().ok()?;
     }
@@ -82,7 +102,8 @@ fn open(root: &Path, below: &Path, index: &[String]) -> Option<Found> {
     let file = File::open(&path).ok()?;
     let facts = file.metadata().ok()?;
     let modified = facts.modified().ok()?;
-    facts.is_file().then(|| Found { file, length: facts.len(), modified, kind: kind(&path) })
+    let (length, kind) = (facts.len(), kind(&path));
+    facts.is_file().then_some(Found { file, length, modified, kind, is_index })
 }
 
 fn respond(exchange: &mut Exchange, files: &Files, mut found: Found) {
