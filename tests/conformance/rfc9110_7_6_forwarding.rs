@@ -36,6 +36,24 @@ fn max_forwards_passes() {
     });
 }
 
+/// Section 7.6.2: each hop of TRACE and OPTIONS counts, and the last one answers.
+#[test]
+fn max_forwards_counts() {
+    run(async {
+        let (gateway, upstream) = forwarding(Script::ok("x")).await;
+        for protocol in ALL {
+            for (method, last) in [("OPTIONS", 200), ("TRACE", 501)] {
+                let hops = |n| Request::new(method, "/").field("max-forwards", n);
+                ask(protocol, &gateway, &hops("3")).await.assert(200);
+                assert_eq!(upstream.requests().pop().unwrap().field("max-forwards"), Some("2"));
+                let count = upstream.requests().len();
+                ask(protocol, &gateway, &hops("0")).await.assert(last);
+                assert_eq!(upstream.requests().len(), count);
+            }
+        }
+    });
+}
+
 /// Section 7.6.3: Via is sent both ways, each hop behind those before it.
 #[test]
 fn via_grows() {

@@ -39,6 +39,24 @@ pub(crate) fn is_trusted(settings: &Forwarded, peer: IpAddr) -> bool {
     settings.trust.iter().any(|range| cidr::contains(range, peer))
 }
 
+/// Counts this hop of a TRACE or OPTIONS request that has a limit (RFC 9110 section 7.6.2); true if
+/// it may go no further.
+pub(crate) fn is_last_hop(head: &mut RequestHead) -> bool {
+    const LIMIT: &[u8] = b"max-forwards";
+    if !matches!(head.method_text(), b"TRACE" | b"OPTIONS") {
+        return false;
+    }
+    let given = head.fields.get(LIMIT).and_then(|left| std::str::from_utf8(left).ok());
+    match given.and_then(|left| left.parse::<u64>().ok()) {
+        None => false,
+        Some(0) => true,
+        Some(left) => {
+            let _ = head.fields.set(LIMIT, (left - 1).to_string().as_bytes());
+            false
+        }
+    }
+}
+
 /// Adds to a request what the upstream should know of this hop. `client` is the peer's address.
 pub(crate) fn request(exchange: &mut Exchange, settings: &Forwarded, client: &str) {
     let trusted = is_trusted(settings, exchange.peer.address);

@@ -4,6 +4,7 @@
 use std::future::poll_fn;
 use std::task::Poll;
 
+use bytes::Bytes;
 use pilotlight_abi::Phase;
 use pilotlight_config::manifest::Route;
 use pilotlight_core::retry::{self, Facts, Reason};
@@ -53,6 +54,9 @@ impl Turn<'_> {
             }
             _ => target,
         };
+        if forward::is_last_hop(&mut exchange.request.head) {
+            return Ok(self.end_here(exchange));
+        }
         self.upstream = Some(upstream);
         let upstream = self.local.upstreams[upstream].clone();
         self.rewrite(exchange, route);
@@ -272,6 +276,15 @@ impl Turn<'_> {
     }
 
     /// Answers with a problem.
+    /// Answers a TRACE or OPTIONS request that may go no further.
+    fn end_here(&mut self, exchange: &mut Exchange) -> Reached {
+        if exchange.request.head.method() != Method::Options {
+            return self.fail(exchange, NO_TRACE);
+        }
+        answer::fixed(exchange, 200, [], Bytes::new());
+        Reached::Response
+    }
+
     pub(super) fn fail(&mut self, exchange: &mut Exchange, problem: Problem) -> Reached {
         if !problem.proxy_error.is_empty() {
             self.error = Some(problem.proxy_error);
@@ -280,6 +293,8 @@ impl Turn<'_> {
         Reached::Response
     }
 }
+
+const NO_TRACE: Problem = Problem::new(501, "TRACE is not offered").proxy("http_request_error");
 
 const UNKNOWN_UPSTREAM: Problem =
     Problem::new(500, "a filter chose an upstream that does not exist")
