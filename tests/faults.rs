@@ -1,5 +1,7 @@
 //! The nth read, write or connect fails: at every byte, until the exchange completes.
 
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
 use crate::support::gateway::Setup;
 use crate::support::message::{ALL, Client, ask};
 use crate::support::upstream::Step;
@@ -199,5 +201,19 @@ fn every_connect_fails() {
                 );
             }
         }
+    });
+}
+
+/// An HTTP/1.0 body ends with its connection: one that broke off must not end in order.
+#[test]
+fn a_body_until_close_that_breaks_is_reset() {
+    run(async {
+        let answer = Script::raw("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n9\r\nabc");
+        let upstream = Upstream::always(answer.then(Step::Close)).await;
+        let gateway = gateway(&upstream).await;
+        let mut client = tokio::net::TcpStream::connect(gateway.clear).await.unwrap();
+        client.write_all(b"GET / HTTP/1.0\r\n\r\n").await.unwrap();
+        let error = client.read_to_end(&mut Vec::new()).await.unwrap_err();
+        assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);
     });
 }

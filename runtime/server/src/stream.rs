@@ -4,6 +4,7 @@ use std::io::{self, BufRead, IoSlice};
 use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use bytes::BufMut;
 use socket2::SockRef;
@@ -139,6 +140,19 @@ impl Stream {
     /// Says that nothing more will be written.
     pub(crate) fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         each!(self, s => Pin::new(s).poll_shutdown(cx), Poll::Ready(Ok(())))
+    }
+
+    /// Ends it so that the other side sees an error, not an end.
+    pub(crate) fn reset(self) {
+        let socket = match &self {
+            Stream::Tcp(socket) => socket,
+            Stream::TlsServer(tls) => match tls.get_ref().0 {
+                Plain::Tcp(socket) => socket,
+                Plain::Unix(_) => return,
+            },
+            _ => return,
+        };
+        let _ = SockRef::from(socket).set_linger(Some(Duration::ZERO));
     }
 
     /// Takes the stream, leaving a closed one.

@@ -35,9 +35,10 @@ impl Downstream for Down {
             return;
         }
         // A body that is still owed a 100 may never come: the framing of what follows is unknown.
+        current.until_close = length == Length::Unknown && current.http10;
         current.close |= conn.inlet.worker.is_draining()
             || current.expects && !conn.decoder.is_done()
-            || length == Length::Unknown && current.http10;
+            || current.until_close;
         let connection = match (current.close, current.http10) {
             (true, _) => Some("close"),
             (false, true) => Some("keep-alive"),

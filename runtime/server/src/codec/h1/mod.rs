@@ -48,6 +48,9 @@ pub(crate) async fn serve(inlet: Rc<Inlet>, stream: Stream) {
         }
     }
     let mut stream = conn.borrow_mut().stream.take();
+    if conn.borrow().current.is_cut() {
+        return stream.reset();
+    }
     linger(&inlet, &mut stream).await;
 }
 
@@ -127,6 +130,15 @@ struct Current {
     broken: bool,
     /// Bytes of its body that nobody wanted.
     discarded: usize,
+    /// The body ends where the connection does (HTTP/1.0).
+    until_close: bool,
+}
+
+impl Current {
+    /// Whether an orderly end of the connection would make a broken message look complete.
+    fn is_cut(self) -> bool {
+        self.broken && self.until_close && !self.finished
+    }
 }
 
 enum HeadEnd {
