@@ -69,6 +69,7 @@ pub(crate) fn refusal(
     let id = format!("{:016x}{:016x}", worker.random(), worker.random());
     let error = if status == 408 { "http_request_timeout" } else { "http_request_error" };
     let body = fill(head, &Problem::new(status, detail).proxy(error), &id);
+    head.fields.push(Name::Date, worker.date().as_ref());
     let series = worker.control.generation().series.clone();
     worker.metrics.refused(&series, inlet.listener.index, status);
     worker.log.refused(inlet, &id, request, status, detail);

@@ -8,6 +8,7 @@ mod answer;
 mod clock;
 mod codec;
 mod control;
+mod date;
 mod drive;
 mod files;
 mod forward;

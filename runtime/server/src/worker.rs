@@ -12,6 +12,7 @@ use tokio::sync::watch;
 use crate::clock::{self, Clock};
 use crate::codec::h1::head::Bounds;
 use crate::control::Control;
+use crate::date::Date;
 use crate::generation::{Listener, Local};
 use crate::idle::{Idle, Memory};
 use crate::log::Log;
@@ -21,6 +22,7 @@ use crate::timer::Timers;
 /// What a worker's tasks share.
 pub(crate) struct Worker {
     pub(crate) clock: Clock,
+    date: Date,
     pub(crate) timers: Rc<Timers>,
     pub(crate) buffers: Buffers,
     pub(crate) spares: Spares,
@@ -62,6 +64,7 @@ impl Worker {
         let generation = control.generation();
         Rc::new_cyclic(|worker| Worker {
             clock,
+            date: Date::default(),
             timers,
             buffers: Buffers::default(),
             spares: Spares::default(),
@@ -88,6 +91,11 @@ impl Worker {
         }
         drop(local);
         self.renew()
+    }
+
+    /// The `Date` of a response that begins now.
+    pub(crate) fn date(&self) -> impl AsRef<[u8]> {
+        self.date.at(self.clock.wall())
     }
 
     /// Whether connections should end after their exchange.

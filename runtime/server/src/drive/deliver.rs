@@ -4,7 +4,7 @@ use std::future::poll_fn;
 use std::task::{Context, Poll};
 
 use pilotlight_abi::Phase;
-use pilotlight_filter::{Chunk, Exchange, Frame, Method, Origin, Passed};
+use pilotlight_filter::{Chunk, Exchange, Frame, Method, Name, Origin, Passed};
 
 use super::turn::Turn;
 use super::{FILTER_FAILED, Left};
@@ -56,6 +56,11 @@ impl Turn<'_> {
         let generation = self.local.generation.clone();
         let alt_svc = self.inlet.listener.alt_svc.as_deref();
         forward::response(exchange, &generation.manifest.gateway.forwarded, alt_svc);
+        if exchange.response.head.fields.known(Name::Date).is_none() {
+            // RFC 9110 section 6.6.1: of answers of our own, and of upstreams that have no clock.
+            let date = self.inlet.worker.date();
+            exchange.response.head.fields.push(Name::Date, date.as_ref());
+        }
         let length = self.frame(exchange);
         down.head(&exchange.response.head, length);
 
@@ -93,16 +98,13 @@ impl Turn<'_> {
         if bodiless {
             if response.head.status == 204 {
                 // RFC 9110 section 8.6.
-                response.head.fields.remove_known(pilotlight_filter::Name::ContentLength);
+                response.head.fields.remove_known(Name::ContentLength);
             }
             if response.origin != Some(Origin::Upstream) && response.head.status == 200 {
                 // HEAD: the length that GET would have.
                 if let Some(length) = response.body.length() {
                     let text = length.to_string();
-                    response
-                        .head
-                        .fields
-                        .replace(pilotlight_filter::Name::ContentLength, text.as_bytes());
+                    response.head.fields.replace(Name::ContentLength, text.as_bytes());
                 }
             }
             return Length::None;
