@@ -24,7 +24,7 @@ pub mod units;
 pub use diff::diff;
 pub use disk::{Disk, Local, Pretend};
 pub use flags::from_flags;
-pub use load::{Loaded, load, parse_str, parse_with};
+pub use load::{Loaded, admin, load, parse_str, parse_with};
 pub use manifest::*;
 pub use place::Place;
 pub use report::{Problem, Report, Severity, Spot};

@@ -10,7 +10,7 @@ use toml::de::{DeTable, DeValue};
 use crate::disk::{Disk, Local, Pretend, absolute, reason};
 use crate::expand::Expander;
 use crate::glob;
-use crate::manifest::Manifest;
+use crate::manifest::{Address, Manifest};
 use crate::place::Place;
 use crate::raw::{At, Reader, Root, Typed};
 use crate::report::{Problem, Report, Spot};
@@ -39,6 +39,25 @@ pub fn load(path: &Path, env: &dyn Fn(&str) -> Option<String>) -> Result<Loaded,
     }
 }
 
+/// Where the gateway of this manifest takes commands. The rest of the manifest may be broken: what
+/// runs was loaded from an earlier one.
+///
+/// Errors: what [`load`] says, if there is no address in what can be read.
+pub fn admin(path: &Path, env: &dyn Fn(&str) -> Option<String>) -> Result<Option<Address>, Report> {
+    load(path, env).map(|loaded| loaded.manifest.gateway.admin).or_else(|report| {
+        let text = Local.read(path).unwrap_or_default();
+        let (table, _) = DeTable::parse_recoverable(&text);
+        let gateway = table.get_ref().get("gateway").and_then(|value| value.get_ref().as_table());
+        let typed = gateway.and_then(|gateway| text.get(gateway.get("admin")?.span()));
+        let alone = typed.map(|admin| format!("gateway.admin = {admin}\n{SERVES}"));
+        let loaded = alone.and_then(|text| parse_with(&text, path, env, &Local).ok());
+        loaded.map(|loaded| loaded.manifest.gateway.admin).ok_or(report)
+    })
+}
+
+/// What a manifest needs at least.
+const SERVES: &str = "listeners = [{ address = \"127.0.0.1:0\" }]";
+
 /// A manifest's text as if it stood in `dir/pilotlight.toml`, without a look at any file: files
 /// that it names count as there, `${file:}` as empty, `include` finds nothing, no environment.
 pub fn parse_str(text: &str, dir: &Path) -> Result<Loaded, Report> {
@@ -59,8 +78,9 @@ pub fn parse_with(
     let expander = Expander { env, disk, folder: &folder };
 
     let mut root = read(text, &file, expander, &mut report).ok_or_else(|| sorted(&report))?;
+    let mut seen = vec![file.clone()];
     for include in root.include.take().map(|list| list.value).unwrap_or_default() {
-        include_files(&include, &mut root, expander, &mut report);
+        include_files(&include, &mut seen, &mut root, expander, &mut report);
     }
     resolve(root, &file, disk, report)
 }
@@ -96,9 +116,10 @@ fn syntax(message: &str, place: Place) -> Problem {
     Problem::error(place, message.lines().map(str::trim).collect::<Vec<_>>().join(", "))
 }
 
-/// Merges the files that one pattern of `include` stands for.
+/// Merges the files that one pattern of `include` stands for, each of them once.
 fn include_files(
     include: &At<String>,
+    seen: &mut Vec<PathBuf>,
     root: &mut Root,
     expander: Expander<'_>,
     report: &mut Report,
@@ -121,6 +142,10 @@ fn include_files(
         }
     };
     for file in files {
+        if seen.contains(&file) {
+            continue;
+        }
+        seen.push(file.clone());
         match expander.disk.read(&file) {
             Ok(text) => include_text(&text, &file, root, expander, report),
             Err(error) => {

@@ -30,3 +30,13 @@ fn paths_in_an_included_file_are_relative_to_the_manifest() {
     let manifest = parse(&text, &files).unwrap().manifest;
     assert_eq!(manifest.filters[0].program, Program::Lua("/edge/auth.lua".into()));
 }
+
+#[test]
+fn a_file_that_several_patterns_match_is_merged_once_and_the_manifest_is_none_of_them() {
+    let text = format!(
+        "include = [\"*.toml\", \"routes/*.toml\", \"routes/a.toml\", \"./routes/a.toml\"]\n{MINIMAL}"
+    );
+    let route = "[[routes]]\nmatch = { path = \"/a\" }\nlua = \"auth.lua\"\n";
+    let files = [("routes/a.toml", route), ("edge.toml", text.as_str())];
+    assert_eq!(parse(&text, &files).unwrap().manifest.routes.len(), 2);
+}
