@@ -14,6 +14,7 @@
 
 mod cases;
 mod clients;
+mod commands;
 mod conformance;
 mod faults;
 mod malformed;

@@ -5,7 +5,7 @@ use std::io::{IsTerminal, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use pilotlight_config::{Loaded, Report};
+use pilotlight_config::Report;
 use pilotlight_server::{Gateway, RunError, Source};
 
 use crate::flags::{Ask, COMMANDS, From};
@@ -84,11 +84,11 @@ pub(crate) fn compile(file: &Path, _output: Option<PathBuf>, _target: Option<&st
 
 /// Asks the gateway that runs a manifest.
 pub(crate) fn admin(ask: Ask, file: &Path, json: bool) -> ExitCode {
-    let Loaded { manifest, .. } = match pilotlight_config::load(file, &env) {
-        Ok(loaded) => loaded,
+    let address = match pilotlight_config::admin(file, &env) {
+        Ok(address) => address,
         Err(report) => return refuse(&report),
     };
-    let Some(address) = manifest.gateway.admin else {
+    let Some(address) = address else {
         eprintln!(
             "pilotlight: {} opens no admin interface\nhint: set [gateway] admin = \"unix:run/admin.sock\"",
             file.display()
@@ -107,7 +107,10 @@ pub(crate) fn admin(ask: Ask, file: &Path, json: bool) -> ExitCode {
         }
         Ok((status, body)) => {
             let told = serde_json::from_str(&body).unwrap_or(serde_json::Value::String(body));
-            print(&plain(&told));
+            match told["detail"].as_str() {
+                Some(why) if status >= 300 => eprintln!("pilotlight: {}", why.trim_end()),
+                _ => print(&plain(&told)),
+            }
             code(status)
         }
         Err(error) => {
@@ -118,7 +121,12 @@ pub(crate) fn admin(ask: Ask, file: &Path, json: bool) -> ExitCode {
 }
 
 fn code(status: u16) -> ExitCode {
-    if status < 300 { ExitCode::SUCCESS } else { ExitCode::from(FAILED) }
+    match status {
+        ..300 => ExitCode::SUCCESS,
+        // The manifest.
+        422 => ExitCode::from(REFUSED),
+        _ => ExitCode::from(FAILED),
+    }
 }
 
 /// An answer for people: a line a fact.
@@ -129,6 +137,12 @@ fn plain(told: &serde_json::Value) -> String {
             for (name, value) in facts {
                 let shown = match value {
                     serde_json::Value::String(text) => text.clone(),
+                    serde_json::Value::Null => "none".to_owned(),
+                    // How a reload went.
+                    serde_json::Value::Object(facts) => {
+                        let said = facts.values().filter_map(|fact| fact.as_str());
+                        said.collect::<Vec<_>>().join(": ")
+                    }
                     serde_json::Value::Array(items) => {
                         let names = items.iter().map(|item| match item {
                             serde_json::Value::String(name) => name.clone(),

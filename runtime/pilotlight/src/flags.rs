@@ -55,6 +55,9 @@ pub(crate) fn parse() -> Result<Command, lexopt::Error> {
         Some(Value(name)) => name,
         Some(other) => return Err(other.unexpected()),
     };
+    if std::env::args_os().any(|argument| argument == "--help" || argument == "-h") {
+        return Ok(Command::Help);
+    }
     match name.to_string_lossy().as_ref() {
         "help" => Ok(Command::Help),
         "version" => Ok(Command::Version { verbose: flag(&mut parser, "verbose")? }),

@@ -117,7 +117,12 @@ impl Desk {
     }
 
     async fn answer(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
-        match (request.method(), request.uri().path()) {
+        // hyper leaves the body out of an answer to HEAD.
+        let method = match *request.method() {
+            Method::HEAD => &Method::GET,
+            ref method => method,
+        };
+        match (method, request.uri().path()) {
             (&Method::GET, "/livez") => text(200, "ok\n"),
             (&Method::GET, "/readyz") => match self.control.is_draining() {
                 true => text(503, "draining\n"),
@@ -130,9 +135,8 @@ impl Desk {
                 drop(self.asks.send(Ask::Drain).await);
                 json_text(202, &json!({ "result": "draining" }))
             }
-            (_, "/livez" | "/readyz" | "/metrics" | "/status" | "/reload" | "/drain") => {
-                text(405, "method not allowed\n")
-            }
+            (_, "/livez" | "/readyz" | "/metrics" | "/status") => not_allowed("GET, HEAD"),
+            (_, "/reload" | "/drain") => not_allowed("POST"),
             _ => text(404, "not found\n"),
         }
     }
@@ -184,6 +188,9 @@ impl Desk {
     }
 
     async fn reload(&self) -> Response<Full<Bytes>> {
+        if self.control.is_draining() {
+            return json_text(503, &json!({ "result": "failed", "detail": "draining" }));
+        }
         let (answer, outcome) = oneshot::channel();
         if self.asks.send(Ask::Reload(answer)).await.is_err() {
             return json_text(503, &json!({ "result": "failed", "detail": "stopping" }));
@@ -198,6 +205,13 @@ impl Desk {
 
 fn text(status: u16, body: &'static str) -> Response<Full<Bytes>> {
     respond(status, "text/plain; charset=utf-8", body.to_owned())
+}
+
+fn not_allowed(allow: &'static str) -> Response<Full<Bytes>> {
+    let mut response = text(405, "method not allowed\n");
+    let allow = hyper::header::HeaderValue::from_static(allow);
+    response.headers_mut().insert(hyper::header::ALLOW, allow);
+    response
 }
 
 fn json_text(status: u16, value: &serde_json::Value) -> Response<Full<Bytes>> {
