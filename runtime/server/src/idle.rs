@@ -1,7 +1,7 @@
 //! A worker that has nothing to do gives its memory back.
 //!
 //! ```text
-//! awake ── a second without work ─▶ trimmed ── a connection, an exchange ─▶ awake
+//! awake ── a look without work ─▶ buffers shed ── more of them ─▶ trimmed ── work ─▶ awake
 //! ```
 //! Work pays a look at a flag for it. Open connections stay, and so do VMs and instances.
 
@@ -15,8 +15,11 @@ use tokio::sync::Notify;
 use crate::pages;
 use crate::worker::Worker;
 
-/// How often a worker that is awake looks whether it still has work, and tells its figures.
-const LOOK: Duration = Duration::from_secs(1);
+/// How often a worker that is awake looks whether it still has work, and tells its figures. Longer
+/// than connections keep their buffers warm, so that what they gave back goes with the first look.
+const LOOK: Duration = Duration::from_millis(400);
+/// So many looks in a row without work: it has fallen idle.
+const ASLEEP: u32 = 3;
 
 /// Whether a worker is awake.
 #[derive(Default)]
@@ -55,13 +58,14 @@ pub(crate) async fn watch(worker: Rc<Worker>) {
     loop {
         worker.idle.awake.set(true);
         worker.memory.awake.fetch_add(1, Ordering::Relaxed);
-        let mut seen = worker.work();
-        loop {
+        let (mut seen, mut quiet) = (worker.work(), 0);
+        while quiet < ASLEEP {
             tokio::time::sleep(LOOK).await;
             worker.tell_gauges();
             let before = std::mem::replace(&mut seen, worker.work());
-            if seen == before && worker.open.get() == 0 {
-                break;
+            quiet = if seen == before && worker.open.get() == 0 { quiet + 1 } else { 0 };
+            if quiet == 1 {
+                shed(&worker);
             }
         }
         trim(&worker);
@@ -69,13 +73,18 @@ pub(crate) async fn watch(worker: Rc<Worker>) {
     }
 }
 
-/// Lets go of what the worker keeps for reuse. The last worker to do so lets go of the code too.
-fn trim(worker: &Rc<Worker>) {
+/// Lets go of buffers: cheap to have again.
+fn shed(worker: &Worker) {
     worker.buffers.clear();
     worker.spares.clear();
+    (worker.memory.collect)();
+}
+
+/// Lets go of all that the worker keeps for reuse. The last worker to do so lets go of the code too.
+fn trim(worker: &Rc<Worker>) {
     worker.local().realms.iter().for_each(|realm| realm.rest());
     worker.tell_gauges();
-    (worker.memory.collect)();
+    shed(worker);
     worker.idle.awake.set(false);
     if worker.memory.awake.fetch_sub(1, Ordering::AcqRel) == 1 {
         pages::drop_code();
