@@ -13,7 +13,8 @@ use crate::realm::LuaRealm;
 use crate::reply::reply;
 use crate::run::Run;
 use crate::stack::Kind;
-use crate::vm::{ENTRY, REQUEST, RESPONSE, Ran, Thread, Vm};
+use crate::visit::Ran;
+use crate::vm::{ENTRY, REQUEST, RESPONSE, Thread, Vm};
 
 /// A phase that waits.
 struct Waiting {

@@ -23,6 +23,7 @@ mod scratch;
 mod stack;
 mod tasks;
 mod value;
+mod visit;
 mod vm;
 mod wait;
 mod watchdog;

@@ -10,7 +10,8 @@ use pilotlight_filter::abi::{Phase, Phases, limit};
 use pilotlight_filter::{Exchange, Fault, FaultKind, Spec};
 
 use crate::stack::Kind;
-use crate::vm::{BOOT, Ran, Visit, Vm};
+use crate::visit::{Ran, Visit};
+use crate::vm::{BOOT, Vm};
 
 /// CPU time of a script's own chunk and `init`, in each VM.
 const BOOT_BUDGET: Duration = Duration::from_secs(1);

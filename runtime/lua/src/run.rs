@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use pilotlight_filter::{Fault, FaultKind};
 
-use crate::vm::{Ran, Thread, Visit, Vm};
+use crate::visit::{Ran, Visit};
+use crate::vm::{Thread, Vm};
 use crate::wait::{Pending, Started};
 use crate::watchdog::thread_cpu;
 

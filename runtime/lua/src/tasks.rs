@@ -14,7 +14,8 @@ use pilotlight_filter::host::{Level, LogLine, Services};
 
 use crate::run::Run;
 use crate::stack::Stack;
-use crate::vm::{Ran, Thread, Visit, Vm};
+use crate::visit::{Ran, Visit};
+use crate::vm::{Thread, Vm};
 
 /// A VM's tasks, those that run and those whose time has not come.
 #[derive(Default)]

@@ -9,15 +9,16 @@ use std::time::Duration;
 
 use mlua_sys as lua;
 use mlua_sys::lua_State;
-use pilotlight_filter::abi::{Phase, limit};
+use pilotlight_filter::abi::limit;
 use pilotlight_filter::host::Services;
-use pilotlight_filter::{Exchange, Fault, FaultKind};
+use pilotlight_filter::{Fault, FaultKind};
 
 use crate::arena::{self, Arena, Pressure};
 use crate::prelude;
 use crate::program::Program;
 use crate::stack::{Kind, Stack};
 use crate::tasks::Tasks;
+use crate::visit::{Ran, Visit};
 use crate::watchdog::{Watch, set_kill_hook};
 use crate::window::{Window, World};
 
@@ -39,38 +40,6 @@ pub(crate) static MARK: u8 = 0;
 pub(crate) struct Thread {
     place: c_int,
     pub(crate) stack: Stack,
-}
-
-/// How a stretch of a script ended.
-pub(crate) enum Ran {
-    /// Its results are on the thread's stack.
-    Done,
-    /// It waits: the operation and its arguments are on the thread's stack, from 2 on.
-    Waits,
-    /// The thread is dead.
-    Failed(Fault),
-}
-
-/// Where and for whom a stretch runs.
-pub(crate) struct Visit<'a> {
-    pub(crate) exchange: Option<&'a mut Exchange>,
-    pub(crate) filter: &'a Arc<str>,
-    /// CPU time of one call, as the filter's limits have it.
-    pub(crate) cpu: Duration,
-    /// `None` in the background.
-    pub(crate) phase: Option<Phase>,
-}
-
-impl Visit<'_> {
-    /// The same for one more stretch.
-    pub(crate) fn again(&mut self) -> Visit<'_> {
-        Visit { exchange: self.exchange.as_deref_mut(), ..*self }
-    }
-
-    /// Where a script was, in messages.
-    pub(crate) fn name(&self) -> &'static str {
-        self.phase.map_or("background", Phase::name)
-    }
 }
 
 /// Told by the arena that memory runs out.
