@@ -119,12 +119,17 @@ fn short_calls_end_at_once_and_long_ones_run_beside_each_other() {
         matches!(bench.start("add", &[Value::Int(1), Value::Int(1)]), Called::Done(Ok(_)))
     });
     assert!(short.count() >= 9);
+    // Where the machine is busy, a tick may come late and a call end before it: not each time.
     let mut calls: Vec<_> = (0..20)
-        .map(|_| match bench.start("work", &[Value::Int(5_000_000)]) {
-            Called::Running(call) => call,
-            Called::Done(result) => panic!("so soon: {result:?}"),
+        .filter_map(|_| match bench.start("work", &[Value::Int(20_000_000)]) {
+            Called::Running(call) => Some(call),
+            Called::Done(result) => {
+                assert_eq!(result, Ok(Value::Int(7)));
+                None
+            }
         })
         .collect();
+    assert!(calls.len() >= 10, "{} of 20 left their first slice", calls.len());
     let mut polls = 0;
     while !calls.is_empty() {
         polls += 1;
