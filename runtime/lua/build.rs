@@ -8,13 +8,13 @@
 )]
 
 use std::ffi::{CStr, CString};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::{env, fs};
 
 use mlua_sys as lua;
 
-/// The files of `src/prelude`, without their extension.
-const PRELUDE: [&str; 6] = ["core", "text", "threads", "message", "gateway", "sandbox"];
+/// Where the prelude's files are; its folders hold the parts that run when they are asked for.
+const PRELUDE: &str = "src/prelude";
 
 /// Constants in a fixed order, so that builds repeat byte for byte; lines stay, for traces.
 const DUMP: &CStr =
@@ -22,13 +22,32 @@ const DUMP: &CStr =
 
 fn main() {
     check_flags();
-    let out = env::var("OUT_DIR").expect("cargo sets it");
-    for name in PRELUDE {
-        let file = format!("src/prelude/{name}.lua");
-        println!("cargo::rerun-if-changed={file}");
-        let source = fs::read(&file).expect("a file of the prelude");
-        let code = if loads_our_bytecode() { compile(name, &source) } else { source };
-        fs::write(Path::new(&out).join(format!("{name}.luac")), code).expect("room for the output");
+    let out = PathBuf::from(env::var("OUT_DIR").expect("cargo sets it"));
+    println!("cargo::rerun-if-changed={PRELUDE}");
+    let mut names = Vec::new();
+    find(Path::new(PRELUDE), "", &mut names);
+    names.sort();
+    let mut table = String::from("[\n");
+    for name in names {
+        let source = fs::read(format!("{PRELUDE}/{name}.lua")).expect("a file of the prelude");
+        let code = if loads_our_bytecode() { compile(&name, &source) } else { source };
+        let file = out.join(format!("{}.luac", name.replace('/', "-")));
+        fs::write(&file, code).expect("room for the output");
+        table.push_str(&format!("({name:?}, include_bytes!({file:?}) as &[u8]),\n"));
+    }
+    table.push(']');
+    fs::write(out.join("prelude.rs"), table).expect("room for the output");
+}
+
+/// The names of all files below a folder: "core", "ngx/re".
+fn find(folder: &Path, prefix: &str, names: &mut Vec<String>) {
+    for entry in fs::read_dir(folder).expect("a folder of the prelude") {
+        let path = entry.expect("a file of the prelude").path();
+        let stem = path.file_stem().expect("it has a name").to_string_lossy().into_owned();
+        match path.is_dir() {
+            true => find(&path, &format!("{prefix}{stem}/"), names),
+            false => names.push(format!("{prefix}{stem}")),
+        }
     }
 }
 

@@ -16,15 +16,22 @@ use crate::vm::{ARRAY, BOOT, ENTRY, MARK, REQUEST, RESPONSE, Vm};
 use crate::watchdog::KILL_MESSAGE;
 use crate::window::World;
 
-/// Our own part of every VM, in this order: bytecode, made by `build.rs`.
-const PRELUDE: [(&str, &[u8]); 6] = [
-    ("=pilotlight:core", include_bytes!(concat!(env!("OUT_DIR"), "/core.luac"))),
-    ("=pilotlight:text", include_bytes!(concat!(env!("OUT_DIR"), "/text.luac"))),
-    ("=pilotlight:threads", include_bytes!(concat!(env!("OUT_DIR"), "/threads.luac"))),
-    ("=pilotlight:message", include_bytes!(concat!(env!("OUT_DIR"), "/message.luac"))),
-    ("=pilotlight:gateway", include_bytes!(concat!(env!("OUT_DIR"), "/gateway.luac"))),
-    ("=pilotlight:sandbox", include_bytes!(concat!(env!("OUT_DIR"), "/sandbox.luac"))),
-];
+/// All files of `prelude/` by name, in the order of the names: bytecode, made by `build.rs`.
+const FILES: &[(&str, &[u8])] = &include!(concat!(env!("OUT_DIR"), "/prelude.rs"));
+
+/// What every VM begins with, in this order. The other files are parts that `pl.part` runs.
+const FIRST: [&str; 6] = ["core", "text", "threads", "message", "gateway", "sandbox"];
+
+/// A file of the prelude.
+pub(crate) fn file(name: &str) -> Option<&'static [u8]> {
+    let at = FILES.binary_search_by(|(known, _)| (*known).cmp(name)).ok()?;
+    Some(FILES[at].1)
+}
+
+/// A file's name in traces, which leave it out.
+pub(crate) fn chunk_name(name: &str) -> String {
+    format!("=pilotlight:{name}")
+}
 
 /// Runs the prelude's files in order; each gets the same table.
 pub(crate) fn load(vm: &Vm, services: &Rc<dyn Services>, world: &World) -> Result<(), Fault> {
@@ -35,8 +42,9 @@ pub(crate) fn load(vm: &Vm, services: &Rc<dyn Services>, world: &World) -> Resul
     let table = stack.top();
     stack.push_bool(world.ffi);
     stack.set(table, b"ffi");
-    for (name, chunk) in PRELUDE {
-        vm.load(stack, chunk, name)?;
+    for name in FIRST {
+        let missing = || Fault::new(FaultKind::Internal, format!("no prelude {name}"));
+        vm.load(stack, file(name).ok_or_else(missing)?, &chunk_name(name))?;
         stack.push_copy(table);
         // SAFETY: the function and its argument are on the stack.
         if unsafe { lua::lua_pcall(stack.raw(), 1, 0, 0) } != lua::LUA_OK {

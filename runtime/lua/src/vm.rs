@@ -19,6 +19,7 @@ use crate::program::Program;
 use crate::stack::{Kind, Stack};
 use crate::tasks::Tasks;
 use crate::visit::{Ran, Visit};
+use crate::wait::Waiter;
 use crate::watchdog::{Watch, set_kill_hook};
 use crate::window::{Window, World};
 
@@ -364,10 +365,8 @@ impl Vm {
         (host.log_left, host.log_lost) = (limit::LOG_LINES, 0);
     }
 
-    /// A module call that goes on.
-    pub(crate) fn take_pending(
-        &self,
-    ) -> Option<pilotlight_filter::host::Wait<Result<pilotlight_filter::abi::Value, String>>> {
+    /// What a call of the host left to be waited for.
+    pub(crate) fn take_pending(&self) -> Option<Box<dyn Waiter>> {
         // SAFETY: as in `begin_call`.
         unsafe { (*self.window).host.pending.take() }
     }

@@ -17,7 +17,7 @@ use crate::vm::Vm;
 const SLEEP: i32 = 1;
 const BODY: i32 = 2;
 const FETCH: i32 = 3;
-const MODULE: i32 = 4;
+const TAKE: i32 = 4;
 const START: i32 = 5;
 const ANY: i32 = 6;
 
@@ -36,11 +36,31 @@ pub(crate) enum Pending {
         max: usize,
     },
     Fetch(Wait<Result<Fetched, FetchError>>),
-    Module(Wait<Result<Value, String>>),
+    /// What a call of the host left to be waited for.
+    Taken(Box<dyn Waiter>),
     /// The answer is here already.
     Ready(Answer),
     /// Any of those that were started.
     Any,
+}
+
+/// A wait of any kind: a call of the host leaves it in [`Host::pending`], its script yields `TAKE`.
+/// Dropping it gives it up.
+///
+/// [`Host::pending`]: crate::window::Host::pending
+pub(crate) trait Waiter {
+    /// The answer, once there is one. `exchange` is `None` in the background.
+    fn poll(&mut self, cx: &mut Context<'_>, exchange: Option<&mut Exchange>) -> Poll<Answer>;
+}
+
+/// A wait for a value, or for a message that says why there is none.
+impl Waiter for Wait<Result<Value, String>> {
+    fn poll(&mut self, cx: &mut Context<'_>, _: Option<&mut Exchange>) -> Poll<Answer> {
+        Poll::Ready(match ready!(self.as_mut().poll(cx)) {
+            Ok(value) => Answer::Value(value),
+            Err(message) => Answer::Refused(message),
+        })
+    }
 }
 
 /// What a wait ends with.
@@ -48,8 +68,11 @@ pub(crate) enum Answer {
     Nothing,
     Text(Bytes),
     Value(Value),
+    /// Several results, in order.
+    Values(Vec<Value>),
     Fetched(Fetched),
     Started(u32),
+    /// nil and a message.
     Refused(String),
 }
 
@@ -83,8 +106,8 @@ impl Pending {
                 Ok(fetch) => Pending::Fetch(vm.services().fetch(fetch)),
                 Err(error) => refuse(error),
             },
-            MODULE => match vm.take_pending() {
-                Some(wait) => Pending::Module(wait),
+            TAKE => match vm.take_pending() {
+                Some(waiter) => Pending::Taken(waiter),
                 None => refuse("no call is under way"),
             },
             _ => refuse("waits can't be nested like that"),
@@ -128,10 +151,7 @@ impl Pending {
                 Ok(fetched) => Answer::Fetched(fetched),
                 Err(error) => Answer::Refused(error.0),
             },
-            Pending::Module(wait) => match ready!(wait.as_mut().poll(cx)) {
-                Ok(value) => Answer::Value(value),
-                Err(message) => Answer::Refused(message),
-            },
+            Pending::Taken(waiter) => ready!(waiter.poll(cx, exchange)),
             Pending::Ready(answer) => std::mem::replace(answer, Answer::Nothing),
             Pending::Any => Answer::Nothing,
         })
@@ -184,7 +204,8 @@ impl Answer {
         let size = match &self {
             Answer::Text(bytes) => bytes.len(),
             Answer::Fetched(fetched) => fetched.body.len(),
-            Answer::Value(Value::Bytes(bytes)) => bytes.len(),
+            Answer::Value(value) => text_len(value),
+            Answer::Values(values) => values.iter().map(text_len).sum(),
             _ => 0,
         };
         if size > vm.room() {
@@ -194,11 +215,22 @@ impl Answer {
             Answer::Nothing => return Ok(0),
             Answer::Text(bytes) => stack.push_bytes(&bytes),
             Answer::Value(value) => value::push(stack, &value),
+            Answer::Values(values) => {
+                values.iter().for_each(|value| value::push(stack, value));
+                return Ok(values.len() as c_int);
+            }
             Answer::Started(id) => stack.push_number(f64::from(id)),
             Answer::Fetched(fetched) => push_fetched(stack, &fetched),
             Answer::Refused(message) => return Ok(value::refuse(stack, &message)),
         }
         Ok(1)
+    }
+}
+
+fn text_len(value: &Value) -> usize {
+    match value {
+        Value::Bytes(bytes) => bytes.len(),
+        _ => 0,
     }
 }
 

@@ -7,8 +7,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pilotlight_filter::Exchange;
-use pilotlight_filter::abi::{Value, limit};
-use pilotlight_filter::host::{Module, Services, Shared, Wait};
+use pilotlight_filter::abi::limit;
+use pilotlight_filter::host::{Module, Services, Shared};
+
+use crate::wait::Waiter;
 
 /// The most captures of a pattern, as in Lua.
 pub(crate) const CAPTURES: usize = 32;
@@ -42,8 +44,8 @@ pub(crate) struct Host {
     pub(crate) held: Vec<u8>,
     pub(crate) dictionaries: Vec<Option<Arc<dyn Shared>>>,
     pub(crate) modules: Vec<(Box<str>, Rc<dyn Module>)>,
-    /// A module call that goes on, until its script has yielded.
-    pub(crate) pending: Option<Wait<Result<Value, String>>>,
+    /// What a call left to be waited for, until its script has yielded.
+    pub(crate) pending: Option<Box<dyn Waiter>>,
     pub(crate) filter: Arc<str>,
     /// CPU time of one call of its script.
     pub(crate) cpu: Duration,

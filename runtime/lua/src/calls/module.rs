@@ -85,7 +85,7 @@ unsafe extern "C-unwind" fn call(state: *mut lua_State) -> c_int {
         }
         Called::Done(Err(message)) => value::refuse(stack, &message),
         Called::Running(wait) => {
-            window.host.pending = Some(wait);
+            window.host.pending = Some(Box::new(wait));
             stack.push_bool(false);
             1
         }

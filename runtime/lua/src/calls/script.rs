@@ -1,5 +1,6 @@
 //! What `load` and `require` need: text becomes a function, a module's file is found and read.
 
+use std::ffi::CString;
 use std::os::raw::{c_char, c_int, c_void};
 use std::path::Path;
 
@@ -7,6 +8,7 @@ use mlua_sys as lua;
 use mlua_sys::lua_State;
 
 use super::Slow;
+use crate::prelude;
 use crate::stack::Stack;
 use crate::value::{nothing, refuse};
 use crate::vm::window_of;
@@ -33,8 +35,31 @@ unsafe extern "C-unwind" fn next_piece(
     piece.as_ptr().cast()
 }
 
-pub(crate) fn slow() -> [Slow; 3] {
-    [Slow("compile", compile), Slow("find_module", find_module), Slow("env", env)]
+pub(crate) fn slow() -> [Slow; 4] {
+    [
+        Slow("compile", compile),
+        Slow("find_module", find_module),
+        Slow("env", env),
+        Slow("part", part),
+    ]
+}
+
+/// `part(name)`: a file of the prelude as a function; only the prelude reaches this.
+unsafe extern "C-unwind" fn part(state: *mut lua_State) -> c_int {
+    // SAFETY: Lua calls with a live state.
+    let stack = unsafe { Stack::new(state) };
+    let name = stack.text(1).unwrap_or_default();
+    let Some(code) = prelude::file(&name) else { return nothing(stack) };
+    let chunk = CString::new(prelude::chunk_name(&name)).unwrap_or_default();
+    // SAFETY: our own bytecode, or text; the name ends with a NUL.
+    unsafe {
+        let (at, len) = (code.as_ptr().cast(), code.len());
+        if lua::luaL_loadbuffer(state, at, len, chunk.as_ptr()) != lua::LUA_OK {
+            drop(chunk);
+            return nothing(stack);
+        }
+    }
+    1
 }
 
 /// `compile(text, name, environment)`: a function, or nil and the syntax error. Text only:

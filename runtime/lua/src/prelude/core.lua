@@ -33,10 +33,23 @@ pl.C = C
 pl.text = ffi.string
 
 -- Operations that wait, by number, as in wait.rs.
-pl.SLEEP, pl.BODY, pl.FETCH, pl.MODULE, pl.START, pl.ANY = 1, 2, 3, 4, 5, 6
+pl.SLEEP, pl.BODY, pl.FETCH, pl.TAKE, pl.START, pl.ANY = 1, 2, 3, 4, 5, 6
 
 -- What a coroutine yields first when it waits for the host.
 pl.yield = coroutine.yield
+
+-- A part of the prelude that few scripts need runs when the first asks for it; what it returns is
+-- kept. `pl.part("ngx/re")` is the file `ngx/re.lua`, run with `pl`.
+local parts = {}
+function pl.part(name)
+  local part = parts[name]
+  if part == nil then
+    part = pl.slow.part(name)(pl)
+    if part == nil then part = true end
+    parts[name] = part
+  end
+  return part
+end
 
 -- A VM's machine code stays near 1 MiB; the default is 2.
 require("jit.opt").start("maxmcode=1024")

@@ -143,7 +143,7 @@ end
 
 -- Modules: a table whose fields become functions when first asked for.
 local function called(ok, ...)
-  if ok == false then return yield(WAIT, pl.MODULE) end
+  if ok == false then return yield(WAIT, pl.TAKE) end
   if ok then return ... end
   return nil, ...
 end
@@ -295,12 +295,26 @@ local function copy(from)
   return to
 end
 
+-- What is made of a part of the prelude (`gateway/NAME.lua`) when a script first asks for it.
+local lazy = {}
+for _, part in ipairs {} do lazy[part] = true end
+
+local Gateway = {
+  __index = function(gateway, name)
+    if not lazy[name] then return nil end
+    local made = copy(pl.part("gateway/" .. name))
+    gateway[name] = made
+    return made
+  end,
+  __metatable = "gateway",
+}
+
 -- Each filter gets tables of its own, so that what it changes nobody else sees.
 function pl.gateway(config, name)
-  return {
+  return setmetatable({
     log = copy(log), json = copy(json), base64 = copy(base64), hex = copy(hex), url = copy(url),
     shared = sharer(), wasm = opener(), fetch = fetch, all = pl.all, sleep = sleep,
     spawn = spawn, after = after, every = every,
     now = now, monotonic = monotonic, env = slow.env, config = config, name = name,
-  }
+  }, Gateway)
 end
