@@ -11,7 +11,7 @@ use pilotlight_filter::{Call, Fault, FaultKind, Filter, Verdict};
 use crate::program::{Entry, Program};
 use crate::realm::LuaRealm;
 use crate::reply::reply;
-use crate::run::Run;
+use crate::run::{Ended, Run};
 use crate::stack::Kind;
 use crate::visit::Ran;
 use crate::vm::{ENTRY, REQUEST, RESPONSE, Thread, Vm};
@@ -97,16 +97,16 @@ impl LuaFilter {
         mut waiting: Box<Waiting>,
     ) -> Poll<Result<Verdict, Fault>> {
         let visit = program.visit(call.phase, call.exchange);
-        match waiting.run.poll(cx, vm, visit) {
+        match waiting.run.poll(cx, visit) {
             Poll::Pending => {
                 self.waiting[side(call.phase)] = Some(waiting);
                 Poll::Pending
             }
-            Poll::Ready(Ok(())) => Poll::Ready(finish(vm, program, waiting.run.thread, call)),
-            Poll::Ready(Err(fault)) => {
-                vm.discard(waiting.run.thread);
-                Poll::Ready(Err(fault))
+            Poll::Ready(Ok(Ended::Done(thread))) => {
+                Poll::Ready(finish(vm, program, thread, call))
             }
+            Poll::Ready(Ok(Ended::Exit)) => Poll::Ready(Ok(Verdict::Continue)),
+            Poll::Ready(Err(fault)) => Poll::Ready(Err(fault)),
         }
     }
 }
@@ -130,8 +130,8 @@ impl Filter for LuaFilter {
             Some(waiting) if waiting.phase == call.phase => {
                 return self.go_on(cx, &mut call, &vm, &program, waiting);
             }
-            Some(given_up) => vm.discard(given_up.run.thread),
-            None => {}
+            // A phase of the same direction that was given up goes.
+            _ => {}
         }
         let Some(entry) = program.entries[call.phase as usize] else {
             return Poll::Ready(Ok(Verdict::Continue));
@@ -197,13 +197,7 @@ fn finish(
 
 impl Drop for LuaFilter {
     fn drop(&mut self) {
-        let Some((vm, _)) = &self.home else { return };
-        for waiting in &mut self.waiting {
-            if let Some(waiting) = waiting.take() {
-                vm.discard(waiting.run.thread);
-            }
-        }
-        if self.context != 0 {
+        if let (Some((vm, _)), true) = (&self.home, self.context != 0) {
             vm.forget(self.context);
         }
     }

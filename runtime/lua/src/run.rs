@@ -1,64 +1,213 @@
-//! A function of a script under way: it waits, goes on, waits again.
+//! A function of a script under way: it waits, goes on, waits again, and may start threads beside
+//! itself. The run is over when the last of them has ended.
 
 use std::os::raw::c_int;
-use std::task::{Context, Poll, ready};
+use std::rc::Rc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
+use pilotlight_filter::abi::limit;
 use pilotlight_filter::{Fault, FaultKind};
 
 use crate::visit::{Ran, Visit};
 use crate::vm::{Thread, Vm};
-use crate::wait::{Pending, Started};
+use crate::wait::{Answer, Op, Pending};
 use crate::watchdog::thread_cpu;
 
-/// A thread that waits for the host.
+/// The thread that a run begins with.
+const ENTRY: u32 = 0;
+
+/// Threads that wait for the host, each for something of its own.
 pub(crate) struct Run {
-    pub(crate) thread: Thread,
-    pending: Pending,
-    started: Started,
-    /// CPU time that it still has, its waits left out.
+    vm: Rc<Vm>,
+    strands: Vec<Strand>,
+    /// Threads that were started so far.
+    started: u32,
+    /// The first thread, when it has ended before the others.
+    entry: Option<Thread>,
+    /// CPU time that they still have together, their waits left out.
     left: Duration,
 }
 
+/// A thread of a run.
+struct Strand {
+    id: u32,
+    thread: Thread,
+    waits: Waits,
+}
+
+/// What a thread waits for.
+enum Waits {
+    /// It has yielded an operation that nobody has looked at.
+    Unread,
+    /// It has not begun: a function and its arguments are on its stack.
+    Begin(c_int),
+    Host(Pending),
+    /// One of these to end.
+    Any(Vec<u32>),
+    /// All others to end.
+    Others,
+}
+
+/// How a run ended.
+pub(crate) enum Ended {
+    /// With the results of its first thread on that one's stack.
+    Done(Thread),
+    /// A thread gave up the rest of all (`ngx.exit`).
+    Exit,
+}
+
 impl Run {
-    /// A thread that has just yielded what it waits for.
-    pub(crate) fn waiting(vm: &Vm, thread: Thread, left: Duration) -> Run {
-        let mut started = Started::default();
-        let pending = Pending::read(vm, thread.stack, &mut started);
-        thread.stack.set_top(0);
-        Run { thread, pending, started, left }
+    /// A run whose first thread has just yielded what it waits for.
+    pub(crate) fn waiting(vm: &Rc<Vm>, thread: Thread, left: Duration) -> Run {
+        let strands = vec![Strand { id: ENTRY, thread, waits: Waits::Unread }];
+        Run { vm: vm.clone(), strands, started: 0, entry: None, left }
     }
 
-    /// Runs it on until it ends, with its results on its stack, or must wait for something that
-    /// is not there.
+    /// Runs its threads on until all have ended, or all must wait for something that is not there.
     pub(crate) fn poll(
         &mut self,
         cx: &mut Context<'_>,
-        vm: &Vm,
         mut visit: Visit<'_>,
-    ) -> Poll<Result<(), Fault>> {
-        let stack = self.thread.stack;
+    ) -> Poll<Result<Ended, Fault>> {
         loop {
-            let exchange = visit.exchange.as_deref_mut();
-            let (id, answer) = ready!(self.pending.poll(cx, exchange, &mut self.started));
-            if let Some(id) = id {
-                stack.push_number(f64::from(id));
-            }
-            let pushed = answer.push(vm, stack)? + c_int::from(id.is_some());
-            let before = thread_cpu();
-            match vm.resume(&self.thread, pushed, self.left, visit.again()) {
-                Ran::Done => return Poll::Ready(Ok(())),
-                Ran::Failed(fault) => return Poll::Ready(Err(fault)),
-                Ran::Waits => {
-                    self.left = self.left.saturating_sub(thread_cpu().saturating_sub(before));
-                    if self.left.is_zero() {
-                        let message = format!("{}: over its CPU time", visit.name());
-                        return Poll::Ready(Err(Fault::new(FaultKind::Cpu, message)));
-                    }
-                    self.pending = Pending::read(vm, stack, &mut self.started);
-                    stack.set_top(0);
-                }
+            let Some((index, answer)) = self.ready(cx, &mut visit) else { return Poll::Pending };
+            let went = match answer {
+                Ready::Read => self.read(index),
+                Ready::Begin(arguments) => self.go_on(index, arguments, &mut visit),
+                Ready::Answer(answer) => match answer.push(&self.vm, self.strands[index].thread.stack) {
+                    Ok(count) => self.go_on(index, count, &mut visit),
+                    Err(fault) => Err(fault),
+                },
+            };
+            match went {
+                Ok(Some(ended)) => return Poll::Ready(Ok(ended)),
+                Ok(None) => {}
+                Err(fault) => return Poll::Ready(Err(fault)),
             }
         }
+    }
+
+    /// The first thread, in the order of their starts, that can go on.
+    fn ready(&mut self, cx: &mut Context<'_>, visit: &mut Visit<'_>) -> Option<(usize, Ready)> {
+        // What was just started goes first: its starter gets its number afterwards.
+        let fresh = |strand: &Strand| matches!(strand.waits, Waits::Begin(_) | Waits::Unread);
+        if let Some(index) = self.strands.iter().rposition(fresh) {
+            let ready = match self.strands[index].waits {
+                Waits::Begin(arguments) => Ready::Begin(arguments),
+                _ => Ready::Read,
+            };
+            return Some((index, ready));
+        }
+        for index in 0..self.strands.len() {
+            let alone = self.strands.len() == 1 && self.entry.is_none();
+            let alive = |id: &u32| self.strands.iter().any(|strand| strand.id == *id);
+            let answer = match &self.strands[index].waits {
+                Waits::Any(ids) => (!ids.iter().all(alive)).then_some(Answer::Nothing),
+                Waits::Others => alone.then_some(Answer::Nothing),
+                _ => None,
+            };
+            let answer = match &mut self.strands[index].waits {
+                Waits::Host(pending) => match pending.poll(cx, visit.exchange.as_deref_mut()) {
+                    Poll::Ready(answer) => Some(answer),
+                    Poll::Pending => None,
+                },
+                _ => answer,
+            };
+            if let Some(answer) = answer {
+                return Some((index, Ready::Answer(answer)));
+            }
+        }
+        None
+    }
+
+    /// Resumes a thread with what is on top of its stack.
+    fn go_on(
+        &mut self,
+        index: usize,
+        arguments: c_int,
+        visit: &mut Visit<'_>,
+    ) -> Result<Option<Ended>, Fault> {
+        let before = thread_cpu();
+        match self.vm.resume(&self.strands[index].thread, arguments, self.left, visit.again()) {
+            Ran::Failed(fault) => Err(fault),
+            Ran::Done => Ok(self.ended(index)),
+            Ran::Waits => {
+                self.left = self.left.saturating_sub(thread_cpu().saturating_sub(before));
+                if self.left.is_zero() {
+                    let message = format!("{}: over its CPU time", visit.name());
+                    return Err(Fault::new(FaultKind::Cpu, message));
+                }
+                self.read(index)
+            }
+        }
+    }
+
+    /// A thread has come to its end.
+    fn ended(&mut self, index: usize) -> Option<Ended> {
+        let Strand { id, thread, .. } = self.strands.remove(index);
+        match id {
+            ENTRY => self.entry = Some(thread),
+            _ => self.vm.recycle(thread),
+        }
+        match self.strands.is_empty() {
+            true => self.entry.take().map(Ended::Done),
+            false => None,
+        }
+    }
+
+    /// Reads what a thread has yielded.
+    fn read(&mut self, index: usize) -> Result<Option<Ended>, Fault> {
+        let stack = self.strands[index].thread.stack;
+        let waits = match Op::read(&self.vm, stack) {
+            Op::Wait(pending) => Waits::Host(pending),
+            Op::Any(ids) => Waits::Any(ids),
+            Op::Others => Waits::Others,
+            Op::Exit => return Ok(Some(Ended::Exit)),
+            Op::Start(arguments) => Waits::Host(Pending::Ready(self.start(index, arguments))),
+            Op::Kill(id) => {
+                self.strands[index].waits = Waits::Host(Pending::Ready(Answer::Nothing));
+                stack.set_top(0);
+                self.kill(id);
+                return Ok(None);
+            }
+        };
+        stack.set_top(0);
+        self.strands[index].waits = waits;
+        Ok(None)
+    }
+
+    /// Ends a thread, wherever it waits.
+    fn kill(&mut self, id: u32) {
+        if let Some(at) = self.strands.iter().position(|strand| strand.id == id && id != ENTRY) {
+            self.vm.discard(self.strands.remove(at).thread);
+        }
+    }
+
+    /// Starts a thread beside the one at `index`, whose stack ends with its function and arguments.
+    fn start(&mut self, index: usize, arguments: c_int) -> Answer {
+        if self.strands.len() >= limit::LUA_THREADS {
+            return Answer::Refused("too many threads".into());
+        }
+        self.started += 1;
+        let thread = self.vm.thread();
+        self.strands[index].thread.stack.hand_over(thread.stack, arguments + 1);
+        let answer = Answer::Started(self.started, thread.place());
+        self.strands.push(Strand { id: self.started, thread, waits: Waits::Begin(arguments) });
+        answer
+    }
+}
+
+/// Why a thread can go on.
+enum Ready {
+    Read,
+    Begin(c_int),
+    Answer(Answer),
+}
+
+impl Drop for Run {
+    fn drop(&mut self) {
+        let left = self.strands.drain(..).map(|strand| strand.thread);
+        left.chain(self.entry.take()).for_each(|thread| self.vm.discard(thread));
     }
 }

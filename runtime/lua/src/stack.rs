@@ -175,6 +175,11 @@ impl Stack {
         Stack(unsafe { lua::lua_newthread(self.0) })
     }
 
+    /// Moves the values on top to another thread of the same VM.
+    pub(crate) fn hand_over(self, to: Stack, count: c_int) {
+        unsafe { lua::lua_xmove(self.0, to.0, count) }
+    }
+
     /// Pushes what the registry holds at `place`.
     #[inline]
     pub(crate) fn push_kept(self, place: c_int) {

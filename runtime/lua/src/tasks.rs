@@ -12,10 +12,10 @@ use pilotlight_filter::Fault;
 use pilotlight_filter::abi::{Value, limit};
 use pilotlight_filter::host::{Level, LogLine, Services};
 
-use crate::run::Run;
+use crate::run::{Ended, Run};
 use crate::stack::Stack;
 use crate::visit::{Ran, Visit};
-use crate::vm::{Thread, Vm};
+use crate::vm::Vm;
 
 /// A VM's tasks, those that run and those whose time has not come.
 #[derive(Default)]
@@ -149,7 +149,7 @@ impl Task {
 
     /// Runs the function once.
     async fn run(&self) -> Result<(), Fault> {
-        let vm = &*self.vm;
+        let vm = &self.vm;
         let visit = || Visit { exchange: None, filter: &self.filter, cpu: self.cpu, phase: None };
         let thread = vm.thread();
         self.call.iter().for_each(|place| thread.stack.push_kept(*place));
@@ -162,8 +162,10 @@ impl Task {
                 return Err(fault);
             }
             Ran::Waits => {
-                let mut run = Away { vm, run: Some(Run::waiting(vm, thread, self.cpu)) };
-                poll_fn(|cx| run.poll(cx, visit())).await?;
+                let mut run = Run::waiting(vm, thread, self.cpu);
+                if let Ended::Done(thread) = poll_fn(|cx| run.poll(cx, visit())).await? {
+                    vm.recycle(thread);
+                }
             }
         }
         Ok(())
@@ -174,34 +176,6 @@ impl Drop for Task {
     fn drop(&mut self) {
         self.vm.tasks.remove(self.ticket.id);
         self.call.iter().for_each(|place| self.vm.forget(*place));
-    }
-}
-
-/// A run that gives its thread back however it ends.
-struct Away<'a> {
-    vm: &'a Vm,
-    run: Option<Run>,
-}
-
-impl Away<'_> {
-    fn poll(&mut self, cx: &mut Context<'_>, visit: Visit<'_>) -> Poll<Result<(), Fault>> {
-        let Some(run) = &mut self.run else { return Poll::Ready(Ok(())) };
-        let polled = run.poll(cx, self.vm, visit);
-        if let Poll::Ready(Ok(())) = polled
-            && let Some(Run { thread, .. }) = self.run.take()
-        {
-            self.vm.recycle(thread);
-        }
-        polled
-    }
-}
-
-impl Drop for Away<'_> {
-    fn drop(&mut self) {
-        if let Some(Run { thread, .. }) = self.run.take() {
-            let thread: Thread = thread;
-            self.vm.discard(thread);
-        }
     }
 }
 

@@ -43,6 +43,13 @@ pub(crate) struct Thread {
     pub(crate) stack: Stack,
 }
 
+impl Thread {
+    /// Where the registry holds it.
+    pub(crate) fn place(&self) -> c_int {
+        self.place
+    }
+}
+
 /// Told by the arena that memory runs out.
 struct Alarm {
     state: *mut lua_State,

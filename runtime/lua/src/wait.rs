@@ -20,13 +20,31 @@ const FETCH: i32 = 3;
 const TAKE: i32 = 4;
 const START: i32 = 5;
 const ANY: i32 = 6;
+const OTHERS: i32 = 7;
+const KILL: i32 = 8;
+const EXIT: i32 = 9;
+const TURN: i32 = 10;
 
-/// Waits of one call at a time (`gateway.all`).
-const AT_ONCE: usize = 64;
 /// Bytes of a fetch's headers.
 const FETCH_HEADERS: usize = 64 * 1024;
 /// The longest sleep, seconds.
 const SLEEP_MAX: f64 = 86_400.0;
+
+/// What a thread of a script yields to the host.
+pub(crate) enum Op {
+    /// A wait for something out there.
+    Wait(Pending),
+    /// Start a thread: its function and that many arguments are on top.
+    Start(c_int),
+    /// Wait until one of these threads has ended.
+    Any(Vec<u32>),
+    /// Wait until no other thread is left.
+    Others,
+    /// End a thread.
+    Kill(u32),
+    /// End all threads.
+    Exit,
+}
 
 /// A wait under way.
 pub(crate) enum Pending {
@@ -38,10 +56,10 @@ pub(crate) enum Pending {
     Fetch(Wait<Result<Fetched, FetchError>>),
     /// What a call of the host left to be waited for.
     Taken(Box<dyn Waiter>),
+    /// The worker's other work comes first; whether it had its turn.
+    Turn(bool),
     /// The answer is here already.
     Ready(Answer),
-    /// Any of those that were started.
-    Any,
 }
 
 /// A wait of any kind: a call of the host leaves it in [`Host::pending`], its script yields `TAKE`.
@@ -71,25 +89,29 @@ pub(crate) enum Answer {
     /// Several results, in order.
     Values(Vec<Value>),
     Fetched(Fetched),
-    Started(u32),
+    /// A thread was started: its number, and its place in the registry.
+    Started(u32, c_int),
     /// nil and a message.
     Refused(String),
 }
 
-impl Pending {
-    /// Reads the operation that a script yielded: the mark, the number, its arguments.
-    pub(crate) fn read(vm: &Vm, stack: Stack, started: &mut Started) -> Pending {
+impl Op {
+    /// Reads the operation on a thread's stack: the mark, the number, its arguments.
+    pub(crate) fn read(vm: &Vm, stack: Stack) -> Op {
+        let id = |at: c_int| stack.number(at).unwrap_or_default() as u32;
         match stack.number(2).unwrap_or_default() as i32 {
-            START => {
-                let pending = Pending::of(vm, stack, 3);
-                Pending::Ready(started.add(pending))
-            }
-            ANY => Pending::Any,
-            _ => Pending::of(vm, stack, 2),
+            START => Op::Start((stack.top() - 3).max(0)),
+            ANY => Op::Any((3..=stack.top()).map(id).collect()),
+            OTHERS => Op::Others,
+            KILL => Op::Kill(id(3)),
+            EXIT => Op::Exit,
+            _ => Op::Wait(Pending::read(vm, stack, 2)),
         }
     }
+}
 
-    fn of(vm: &Vm, stack: Stack, at: c_int) -> Pending {
+impl Pending {
+    fn read(vm: &Vm, stack: Stack, at: c_int) -> Pending {
         let refuse = |text: &str| Pending::Ready(Answer::Refused(text.to_owned()));
         match stack.number(at).unwrap_or_default() as i32 {
             SLEEP => {
@@ -110,7 +132,8 @@ impl Pending {
                 Some(waiter) => Pending::Taken(waiter),
                 None => refuse("no call is under way"),
             },
-            _ => refuse("waits can't be nested like that"),
+            TURN => Pending::Turn(false),
+            _ => refuse("not an operation"),
         }
     }
 
@@ -119,15 +142,7 @@ impl Pending {
         &mut self,
         cx: &mut Context<'_>,
         exchange: Option<&mut Exchange>,
-        started: &mut Started,
-    ) -> Poll<(Option<u32>, Answer)> {
-        if matches!(self, Pending::Any) {
-            return started.poll(cx, exchange);
-        }
-        self.poll_one(cx, exchange).map(|answer| (None, answer))
-    }
-
-    fn poll_one(&mut self, cx: &mut Context<'_>, exchange: Option<&mut Exchange>) -> Poll<Answer> {
+    ) -> Poll<Answer> {
         Poll::Ready(match self {
             Pending::Sleep(wait) => {
                 ready!(wait.as_mut().poll(cx));
@@ -152,46 +167,15 @@ impl Pending {
                 Err(error) => Answer::Refused(error.0),
             },
             Pending::Taken(waiter) => ready!(waiter.poll(cx, exchange)),
-            Pending::Ready(answer) => std::mem::replace(answer, Answer::Nothing),
-            Pending::Any => Answer::Nothing,
-        })
-    }
-}
-
-/// Waits that were started side by side.
-#[derive(Default)]
-pub(crate) struct Started {
-    list: Vec<(u32, Pending)>,
-    next: u32,
-}
-
-impl Started {
-    fn add(&mut self, pending: Pending) -> Answer {
-        if self.list.len() >= AT_ONCE {
-            return Answer::Refused("too many waits at once".into());
-        }
-        self.next += 1;
-        self.list.push((self.next, pending));
-        Answer::Started(self.next)
-    }
-
-    fn poll(
-        &mut self,
-        cx: &mut Context<'_>,
-        mut exchange: Option<&mut Exchange>,
-    ) -> Poll<(Option<u32>, Answer)> {
-        if self.list.is_empty() {
-            return Poll::Ready((None, Answer::Refused("nothing to wait for".into())));
-        }
-        for index in 0..self.list.len() {
-            let (id, pending) = &mut self.list[index];
-            if let Poll::Ready(answer) = pending.poll_one(cx, exchange.as_deref_mut()) {
-                let id = *id;
-                self.list.remove(index);
-                return Poll::Ready((Some(id), answer));
+            Pending::Turn(had) => {
+                if !std::mem::replace(had, true) {
+                    cx.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
+                Answer::Nothing
             }
-        }
-        Poll::Pending
+            Pending::Ready(answer) => std::mem::replace(answer, Answer::Nothing),
+        })
     }
 }
 
@@ -219,7 +203,11 @@ impl Answer {
                 values.iter().for_each(|value| value::push(stack, value));
                 return Ok(values.len() as c_int);
             }
-            Answer::Started(id) => stack.push_number(f64::from(id)),
+            Answer::Started(id, thread) => {
+                stack.push_number(f64::from(id));
+                stack.push_kept(thread);
+                return Ok(2);
+            }
             Answer::Fetched(fetched) => push_fetched(stack, &fetched),
             Answer::Refused(message) => return Ok(value::refuse(stack, &message)),
         }

@@ -41,6 +41,8 @@ pub const LUA_PATTERN_STEPS: u64 = 1_000_000;
 pub const LUA_COROUTINE_DEPTH: u64 = 16;
 /// Tasks of a VM's scripts beside exchanges, running or waiting for their time.
 pub const LUA_TASKS: usize = 1024;
+/// Threads of one call of a script, side by side (`gateway.all`, `ngx.thread.spawn`).
+pub const LUA_THREADS: usize = 256;
 /// Bytes of one serialised header map (proxy-wasm).
 pub const HEADER_MAP: u64 = MIB;
 /// Log lines that one call of a phase may write.
@@ -89,6 +91,12 @@ pub const LIMITS: &[Limit] = &[
         unit: Unit::Count,
         default: LUA_TASKS as u64,
         doc: "tasks of a VM (gateway.spawn, after, every), running or waiting; past it nil and \"too many tasks\"",
+    },
+    Limit {
+        name: "lua_threads",
+        unit: Unit::Count,
+        default: LUA_THREADS as u64,
+        doc: "threads of one call side by side (gateway.all); past it \"too many threads\"",
     },
     Limit {
         name: "header_map",

@@ -33,7 +33,8 @@ pl.C = C
 pl.text = ffi.string
 
 -- Operations that wait, by number, as in wait.rs.
-pl.SLEEP, pl.BODY, pl.FETCH, pl.TAKE, pl.START, pl.ANY = 1, 2, 3, 4, 5, 6
+pl.SLEEP, pl.BODY, pl.FETCH, pl.TAKE = 1, 2, 3, 4
+pl.START, pl.ANY, pl.OTHERS, pl.KILL, pl.EXIT, pl.TURN = 5, 6, 7, 8, 9, 10
 
 -- What a coroutine yields first when it waits for the host.
 pl.yield = coroutine.yield

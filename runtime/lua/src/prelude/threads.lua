@@ -4,7 +4,7 @@ local WAIT, yield = pl.WAIT, pl.yield
 local DEPTH = pl.depth_max
 local create, resume, running, status =
   coroutine.create, coroutine.resume, coroutine.running, coroutine.status
-local type, error, setmetatable = type, error, setmetatable
+local type, error, pcall, setmetatable = type, error, pcall, setmetatable
 
 -- How deep each coroutine of scripts is; the host's own are not in it.
 local level = setmetatable({}, { __mode = "k" })
@@ -75,36 +75,27 @@ pl.coroutine = {
   end,
 }
 
--- Runs functions side by side: each wait is handed to the host, whichever ends first goes on.
+-- Runs functions side by side, each on a thread of the host's; their first results in order.
 local function all(functions)
   if type(functions) ~= "table" then error("gateway.all takes a list of functions", 2) end
-  local results, waiting, errors, open = {}, {}, nil, 0
-  local function step(index, co, ok, mark, ...)
-    if ok and mark == WAIT then
-      local id, why = yield(WAIT, pl.START, ...)
-      if id then
-        waiting[id] = { index, co }
-        open = open + 1
-        return
-      end
-      return step(index, co, resume(co, nil, why))
-    end
-    if not ok then errors = errors or mark or "error" end
-    results[index] = mark
-  end
-  local function answered(id, ...)
-    local entry = waiting[id]
-    waiting[id] = nil
-    open = open - 1
-    step(entry[1], entry[2], resume(entry[2], ...))
+  local results, failed, ids = {}, nil, {}
+  local function run(index)
+    local ok, result = pcall(functions[index])
+    if ok then results[index] = result else failed = failed or { result } end
   end
   for index = 1, #functions do
-    local co = make(functions[index], "all")
-    if not enter(co) then error("coroutines are nested too deeply", 2) end
-    step(index, co, resume(co))
+    if type(functions[index]) ~= "function" then
+      error("gateway.all takes a list of functions", 2)
+    end
+    local id, why = yield(WAIT, pl.START, run, index)
+    if not id then
+      failed = failed or { why }
+      break
+    end
+    ids[index] = id
   end
-  while open > 0 do answered(yield(WAIT, pl.ANY)) end
-  if errors then error(errors, 0) end
+  for index = 1, #ids do yield(WAIT, pl.ANY, ids[index]) end
+  if failed then error(failed[1], 0) end
   return results
 end
 pl.all = all

@@ -1,0 +1,135 @@
+-- ngx.header, ngx.resp: the response's fields, before there is a response, too.
+local pl = ...
+local C, window, text, slow = pl.C, pl.window, pl.text, pl.slow
+local type, error, setmetatable, stock_tostring = type, error, setmetatable, tostring
+local RESPONSE = 1
+
+-- Fields that hold one value, whatever a script hands over.
+local SINGLE = {
+  ["content-type"] = true, ["content-length"] = true, ["location"] = true, ["etag"] = true,
+  ["last-modified"] = true, ["server"] = true, ["date"] = true, ["content-encoding"] = true,
+  ["expires"] = true, ["accept-ranges"] = true, ["content-range"] = true,
+}
+
+return function(ngx, world)
+  local state, allow = world.state, world.allow
+
+  -- A field's name as it goes out, and in lower case.
+  local function name_of(name, level)
+    if type(name) == "number" then name = stock_tostring(name) end
+    if type(name) ~= "string" then
+      error("bad argument #1 to 'header' (string expected, got " .. type(name) .. ")", level)
+    end
+    if state().settings.header_underscores ~= true then name = name:gsub("_", "-") end
+    return name
+  end
+
+  -- Bytes that would split the head go out percent-encoded, as in OpenResty.
+  local function safe(value, pattern)
+    return (value:gsub(pattern, function(c) return ("%%%02X"):format(c:byte()) end))
+  end
+
+  local function value_of(value, level)
+    local kind = type(value)
+    if kind == "number" or kind == "boolean" then value = stock_tostring(value) end
+    if type(value) ~= "string" then
+      error("invalid header value type: " .. kind, level)
+    end
+    return safe(value, "[%z\1-\8\10-\31\127]")
+  end
+
+  local function put(how, name, value)
+    if how(window, RESPONSE, name, #name, value, #value) ~= 0 then
+      world.write_log(ngx.WARN, "header \"" .. name .. "\": " .. text(window.ptr, window.len))
+    end
+  end
+
+  local function set(name, value)
+    local at = allow(world.REQUEST, 4)
+    if at.sent and at.phase ~= "header_filter" then
+      world.write_log(ngx.ERR, "attempt to set ngx.header." .. name:gsub("-", "_")
+        .. " after sending out response headers")
+      return
+    end
+    local lower = name:lower()
+    if lower == "content-length" then
+      C.length_set(window, value == nil and -1 or tonumber(value) or -1)
+      return
+    end
+    if type(value) == "table" then
+      if #value == 0 then value = nil
+      elseif SINGLE[lower] then value = value[#value] end
+    end
+    name = safe(name, "[^%w!#$%%&'*+%-.^_`|~]")
+    if value == nil or value == pl.null and false then
+      C.head_remove(window, RESPONSE, name, #name)
+    elseif type(value) == "table" then
+      put(C.head_set, name, value_of(value[1], 5))
+      for index = 2, #value do put(C.head_add, name, value_of(value[index], 5)) end
+    else
+      put(C.head_set, name, value_of(value, 5))
+    end
+  end
+
+  local function get(name)
+    allow(world.REQUEST, 4)
+    local lower = name:lower()
+    if lower == "content-length" then
+      local length = C.length(window)
+      if length < 0 then return nil end
+      return ("%d"):format(length)
+    end
+    local first = C.head_nth(window, RESPONSE, name, #name, 0)
+    if first == 0 then return nil end
+    local value = text(window.ptr, window.len)
+    if C.head_nth(window, RESPONSE, name, #name, 1) == 0 then return value end
+    local list = { value, text(window.ptr, window.len) }
+    while C.head_nth(window, RESPONSE, name, #name, #list) ~= 0 do
+      list[#list + 1] = text(window.ptr, window.len)
+    end
+    return list
+  end
+
+  ngx.header = setmetatable({}, {
+    __index = function(_, name) return get(name_of(name, 3)) end,
+    __newindex = function(_, name, value) return set(name_of(name, 3), value) end,
+  })
+
+  ngx.resp = {}
+  function ngx.resp.get_headers(max, raw)
+    allow(world.REQUEST)
+    return slow.head_table(RESPONSE, max, raw)
+  end
+
+  world.preload["ngx.resp"] = function()
+    return {
+      _VERSION = "0.1.33",
+      add_header = function(name, value)
+        local at = allow(world.REQUEST)
+        if at.sent and at.phase ~= "header_filter" then
+          world.write_log(ngx.ERR, "attempt to set ngx.header." .. name
+            .. " after sending out response headers")
+          return
+        end
+        if type(value) == "table" then
+          if #value == 0 then return end
+        else
+          value = { value }
+        end
+        if type(name) ~= "string" then
+          error("bad 'name' argument: string expected, got " .. type(name), 2)
+        end
+        if SINGLE[name:lower()] then return set(name, value[#value]) end
+        for index = 1, #value do put(C.head_add, name, value_of(value[index], 3)) end
+      end,
+      set_status = function(status, reason)
+        allow(world.REQUEST)
+        if type(status) ~= "number" then
+          error("bad 'status' argument: number expected, got " .. type(status), 2)
+        end
+        ngx.status = status
+      end,
+      bypass_if_checks = function() end,
+    }
+  end
+end

@@ -1,0 +1,149 @@
+-- What a script writes: ngx.say, ngx.print, ngx.flush, ngx.eof, ngx.send_headers, ngx.status.
+local pl = ...
+local C, window, slow = pl.C, pl.window, pl.slow
+local type, error, select, stock_tostring, next = type, error, select, tostring, next
+local buffer = require "string.buffer"
+
+-- Answers of `C.out`.
+local FULL = 1
+
+-- The text of a value as ngx.say writes it; tables are lists of such values, however deep.
+local function put(out, value, index, name)
+  local kind = type(value)
+  if kind == "string" then
+    out:put(value)
+  elseif kind == "number" or kind == "nil" or kind == "boolean" then
+    out:put(stock_tostring(value))
+  elseif kind == "userdata" and value == pl.null then
+    out:put("null")
+  elseif kind == "table" then
+    local count = #value
+    for key in next, value do
+      if type(key) ~= "number" or key < 1 or key % 1 ~= 0 or key > count then
+        error("bad argument #" .. index .. " to '" .. name .. "' (non-array table found)", 4)
+      end
+    end
+    for at = 1, count do put(out, value[at], index, name) end
+  else
+    error("bad argument #" .. index .. " to '" .. name .. "' (string, number, boolean, nil, "
+      .. "ngx.null, or array table expected, but got " .. kind .. ")", 4)
+  end
+end
+
+local function text_of(name, ending, ...)
+  local count = select("#", ...)
+  if count == 1 then
+    local value = ...
+    local kind = type(value)
+    if kind == "string" or kind == "number" then return value .. ending end
+  end
+  local out = buffer.new()
+  for index = 1, count do put(out, select(index, ...), index, name) end
+  return out:put(ending):get()
+end
+
+return function(ngx, world)
+  local allow, state, yield, ANSWER = world.allow, world.state, world.yield, world.ANSWER
+
+  -- Fixes the head, so that the body can follow.
+  local function send_head(at, status)
+    at.sent = true
+    at.status = status or at.status or 200
+    local default = at.settings.default_type
+    if default and at.settings.use_default_type ~= false and at.status ~= 204 and at.status ~= 304
+      and C.head_get(window, 1, "content-type", 12) == 0 then
+      C.head_set(window, 1, "content-type", 12, default, #default)
+    end
+    C.out_begin(window, at.status)
+  end
+  world.send_head = send_head
+
+  local function write(name, ending, ...)
+    local at = allow(ANSWER, 4)
+    if at.eof then return nil, "seen eof" end
+    local text = text_of(name, ending, ...)
+    if not at.sent then send_head(at) end
+    if C.out(window, text, #text) == FULL then
+      slow.out_drained()
+      yield(pl.TAKE)
+    end
+    return 1
+  end
+
+  function ngx.say(...) return write("say", "\n", ...) end
+  function ngx.print(...) return write("print", "", ...) end
+
+  function ngx.send_headers()
+    local at = allow(ANSWER)
+    if not at.sent then send_head(at) end
+    return 1
+  end
+
+  function ngx.flush(wait)
+    local at = allow(ANSWER)
+    if at.eof then return nil, "seen eof" end
+    if not at.sent then return nil, "nothing to flush" end
+    C.out_flush(window)
+    if wait then
+      slow.out_drained()
+      yield(pl.TAKE)
+    end
+    return 1
+  end
+
+  function ngx.eof()
+    local at = allow(ANSWER)
+    if at.eof then return nil, "seen eof" end
+    if not at.sent then send_head(at) end
+    at.eof = true
+    C.out_end(window)
+    return 1
+  end
+
+  function world.get.headers_sent()
+    local at = state()
+    return at.sent == true
+  end
+
+  function world.get.status()
+    local at = allow(world.REQUEST, 4)
+    if at.status then return at.status end
+    C.field(window, pl.getters.status)
+    return window.num
+  end
+
+  function world.set.status(status)
+    local at = allow(world.REQUEST, 4)
+    if type(status) ~= "number" then status = tonumber(status) end
+    if not status then error("number expected, got nil", 4) end
+    if at.phase == "header_filter" then
+      at.status = status
+      C.status_set(window, status)
+      return
+    end
+    if at.sent then
+      world.write_log(ngx.ERR,
+        "attempt to set ngx.status after sending out response headers")
+      return
+    end
+    at.status = status
+  end
+
+  function world.get.is_subrequest()
+    return state().parent ~= nil
+  end
+
+  -- nginx's own page for a status, when a script ends with one and has written nothing.
+  local REASONS = slow.reasons()
+  function world.page(at, status)
+    local reason = status .. " " .. (REASONS[status] or "")
+    if status ~= 304 and status ~= 204 then
+      ngx.header.content_type = "text/html"
+    end
+    send_head(at, status)
+    if status == 304 or status == 204 then return end
+    local text = "<html>\r\n<head><title>" .. reason .. "</title></head>\r\n<body>\r\n<center><h1>"
+      .. reason .. "</h1></center>\r\n<hr><center>pilotlight</center>\r\n</body>\r\n</html>\r\n"
+    C.out(window, text, #text)
+  end
+end

@@ -1,0 +1,290 @@
+-- ngx.req: the request at hand.
+local pl = ...
+local C, window, text, slow = pl.C, pl.window, pl.text, pl.slow
+local type, error, pairs, stock_tostring = type, error, pairs, tostring
+local floor = math.floor
+local REQUEST = 0
+
+return function(ngx, world)
+  local req = {}
+  ngx.req = req
+  local allow, state, yield = world.allow, world.state, world.yield
+  local PHASES = world.REQUEST
+  local READS = {
+    rewrite = true, server_rewrite = true, access = true, precontent = true, content = true,
+    set = true, header_filter = true, body_filter = true, log = true, balancer = true,
+  }
+
+  local function field(name)
+    if C.field(window, pl.getters[name]) == 0 then return nil end
+    return text(window.ptr, window.len)
+  end
+  world.field = field
+
+  local function name_of(name)
+    if type(name) == "number" then name = stock_tostring(name) end
+    if type(name) ~= "string" then
+      error("bad argument #1 to 'set_header' (string expected, got " .. type(name) .. ")", 3)
+    end
+    return (name:gsub("[^%w!#$%%&'*+%-.^_`|~]", function(c)
+      return ("%%%02X"):format(c:byte())
+    end))
+  end
+
+  local function value_of(value)
+    if type(value) == "number" or type(value) == "boolean" then value = stock_tostring(value) end
+    if type(value) ~= "string" then
+      error("bad argument #2 to 'set_header' (string, number, or array table expected, got "
+        .. type(value) .. ")", 3)
+    end
+    return (value:gsub("[%z\1-\8\10-\31\127]", function(c) return ("%%%02X"):format(c:byte()) end))
+  end
+
+  local function put(how, name, value)
+    if how(window, REQUEST, name, #name, value, #value) ~= 0 then
+      world.write_log(ngx.WARN, "header \"" .. name .. "\": " .. text(window.ptr, window.len))
+    end
+  end
+
+  function req.get_headers(max, raw)
+    allow(PHASES)
+    return slow.head_table(REQUEST, max, raw)
+  end
+
+  function req.set_header(name, value)
+    allow(PHASES)
+    if value == nil then return req.clear_header(name) end
+    name = name_of(name)
+    if type(value) == "table" then
+      if #value == 0 then return req.clear_header(name) end
+      put(C.head_set, name, value_of(value[1]))
+      for index = 2, #value do put(C.head_add, name, value_of(value[index])) end
+      return
+    end
+    put(C.head_set, name, value_of(value))
+  end
+
+  function req.clear_header(name)
+    allow(PHASES)
+    name = name_of(name)
+    C.head_remove(window, REQUEST, name, #name)
+  end
+
+  -- Methods by the number that scripts know them by.
+  local METHODS = {}
+  for key, value in pairs(ngx) do
+    local method = type(key) == "string" and key:match("^HTTP_(%u+)$")
+    if method and type(value) == "number" and value < 65536 and value >= 2 and floor(value) == value
+      and ({
+        GET = 1, HEAD = 1, POST = 1, PUT = 1, DELETE = 1, MKCOL = 1, COPY = 1, MOVE = 1,
+        OPTIONS = 1, PROPFIND = 1, PROPPATCH = 1, LOCK = 1, UNLOCK = 1, PATCH = 1, TRACE = 1,
+      })[method] then
+      METHODS[value] = method
+    end
+  end
+  world.METHODS = METHODS
+
+  function req.get_method()
+    allow(PHASES)
+    return field("method")
+  end
+
+  function req.set_method(number)
+    allow(PHASES)
+    if type(number) ~= "number" then error("bad method number", 2) end
+    local method = METHODS[number]
+    if not method then error("unsupported HTTP method: " .. number, 2) end
+    C.field_set(window, pl.setters.method, method, #method)
+  end
+
+  function req.get_uri_args(max, into)
+    allow(PHASES)
+    local query = field("query")
+    if not query or query == "" then
+      if into then pl.table.clear(into) end
+      return into or {}
+    end
+    return slow.args_table(query, max, into)
+  end
+
+  function req.set_uri_args(args)
+    allow(PHASES)
+    local kind = type(args)
+    if kind == "table" then
+      args = ngx.encode_args(args)
+    elseif kind == "number" then
+      args = stock_tostring(args)
+    elseif kind ~= "string" then
+      error("bad argument #1 to 'set_uri_args' (string, number, or table expected, but got "
+        .. kind .. ")", 2)
+    end
+    args = args:gsub("[%z\1-\32\127-\255#\\]", function(c) return ("%%%02X"):format(c:byte()) end)
+    if args == "" then
+      C.query_clear(window)
+    elseif C.field_set(window, pl.setters.query, args, #args) ~= 0 then
+      error(text(window.ptr, window.len), 2)
+    end
+  end
+
+  -- A path as scripts write it (decoded) as a head holds it.
+  function world.path_of(path)
+    return (path:gsub("[%z\1-\32\127-\255#\\?%%]", function(c) return ("%%%02X"):format(c:byte()) end))
+  end
+
+  function req.set_uri(uri, jump, binary)
+    local at = allow(PHASES)
+    if type(uri) ~= "string" then
+      error("bad argument #1 to 'set_uri' (string expected, got " .. type(uri) .. ")", 2)
+    end
+    if uri == "" then error("attempt to use zero-length uri", 2) end
+    if jump ~= nil and type(jump) ~= "boolean" then
+      error("bad argument #2 to 'set_uri' (boolean expected, got " .. type(jump) .. ")", 2)
+    end
+    local bad = uri:find("[%z\1-\31\127]")
+    if bad and not binary then
+      error(("unsafe byte \"0x%02x\" in uri \"%s\" (maybe you want to set the 'binary' argument?)")
+        :format(uri:byte(bad), (uri:gsub("[%z\1-\31\127]", function(c)
+          return ("\\x%02X"):format(c:byte())
+        end))), 2)
+    end
+    if jump and at.phase ~= "rewrite" and at.phase ~= "server_rewrite" then
+      error("API disabled in the context of " .. at.phase .. "_by_lua*", 2)
+    end
+    local path = world.path_of(uri)
+    if path:byte(1) ~= 47 then path = "/" .. path end
+    if C.field_set(window, pl.setters.path, path, #path) ~= 0 then
+      error(text(window.ptr, window.len), 2)
+    end
+    if jump then
+      at.exit, at.exec, at.exec_query, at.jump = "exec", path, field("query"), true
+      yield(pl.EXIT)
+    end
+  end
+
+  -- Bodies. The host keeps them: a script sees a string only when it asks.
+  function req.read_body()
+    local at = allow(READS)
+    if at.body_read then return end
+    local size, why = yield(pl.READ)
+    at.body_read = true
+    if not size and why then
+      if why == "too large" then
+        at.exit = 413
+        yield(pl.EXIT)
+      end
+      error(why, 2)
+    end
+  end
+
+  function req.discard_body()
+    allow(PHASES)
+    state().body_read = true
+    C.body_set(window, 0, "", 0)
+  end
+
+  function req.get_body_data(max)
+    local at = allow(READS)
+    if not at.body_read then return nil end
+    if C.body_get(window, 0) == 0 then return nil end
+    if max and max > 0 and window.len > max then return text(window.ptr, max) end
+    return text(window.ptr, window.len)
+  end
+
+  function req.get_body_file()
+    local at = allow(READS)
+    return at.body_file
+  end
+
+  function req.set_body_data(data)
+    local at = allow(PHASES)
+    if type(data) == "number" then data = stock_tostring(data) end
+    if type(data) ~= "string" then
+      error("bad argument #1 to 'set_body_data' (string expected, got " .. type(data) .. ")", 2)
+    end
+    if not at.body_read then error("request body not read yet", 2) end
+    at.body_file = nil
+    C.body_set(window, 0, data, #data)
+  end
+
+  function req.init_body(size)
+    local at = allow(PHASES)
+    if not at.body_read then error("request body not read yet", 2) end
+    if size ~= nil and (type(size) ~= "number" or size <= 0) then
+      error("bad argument #1 to 'init_body' (bad number)", 2)
+    end
+    at.body_parts = {}
+  end
+
+  function req.append_body(data)
+    local at = allow(PHASES)
+    local parts = at.body_parts
+    if not parts then error("ngx.req.init_body() must be called first", 2) end
+    if type(data) == "number" then data = stock_tostring(data) end
+    if type(data) ~= "string" then
+      error("bad argument #1 to 'append_body' (string expected, got " .. type(data) .. ")", 2)
+    end
+    parts[#parts + 1] = data
+  end
+
+  function req.finish_body()
+    local at = allow(PHASES)
+    local parts = at.body_parts
+    if not parts then error("ngx.req.init_body() must be called first", 2) end
+    at.body_parts = nil
+    local data = pl.table.concat(parts)
+    C.body_set(window, 0, data, #data)
+  end
+
+  function req.get_post_args(max, into)
+    local at = allow(READS)
+    if not at.body_read then return nil, "no request body found" end
+    if at.body_file then return nil, "requesty body in temp file not supported" end
+    if C.body_get(window, 0) == 0 or window.len == 0 then
+      if into then pl.table.clear(into) end
+      return into or {}
+    end
+    return slow.args_table(text(window.ptr, window.len), max, into)
+  end
+
+  local VERSIONS = { ["1.0"] = 1.0, ["1.1"] = 1.1, ["2"] = 2, ["3"] = 3 }
+  function req.http_version()
+    allow(PHASES)
+    return VERSIONS[field("version")]
+  end
+
+  function req.start_time()
+    allow(PHASES)
+    C.field(window, pl.getters.started)
+    return floor(window.num * 1000) / 1000
+  end
+
+  function req.is_internal()
+    local at = allow(PHASES)
+    return at.internal == true or at.parent ~= nil
+  end
+
+  function req.raw_header(no_line)
+    allow(PHASES)
+    C.raw_header(window, no_line and 1 or 0)
+    return text(window.ptr, window.len)
+  end
+
+  world.preload["ngx.req"] = function()
+    return {
+      _VERSION = "0.1.33",
+      add_header = function(name, value)
+        allow(PHASES)
+        if type(name) ~= "string" then
+          error("bad 'name' argument: string expected, got " .. type(name), 2)
+        end
+        local values = type(value) == "table" and value or { value }
+        if value == nil or #values == 0 then
+          error("bad 'value' argument: string or non-empty table expected, got "
+            .. (value == nil and "nil" or "empty table"), 2)
+        end
+        name = name_of(name)
+        for index = 1, #values do put(C.head_add, name, value_of(values[index])) end
+      end,
+    }
+  end
+end

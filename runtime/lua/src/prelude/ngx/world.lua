@@ -1,0 +1,123 @@
+-- The world of scripts in OpenResty's dialect: one in each VM, as a worker of nginx has one. All
+-- its scripts share `ngx`, the globals and what they have required.
+local pl = ...
+local window, WAIT, yield = pl.window, pl.WAIT, pl.yield
+local type, error, setmetatable, rawget = type, error, setmetatable, rawget
+
+local world = { preload = {}, vars = {} }
+
+-- What an exchange (or timer) has in this VM, by its serial. The exchange itself holds it.
+local states = setmetatable({}, { __mode = "v" })
+world.states = states
+
+-- As messages call the phases.
+local CONTEXTS = {
+  init = "init_by_lua*", init_worker = "init_worker_by_lua*", set = "set_by_lua*",
+  server_rewrite = "server_rewrite_by_lua*", rewrite = "rewrite_by_lua*",
+  access = "access_by_lua*", precontent = "precontent_by_lua*", content = "content_by_lua*",
+  log = "log_by_lua*", header_filter = "header_filter_by_lua*",
+  body_filter = "body_filter_by_lua*", timer = "ngx.timer", balancer = "balancer_by_lua*",
+  ssl_cert = "ssl_certificate_by_lua*", ssl_client_hello = "ssl_client_hello_by_lua*",
+  ssl_session_fetch = "ssl_session_fetch_by_lua*",
+  ssl_session_store = "ssl_session_store_by_lua*", exit_worker = "exit_worker_by_lua*",
+  proxy_ssl_cert = "proxy_ssl_certificate_by_lua*",
+  proxy_ssl_verify = "proxy_ssl_verify_by_lua*",
+}
+
+-- The phases that have a request, and those of them that can still answer it.
+world.REQUEST = {
+  set = true, server_rewrite = true, rewrite = true, access = true, precontent = true,
+  content = true, header_filter = true, body_filter = true, log = true, balancer = true,
+}
+world.ANSWER = {
+  server_rewrite = true, rewrite = true, access = true, precontent = true, content = true,
+}
+
+-- The state at hand while scripts load, and that of tasks before they have their own.
+local loading = { phase = "init", settings = {} }
+
+-- The state of the exchange or timer at hand; that of the load while there is neither.
+local function state()
+  local serial = window.serial
+  if serial == 0 then return loading end
+  local found = states[serial]
+  if found then return found end
+  error("no request found", 3)
+end
+world.state, world.loading = state, loading
+
+-- Refuses a call where it has no meaning; `phases` is a set of names.
+local function allow(phases, level)
+  local at = state()
+  local phase = at.phase
+  if not phases[phase] then
+    if phase == "init" and phases == world.REQUEST then error("no request found", level or 3) end
+    error("API disabled in the context of " .. (CONTEXTS[phase] or "unknown"), level or 3)
+  end
+  return at
+end
+world.allow = allow
+
+function world.phase() return state().phase end
+
+function world.yield(op, ...) return yield(WAIT, op, ...) end
+
+-- The filter's settings are those of the state at hand.
+setmetatable(world, {
+  __index = function(_, name)
+    if name == "settings" then return state().settings end
+    return nil
+  end,
+})
+
+-- A new state; whoever calls holds it.
+function world.begin(phase, settings)
+  local made = { serial = window.serial, phase = phase, settings = settings }
+  states[made.serial] = made
+  return made
+end
+
+-- `ngx`: what is not a function is asked for at each use.
+local ngx = {}
+local get, set = {}, {}
+world.ngx, world.get, world.set = ngx, get, set
+setmetatable(ngx, {
+  __index = function(_, name)
+    local getter = get[name]
+    if getter then return getter() end
+    return nil
+  end,
+  __newindex = function(t, name, value)
+    local setter = set[name]
+    if setter then return setter(value) end
+    rawset(t, name, value)
+  end,
+})
+
+function get.ctx()
+  local at = state()
+  if not at.ctx then
+    if at == loading then error("no request ctx found", 3) end
+    at.ctx = {}
+  end
+  return at.ctx
+end
+
+function set.ctx(value)
+  if type(value) ~= "table" then
+    error("ctx should be a table while getting a " .. type(value), 3)
+  end
+  state().ctx = value
+end
+
+-- All of it, in this order. A part is a function of `ngx` and this world.
+for _, name in ipairs {
+  "constants", "log", "control", "output", "header", "request", "var", "thread", "timer",
+  "semaphore", "capture", "worker", "encode", "time", "cjson", "shared", "re", "socket",
+  "resty", "modules",
+} do
+  pl.part("ngx/" .. name)(ngx, world)
+end
+
+world.G = pl.part("ngx/globals")(world)
+return world
