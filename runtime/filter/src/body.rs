@@ -1,6 +1,8 @@
 //! Bodies: a stream of reference-counted chunks that nobody collects unless asked to.
 
+use std::cell::RefCell;
 use std::collections::VecDeque;
+use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Bytes, BytesMut};
@@ -129,6 +131,18 @@ impl Body {
         self.held().trailers = Some(trailers);
     }
 
+    /// Trailers that have come, behind those that a filter has written ahead of them: a name that the
+    /// filter wrote is the filter's.
+    fn add_trailers(&mut self, mut came: Fields) {
+        let written = &mut self.held().trailers;
+        if let Some(written) = written {
+            came.retain(|_, name, _| written.get(name).is_none());
+            came.iter().for_each(|(_, name, value)| written.push_checked(name, value));
+        } else {
+            *written = Some(came);
+        }
+    }
+
     /// The trailers, once they have come (or been set).
     pub fn trailers(&self) -> Option<&Fields> {
         self.held.as_ref()?.trailers.as_ref()
@@ -214,7 +228,7 @@ impl Body {
             Some(Err(error)) => Err(error),
             _ if self.owed.is_some_and(|owed| owed > 0) => Err(BodyError::Incomplete),
             Some(Ok(Frame::Trailers(trailers))) => {
-                self.set_trailers(trailers);
+                self.add_trailers(trailers);
                 Ok(None)
             }
             None => Ok(None),
@@ -244,6 +258,51 @@ impl Body {
     fn spend(&mut self, bytes: usize) {
         if let Some(left) = &mut self.length {
             *left = left.saturating_sub(bytes as u64);
+        }
+    }
+}
+
+/// The near end of a body whose frames are made one by one as they are asked for.
+///
+/// Nobody is woken: who polls the body feeds it in the same turn, when it is pending.
+pub(crate) struct Pipe(Rc<RefCell<Slot>>);
+
+/// What lies between the ends of a pipe.
+#[derive(Default)]
+enum Slot {
+    #[default]
+    Idle,
+    Wanted,
+    Full(Option<Result<Frame, BodyError>>),
+}
+
+impl Pipe {
+    /// A pipe, and the body that comes out of it.
+    pub(crate) fn new(length: Option<u64>) -> (Pipe, Body) {
+        let slot = Rc::<RefCell<Slot>>::default();
+        let body = Body::stream(Box::new(Pipe(slot.clone())), length);
+        (Pipe(slot), body)
+    }
+
+    /// Whether the other end waits for a frame.
+    pub(crate) fn is_wanted(&self) -> bool {
+        matches!(*self.0.borrow(), Slot::Wanted)
+    }
+
+    /// Puts a frame in, or the end.
+    pub(crate) fn put(&self, frame: Option<Result<Frame, BodyError>>) {
+        self.0.replace(Slot::Full(frame));
+    }
+}
+
+impl Source for Pipe {
+    fn poll_frame(&mut self, _: &mut Context<'_>) -> Poll<Option<Result<Frame, BodyError>>> {
+        match self.0.take() {
+            Slot::Full(frame) => Poll::Ready(frame),
+            Slot::Idle | Slot::Wanted => {
+                self.0.replace(Slot::Wanted);
+                Poll::Pending
+            }
         }
     }
 }

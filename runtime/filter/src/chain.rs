@@ -4,16 +4,18 @@
 //! request    a ─▶ b ─▶ c ─▶ upstream
 //! response   a ◀─ b ◀─ c ◀─
 //! ```
-//! When `b` answers, only the filters already passed (`a`) see that answer.
+//! When `b` answers, only the filters already passed (`a`) see that answer. It may go on to make the
+//! answer's body, frame by frame as they are asked for, while `a` works on what came so far.
 
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use pilotlight_abi::{Phase, Phases};
 
-use crate::exchange::Exchange;
+use crate::body::{BodyError, Pipe};
+use crate::exchange::{Exchange, Origin};
 use crate::fault::Fault;
-use crate::filter::{Call, Chunk, Filter, OnError, Verdict};
+use crate::filter::{Call, Chunk, End, Filter, OnError, Pull, Verdict};
 
 /// A filter's place in a chain.
 pub struct Link {
@@ -44,18 +46,24 @@ pub enum Passed {
     Replied,
     /// A filter failed and the exchange fails with it.
     Failed,
+    /// A filter sent the request elsewhere: this chain has done its part.
+    Rerouted,
 }
 
 /// The filters of one exchange.
 #[derive(Default)]
 pub struct Chain {
     links: Vec<Link>,
+    /// Filters that have seen the request: the first `begun` may log.
+    begun: usize,
     /// Filters that have let the request pass: the first `passed` see the response.
     passed: usize,
     /// Where a request-direction walk stands, and a response-direction one (counted from the end).
     request: usize,
     response: usize,
     wanted: Phases,
+    /// The filter whose answer is under way, and where its frames go.
+    stream: Option<(usize, Pipe)>,
 }
 
 impl Chain {
@@ -92,6 +100,9 @@ impl Chain {
                 break;
             }
             let index = if phase.is_response() { end - 1 - step } else { step };
+            if phase == Phase::Request {
+                self.begun = index + 1;
+            }
             let link = &mut self.links[index];
             if link.phases.has(phase) {
                 observer.enter(index, phase);
@@ -104,11 +115,14 @@ impl Chain {
                 observer.leave(index, phase, exchange, fault);
                 match ready!(polled) {
                     Ok(Verdict::Continue) => {}
-                    Ok(Verdict::Reply) if !phase.is_response() => {
-                        self.request = 0;
+                    Ok(Verdict::Reroute) if phase == Phase::Request => {
+                        return Poll::Ready(Passed::Rerouted);
+                    }
+                    Ok(answer @ (Verdict::Reply | Verdict::Stream { .. })) if answers(phase) => {
+                        self.answer(index, answer, exchange);
                         return Poll::Ready(Passed::Replied);
                     }
-                    Ok(Verdict::Reply) => {}
+                    Ok(_) => {}
                     Err(_) if link.on_error == OnError::Open => link.phases = Phases::NONE,
                     Err(_) => {
                         link.phases = Phases::NONE;
@@ -126,16 +140,89 @@ impl Chain {
         Poll::Ready(Passed::Through)
     }
 
-    /// Gives up phases that still wait: the next poll begins a phase afresh.
+    /// The filter at `index` has answered, or has begun to.
+    fn answer(&mut self, index: usize, verdict: Verdict, exchange: &mut Exchange) {
+        self.request = 0;
+        if self.links[index].filter.sees_own() {
+            self.passed = self.passed.max(index + 1);
+        }
+        if let Verdict::Stream { length } = verdict {
+            let (pipe, body) = Pipe::new(length);
+            exchange.response.body = body;
+            exchange.response.origin = Some(Origin::Filter);
+            self.stream = Some((index, pipe));
+        }
+    }
+
+    /// Whether a filter's answer is under way.
+    #[inline]
+    pub fn is_streaming(&self) -> bool {
+        self.stream.is_some()
+    }
+
+    /// Has the answer that is under way go on, when its body is pending for want of it: true when a
+    /// look at the body is worth while again. `flushed`: what came out so far has left.
+    pub fn feed(
+        &mut self,
+        cx: &mut Context<'_>,
+        exchange: &mut Exchange,
+        flushed: bool,
+        observer: &dyn Observer,
+    ) -> bool {
+        let Some((index, pipe)) = self.stream.as_ref().filter(|(_, pipe)| pipe.is_wanted()) else {
+            return false;
+        };
+        observer.enter(*index, Phase::Request);
+        let polled = self.links[*index].filter.poll_body(cx, Pull { exchange, flushed });
+        let (frame, fault) = match polled {
+            Poll::Ready(Ok(frame)) => (Some(frame.map(Ok)), None),
+            Poll::Ready(Err(fault)) => (Some(Some(Err(BodyError::Filter))), Some(fault)),
+            Poll::Pending => (None, None),
+        };
+        observer.leave(*index, Phase::Request, exchange, fault.as_ref());
+        let Some(frame) = frame else { return false };
+        pipe.put(frame);
+        if fault.is_some() {
+            self.stream = None;
+        }
+        true
+    }
+
+    /// Lets filters end what they have under way, now that nobody waits for it. Polled until ready.
+    pub fn poll_rest(
+        &mut self,
+        cx: &mut Context<'_>,
+        exchange: &mut Exchange,
+        end: End,
+        observer: &dyn Observer,
+    ) -> Poll<()> {
+        let mut rest = Poll::Ready(());
+        for (index, link) in self.links[..self.begun].iter_mut().enumerate() {
+            observer.enter(index, Phase::Request);
+            let polled = link.filter.poll_rest(cx, exchange, end);
+            let fault = match &polled {
+                Poll::Ready(Err(fault)) => Some(fault),
+                _ => None,
+            };
+            observer.leave(index, Phase::Request, exchange, fault);
+            if polled.is_pending() {
+                rest = Poll::Pending;
+            }
+        }
+        rest
+    }
+
+    /// Gives up phases that still wait, and an answer that is under way: the next poll begins a phase
+    /// afresh.
     pub fn abandon(&mut self) {
-        (self.request, self.response) = (0, 0);
+        (self.request, self.response, self.stream) = (0, 0, None);
     }
 
     fn end_of(&self, phase: Phase) -> usize {
         match phase {
             Phase::Request | Phase::Connect => self.links.len(),
-            // Everyone who has begun may log, the one that answered or failed too.
-            Phase::Log => self.links.len().min(self.passed + 1),
+            // The one that answered or failed, too.
+            Phase::Log => self.begun,
             _ => self.passed,
         }
     }
@@ -143,4 +230,9 @@ impl Chain {
     fn reset(&mut self, phase: Phase) {
         *(if phase.is_response() { &mut self.response } else { &mut self.request }) = 0;
     }
+}
+
+/// Whether filters may answer in a phase.
+const fn answers(phase: Phase) -> bool {
+    !phase.is_response() && !matches!(phase, Phase::Log)
 }

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use pilotlight_abi::Value;
@@ -30,6 +31,19 @@ pub struct Exchange {
     pub properties: Vec<(Box<str>, Value)>,
     /// Fields that filters add to the access log.
     pub log: Vec<(Box<str>, Value)>,
+    /// With [`Verdict::Reroute`](crate::Verdict::Reroute): the name of the route; `None`: it is looked
+    /// for by the request's path.
+    pub reroute: Option<Box<str>>,
+    /// Internal redirects so far.
+    pub reroutes: u8,
+    /// The exchange that made this request by [`Services::subrequest`](crate::Services::subrequest);
+    /// `None`: a client did.
+    pub parent: Option<Parent>,
+    /// Set in the upstream phase: the server to go to, instead of one that the upstream's balance
+    /// picks. The phase runs anew for each try, with none.
+    pub pick: Option<Box<Pick>>,
+    /// In the upstream phase: how the try before went wrong; `None`: this is the first.
+    pub failure: Option<Failure>,
     /// Figures for the log phase.
     pub stats: Stats,
 }
@@ -54,6 +68,43 @@ pub struct Response {
     pub body: Body,
     /// Who wrote it; `None` while there is none.
     pub origin: Option<Origin>,
+}
+
+/// Who made a subrequest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Parent {
+    /// Its serial.
+    pub serial: u64,
+    /// How many subrequests stand in each other, this one included.
+    pub depth: u8,
+}
+
+/// A server that a filter picked. What is not said is as the upstream's settings have it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Pick {
+    /// An address or a name, without brackets.
+    pub host: Box<str>,
+    /// Its port.
+    pub port: u16,
+    /// Whether it is reached by TLS; `None`: as the upstream's first endpoint.
+    pub tls: Option<bool>,
+    /// The name that its certificate must hold.
+    pub server_name: Option<Box<str>>,
+    /// To connect, with TLS.
+    pub connect: Option<Duration>,
+    /// Between two reads of the response, its head included.
+    pub read: Option<Duration>,
+    /// Tries that may follow when this one fails, beside those of the route's `retry`.
+    pub more_tries: u32,
+}
+
+/// How a try at an upstream went wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Failure {
+    /// The server's answer was refused for its status; else there was none.
+    pub answered: bool,
+    /// That status, or the one that stands for what happened: 502, 504.
+    pub status: u16,
 }
 
 /// Who wrote a response.
@@ -147,6 +198,11 @@ impl Exchange {
             peer,
             properties: Vec::new(),
             log: Vec::new(),
+            reroute: None,
+            reroutes: 0,
+            parent: None,
+            pick: None,
+            failure: None,
             stats: Stats::default(),
         }
     }
@@ -163,6 +219,8 @@ impl Exchange {
         self.upstream = None;
         self.properties.clear();
         self.log.clear();
+        (self.reroute, self.reroutes) = (None, 0);
+        (self.pick, self.failure) = (None, None);
         self.stats = Stats::default();
     }
 

@@ -10,6 +10,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use pilotlight_abi::Value;
 
+use crate::body::Body;
+use crate::exchange::{Exchange, Parent, Peer, Request};
+use crate::head::ResponseHead;
+
 /// A wait. Dropping it cancels what it waits for.
 pub type Wait<T> = Pin<Box<dyn Future<Output = T>>>;
 
@@ -56,6 +60,12 @@ pub trait Services {
     /// Sends a request of the program's own.
     fn fetch(&self, request: Fetch) -> Wait<Result<Fetched, FetchError>> {
         Box::pin(std::future::ready(Err(FetchError("nothing can be fetched yet".into()))))
+    }
+
+    /// Sends a request through the gateway's own routes, internal ones included, on this worker and
+    /// in this generation. Dropping the wait is the client's leaving.
+    fn subrequest(&self, request: Subrequest) -> Wait<Result<Subanswer, FetchError>> {
+        Box::pin(std::future::ready(Err(FetchError("there are no routes yet".into()))))
     }
 
     /// A shared dictionary by its name in the manifest.
@@ -120,6 +130,55 @@ pub struct Fetched {
     pub headers: Vec<(String, Vec<u8>)>,
     /// The body.
     pub body: Bytes,
+}
+
+/// A request of an exchange's own to the gateway's routes.
+pub struct Subrequest {
+    /// The request. Its path is made canonical.
+    pub request: Request,
+    /// The route's name; `None`: it is looked for by the request's path.
+    pub route: Option<Box<str>>,
+    /// On whose behalf: the parent's client.
+    pub peer: Rc<Peer>,
+    /// The parent's request id.
+    pub id: Box<str>,
+    /// Who asks.
+    pub parent: Parent,
+    /// What [`Exchange::properties`] begins with.
+    pub properties: Vec<(Box<str>, Value)>,
+}
+
+impl Subrequest {
+    /// The same request as the one that `exchange` holds, without its body.
+    pub fn of(exchange: &Exchange) -> Subrequest {
+        let depth = exchange.parent.map_or(0, |parent| parent.depth);
+        Subrequest {
+            request: Request {
+                head: exchange.request.head.clone(),
+                body: Body::empty(),
+                upgrade: None,
+            },
+            route: None,
+            peer: exchange.peer.clone(),
+            id: exchange.id.clone(),
+            parent: Parent { serial: exchange.serial, depth: depth.saturating_add(1) },
+            properties: Vec::new(),
+        }
+    }
+}
+
+/// Subrequests that may stand in each other.
+pub const SUBREQUEST_DEPTH: u8 = 50;
+
+/// A subrequest's response, collected (at most [`pilotlight_abi::limit::BODY_COLLECT`] bytes).
+#[derive(Debug, Clone, Default)]
+pub struct Subanswer {
+    /// Status and fields, as the response chain left them.
+    pub head: ResponseHead,
+    /// The body, as far as it was collected.
+    pub body: Bytes,
+    /// The body was longer, or broke off.
+    pub truncated: bool,
 }
 
 /// Why there is none; the text is what scripts get.
