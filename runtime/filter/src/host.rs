@@ -1,7 +1,11 @@
 //! What programs may ask of the world. The server answers; tests have an answerer of their own.
 
+pub mod socket;
+
 use std::any::Any;
 use std::future::Future;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -9,6 +13,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use pilotlight_abi::Value;
+
+pub use socket::{Connect, Datagram, Names, Remote, Socket};
 
 /// A wait. Dropping it cancels what it waits for.
 pub type Wait<T> = Pin<Box<dyn Future<Output = T>>>;
@@ -56,6 +62,25 @@ pub trait Services {
     /// Sends a request of the program's own.
     fn fetch(&self, request: Fetch) -> Wait<Result<Fetched, FetchError>> {
         Box::pin(std::future::ready(Err(FetchError("nothing can be fetched yet".into()))))
+    }
+
+    /// Opens a connection of the program's own. The caller bounds the time.
+    fn connect(&self, connect: Connect) -> Wait<io::Result<Box<dyn Socket>>> {
+        Box::pin(std::future::ready(Err(io::ErrorKind::ConnectionRefused.into())))
+    }
+
+    /// A socket for datagrams to and from a peer.
+    ///
+    /// # Errors
+    /// The system's.
+    fn datagram(&self, to: &Remote, from: Option<SocketAddr>) -> io::Result<Box<dyn Datagram>> {
+        Err(io::ErrorKind::ConnectionRefused.into())
+    }
+
+    /// The addresses of a name, or a sentence that says why there are none.
+    fn resolve(&self, name: &str, who: Names) -> Wait<Result<Vec<IpAddr>, String>> {
+        let message = format!("no resolver defined to resolve \"{name}\"");
+        Box::pin(std::future::ready(Err(message)))
     }
 
     /// A shared dictionary by its name in the manifest.
