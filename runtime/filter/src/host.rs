@@ -1,7 +1,11 @@
 //! What programs may ask of the world. The server answers; tests have an answerer of their own.
 
+pub mod socket;
+
 use std::any::Any;
 use std::future::Future;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -13,6 +17,7 @@ use pilotlight_abi::Value;
 use crate::body::Body;
 use crate::exchange::{Exchange, Parent, Peer, Request};
 use crate::head::ResponseHead;
+pub use socket::{Connect, Datagram, Names, Remote, Socket};
 
 /// A wait. Dropping it cancels what it waits for.
 pub type Wait<T> = Pin<Box<dyn Future<Output = T>>>;
@@ -66,6 +71,23 @@ pub trait Services {
     /// in this generation. Dropping the wait is the client's leaving.
     fn subrequest(&self, request: Subrequest) -> Wait<Result<Subanswer, FetchError>> {
         Box::pin(std::future::ready(Err(FetchError("there are no routes yet".into()))))
+    /// Opens a connection of the program's own. The caller bounds the time.
+    fn connect(&self, connect: Connect) -> Wait<io::Result<Box<dyn Socket>>> {
+        Box::pin(std::future::ready(Err(io::ErrorKind::ConnectionRefused.into())))
+    }
+
+    /// A socket for datagrams to and from a peer.
+    ///
+    /// # Errors
+    /// The system's.
+    fn datagram(&self, to: &Remote, from: Option<SocketAddr>) -> io::Result<Box<dyn Datagram>> {
+        Err(io::ErrorKind::ConnectionRefused.into())
+    }
+
+    /// The addresses of a name, or a sentence that says why there are none.
+    fn resolve(&self, name: &str, who: Names) -> Wait<Result<Vec<IpAddr>, String>> {
+        let message = format!("no resolver defined to resolve \"{name}\"");
+        Box::pin(std::future::ready(Err(message)))
     }
 
     /// A shared dictionary by its name in the manifest.
