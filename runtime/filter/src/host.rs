@@ -17,6 +17,7 @@ use pilotlight_abi::Value;
 use crate::body::Body;
 use crate::exchange::{Exchange, Parent, Peer, Request};
 use crate::head::ResponseHead;
+
 pub use socket::{Connect, Datagram, Names, Remote, Socket};
 
 /// A wait. Dropping it cancels what it waits for.
@@ -71,6 +72,8 @@ pub trait Services {
     /// in this generation. Dropping the wait is the client's leaving.
     fn subrequest(&self, request: Subrequest) -> Wait<Result<Subanswer, FetchError>> {
         Box::pin(std::future::ready(Err(FetchError("there are no routes yet".into()))))
+    }
+
     /// Opens a connection of the program's own. The caller bounds the time.
     fn connect(&self, connect: Connect) -> Wait<io::Result<Box<dyn Socket>>> {
         Box::pin(std::future::ready(Err(io::ErrorKind::ConnectionRefused.into())))
