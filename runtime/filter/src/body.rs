@@ -207,6 +207,17 @@ impl Body {
         Poll::Ready(Ok(None))
     }
 
+    /// The body, where all of it is here in one piece, as after [`Body::poll_collect`].
+    pub fn whole(&self) -> Option<&[u8]> {
+        let front = self.held.as_ref().map(|held| &held.front);
+        match front.map_or(0, VecDeque::len) {
+            _ if self.source.is_some() => None,
+            0 => Some(&[]),
+            1 => front.and_then(VecDeque::front).map(|bytes| &**bytes),
+            _ => None,
+        }
+    }
+
     /// What is buffered, as one piece.
     fn join(&mut self) -> Bytes {
         let front = &mut self.held().front;

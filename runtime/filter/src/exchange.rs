@@ -1,5 +1,7 @@
 //! One request and its response, whatever protocol carries them.
 
+use std::any::Any;
+use std::cell::Cell;
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -9,6 +11,7 @@ use bytes::Bytes;
 use pilotlight_abi::Value;
 
 use crate::body::Body;
+use crate::fields::Fields;
 use crate::head::{RequestHead, ResponseHead};
 
 /// The subject of every filter.
@@ -44,6 +47,17 @@ pub struct Exchange {
     pub pick: Option<Box<Pick>>,
     /// In the upstream phase: how the try before went wrong; `None`: this is the first.
     pub failure: Option<Failure>,
+    /// The request's target as the client sent it, where something has changed it since.
+    pub original: Option<Box<[u8]>>,
+    /// What the route's pattern captured: 0 is the whole, where there is a pattern.
+    pub captures: Vec<Box<[u8]>>,
+    /// Response fields that filters set before there was a response: they go out with it, whoever
+    /// writes it.
+    pub early: Option<Box<Fields>>,
+    /// The server that was asked last, as its address or path.
+    pub server: Option<Rc<str>>,
+    /// What engines keep for the exchange as long as it lives.
+    pub kept: Vec<Box<dyn Any>>,
     /// Figures for the log phase.
     pub stats: Stats,
 }
@@ -142,6 +156,10 @@ pub struct Peer {
     pub tls: Option<TlsInfo>,
     /// The listener's name.
     pub listener: Arc<str>,
+    /// Its number among the connections of this worker.
+    pub number: u64,
+    /// Requests that came over it so far, the one at hand included.
+    pub requests: Cell<u64>,
 }
 
 /// What is known of a TLS connection.
@@ -177,6 +195,10 @@ pub struct Stats {
     pub duration: f64,
     /// From the request's being sent upstream to the response's head; 0 without an upstream.
     pub upstream: f64,
+    /// From the first try's beginning to a connection; 0 when one was there.
+    pub connect: f64,
+    /// The status that the upstream answered with; 0: it did not.
+    pub upstream_status: u16,
     /// Body bytes from the client.
     pub received: u64,
     /// Body bytes to the client.
@@ -203,6 +225,11 @@ impl Exchange {
             parent: None,
             pick: None,
             failure: None,
+            original: None,
+            captures: Vec::new(),
+            early: None,
+            server: None,
+            kept: Vec::new(),
             stats: Stats::default(),
         }
     }
@@ -221,6 +248,9 @@ impl Exchange {
         self.log.clear();
         (self.reroute, self.reroutes) = (None, 0);
         (self.pick, self.failure) = (None, None);
+        (self.original, self.early, self.server) = (None, None, None);
+        self.captures.clear();
+        self.kept.clear();
         self.stats = Stats::default();
     }
 
@@ -232,6 +262,55 @@ impl Exchange {
         self.response.body = Body::full(body);
         self.response.origin = Some(Origin::Filter);
         &mut self.response.head
+    }
+
+    /// Begins a response of a filter's own with the fields that were set before; its body is empty.
+    pub fn begin_reply(&mut self, status: u16) {
+        let early = self.early.take();
+        self.reply(status, Bytes::new());
+        if let Some(early) = early {
+            self.response.head.fields = *early;
+        }
+    }
+
+    /// The response's fields: before there is a response, those that will go out with it.
+    pub fn response_fields(&self) -> Option<&Fields> {
+        match self.response.origin {
+            None => self.early.as_deref(),
+            Some(_) => Some(&self.response.head.fields),
+        }
+    }
+
+    /// The same, to be changed.
+    pub fn response_fields_mut(&mut self) -> &mut Fields {
+        match self.response.origin {
+            None => self.early.get_or_insert_default(),
+            Some(_) => &mut self.response.head.fields,
+        }
+    }
+
+    /// Fields that were set before there was a response go into it; those of one name are replaced.
+    pub fn merge_early(&mut self) {
+        let Some(early) = self.early.take() else { return };
+        for (_, name, _) in early.iter() {
+            self.response.head.fields.remove(name);
+        }
+        for (_, name, value) in early.iter() {
+            self.response.head.fields.push_checked(name, value);
+        }
+    }
+
+    /// Remembers the request's target, which is about to be changed.
+    pub fn keep_target(&mut self) {
+        if self.original.is_none() {
+            let head = &self.request.head;
+            let mut target = head.path().to_vec();
+            if let Some(query) = head.query() {
+                target.push(b'?');
+                target.extend_from_slice(query);
+            }
+            self.original = Some(target.into());
+        }
     }
 
     /// A property by name.

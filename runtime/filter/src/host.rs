@@ -50,6 +50,11 @@ pub trait Services {
         buffer.fill(4);
     }
 
+    /// This worker's number, from 0, and how many workers there are.
+    fn worker(&self) -> (usize, usize) {
+        (0, 1)
+    }
+
     /// Waits.
     fn sleep(&self, duration: Duration) -> Wait<()> {
         Box::pin(std::future::ready(()))

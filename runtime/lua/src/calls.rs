@@ -7,11 +7,15 @@ pub(crate) mod field;
 pub(crate) mod head;
 pub(crate) mod log;
 pub(crate) mod module;
+pub(crate) mod output;
+pub(crate) mod request;
 pub(crate) mod script;
 pub(crate) mod shared;
 pub(crate) mod task;
 pub(crate) mod text;
 pub(crate) mod url;
+pub(crate) mod var;
+pub(crate) mod world;
 
 use std::os::raw::c_void;
 
@@ -31,6 +35,9 @@ pub(crate) fn fast() -> impl Iterator<Item = Fast> {
         .chain(shared::fast())
         .chain(text::fast())
         .chain(url::fast())
+        .chain(output::fast())
+        .chain(request::fast())
+        .chain(var::fast())
 }
 
 /// All functions for the stack.
@@ -44,4 +51,7 @@ pub(crate) fn slow() -> impl Iterator<Item = Slow> {
         .chain(shared::slow())
         .chain(task::slow())
         .chain(url::slow())
+        .chain(output::slow())
+        .chain(request::slow())
+        .chain(world::slow())
 }

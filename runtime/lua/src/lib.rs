@@ -9,10 +9,13 @@
 //! that the filter answers (`wait`). The sandbox is `prelude/sandbox.lua`.
 
 mod arena;
+mod calendar;
 mod calls;
 mod engine;
 mod filter;
 mod json;
+mod kept;
+mod output;
 mod pattern;
 mod prelude;
 mod program;

@@ -12,7 +12,7 @@ use pilotlight_filter::{Fault, FaultKind};
 
 use crate::calls;
 use crate::stack::Stack;
-use crate::vm::{ARRAY, BOOT, ENTRY, MARK, REQUEST, RESPONSE, Vm};
+use crate::vm::{ARRAY, BOOT, ENTRY, FIELDS, MARK, REQUEST, RESPONSE, Vm};
 use crate::watchdog::KILL_MESSAGE;
 use crate::window::World;
 
@@ -57,6 +57,7 @@ pub(crate) fn load(vm: &Vm, services: &Rc<dyn Services>, world: &World) -> Resul
         ("response", RESPONSE),
         ("entry", ENTRY),
         ("boot", BOOT),
+        ("fields", FIELDS),
     ] {
         stack.get(table, name);
         stack.keep_at(place);

@@ -84,7 +84,7 @@ impl LuaRealm {
 impl Drop for LuaRealm {
     fn drop(&mut self) {
         let own = self.own.get_mut().iter().flatten();
-        own.chain(self.common.get_mut().iter()).for_each(|vm| vm.tasks.cancel_all());
+        own.chain(self.common.get_mut().iter()).for_each(|vm| vm.tasks.close());
     }
 }
 

@@ -199,6 +199,11 @@ impl Stack {
         unsafe { lua::lua_rawget_(self.0, table) }
     }
 
+    /// Pops a key and pushes `table[key]`.
+    pub(crate) fn get_raw(self, table: c_int) {
+        unsafe { lua::lua_rawget_(self.0, table) }
+    }
+
     /// Pushes `table[index]`.
     #[inline]
     pub(crate) fn get_at(self, table: c_int, index: c_int) {

@@ -22,26 +22,35 @@ use crate::vm::Vm;
 pub(crate) struct Tasks {
     open: RefCell<Vec<Rc<Ticket>>>,
     next: Cell<u32>,
+    /// No exchange comes any more: tasks whose time has not come run now, and no more.
+    closing: Cell<bool>,
 }
 
 /// A task's place in the list.
 struct Ticket {
     id: u32,
     given_up: Cell<bool>,
+    running: Cell<bool>,
+    /// It runs once more when the VM closes, however long its delay.
+    last_call: bool,
     waiting: RefCell<Option<Waker>>,
 }
 
 impl Ticket {
     fn give_up(&self) {
         self.given_up.set(true);
+        self.wake();
+    }
+
+    fn wake(&self) {
         if let Some(waker) = self.waiting.borrow_mut().take() {
             waker.wake();
         }
     }
 
-    /// Ready when the task was given up.
-    fn poll_given_up(&self, cx: &Context<'_>) -> Poll<()> {
-        if self.given_up.get() {
+    /// Ready when the task's wait is cut short.
+    fn poll_cut_short(&self, cx: &Context<'_>, closing: bool) -> Poll<()> {
+        if self.given_up.get() || closing {
             return Poll::Ready(());
         }
         *self.waiting.borrow_mut() = Some(cx.waker().clone());
@@ -67,19 +76,36 @@ impl Tasks {
         found.inspect(|ticket| ticket.give_up()).is_some()
     }
 
-    /// Gives all up.
-    pub(crate) fn cancel_all(&self) {
-        self.open.borrow().iter().for_each(|ticket| ticket.give_up());
+    /// Gives all up; those that want a last call get it now.
+    pub(crate) fn close(&self) {
+        self.closing.set(true);
+        self.open.borrow().iter().for_each(|ticket| match ticket.last_call {
+            true => ticket.wake(),
+            false => ticket.give_up(),
+        });
     }
 
-    fn add(&self) -> Option<Rc<Ticket>> {
+    /// Whether the VM closes.
+    pub(crate) fn are_closing(&self) -> bool {
+        self.closing.get()
+    }
+
+    /// Tasks whose time has not come, and those that run.
+    pub(crate) fn counts(&self) -> (usize, usize) {
+        let open = self.open.borrow();
+        let running = open.iter().filter(|ticket| ticket.running.get()).count();
+        (open.len() - running, running)
+    }
+
+    fn add(&self, last_call: bool) -> Option<Rc<Ticket>> {
         let mut open = self.open.borrow_mut();
         if open.len() >= limit::LUA_TASKS {
             return None;
         }
         self.next.set(self.next.get() + 1);
-        let (given_up, waiting) = Default::default();
-        let ticket = Rc::new(Ticket { id: self.next.get(), given_up, waiting });
+        let (given_up, running, waiting) = Default::default();
+        let id = self.next.get();
+        let ticket = Rc::new(Ticket { id, given_up, running, last_call, waiting });
         open.push(ticket.clone());
         Some(ticket)
     }
@@ -111,8 +137,9 @@ impl Task {
         arguments: c_int,
         delay: Duration,
         period: Option<Duration>,
+        last_call: bool,
     ) -> Option<u32> {
-        let ticket = vm.tasks.add()?;
+        let ticket = vm.tasks.add(last_call)?;
         let mut call: Vec<_> = (0..=arguments).map(|_| vm.keep(stack)).collect();
         call.reverse();
         let (filter, cpu) = vm.at_work();
@@ -128,7 +155,7 @@ impl Task {
             if !self.delay.is_zero() {
                 let mut sleep = services.sleep(self.delay);
                 poll_fn(|cx| match sleep.as_mut().poll(cx) {
-                    Poll::Pending => self.ticket.poll_given_up(cx),
+                    Poll::Pending => self.ticket.poll_cut_short(cx, self.vm.tasks.are_closing()),
                     ready => ready,
                 })
                 .await;
@@ -137,11 +164,14 @@ impl Task {
                 return;
             }
             let _hold = services.hold();
+            self.ticket.running.set(true);
             if let Err(fault) = self.run().await {
                 report(&*services, &self.filter, &fault);
             }
+            self.ticket.running.set(false);
+            let over = self.vm.is_retired() || self.vm.tasks.are_closing();
             match self.period {
-                Some(period) if !self.vm.is_retired() => self.delay = period,
+                Some(period) if !over => self.delay = period,
                 _ => return,
             }
         }
@@ -150,7 +180,14 @@ impl Task {
     /// Runs the function once.
     async fn run(&self) -> Result<(), Fault> {
         let vm = &self.vm;
-        let visit = || Visit { exchange: None, filter: &self.filter, cpu: self.cpu, phase: None };
+        let visit = || Visit {
+            exchange: None,
+            filter: &self.filter,
+            cpu: self.cpu,
+            phase: None,
+            task: self.ticket.id,
+            output: None,
+        };
         let thread = vm.thread();
         self.call.iter().for_each(|place| thread.stack.push_kept(*place));
         vm.begin_call();

@@ -1,10 +1,13 @@
 //! A stretch of a script: where and for whom it runs, and how it ended.
 
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 use pilotlight_filter::abi::Phase;
 use pilotlight_filter::{Exchange, Fault};
+
+use crate::output::Output;
 
 /// How a stretch of a script ended.
 pub(crate) enum Ran {
@@ -24,6 +27,10 @@ pub(crate) struct Visit<'a> {
     pub(crate) cpu: Duration,
     /// `None` in the background.
     pub(crate) phase: Option<Phase>,
+    /// The task's number, in the background.
+    pub(crate) task: u32,
+    /// Where a script that answers writes.
+    pub(crate) output: Option<&'a Rc<Output>>,
 }
 
 impl Visit<'_> {

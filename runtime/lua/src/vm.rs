@@ -29,6 +29,7 @@ pub(crate) const REQUEST: c_int = 3;
 pub(crate) const RESPONSE: c_int = 4;
 pub(crate) const ENTRY: c_int = 5;
 pub(crate) const BOOT: c_int = 6;
+pub(crate) const FIELDS: c_int = 7;
 const FIRST_FREE: c_int = 8;
 
 /// Finished coroutines kept for the next calls.
@@ -282,6 +283,9 @@ impl Vm {
             window.host.filter = visit.filter.clone();
         }
         window.host.cpu = visit.cpu;
+        window.host.output = visit.output.cloned();
+        // Tasks have serials of their own, below zero: no handle is taken for another's.
+        window.serial = -f64::from(visit.task);
         if let Some(exchange) = visit.exchange {
             window.serial = exchange.serial as f64;
             window.host.exchange = exchange;

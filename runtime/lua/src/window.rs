@@ -10,6 +10,8 @@ use pilotlight_filter::Exchange;
 use pilotlight_filter::abi::limit;
 use pilotlight_filter::host::{Module, Services, Shared};
 
+use crate::calls::world::Berth;
+use crate::output::Output;
 use crate::wait::Waiter;
 
 /// The most captures of a pattern, as in Lua.
@@ -46,6 +48,11 @@ pub(crate) struct Host {
     pub(crate) modules: Vec<(Box<str>, Rc<dyn Module>)>,
     /// What a call left to be waited for, until its script has yielded.
     pub(crate) pending: Option<Box<dyn Waiter>>,
+    /// Where a script that answers writes; `None` where none can.
+    pub(crate) output: Option<Rc<Output>>,
+    /// Threads that wait for each other, by number.
+    pub(crate) berths: Vec<(u32, Rc<Berth>)>,
+    pub(crate) last_berth: u32,
     pub(crate) filter: Arc<str>,
     /// CPU time of one call of its script.
     pub(crate) cpu: Duration,
@@ -87,6 +94,9 @@ impl Window {
                 dictionaries,
                 modules: Vec::new(),
                 pending: None,
+                output: None,
+                berths: Vec::new(),
+                last_berth: 0,
                 filter: Arc::from(""),
                 cpu: Duration::ZERO,
                 log_left: limit::LOG_LINES,

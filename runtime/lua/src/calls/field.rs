@@ -62,8 +62,14 @@ pub(crate) type Setter = fn(&mut Exchange, &[u8]) -> Result<(), BadField>;
 pub(crate) const SETTERS: &[(&str, Setter)] = &[
     ("method", |e, v| e.request.head.set_method(v)),
     ("host", |e, v| e.request.head.set_authority(v)),
-    ("path", |e, v| e.request.head.set_path(v)),
-    ("query", |e, v| e.request.head.set_query(Some(v))),
+    ("path", |e, v| {
+        e.keep_target();
+        e.request.head.set_path(v)
+    }),
+    ("query", |e, v| {
+        e.keep_target();
+        e.request.head.set_query(Some(v))
+    }),
     ("upstream", |e, v| {
         let name = std::str::from_utf8(v).map_err(|_| BadField::Value)?;
         e.upstream = Some(Arc::from(name));
@@ -127,6 +133,7 @@ unsafe extern "C" fn query_clear(window: *mut Window) -> c_int {
     // SAFETY: as in `get`.
     let window = unsafe { &mut *window };
     if let Some(exchange) = window.exchange() {
+        exchange.keep_target();
         // Taking the query away can't fail.
         let _ = exchange.request.head.set_query(None);
     }

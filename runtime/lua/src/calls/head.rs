@@ -28,7 +28,7 @@ pub(crate) fn fast() -> [Fast; 6] {
 fn fields(exchange: &mut Exchange, which: c_int) -> Option<&mut Fields> {
     match which {
         REQUEST => Some(&mut exchange.request.head.fields),
-        RESPONSE => Some(&mut exchange.response.head.fields),
+        RESPONSE => Some(exchange.response_fields_mut()),
         REQUEST_TRAILERS => exchange.request.body.trailers_mut(),
         _ => exchange.response.body.trailers_mut(),
     }

@@ -19,7 +19,7 @@ pub(crate) fn slow() -> [Slow; 1] {
     [Slow("log", log)]
 }
 
-fn level(number: f64) -> Level {
+pub(crate) fn level(number: f64) -> Level {
     match number as i32 {
         1 => Level::Error,
         2 => Level::Warn,

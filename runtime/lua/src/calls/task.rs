@@ -23,14 +23,14 @@ fn seconds(stack: Stack, at: c_int) -> Duration {
     Duration::from_secs_f64(seconds.clamp(0.0, DELAY_MAX))
 }
 
-/// `task_start(delay, period or false, function, ...)`: its number, or nil and why not.
+/// `task_start(delay, period or false, last_call, function, ...)`: its number, or nil and why not.
 unsafe extern "C-unwind" fn start(state: *mut lua_State) -> c_int {
     // SAFETY: Lua calls with a live state.
     let (stack, vm) = unsafe { (Stack::new(state), shared_vm_of(state)) };
     let Some(vm) = vm else { return refuse(stack, "the VM is closing") };
     let (delay, period) = (seconds(stack, 1), stack.number(2).map(|_| seconds(stack, 2)));
-    let arguments = stack.top() - 3;
-    match Task::start(&vm, stack, arguments, delay, period) {
+    let (arguments, last_call) = (stack.top() - 4, stack.truth(3));
+    match Task::start(&vm, stack, arguments, delay, period, last_call) {
         Some(id) => {
             stack.push_number(f64::from(id));
             1

@@ -208,7 +208,7 @@ local function start(name, delay, period, fn, ...)
   if type(fn) ~= "function" then
     error(name .. " takes a function, not a " .. type(fn), 3)
   end
-  local id, why = slow.task_start(delay, period, fn, ...)
+  local id, why = slow.task_start(delay, period, false, fn, ...)
   if not id then return nil, why end
   return setmetatable({ id }, Task)
 end

@@ -334,6 +334,16 @@ local function fields_pairs(names)
   end
 end
 
+-- Of tables of fields: names are looked up in any case, and with `_` for `-`.
+pl.fields = {
+  __index = function(fields, name)
+    if type(name) ~= "string" then return nil end
+    local plain = pl.string.gsub(lower(name), "_", "-")
+    if plain == name then return nil end
+    return rawget(fields, plain)
+  end,
+}
+
 -- pairs for handles, by what getmetatable shows of them.
 pl.pairs_of = {
   headers = headers_pairs,

@@ -1,0 +1,208 @@
+//! Requests and their fields as whole tables; where requests go instead.
+
+use std::os::raw::{c_int, c_void};
+
+use mlua_sys::lua_State;
+use pilotlight_filter::abi::Value;
+use pilotlight_filter::{Exchange, Fields};
+
+use super::url::percent_decode;
+use super::{Fast, Slow};
+use crate::stack::{Kind, Stack};
+use crate::value::{nothing, refuse, status};
+use crate::vm::{FIELDS, window_of};
+use crate::window::{NONE, NUMBER, TEXT, Window};
+
+/// Fields and arguments of one table, unless a script says how many.
+const MAX: f64 = 100.0;
+/// The name of the property by which a subrequest finds what its parent handed it.
+pub(crate) const HANDED: &str = "lua.handed";
+
+pub(crate) fn fast() -> [Fast; 2] {
+    [
+        Fast("parent", "int (*)(pl_window *)", parent as *const c_void),
+        Fast("raw_header", "int (*)(pl_window *, int)", raw_header as *const c_void),
+    ]
+}
+
+pub(crate) fn slow() -> [Slow; 4] {
+    [
+        Slow("head_table", head_table),
+        Slow("args_table", args_table),
+        Slow("reroute", reroute),
+        Slow("handed", handed),
+    ]
+}
+
+/// Whether this is a subrequest; `num` is its parent's serial.
+unsafe extern "C" fn parent(window: *mut Window) -> c_int {
+    // SAFETY: the prelude passes its own window.
+    let window = unsafe { &mut *window };
+    let Some(parent) = window.exchange().and_then(|exchange| exchange.parent) else { return NONE };
+    window.num = parent.serial as f64;
+    NUMBER
+}
+
+/// The head as HTTP/1 writes it, whatever it came in.
+unsafe extern "C" fn raw_header(window: *mut Window, no_line: c_int) -> c_int {
+    // SAFETY: as in `parent`.
+    let window = unsafe { &mut *window };
+    let Some(exchange) = window.exchange() else { return NONE };
+    let head = &exchange.request.head;
+    let mut text = Vec::with_capacity(512);
+    if no_line == 0 {
+        text.extend_from_slice(head.method_text());
+        text.push(b' ');
+        text.extend_from_slice(head.path());
+        if let Some(query) = head.query() {
+            text.push(b'?');
+            text.extend_from_slice(query);
+        }
+        text.extend_from_slice(b" HTTP/");
+        text.extend_from_slice(head.version.text().as_bytes());
+        text.extend_from_slice(b"\r\n");
+    }
+    let mut line = |name: &[u8], value: &[u8]| {
+        for part in [name, b": ", value, b"\r\n"] {
+            text.extend_from_slice(part);
+        }
+    };
+    if !head.authority().is_empty() {
+        line(b"Host", head.authority());
+    }
+    head.fields.iter().for_each(|(_, name, value)| line(name, value));
+    text.extend_from_slice(b"\r\n");
+    window.show_held(text);
+    TEXT
+}
+
+/// The most entries: a number, or 0 for all.
+fn most(stack: Stack, at: c_int) -> usize {
+    match stack.number(at) {
+        Some(max) if max <= 0.0 => usize::MAX,
+        given => given.unwrap_or(MAX) as usize,
+    }
+}
+
+/// Sets `table[key]`, which is on top, to the value at -1; where there is one, to a list of both.
+fn append(stack: Stack, key: &[u8]) {
+    // Key and value stand on top of the table: table, value.
+    stack.push_bytes(key);
+    stack.get_raw(-3);
+    match stack.kind(-1) {
+        Kind::Nil => {
+            stack.pop(1);
+            stack.set(-2, key);
+        }
+        Kind::Table => {
+            let length = stack.length(-1);
+            stack.push_copy(-2);
+            stack.set_at(-2, length as c_int + 1);
+            stack.pop(2);
+        }
+        _ => {
+            stack.push_table(2, 0);
+            stack.push_copy(-2);
+            stack.set_at(-2, 1);
+            stack.push_copy(-3);
+            stack.set_at(-2, 2);
+            stack.set(-4, key);
+            stack.pop(2);
+        }
+    }
+}
+
+/// `head_table(which, max, raw)`: all fields by name, in lower case unless `raw`; a repeated name
+/// has a list. Then "truncated" when there were more than `max` (100; 0: no limit).
+unsafe extern "C-unwind" fn head_table(state: *mut lua_State) -> c_int {
+    // SAFETY: Lua calls with a live state; the window outlives the VM.
+    let (stack, window) = unsafe { (Stack::new(state), window_of(state)) };
+    let (which, max, raw) = (stack.number(1).unwrap_or_default(), most(stack, 2), stack.truth(3));
+    let Some(exchange) = window.exchange() else { return nothing(stack) };
+    let host = exchange.request.head.authority().to_vec();
+    let fields: Option<&Fields> = match which as i32 {
+        0 => Some(&exchange.request.head.fields),
+        _ => exchange.response_fields(),
+    };
+    let has_host = which == 0.0 && !host.is_empty();
+    let count = fields.map_or(0, Fields::len) + usize::from(has_host);
+    stack.push_table(0, count.min(max) as c_int);
+    let host = has_host.then_some((&b"host"[..], &host[..]));
+    let all = fields.into_iter().flat_map(|fields| fields.iter().map(|(_, n, v)| (n, v)));
+    for (name, value) in host.into_iter().chain(all).take(max) {
+        stack.push_bytes(value);
+        match raw {
+            true => append(stack, name),
+            false => append(stack, &name.to_ascii_lowercase()),
+        }
+    }
+    if !raw {
+        stack.push_kept(FIELDS);
+        stack.set_metatable(-2);
+    }
+    if count > max {
+        stack.push_bytes(b"truncated");
+        return 2;
+    }
+    1
+}
+
+/// `args_table(text, max, into)`: decoded arguments; one without `=` is true, a repeated one has a
+/// list. Then "truncated" when there were more than `max` (100; 0: no limit).
+unsafe extern "C-unwind" fn args_table(state: *mut lua_State) -> c_int {
+    // SAFETY: as in `head_table`.
+    let stack = unsafe { Stack::new(state) };
+    let (text, max) = (stack.bytes(1).unwrap_or_default(), most(stack, 2));
+    match stack.kind(3) {
+        Kind::Table => stack.push_copy(3),
+        _ => stack.push_table(0, 4),
+    }
+    let mut count = 0;
+    for part in text.split(|byte| *byte == b'&') {
+        let mut halves = part.splitn(2, |byte| *byte == b'=');
+        let key = percent_decode(halves.next().unwrap_or_default(), true);
+        let value = halves.next();
+        if key.is_empty() {
+            continue;
+        }
+        if count == max {
+            stack.push_bytes(b"truncated");
+            return 2;
+        }
+        count += 1;
+        match value {
+            Some(value) => stack.push_bytes(&percent_decode(value, true)),
+            None => stack.push_bool(true),
+        }
+        append(stack, &key);
+    }
+    1
+}
+
+/// `reroute(name)` or `reroute(nil, path, query)`: where the request goes, once its phase has ended
+/// with that. True, or nil and why not.
+unsafe extern "C-unwind" fn reroute(state: *mut lua_State) -> c_int {
+    // SAFETY: as in `head_table`.
+    let (stack, window) = unsafe { (Stack::new(state), window_of(state)) };
+    let Some(exchange) = window.exchange() else { return refuse(stack, "no request found") };
+    if let Some(name) = stack.text(1) {
+        exchange.reroute = Some(name.into());
+        return status(stack, Ok(()));
+    }
+    exchange.reroute = None;
+    let path = stack.bytes(2).unwrap_or_default();
+    let head = &mut exchange.request.head;
+    let set = head.set_path(path).and_then(|()| head.set_query(stack.bytes(3)));
+    status(stack, set.map_err(|_| "unsafe uri"))
+}
+
+/// `handed()`: the number under which the parent of a subrequest has put what it hands over.
+unsafe extern "C-unwind" fn handed(state: *mut lua_State) -> c_int {
+    // SAFETY: as in `head_table`.
+    let (stack, window) = unsafe { (Stack::new(state), window_of(state)) };
+    match window.exchange().and_then(|exchange: &mut Exchange| exchange.property(HANDED)) {
+        Some(Value::Int(number)) => stack.push_number(*number as f64),
+        _ => stack.push_nil(),
+    }
+    1
+}

@@ -1,0 +1,291 @@
+//! The variables that nginx has of itself (`ngx.var`), as far as a gateway can know them.
+
+use std::borrow::Cow;
+use std::net::IpAddr;
+use std::os::raw::{c_int, c_void};
+
+use pilotlight_filter::{Exchange, Fields, Scheme, Version};
+
+use super::Fast;
+use super::url::percent_decode;
+use crate::window::{NONE, TEXT, Window, given};
+
+type Found<'a> = Option<Cow<'a, [u8]>>;
+type Variable = for<'a> fn(&'a Exchange, &Moment) -> Found<'a>;
+
+/// What a variable may need beside the exchange.
+struct Moment {
+    /// Seconds since 1970.
+    now: f64,
+}
+
+pub(crate) fn fast() -> [Fast; 3] {
+    const NAMED: &str = "int (*)(pl_window *, const char *, int)";
+    [
+        Fast("var", NAMED, var as *const c_void),
+        Fast("var_known", NAMED, known as *const c_void),
+        Fast("capture", "int (*)(pl_window *, int)", capture as *const c_void),
+    ]
+}
+
+/// The value of a variable: 1 and the text, or 0.
+unsafe extern "C" fn var(window: *mut Window, name: *const u8, len: c_int) -> c_int {
+    // SAFETY: the prelude passes its own window and a Lua string.
+    let (window, name) = unsafe { (&mut *window, given(name, len)) };
+    let moment = Moment { now: window.host.services.now() };
+    let Some(exchange) = window.exchange() else { return NONE };
+    match find(exchange, name, &moment) {
+        None => NONE,
+        Some(Cow::Borrowed(text)) => {
+            let text = &raw const *text;
+            window.show(text);
+            TEXT
+        }
+        Some(Cow::Owned(text)) => {
+            window.show_held(text);
+            TEXT
+        }
+    }
+}
+
+/// Whether there is such a variable, set or not.
+unsafe extern "C" fn known(_: *mut Window, name: *const u8, len: c_int) -> c_int {
+    // SAFETY: as in `var`.
+    let name = unsafe { given(name, len) };
+    let family = FAMILIES.iter().any(|(prefix, _)| name.starts_with(prefix));
+    c_int::from(family || VARIABLES.iter().any(|(known, _)| known.as_bytes() == name))
+}
+
+/// What the route's pattern captured: `$1` and so on.
+unsafe extern "C" fn capture(window: *mut Window, number: c_int) -> c_int {
+    // SAFETY: as in `var`.
+    let window = unsafe { &mut *window };
+    let Some(exchange) = window.exchange() else { return NONE };
+    let Some(text) = usize::try_from(number).ok().and_then(|n| exchange.captures.get(n)) else {
+        return NONE;
+    };
+    let text = &raw const **text;
+    window.show(text);
+    TEXT
+}
+
+fn find<'a>(exchange: &'a Exchange, name: &[u8], moment: &Moment) -> Found<'a> {
+    if let Some((_, variable)) = VARIABLES.iter().find(|(known, _)| known.as_bytes() == name) {
+        return variable(exchange, moment);
+    }
+    let (prefix, family) = FAMILIES.iter().find(|(prefix, _)| name.starts_with(prefix))?;
+    family(exchange, &name[prefix.len()..])
+}
+
+fn text(text: &str) -> Found<'_> {
+    Some(Cow::Borrowed(text.as_bytes()))
+}
+
+fn made<'a>(text: impl ToString) -> Found<'a> {
+    Some(Cow::Owned(text.to_string().into_bytes()))
+}
+
+fn bytes(bytes: &[u8]) -> Found<'_> {
+    Some(Cow::Borrowed(bytes))
+}
+
+/// Seconds with milliseconds, as nginx writes times.
+fn seconds<'a>(seconds: f64) -> Found<'a> {
+    made(format!("{seconds:.3}"))
+}
+
+fn address(address: IpAddr) -> IpAddr {
+    match address {
+        IpAddr::V6(v6) => v6.to_canonical(),
+        v4 => v4,
+    }
+}
+
+fn is_unix(e: &Exchange) -> bool {
+    e.peer.port == 0 && e.peer.address.is_unspecified()
+}
+
+fn protocol(version: Version) -> &'static str {
+    match version {
+        Version::Http10 => "HTTP/1.0",
+        Version::Http11 => "HTTP/1.1",
+        Version::Http2 => "HTTP/2.0",
+        Version::Http3 => "HTTP/3.0",
+    }
+}
+
+/// The request's target as it was sent.
+fn target(e: &Exchange) -> Vec<u8> {
+    e.original.as_ref().map_or_else(|| target_now(e), |original| original.to_vec())
+}
+
+/// The request's target as it is by now.
+fn target_now(e: &Exchange) -> Vec<u8> {
+    let mut target = e.request.head.path().to_vec();
+    if let Some(query) = e.request.head.query() {
+        target.push(b'?');
+        target.extend_from_slice(query);
+    }
+    target
+}
+
+fn tls(e: &Exchange) -> Option<&pilotlight_filter::TlsInfo> {
+    e.peer.tls.as_ref()
+}
+
+/// A variable by name; `None` where it has no value now.
+const VARIABLES: &[(&str, Variable)] = &[
+    ("args", |e, _| bytes(e.request.head.query().unwrap_or_default())),
+    ("binary_remote_addr", |e, _| match address(e.peer.address) {
+        IpAddr::V4(v4) => Some(Cow::Owned(v4.octets().to_vec())),
+        IpAddr::V6(v6) => Some(Cow::Owned(v6.octets().to_vec())),
+    }),
+    ("body_bytes_sent", |e, _| made(e.stats.sent)),
+    ("bytes_sent", |e, _| made(e.stats.sent)),
+    ("connection", |e, _| made(e.peer.number)),
+    ("connection_requests", |e, _| made(e.peer.requests.get())),
+    ("content_length", |e, _| {
+        let length = e.request.body.length().filter(|length| *length > 0);
+        length.map(|length| Cow::Owned(length.to_string().into_bytes()))
+    }),
+    ("content_type", |e, _| e.request.head.fields.get(b"content-type").map(Cow::Borrowed)),
+    ("document_uri", |e, _| uri(e)),
+    ("host", |e, _| match e.request.head.host() {
+        [] => text(&e.peer.listener),
+        host => Some(Cow::Owned(host.to_ascii_lowercase())),
+    }),
+    ("hostname", |_, _| None),
+    ("http2", |e, _| match (e.request.head.version, e.request.head.scheme) {
+        (Version::Http2, Scheme::Https) => text("h2"),
+        (Version::Http2, Scheme::Http) => text("h2c"),
+        _ => text(""),
+    }),
+    ("http3", |e, _| text(if e.request.head.version == Version::Http3 { "h3" } else { "" })),
+    ("https", |e, _| text(if e.request.head.scheme == Scheme::Https { "on" } else { "" })),
+    ("is_args", |e, _| text(if e.request.head.query().is_some_and(|q| !q.is_empty()) { "?" } else { "" })),
+    ("msec", |_, moment| seconds(moment.now)),
+    ("pid", |_, _| made(std::process::id())),
+    ("proxy_protocol_addr", |_, _| None),
+    ("query_string", |e, _| bytes(e.request.head.query().unwrap_or_default())),
+    ("realip_remote_addr", |e, _| made(address(e.peer.address))),
+    ("realip_remote_port", |e, _| made(e.peer.port)),
+    ("remote_addr", |e, _| match is_unix(e) {
+        true => text("unix:"),
+        false => made(address(e.peer.address)),
+    }),
+    ("remote_port", |e, _| if is_unix(e) { text("") } else { made(e.peer.port) }),
+    ("remote_user", |_, _| None),
+    ("request", |e, _| {
+        let head = &e.request.head;
+        let mut line = head.method_text().to_vec();
+        line.push(b' ');
+        line.extend_from_slice(&target(e));
+        line.push(b' ');
+        line.extend_from_slice(protocol(head.version).as_bytes());
+        Some(Cow::Owned(line))
+    }),
+    ("request_body", |e, _| e.request.body.whole().filter(|b| !b.is_empty()).map(Cow::Borrowed)),
+    ("request_completion", |e, _| text(if e.stats.duration > 0.0 { "OK" } else { "" })),
+    ("request_filename", |e, _| bytes(e.request.head.path())),
+    ("request_id", |e, _| text(&e.id)),
+    ("request_length", |e, _| {
+        let head: usize = e.request.head.fields.iter().map(|(_, n, v)| n.len() + v.len() + 4).sum();
+        made((head + target(e).len() + 32) as u64 + e.request.body.received())
+    }),
+    ("request_method", |e, _| bytes(e.request.head.method_text())),
+    ("request_time", |e, moment| seconds((moment.now - e.stats.started).max(0.0))),
+    ("request_uri", |e, _| Some(Cow::Owned(target(e)))),
+    ("scheme", |e, _| text(e.request.head.scheme.text())),
+    ("server_addr", |e, _| e.peer.local.map(|local| Cow::Owned(address(local.ip()).to_string().into()))),
+    ("server_name", |e, _| text(&e.peer.listener)),
+    ("server_port", |e, _| e.peer.local.map(|local| Cow::Owned(local.port().to_string().into()))),
+    ("server_protocol", |e, _| text(protocol(e.request.head.version))),
+    ("ssl_cipher", |e, _| tls(e).map(|_| Cow::Borrowed(&b""[..]))),
+    ("ssl_client_fingerprint", |e, _| client(e).map(|c| Cow::Borrowed(c.fingerprint.as_bytes()))),
+    ("ssl_client_s_dn", |e, _| client(e).map(|c| Cow::Borrowed(c.subject.as_bytes()))),
+    ("ssl_client_verify", |e, _| {
+        tls(e).map(|tls| Cow::Borrowed(if tls.client.is_some() { &b"SUCCESS"[..] } else { b"NONE" }))
+    }),
+    ("ssl_protocol", |e, _| tls(e).map(|tls| Cow::Owned(format!("TLSv{}", tls.version).into()))),
+    ("ssl_server_name", |e, _| tls(e).and_then(|tls| Some(Cow::Borrowed(tls.server_name.as_ref()?.as_bytes())))),
+    ("status", |e, _| made(format!("{:03}", e.response.head.status))),
+    ("time_iso8601", |_, moment| made(crate::calendar::iso8601(moment.now))),
+    ("time_local", |_, moment| made(crate::calendar::local(moment.now))),
+    ("upstream_addr", |e, _| e.stats.upstream_address.as_ref().map(|a| Cow::Borrowed(a.as_bytes()))),
+    ("upstream_connect_time", |e, _| asked(e).and_then(|_| seconds(e.stats.upstream_connect))),
+    ("upstream_header_time", |e, _| asked(e).and_then(|_| seconds(e.stats.upstream))),
+    ("upstream_response_time", |e, moment| {
+        asked(e).and_then(|_| seconds((moment.now - e.stats.started).max(e.stats.upstream)))
+    }),
+    ("upstream_status", |e, _| asked(e).and_then(|_| made(e.stats.upstream_status))),
+    ("uri", |e, _| uri(e)),
+];
+
+fn client(e: &Exchange) -> Option<&pilotlight_filter::exchange::ClientCertificate> {
+    tls(e)?.client.as_ref()
+}
+
+/// An upstream was asked.
+fn asked(e: &Exchange) -> Option<()> {
+    e.stats.upstream_address.as_ref().map(|_| ())
+}
+
+/// The path, decoded.
+fn uri(e: &Exchange) -> Found<'_> {
+    let path = e.request.head.path();
+    match memchr::memchr(b'%', path) {
+        None => bytes(path),
+        Some(_) => Some(Cow::Owned(percent_decode(path, false))),
+    }
+}
+
+type Family = for<'a> fn(&'a Exchange, &[u8]) -> Found<'a>;
+
+/// Variables by what their names begin with.
+const FAMILIES: &[(&[u8], Family)] = &[
+    (b"http_", |e, name| match name {
+        b"host" => Some(e.request.head.authority()).filter(|a| !a.is_empty()).map(Cow::Borrowed),
+        _ => joined(&e.request.head.fields, name),
+    }),
+    (b"arg_", |e, name| {
+        let query = e.request.head.query()?;
+        let mut all = query.split(|b| *b == b'&').filter_map(|pair| {
+            let at = memchr::memchr(b'=', pair)?;
+            pair[..at].eq_ignore_ascii_case(name).then_some(&pair[at + 1..])
+        });
+        all.next().map(Cow::Borrowed)
+    }),
+    (b"cookie_", |e, name| {
+        let mut cookies = e.request.head.fields.all(b"cookie").flat_map(|line| line.split(|b| *b == b';'));
+        cookies.find_map(|cookie| {
+            let cookie = cookie.trim_ascii();
+            let at = memchr::memchr(b'=', cookie)?;
+            (cookie[..at].eq_ignore_ascii_case(name)).then(|| Cow::Borrowed(&cookie[at + 1..]))
+        })
+    }),
+    (b"sent_http_", |e, name| joined(e.response_fields()?, name)),
+    (b"upstream_http_", |e, name| {
+        asked(e)?;
+        joined(&e.response.head.fields, name)
+    }),
+];
+
+/// All values of a field; `_` in a variable's name stands for `-`.
+fn joined<'a>(fields: &'a Fields, name: &[u8]) -> Found<'a> {
+    let matches = |field: &[u8]| {
+        field.len() == name.len()
+            && field.iter().zip(name).all(|(f, n)| {
+                f.eq_ignore_ascii_case(n) || *n == b'_' && !f.is_ascii_alphanumeric()
+            })
+    };
+    let mut found = fields.iter().filter(|(_, field, _)| matches(field)).map(|(_, _, value)| value);
+    let first = found.next()?;
+    let Some(second) = found.next() else { return Some(Cow::Borrowed(first)) };
+    let mut all = first.to_vec();
+    for more in std::iter::once(second).chain(found) {
+        all.extend_from_slice(b", ");
+        all.extend_from_slice(more);
+    }
+    Some(Cow::Owned(all))
+}
+

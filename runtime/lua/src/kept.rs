@@ -1,0 +1,32 @@
+//! What a VM keeps for an exchange as long as that lives: the state of its scripts.
+
+use std::os::raw::c_int;
+use std::rc::Rc;
+
+use pilotlight_filter::Exchange;
+
+use crate::vm::Vm;
+
+/// A value of a VM that belongs to an exchange.
+struct Kept {
+    vm: Rc<Vm>,
+    place: c_int,
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        self.vm.forget(self.place);
+    }
+}
+
+/// The place of the table that all scripts of `vm` share on this exchange; made when there is none.
+pub(crate) fn state(exchange: &mut Exchange, vm: &Rc<Vm>) -> c_int {
+    let kept = exchange.kept.iter().filter_map(|kept| kept.downcast_ref::<Kept>());
+    if let Some(kept) = kept.into_iter().find(|kept| Rc::ptr_eq(&kept.vm, vm)) {
+        return kept.place;
+    }
+    vm.stack.push_table(0, 8);
+    let place = vm.keep(vm.stack);
+    exchange.kept.push(Box::new(Kept { vm: vm.clone(), place }));
+    place
+}

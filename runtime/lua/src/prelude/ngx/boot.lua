@@ -1,0 +1,240 @@
+-- How the scripts of one filter become phases of the gateway's.
+local pl = ...
+local C, window, slow, text = pl.C, pl.window, pl.slow, pl.text
+local world = pl.part("ngx/world")
+local yield, states = world.yield, world.states
+local setfenv, type, error, pairs = setfenv, type, error, pairs
+
+-- What a phase ends with, as the host reads it.
+local GO_ON, ANSWERED, ELSEWHERE, CLOSED = nil, 1, 2, 3
+
+local CLOSES = { [444] = true, [499] = true }
+
+-- The state of the exchange at hand: what the host keeps for it, and begins as an empty table.
+local function enter(state, filter)
+  if state.serial ~= window.serial then
+    state.serial = window.serial
+    states[window.serial] = state
+    if C.parent(window) ~= 0 then
+      state.parent = window.num
+      local given = world.handed[slow.handed()]
+      if given then
+        state.ctx, state.vars = given.ctx, given.vars
+        if given.over then
+          local vars = world.vars_of(state)
+          for name, value in pairs(given.over) do vars[name] = tostring(value) end
+        end
+      end
+    end
+  end
+  state.settings = filter.settings
+end
+
+-- Sends the request elsewhere: ngx.exec, and ngx.req.set_uri with a jump.
+local function elsewhere(state)
+  local to = state.exec
+  state.exec = nil
+  if to:byte(1) == 64 then
+    slow.reroute(to)
+  else
+    local ok, why = slow.reroute(nil, to, state.exec_query)
+    if not ok then error(why, 0) end
+  end
+  state.internal, state.exit = true, nil
+  if not state.jump then state.ctx = nil end
+  state.jump = nil
+  return ELSEWHERE
+end
+
+-- What the code that a script ended its phase with means; nothing: the next step follows.
+local function leave(state, step)
+  local code = state.exit
+  state.exit = nil
+  if code == "exec" then
+    state.exit = code
+    return elsewhere(state)
+  end
+  if state.sent then return ANSWERED end
+  if code == 0 or code == -5 then
+    if step.phase == "content" then
+      world.send_head(state)
+      return ANSWERED
+    end
+    return GO_ON
+  end
+  if CLOSES[code] then return CLOSED end
+  if code < 0 or code > 999 then code = 500 end
+  if code >= 300 then
+    world.page(state, code)
+  elseif code >= 200 then
+    world.send_head(state, state.status or code)
+  else
+    return GO_ON
+  end
+  return ANSWERED
+end
+
+local function chunk_of(step)
+  setfenv(step.run, world.G)
+  return step.run
+end
+
+-- The request phase: the steps, in order. The host calls it anew when a script ended one early.
+local function request_of(filter, steps)
+  local last = steps[#steps]
+  return function(state)
+    local from = 1
+    if state.exit ~= nil then
+      local step = steps[state.at]
+      local verdict = leave(state, step)
+      if verdict then return verdict end
+      from = state.at + 1
+    else
+      enter(state, filter)
+    end
+    for at = from, #steps do
+      local step = steps[at]
+      state.phase, state.at = step.phase, at
+      if step.var then
+        step.set(state)
+      else
+        step.run()
+      end
+      if state.spawned then
+        yield(pl.OTHERS)
+        state.spawned = nil
+      end
+      if state.sent then return ANSWERED end
+      if step == last and step.phase == "content" then
+        world.send_head(state)
+        return ANSWERED
+      end
+    end
+    return GO_ON
+  end
+end
+
+-- A variable's script: what it returns, or what it wrote into ngx.var.
+local function setter(step)
+  local ngx, run = world.ngx, step.run
+  return function(state)
+    local arg = {}
+    for index, template in ipairs(step.args) do arg[index] = world.interpolate(template) end
+    state.arg = arg
+    local value = run(unpack(arg))
+    state.arg = nil
+    if value ~= nil then
+      world.vars_of(state)[step.var] = tostring(value)
+    elseif world.vars_of(state)[step.var] == nil then
+      world.vars_of(state)[step.var] = ""
+    end
+  end
+end
+
+function world.get.arg()
+  local at = world.state()
+  if not at.arg then error("API disabled in the current context", 4) end
+  return at.arg
+end
+
+local function header_filter_of(filter, run)
+  return function(state)
+    enter(state, filter)
+    state.phase, state.exit_code = "header_filter", nil
+    if not state.sent then C.field(window, pl.getters.status) state.status = window.num end
+    state.sent = true
+    run()
+    if state.exit_code == -1 then return CLOSED end
+  end
+end
+
+local function body_filter_of(filter, run)
+  return function(state, chunk, last)
+    enter(state, filter)
+    state.phase = "body_filter"
+    local arg = { chunk, last }
+    state.arg = arg
+    run()
+    state.arg = nil
+    local out = arg[1]
+    if out == nil then out = "" end
+    if type(out) == "table" then
+      out = world.flatten(out)
+    elseif type(out) ~= "string" then
+      out = tostring(out)
+    end
+    return out, arg[2] and true or false
+  end
+end
+
+local function log_of(filter, run)
+  return function(state)
+    enter(state, filter)
+    state.phase, state.sent = "log", true
+    run()
+  end
+end
+
+local function balancer_of(filter, run)
+  return function(state)
+    enter(state, filter)
+    state.phase = "balancer"
+    run()
+    local code = state.exit_code
+    state.exit_code = nil
+    if code and code >= 300 then
+      world.page(state, code)
+      return ANSWERED
+    end
+  end
+end
+
+local REQUEST = {
+  server_rewrite = true, set = true, rewrite = true, access = true, precontent = true,
+  content = true,
+}
+local OTHERS = {
+  header_filter = { "response", header_filter_of }, body_filter = { "response_body", body_filter_of },
+  log = { "log", log_of }, balancer = { "upstream", balancer_of },
+}
+
+-- Puts a filter's scripts together. `scripts` is a list of { phase, run, var, args }, in the order
+-- of the phases; `settings` and `plan` are JSON. Answers what `pl.boot` does.
+return function(scripts, settings, vars)
+  local decoded, why = slow.json_decode(settings)
+  if not decoded then error("settings: " .. why, 0) end
+  local filter = { settings = decoded }
+  if not world.declared then
+    world.declared = true
+    world.declare(slow.json_decode(vars))
+  end
+  local steps, entries = {}, {}
+  for index = 1, #scripts do
+    local step = scripts[index]
+    local run = chunk_of(step)
+    if step.phase == "init" then
+      world.loading.settings = decoded
+      run()
+    elseif step.phase == "init_worker" then
+      slow.task_start(0, false, false, function()
+        local at = world.begin("init_worker", decoded)
+        run()
+        if at.spawned then yield(pl.OTHERS) end
+      end)
+    elseif step.phase == "exit_worker" then
+      slow.at_exit(function()
+        local at = world.begin("exit_worker", decoded)
+        run()
+        at.spawned = nil
+      end)
+    elseif REQUEST[step.phase] then
+      if step.var then step.set = setter(step) end
+      steps[#steps + 1] = step
+    elseif OTHERS[step.phase] then
+      local phase, make = OTHERS[step.phase][1], OTHERS[step.phase][2]
+      entries[phase] = make(filter, run)
+    end
+  end
+  if #steps > 0 then entries.request = request_of(filter, steps) end
+  return entries, {}
+end
