@@ -85,16 +85,25 @@ impl Engine for LuaEngine {
 
 /// Compiles a script and boots it once, in a VM of its own that is thrown away.
 fn load(spec: &Spec, memory: u64, world: &Arc<World>) -> Result<Script, LoadError> {
-    let text = std::fs::read(&spec.file).map_err(|error| LoadError {
+    let Some(file) = spec.program.native() else {
+        return Err(LoadError {
+            program: spec.name.clone(),
+            file: None,
+            line: None,
+            message: "its dialect is not run by this build".into(),
+            hint: None,
+        });
+    };
+    let text = std::fs::read(file).map_err(|error| LoadError {
         program: spec.name.clone(),
-        file: Some(spec.file.clone()),
+        file: Some(file.into()),
         line: None,
         message: format!("can't read the script: {error}"),
         hint: None,
     })?;
-    let refuse = |fault: Fault| mistake(spec, &fault.message);
+    let refuse = |fault: Fault| mistake(spec, file, &fault.message);
     if text.starts_with(mlua_sys::LUA_SIGNATURE) {
-        let mut error = mistake(spec, "this is bytecode, which can't be checked");
+        let mut error = mistake(spec, file, "this is bytecode, which can't be checked");
         error.hint = Some("give the script's source".into());
         return Err(error);
     }
@@ -102,8 +111,8 @@ fn load(spec: &Spec, memory: u64, world: &Arc<World>) -> Result<Script, LoadErro
     let services: Rc<dyn Services> = Rc::new(Scratch);
     let vm = Vm::new(memory, services, world).map_err(refuse)?;
     let thread = vm.thread();
-    vm.load(thread.stack, without_shebang(&text), &chunk_name(&spec.file)).map_err(refuse)?;
-    let mut script = Script::new(spec, dump(thread.stack));
+    vm.load(thread.stack, without_shebang(&text), &chunk_name(file)).map_err(refuse)?;
+    let mut script = Script::new(spec, file, dump(thread.stack));
     vm.recycle(thread);
     script.memory = script.memory.map(|memory| memory.max(MEMORY_LEAST));
     script.phases = script.boot(&vm).map_err(refuse)?.phases();
@@ -120,8 +129,8 @@ fn without_shebang(text: &[u8]) -> &[u8] {
 }
 
 /// Takes `name.lua:12: message` apart.
-fn mistake(spec: &Spec, message: &str) -> LoadError {
-    let chunk = chunk_name(&spec.file);
+fn mistake(spec: &Spec, file: &Path, message: &str) -> LoadError {
+    let chunk = chunk_name(file);
     let own = chunk.trim_start_matches('@');
     let split = message.strip_prefix(own).and_then(|rest| rest.strip_prefix(':'));
     let (line, message) = match split.and_then(|rest| rest.split_once(": ")) {
@@ -130,7 +139,7 @@ fn mistake(spec: &Spec, message: &str) -> LoadError {
     };
     LoadError {
         program: spec.name.clone(),
-        file: Some(Path::to_owned(&spec.file)),
+        file: Some(file.into()),
         line,
         message: message.to_owned(),
         hint: None,

@@ -70,12 +70,12 @@ pub(crate) fn chunk_name(file: &Path) -> String {
 }
 
 impl Script {
-    pub(crate) fn new(spec: &Spec, code: Vec<u8>) -> Script {
+    pub(crate) fn new(spec: &Spec, file: &Path, code: Vec<u8>) -> Script {
         let default = Duration::from_micros(limit::FILTER_CPU_MICROS);
         Script {
             name: spec.name.clone(),
             code,
-            chunk: chunk_name(&spec.file),
+            chunk: chunk_name(file),
             config: spec.config.clone(),
             config_is_json: spec.config_is_json,
             cpu: if spec.cpu.is_zero() { default } else { spec.cpu },
