@@ -1,11 +1,12 @@
 //! What runs filters: an engine loads, a library holds, a realm runs.
 
-use std::path::PathBuf;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use pilotlight_abi::Phases;
+use pilotlight_abi::{Phases, limit};
 
 use crate::filter::Filter;
 use crate::host::{Module, Services};
@@ -40,6 +41,51 @@ pub struct Plan {
     pub module_names: Vec<Arc<str>>,
     /// Names of the shared dictionaries.
     pub shared: Vec<String>,
+    /// The variables of each route that declares some. One that any route declares is declared
+    /// for all, and empty where the route says nothing.
+    pub vars: Vec<RouteVars>,
+    /// `[[consumers]]` as a JSON list of objects, with their credentials.
+    pub consumers: String,
+    /// Redis servers that scripts reach by name.
+    pub redis: Vec<RedisSpec>,
+}
+
+/// What a route's variables hold when an exchange takes it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RouteVars {
+    /// The route's name.
+    pub route: Arc<str>,
+    /// Names with their values.
+    pub vars: Vec<(String, String)>,
+}
+
+/// A Redis server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RedisSpec {
+    /// Its name in the manifest.
+    pub name: Arc<str>,
+    /// A name or an address, without brackets; for a Unix socket, `unix:PATH`.
+    pub host: String,
+    /// 0 for a Unix socket.
+    pub port: u16,
+    /// Whether it is reached by TLS.
+    pub tls: bool,
+    /// PEM file: trusted instead of the system's authorities.
+    pub ca: Option<PathBuf>,
+    /// Who signs in; without it the server's default user does.
+    pub user: Option<String>,
+    /// With what.
+    pub password: Option<String>,
+    /// The number of the database.
+    pub database: u32,
+    /// To connect, with TLS and signing in.
+    pub connect: Duration,
+    /// From a command to its reply.
+    pub reply: Duration,
+    /// How long a connection is kept without a command.
+    pub idle: Duration,
+    /// Idle connections that each worker keeps.
+    pub pool: usize,
 }
 
 /// A filter as the manifest means it.
@@ -47,8 +93,8 @@ pub struct Plan {
 pub struct Spec {
     /// Its name in the manifest.
     pub name: Arc<str>,
-    /// Its program.
-    pub file: PathBuf,
+    /// What it runs.
+    pub program: Source,
     /// `config`: text as it is, a table as JSON; empty when there is none.
     pub config: Vec<u8>,
     /// Whether `config` is JSON of a table (rather than plain text).
@@ -61,6 +107,61 @@ pub struct Spec {
     pub fresh: bool,
     /// It is a route's target: its request phase must answer.
     pub target: bool,
+}
+
+/// What a filter runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Source {
+    /// A script that returns its phases, or a module.
+    Native(PathBuf),
+    /// Scripts in the dialect of lua-nginx-module.
+    OpenResty(OpenResty),
+    /// A Kong plugin: `kong/plugins/NAME` on the scripts' path.
+    Kong {
+        /// Its name.
+        plugin: String,
+    },
+}
+
+impl Source {
+    /// The one file of a native program.
+    pub fn native(&self) -> Option<&Path> {
+        match self {
+            Source::Native(file) => Some(file),
+            Source::OpenResty(_) | Source::Kong { .. } => None,
+        }
+    }
+}
+
+/// A filter in the dialect of lua-nginx-module.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct OpenResty {
+    /// Names of phases, such as `access`, with their scripts, in the order in which they run.
+    pub phases: Vec<(&'static str, ScriptFile)>,
+    /// What sets variables between `server_rewrite` and `rewrite`, in order.
+    pub set: Vec<SetVar>,
+    /// The other keys as a JSON object, defaults filled in: durations in seconds, sizes in bytes.
+    pub settings: String,
+}
+
+/// A script's file.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ScriptFile {
+    /// Where it is.
+    pub path: PathBuf,
+    /// What messages call it: its path as the manifest writes it.
+    pub name: Arc<str>,
+}
+
+/// A script that gives a variable its value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SetVar {
+    /// The variable.
+    pub var: String,
+    /// Returns the value.
+    pub file: ScriptFile,
+    /// The script's arguments; `$NAME` and `${NAME}` stand for variables.
+    pub args: Vec<String>,
 }
 
 /// A module that scripts call.
@@ -110,6 +211,59 @@ pub struct ScriptSpec {
     pub memory: u64,
     /// Whether scripts may use `ffi`.
     pub ffi: bool,
+    /// Whether scripts may use Lua's `io`.
+    pub io: bool,
+    /// Whom scripts' sockets ask for addresses; `None`: names have none.
+    pub resolver: Option<ResolverSpec>,
+    /// Regular expressions of scripts.
+    pub regex: RegexSpec,
+    /// Timers of scripts.
+    pub timers: TimerSpec,
+    /// Pools of threads beside the workers: name and number of threads.
+    pub threads: Vec<(Arc<str>, usize)>,
+    /// Bytes of log lines that are kept for scripts to read; 0: none.
+    pub capture_log: u64,
+}
+
+/// Name servers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ResolverSpec {
+    /// Never empty.
+    pub servers: Vec<SocketAddr>,
+    /// For a whole look-up.
+    pub timeout: Duration,
+    /// Whether IPv6 addresses are asked for, too.
+    pub ipv6: bool,
+}
+
+/// Bounds of regular expressions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RegexSpec {
+    /// Steps of one match.
+    pub match_limit: u32,
+    /// Compiled patterns that a VM keeps.
+    pub cache: usize,
+}
+
+impl Default for RegexSpec {
+    fn default() -> RegexSpec {
+        RegexSpec { match_limit: limit::REGEX_STEPS, cache: limit::REGEX_CACHE }
+    }
+}
+
+/// Bounds of a VM's timers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TimerSpec {
+    /// Those whose time has not come.
+    pub pending: usize,
+    /// Those that run.
+    pub running: usize,
+}
+
+impl Default for TimerSpec {
+    fn default() -> TimerSpec {
+        TimerSpec { pending: limit::LUA_TIMERS_PENDING, running: limit::LUA_TIMERS_RUNNING }
+    }
 }
 
 /// A mistake in a program.

@@ -11,7 +11,7 @@ use std::task::{Context, Waker};
 use std::time::Duration;
 
 use pilotlight_filter::abi::Phase;
-use pilotlight_filter::engine::{Engine, Plan, Spec};
+use pilotlight_filter::engine::{Engine, Plan, Source, Spec};
 use pilotlight_filter::exchange::Request;
 use pilotlight_filter::host::Services;
 use pilotlight_filter::{Call, Exchange, Peer};
@@ -45,7 +45,7 @@ fn main() {
     let mut plan = Plan::default();
     plan.filters.push(Spec {
         name: Arc::from("hot"),
-        file: file.clone(),
+        program: Source::Native(file.clone()),
         config: Vec::new(),
         config_is_json: false,
         cpu: Duration::from_millis(10),

@@ -5,12 +5,14 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use pilotlight_filter::abi::Phases;
-use pilotlight_filter::engine::{Engine, Library, LoadError, Plan, Realm};
+use pilotlight_filter::engine::{
+    Engine, Library, LoadError, OpenResty, Plan, Realm, ScriptFile, Source,
+};
 use pilotlight_filter::host::Services;
 use pilotlight_filter::{Fault, Spec};
 
 use crate::prelude::dump;
-use crate::program::{Script, chunk_name};
+use crate::program::{Chunk, Code, Script, Step, chunk_name};
 use crate::realm::{LuaRealm, OpenRealm};
 use crate::scratch::Scratch;
 use crate::vm::Vm;
@@ -63,8 +65,10 @@ impl Engine for LuaEngine {
             modules: plan.module_names.clone(),
             shared: plan.shared.clone(),
             env: plan.env.clone(),
-            path: plan.script.path.clone(),
-            ffi: plan.script.ffi,
+            script: plan.script.clone(),
+            vars: vars(plan),
+            consumers: plan.consumers.clone(),
+            redis: plan.redis.clone(),
         });
         let memory = if plan.script.memory == 0 { MEMORY } else { plan.script.memory };
         let memory = memory.max(MEMORY_LEAST);
@@ -83,32 +87,76 @@ impl Engine for LuaEngine {
     }
 }
 
-/// Compiles a script and boots it once, in a VM of its own that is thrown away.
+/// The routes' variables as JSON: an object of objects.
+fn vars(plan: &Plan) -> String {
+    let routes = plan.vars.iter().map(|route| {
+        let vars = route.vars.iter().map(|(name, value)| (name.clone(), value.clone().into()));
+        (route.route.to_string(), serde_json::Value::Object(vars.collect()))
+    });
+    serde_json::Value::Object(routes.collect()).to_string()
+}
+
+/// Compiles a filter's scripts and boots them once, in a VM of its own that is thrown away.
 fn load(spec: &Spec, memory: u64, world: &Arc<World>) -> Result<Script, LoadError> {
-    let text = std::fs::read(&spec.file).map_err(|error| LoadError {
-        program: spec.name.clone(),
-        file: Some(spec.file.clone()),
-        line: None,
-        message: format!("can't read the script: {error}"),
-        hint: None,
-    })?;
-    let refuse = |fault: Fault| mistake(spec, &fault.message);
-    if text.starts_with(mlua_sys::LUA_SIGNATURE) {
-        let mut error = mistake(spec, "this is bytecode, which can't be checked");
-        error.hint = Some("give the script's source".into());
-        return Err(error);
-    }
     let memory = spec.memory.unwrap_or(memory).max(MEMORY_LEAST);
     let services: Rc<dyn Services> = Rc::new(Scratch);
+    let refuse = |fault: Fault| mistake(spec, &fault.message);
     let vm = Vm::new(memory, services, world).map_err(refuse)?;
-    let thread = vm.thread();
-    vm.load(thread.stack, without_shebang(&text), &chunk_name(&spec.file)).map_err(refuse)?;
-    let mut script = Script::new(spec, dump(thread.stack));
-    vm.recycle(thread);
+    let code = match &spec.program {
+        Source::Native(file) => Code::Native(compile(spec, &vm, file, chunk_name(file))?),
+        Source::OpenResty(scripts) => {
+            Code::OpenResty(steps(spec, &vm, scripts)?, scripts.settings.clone())
+        }
+        Source::Kong { plugin } => Code::Kong(plugin.clone()),
+    };
+    let mut script = Script::new(spec, code);
     script.memory = script.memory.map(|memory| memory.max(MEMORY_LEAST));
     script.phases = script.boot(&vm).map_err(refuse)?.phases();
     script.eager = vm.tasks.were_used();
     Ok(script)
+}
+
+/// The scripts of nginx's phases, in the order in which they run.
+fn steps(spec: &Spec, vm: &Vm, scripts: &OpenResty) -> Result<Vec<Step>, LoadError> {
+    let chunk = |file: &ScriptFile| compile(spec, vm, &file.path, format!("@{}", file.name));
+    let set = scripts.set.iter().map(|set| {
+        let sets = Some((set.var.clone(), set.args.clone()));
+        Ok(Step { phase: "set", chunk: chunk(&set.file)?, sets })
+    });
+    let phases = scripts.phases.iter();
+    let steps = phases.map(|(phase, file)| Ok(Step { phase, chunk: chunk(file)?, sets: None }));
+    let mut steps: Vec<Step> = steps.chain(set).collect::<Result<_, _>>()?;
+    // Variables are set behind what runs before a location is known.
+    let place = |step: &Step| match step.phase {
+        "init" | "init_worker" | "server_rewrite" => 0,
+        "set" => 1,
+        _ => 2,
+    };
+    steps.sort_by_key(place);
+    Ok(steps)
+}
+
+/// Compiles a script. What it is called begins with `@`.
+fn compile(spec: &Spec, vm: &Vm, file: &Path, name: String) -> Result<Chunk, LoadError> {
+    let error = |message: String| LoadError {
+        program: spec.name.clone(),
+        file: Some(file.into()),
+        line: None,
+        message,
+        hint: None,
+    };
+    let text = std::fs::read(file).map_err(|e| error(format!("can't read the script: {e}")))?;
+    if text.starts_with(mlua_sys::LUA_SIGNATURE) {
+        let mut error = error("this is bytecode, which can't be checked".into());
+        error.hint = Some("give the script's source".into());
+        return Err(error);
+    }
+    let thread = vm.thread();
+    let loaded = vm.load(thread.stack, without_shebang(&text), &name);
+    loaded.map_err(|fault| mistake(spec, &fault.message))?;
+    let code = dump(thread.stack);
+    vm.recycle(thread);
+    Ok(Chunk { code, name })
 }
 
 /// `#!` lines are for shells; the line stays, so that numbers are right.
@@ -119,20 +167,27 @@ fn without_shebang(text: &[u8]) -> &[u8] {
     }
 }
 
-/// Takes `name.lua:12: message` apart.
+/// Takes `name.lua:12: message` apart, where it is of one of the filter's own scripts.
 fn mistake(spec: &Spec, message: &str) -> LoadError {
-    let chunk = chunk_name(&spec.file);
-    let own = chunk.trim_start_matches('@');
-    let split = message.strip_prefix(own).and_then(|rest| rest.strip_prefix(':'));
-    let (line, message) = match split.and_then(|rest| rest.split_once(": ")) {
-        Some((line, rest)) if line.parse::<usize>().is_ok() => (line.parse().ok(), rest),
-        _ => (None, message),
+    let own: Vec<(&Path, String)> = match &spec.program {
+        Source::Native(file) => vec![(file, chunk_name(file).trim_start_matches('@').to_owned())],
+        Source::OpenResty(scripts) => {
+            let phases = scripts.phases.iter().map(|(_, file)| file);
+            let files = phases.chain(scripts.set.iter().map(|set| &set.file));
+            files.map(|file| (&*file.path, file.name.to_string())).collect()
+        }
+        Source::Kong { .. } => Vec::new(),
     };
+    let found = own.iter().find_map(|(file, name)| {
+        let rest = message.strip_prefix(name.as_str())?.strip_prefix(':')?;
+        let (line, rest) = rest.split_once(": ")?;
+        Some((*file, line.parse::<usize>().ok()?, rest))
+    });
     LoadError {
         program: spec.name.clone(),
-        file: Some(Path::to_owned(&spec.file)),
-        line,
-        message: message.to_owned(),
+        file: found.map(|found| found.0).or(own.first().map(|own| own.0)).map(Path::to_owned),
+        line: found.map(|found| found.1),
+        message: found.map_or(message, |found| found.2).to_owned(),
         hint: None,
     }
 }

@@ -2,17 +2,19 @@
 
 use std::os::raw::c_int;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
-use bytes::Bytes;
 use pilotlight_filter::abi::Phase;
-use pilotlight_filter::{Call, Fault, FaultKind, Filter, Verdict};
+use pilotlight_filter::{
+    Call, End, Exchange, Fault, FaultKind, Filter, Frame, Pull, Verdict,
+};
 
+use crate::finish::finish;
+use crate::kept;
+use crate::output::Output;
 use crate::program::{Entry, Program};
 use crate::realm::LuaRealm;
-use crate::reply::reply;
 use crate::run::{Ended, Run};
-use crate::stack::Kind;
 use crate::visit::Ran;
 use crate::vm::{ENTRY, REQUEST, RESPONSE, Thread, Vm};
 
@@ -31,46 +33,71 @@ pub(crate) struct LuaFilter {
     context: c_int,
     /// Phases under way: of the request's direction, of the response's.
     waiting: [Option<Box<Waiting>>; 2],
+    /// What it writes of its answer, in the dialects.
+    output: Option<Rc<Output>>,
+    /// Its scripts know that the client has left.
+    aborted: bool,
+}
+
+/// How far a phase has come.
+enum Step {
+    Ended(Thread),
+    Exited,
+    Waits(Box<Waiting>),
 }
 
 impl LuaFilter {
     pub(crate) fn new(realm: Rc<LuaRealm>, index: usize) -> LuaFilter {
-        LuaFilter { realm, index, home: None, context: 0, waiting: [None, None] }
+        let waiting = [None, None];
+        LuaFilter { realm, index, home: None, context: 0, waiting, output: None, aborted: false }
+    }
+
+    fn home(&mut self) -> Result<(Rc<Vm>, Rc<Program>), Fault> {
+        if let Some(home) = &self.home {
+            return Ok(home.clone());
+        }
+        let home = self.realm.home(self.index)?;
+        if home.1.dialect {
+            self.output = Some(Rc::default());
+        }
+        Ok(self.home.insert(home).clone())
     }
 
     /// Puts the phase's function and arguments on a thread; how many arguments.
     fn push_call(
         &mut self,
-        vm: &Vm,
+        vm: &Rc<Vm>,
         program: &Program,
         thread: &Thread,
-        call: &Call<'_>,
+        call: &mut Call<'_>,
         entry: Entry,
     ) -> c_int {
         let stack = thread.stack;
         stack.push_kept(entry.place);
-        let mut arguments = 1;
-        let kind = match call.phase {
-            Phase::Response | Phase::ResponseTrailers => RESPONSE,
-            Phase::Log => ENTRY,
-            _ => REQUEST,
-        };
-        match &call.chunk {
-            Some(chunk) => {
-                stack.push_bytes(&chunk.data);
-                stack.push_bool(chunk.last);
-                arguments += 1;
-            }
-            None => {
-                // A handle: its exchange's serial, and room for its headers (`message.lua`).
-                stack.push_table(2, 0);
-                stack.push_number(call.exchange.serial as f64);
-                stack.set_at(-2, 1);
-                stack.push_bool(false);
-                stack.set_at(-2, 2);
-                stack.push_kept(kind);
-                stack.set_metatable(-2);
-            }
+        if program.dialect {
+            stack.push_kept(kept::state(call.exchange, vm));
+        }
+        if let Some(chunk) = &call.chunk {
+            stack.push_bytes(&chunk.data);
+            stack.push_bool(chunk.last);
+        }
+        if program.dialect {
+            return 1 + if call.chunk.is_some() { 2 } else { 0 };
+        }
+        let arguments = if call.chunk.is_some() { 2 } else { 1 };
+        if call.chunk.is_none() {
+            // A handle: its exchange's serial, and room for its headers (`message.lua`).
+            stack.push_table(2, 0);
+            stack.push_number(call.exchange.serial as f64);
+            stack.set_at(-2, 1);
+            stack.push_bool(false);
+            stack.set_at(-2, 2);
+            stack.push_kept(match call.phase {
+                Phase::Response | Phase::ResponseTrailers => RESPONSE,
+                Phase::Log => ENTRY,
+                _ => REQUEST,
+            });
+            stack.set_metatable(-2);
         }
         if !entry.wants_context {
             return arguments;
@@ -87,25 +114,80 @@ impl LuaFilter {
         arguments + 1
     }
 
-    /// Runs a phase on until it ends or must wait for something that is not there.
-    fn go_on(
+    /// Begins a phase, or goes on with the one that waits, until it ends or must wait for something
+    /// that is not there.
+    fn run(
         &mut self,
         cx: &mut Context<'_>,
         call: &mut Call<'_>,
-        vm: &Vm,
+        vm: &Rc<Vm>,
         program: &Program,
-        mut waiting: Box<Waiting>,
-    ) -> Poll<Result<Verdict, Fault>> {
-        let visit = program.visit(call.phase, call.exchange);
+        entry: Entry,
+    ) -> Result<Step, Fault> {
+        let output = self.output.clone().filter(|_| call.phase == Phase::Request);
+        let mut waiting = match self.waiting[side(call.phase)].take() {
+            Some(waiting) if waiting.phase == call.phase => waiting,
+            // A phase of the same direction that was given up goes.
+            _ => {
+                let thread = vm.thread();
+                let arguments = self.push_call(vm, program, &thread, call, entry);
+                vm.begin_call();
+                let visit = program.visit(call.phase, call.exchange, output.as_ref());
+                match vm.resume(&thread, arguments, program.cpu, visit) {
+                    Ran::Done => return Ok(Step::Ended(thread)),
+                    Ran::Failed(fault) => {
+                        vm.discard(thread);
+                        return Err(fault);
+                    }
+                    Ran::Waits => {
+                        let run = Run::waiting(vm, thread, program.cpu);
+                        Box::new(Waiting { phase: call.phase, run })
+                    }
+                }
+            }
+        };
+        let visit = program.visit(call.phase, call.exchange, output.as_ref());
+        match waiting.run.poll(cx, visit) {
+            Poll::Pending => Ok(Step::Waits(waiting)),
+            Poll::Ready(Ok(Ended::Done(thread))) => Ok(Step::Ended(thread)),
+            Poll::Ready(Ok(Ended::Exit)) => Ok(Step::Exited),
+            Poll::Ready(Err(fault)) => Err(fault),
+        }
+    }
+
+    /// What a phase that waits means: where a script of the dialects has begun its answer, that goes
+    /// out in the meantime.
+    fn wait(&mut self, waiting: Box<Waiting>) -> Poll<Result<Verdict, Fault>> {
+        let phase = waiting.phase;
+        self.waiting[side(phase)] = Some(waiting);
+        match &self.output {
+            Some(output) if phase == Phase::Request && output.has_begun() => {
+                Poll::Ready(Ok(Verdict::Stream { length: output.length() }))
+            }
+            _ => Poll::Pending,
+        }
+    }
+
+    /// Goes on with what is under way of an answer; ready when that has ended.
+    fn go_on(
+        &mut self,
+        cx: &mut Context<'_>,
+        exchange: &mut Exchange,
+    ) -> Poll<Result<(), Fault>> {
+        let Some(mut waiting) = self.waiting[0].take() else { return Poll::Ready(Ok(())) };
+        let Some((vm, program)) = self.home.clone() else { return Poll::Ready(Ok(())) };
+        let visit = program.visit(waiting.phase, exchange, self.output.as_ref());
         match waiting.run.poll(cx, visit) {
             Poll::Pending => {
-                self.waiting[side(call.phase)] = Some(waiting);
+                self.waiting[0] = Some(waiting);
                 Poll::Pending
             }
-            Poll::Ready(Ok(Ended::Done(thread))) => {
-                Poll::Ready(finish(vm, program, thread, call))
+            Poll::Ready(Ok(ended)) => {
+                if let Ended::Done(thread) = ended {
+                    vm.recycle(thread);
+                }
+                Poll::Ready(Ok(()))
             }
-            Poll::Ready(Ok(Ended::Exit)) => Poll::Ready(Ok(Verdict::Continue)),
             Poll::Ready(Err(fault)) => Poll::Ready(Err(fault)),
         }
     }
@@ -118,21 +200,7 @@ fn side(phase: Phase) -> usize {
 
 impl Filter for LuaFilter {
     fn poll(&mut self, cx: &mut Context<'_>, mut call: Call<'_>) -> Poll<Result<Verdict, Fault>> {
-        let waiting = self.waiting[side(call.phase)].take();
-        let (vm, program) = match &self.home {
-            Some(home) => home.clone(),
-            None => match self.realm.home(self.index) {
-                Ok(home) => self.home.insert(home).clone(),
-                Err(fault) => return Poll::Ready(Err(fault)),
-            },
-        };
-        match waiting {
-            Some(waiting) if waiting.phase == call.phase => {
-                return self.go_on(cx, &mut call, &vm, &program, waiting);
-            }
-            // A phase of the same direction that was given up goes.
-            _ => {}
-        }
+        let (vm, program) = self.home()?;
         let Some(entry) = program.entries[call.phase as usize] else {
             return Poll::Ready(Ok(Verdict::Continue));
         };
@@ -140,59 +208,73 @@ impl Filter for LuaFilter {
             let message = "no room in the VM for a chunk";
             return Poll::Ready(Err(Fault::new(FaultKind::Memory, message)));
         }
-        let thread = vm.thread();
-        let arguments = self.push_call(&vm, &program, &thread, &call, entry);
-        vm.begin_call();
-        let visit = program.visit(call.phase, call.exchange);
-        match vm.resume(&thread, arguments, program.cpu, visit) {
-            Ran::Done => Poll::Ready(finish(&vm, &program, thread, &mut call)),
-            Ran::Failed(fault) => {
-                vm.discard(thread);
-                Poll::Ready(Err(fault))
-            }
-            Ran::Waits => {
-                let run = Run::waiting(&vm, thread, program.cpu);
-                let waiting = Box::new(Waiting { phase: call.phase, run });
-                self.go_on(cx, &mut call, &vm, &program, waiting)
+        loop {
+            match self.run(cx, &mut call, &vm, &program, entry)? {
+                Step::Ended(thread) => {
+                    let output = self.output.as_deref();
+                    return Poll::Ready(finish(&vm, &program, thread, &mut call, output));
+                }
+                Step::Waits(waiting) => return self.wait(waiting),
+                // The phase ended in its midst: its function sees what that means.
+                Step::Exited => {}
             }
         }
     }
-}
 
-/// What a phase's results mean. The thread goes back.
-fn finish(
-    vm: &Vm,
-    program: &Program,
-    thread: Thread,
-    call: &mut Call<'_>,
-) -> Result<Verdict, Fault> {
-    let stack = thread.stack;
-    let verdict = match stack.kind(1) {
-        Kind::Nil if program.target && call.phase == Phase::Request => {
-            Err("the script did not answer (it must return a table)".to_owned())
+    fn poll_body(
+        &mut self,
+        cx: &mut Context<'_>,
+        pull: Pull<'_>,
+    ) -> Poll<Result<Option<Frame>, Fault>> {
+        let Some(output) = self.output.clone() else { return Poll::Ready(Ok(None)) };
+        output.flushed(pull.flushed);
+        if let Some(frame) = output.frame() {
+            return Poll::Ready(Ok(Some(frame)));
         }
-        Kind::Nil => Ok(Verdict::Continue),
-        Kind::Str if call.chunk.is_some() => {
-            if let (Some(chunk), Some(data)) = (&mut call.chunk, stack.bytes(1)) {
-                chunk.data = Bytes::copy_from_slice(data);
-            }
-            Ok(Verdict::Continue)
+        if output.has_ended() {
+            return Poll::Ready(Ok(None));
         }
-        Kind::Table if !call.phase.is_response() && call.phase != Phase::Log => {
-            reply(stack, call.exchange, program.cpu)
-                .map(|()| Verdict::Reply)
-                .map_err(|fault| fault.message)
+        let polled = self.go_on(cx, pull.exchange);
+        if let Some(frame) = output.frame() {
+            return Poll::Ready(Ok(Some(frame)));
         }
-        // What log functions and such return has no meaning.
-        _ if call.phase == Phase::Log => Ok(Verdict::Continue),
-        Kind::Table => Err("only request phases can answer: this one returned a table".into()),
-        _ => Err(format!("returned a {}, which means nothing here", stack.kind_name(1))),
-    };
-    vm.recycle(thread);
-    verdict.map_err(|message| {
-        let text = format!("{}: {message}", call.phase.name());
-        Fault::new(FaultKind::Error, text)
-    })
+        if output.has_ended() {
+            return Poll::Ready(Ok(None));
+        }
+        ready!(polled)?;
+        Poll::Ready(Ok(None))
+    }
+
+    fn poll_rest(
+        &mut self,
+        cx: &mut Context<'_>,
+        exchange: &mut Exchange,
+        end: End,
+    ) -> Poll<Result<(), Fault>> {
+        let Some((vm, program)) = self.home.clone().filter(|(_, program)| program.dialect) else {
+            self.waiting[0] = None;
+            return Poll::Ready(Ok(()));
+        };
+        if let (End::Gone, Some(abort), Some(waiting)) =
+            (end, program.abort, self.waiting[0].as_mut())
+            && !std::mem::replace(&mut self.aborted, true)
+        {
+            let thread = vm.thread();
+            thread.stack.push_kept(abort);
+            thread.stack.push_kept(kept::state(exchange, &vm));
+            waiting.run.join(thread, 1);
+        }
+        if let Some(output) = &self.output {
+            // Nobody reads it any more.
+            drop(output.take());
+            output.flushed(true);
+        }
+        self.go_on(cx, exchange)
+    }
+
+    fn sees_own(&self) -> bool {
+        self.output.is_some()
+    }
 }
 
 impl Drop for LuaFilter {

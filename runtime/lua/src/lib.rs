@@ -13,6 +13,7 @@ mod calendar;
 mod calls;
 mod engine;
 mod filter;
+mod finish;
 mod json;
 mod kept;
 mod output;

@@ -40,7 +40,7 @@ pub(crate) fn load(vm: &Vm, services: &Rc<dyn Services>, world: &World) -> Resul
     stack.keep_at(KILL_MESSAGE);
     push_host_table(vm, services);
     let table = stack.top();
-    stack.push_bool(world.ffi);
+    stack.push_bool(world.script.ffi);
     stack.set(table, b"ffi");
     for name in FIRST {
         let missing = || Fault::new(FaultKind::Internal, format!("no prelude {name}"));

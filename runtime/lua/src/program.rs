@@ -9,19 +9,18 @@ use std::time::Duration;
 use pilotlight_filter::abi::{Phase, Phases, limit};
 use pilotlight_filter::{Exchange, Fault, FaultKind, Spec};
 
-use crate::stack::Kind;
+use crate::output::Output;
+use crate::stack::{Kind, Stack};
 use crate::visit::{Ran, Visit};
 use crate::vm::{BOOT, Vm};
 
 /// CPU time of a script's own chunk and `init`, in each VM.
 const BOOT_BUDGET: Duration = Duration::from_secs(1);
 
-/// A script, compiled.
+/// A filter's script or scripts, compiled.
 pub(crate) struct Script {
     pub(crate) name: Arc<str>,
-    /// Bytecode that we made; users' is never taken.
-    pub(crate) code: Vec<u8>,
-    pub(crate) chunk: String,
+    pub(crate) code: Code,
     pub(crate) config: Vec<u8>,
     pub(crate) config_is_json: bool,
     pub(crate) cpu: Duration,
@@ -31,6 +30,30 @@ pub(crate) struct Script {
     pub(crate) phases: Phases,
     /// It starts tasks while it loads, so workers boot it before its first exchange.
     pub(crate) eager: bool,
+}
+
+/// What a filter runs.
+pub(crate) enum Code {
+    /// A script that returns its phases.
+    Native(Chunk),
+    /// Scripts of nginx's phases, in the order in which they run, and settings as JSON.
+    OpenResty(Vec<Step>, String),
+    /// A Kong plugin by its name.
+    Kong(String),
+}
+
+/// A script's bytecode, which we made (users' is never taken), and its name in messages.
+pub(crate) struct Chunk {
+    pub(crate) code: Vec<u8>,
+    pub(crate) name: String,
+}
+
+/// A script of one of nginx's phases.
+pub(crate) struct Step {
+    pub(crate) phase: &'static str,
+    pub(crate) chunk: Chunk,
+    /// The variable that it sets, and its arguments.
+    pub(crate) sets: Option<(String, Vec<String>)>,
 }
 
 /// A phase's function in a VM.
@@ -49,12 +72,22 @@ pub(crate) struct Program {
     pub(crate) cpu: Duration,
     pub(crate) name: Arc<str>,
     pub(crate) target: bool,
+    /// It is written for nginx: its phases share a state for each exchange, and end with a number.
+    pub(crate) dialect: bool,
+    /// What runs beside its scripts when the client has left.
+    pub(crate) abort: Option<c_int>,
 }
 
 impl Program {
     /// A visit for one of its phases.
-    pub(crate) fn visit<'a>(&'a self, phase: Phase, exchange: &'a mut Exchange) -> Visit<'a> {
-        Visit { exchange: Some(exchange), filter: &self.name, cpu: self.cpu, phase: Some(phase) }
+    pub(crate) fn visit<'a>(
+        &'a self,
+        phase: Phase,
+        exchange: &'a mut Exchange,
+        output: Option<&'a Rc<Output>>,
+    ) -> Visit<'a> {
+        let (filter, cpu, phase) = (&self.name, self.cpu, Some(phase));
+        Visit { exchange: Some(exchange), filter, cpu, phase, task: 0, output }
     }
 
     pub(crate) fn phases(&self) -> Phases {
@@ -69,13 +102,33 @@ pub(crate) fn chunk_name(file: &Path) -> String {
     format!("@{}", parts.join("/"))
 }
 
+impl Step {
+    /// Pushes it as a table: `phase`, `run`, and for a variable's script `var` and `args`.
+    fn push(&self, vm: &Vm, stack: Stack) -> Result<(), Fault> {
+        stack.push_table(0, 4);
+        stack.push_bytes(self.phase.as_bytes());
+        stack.set(-2, b"phase");
+        vm.load(stack, &self.chunk.code, &self.chunk.name)?;
+        stack.set(-2, b"run");
+        let Some((var, args)) = &self.sets else { return Ok(()) };
+        stack.push_bytes(var.as_bytes());
+        stack.set(-2, b"var");
+        stack.push_table(args.len() as c_int, 0);
+        for (index, arg) in args.iter().enumerate() {
+            stack.push_bytes(arg.as_bytes());
+            stack.set_at(-2, index as c_int + 1);
+        }
+        stack.set(-2, b"args");
+        Ok(())
+    }
+}
+
 impl Script {
-    pub(crate) fn new(spec: &Spec, code: Vec<u8>) -> Script {
+    pub(crate) fn new(spec: &Spec, code: Code) -> Script {
         let default = Duration::from_micros(limit::FILTER_CPU_MICROS);
         Script {
             name: spec.name.clone(),
             code,
-            chunk: chunk_name(&spec.file),
             config: spec.config.clone(),
             config_is_json: spec.config_is_json,
             cpu: if spec.cpu.is_zero() { default } else { spec.cpu },
@@ -95,18 +148,17 @@ impl Script {
         let thread = vm.thread();
         let stack = thread.stack;
         stack.push_kept(BOOT);
-        let loaded = vm.load(stack, &self.code, &self.chunk);
-        if let Err(fault) = loaded {
-            vm.discard(thread);
-            return Err(fault);
-        }
-        stack.push_bytes(self.name.as_bytes());
-        stack.push_bytes(&self.config);
-        stack.push_bool(self.config_is_json);
-        stack.push_bool(self.target);
+        let arguments = match self.push_code(vm, stack) {
+            Ok(count) => count,
+            Err(fault) => {
+                vm.discard(thread);
+                return Err(fault);
+            }
+        };
         vm.begin_call();
-        let visit = Visit { exchange: None, filter: &self.name, cpu: self.cpu, phase: None };
-        match vm.resume(&thread, 5, BOOT_BUDGET, visit) {
+        let (filter, cpu) = (&self.name, self.cpu);
+        let visit = Visit { exchange: None, filter, cpu, phase: None, task: 0, output: None };
+        match vm.resume(&thread, arguments, BOOT_BUDGET, visit) {
             Ran::Done => {}
             Ran::Waits => {
                 vm.discard(thread);
@@ -126,6 +178,8 @@ impl Script {
             cpu: self.cpu,
             name: self.name.clone(),
             target: self.target,
+            dialect: !matches!(self.code, Code::Native(_)),
+            abort: None,
         };
         // Two tables: functions, and which of them want the context, by the phases' names.
         let mut with_context = 0;
@@ -144,9 +198,46 @@ impl Script {
             let place = vm.keep(stack);
             program.entries[phase as usize] = Some(Entry { place, wants_context });
         }
+        stack.get(1, "abort");
+        match stack.kind(-1) {
+            Kind::Function => program.abort = Some(vm.keep(stack)),
+            _ => stack.pop(1),
+        }
         program.keeps_context = with_context > 1;
         vm.recycle(thread);
         Ok(program)
+    }
+
+    /// Puts what `pl.boot` takes on a stack; how many arguments.
+    fn push_code(&self, vm: &Vm, stack: Stack) -> Result<c_int, Fault> {
+        match &self.code {
+            Code::Native(chunk) => {
+                stack.push_bytes(b"native");
+                vm.load(stack, &chunk.code, &chunk.name)?;
+                stack.push_bytes(self.name.as_bytes());
+                stack.push_bytes(&self.config);
+                stack.push_bool(self.config_is_json);
+                stack.push_bool(self.target);
+                Ok(6)
+            }
+            Code::OpenResty(steps, settings) => {
+                stack.push_bytes(b"ngx");
+                stack.push_table(steps.len() as c_int, 0);
+                for (index, step) in steps.iter().enumerate() {
+                    step.push(vm, stack)?;
+                    stack.set_at(-2, index as c_int + 1);
+                }
+                stack.push_bytes(settings.as_bytes());
+                Ok(3)
+            }
+            Code::Kong(plugin) => {
+                stack.push_bytes(b"kong");
+                stack.push_bytes(plugin.as_bytes());
+                stack.push_bytes(self.name.as_bytes());
+                stack.push_bytes(&self.config);
+                Ok(4)
+            }
+        }
     }
 
     /// The program in a VM, booted there when it has not been.

@@ -64,6 +64,12 @@ impl Run {
         Run { vm: vm.clone(), strands, started: 0, entry: None, left }
     }
 
+    /// Starts a thread beside the others: a function and its arguments are on its stack.
+    pub(crate) fn join(&mut self, thread: Thread, arguments: c_int) {
+        self.started += 1;
+        self.strands.push(Strand { id: self.started, thread, waits: Waits::Begin(arguments) });
+    }
+
     /// Runs its threads on until all have ended, or all must wait for something that is not there.
     pub(crate) fn poll(
         &mut self,
@@ -148,7 +154,8 @@ impl Run {
         let Strand { id, thread, .. } = self.strands.remove(index);
         match id {
             ENTRY => self.entry = Some(thread),
-            _ => self.vm.recycle(thread),
+            // Its script may hold it.
+            _ => self.vm.discard(thread),
         }
         match self.strands.is_empty() {
             true => self.entry.take().map(Ended::Done),
@@ -189,12 +196,11 @@ impl Run {
         if self.strands.len() >= limit::LUA_THREADS {
             return Answer::Refused("too many threads".into());
         }
-        self.started += 1;
         let thread = self.vm.thread();
         self.strands[index].thread.stack.hand_over(thread.stack, arguments + 1);
-        let answer = Answer::Started(self.started, thread.place());
-        self.strands.push(Strand { id: self.started, thread, waits: Waits::Begin(arguments) });
-        answer
+        let place = thread.place();
+        self.join(thread, arguments);
+        Answer::Started(self.started, place)
     }
 }
 

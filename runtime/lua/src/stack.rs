@@ -199,6 +199,33 @@ impl Stack {
         unsafe { lua::lua_rawget_(self.0, table) }
     }
 
+    /// Pops a value into the table below it: under `key`, where a second value makes a list of both.
+    pub(crate) fn append(self, key: &[u8]) {
+        self.push_bytes(key);
+        self.get_raw(-3);
+        match self.kind(-1) {
+            Kind::Nil => {
+                self.pop(1);
+                self.set(-2, key);
+            }
+            Kind::Table => {
+                let length = self.length(-1);
+                self.push_copy(-2);
+                self.set_at(-2, length as c_int + 1);
+                self.pop(2);
+            }
+            _ => {
+                self.push_table(2, 0);
+                self.push_copy(-2);
+                self.set_at(-2, 1);
+                self.push_copy(-3);
+                self.set_at(-2, 2);
+                self.set(-4, key);
+                self.pop(2);
+            }
+        }
+    }
+
     /// Pops a key and pushes `table[key]`.
     pub(crate) fn get_raw(self, table: c_int) {
         unsafe { lua::lua_rawget_(self.0, table) }

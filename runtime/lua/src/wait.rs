@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use pilotlight_filter::abi::{Value, limit};
-use pilotlight_filter::host::{Fetch, FetchError, Fetched, Wait};
+use pilotlight_filter::host::{Fetch, FetchError, Fetched, Subanswer, Wait};
 use pilotlight_filter::{Exchange, Fault, FaultKind};
 
 use crate::stack::{Kind, Stack};
@@ -89,6 +89,8 @@ pub(crate) enum Answer {
     /// Several results, in order.
     Values(Vec<Value>),
     Fetched(Fetched),
+    /// A subrequest's response.
+    Subanswer(Box<Subanswer>),
     /// A thread was started: its number, and its place in the registry.
     Started(u32, c_int),
     /// nil and a message.
@@ -188,6 +190,7 @@ impl Answer {
         let size = match &self {
             Answer::Text(bytes) => bytes.len(),
             Answer::Fetched(fetched) => fetched.body.len(),
+            Answer::Subanswer(answer) => answer.body.len(),
             Answer::Value(value) => text_len(value),
             Answer::Values(values) => values.iter().map(text_len).sum(),
             _ => 0,
@@ -208,7 +211,17 @@ impl Answer {
                 stack.push_kept(thread);
                 return Ok(2);
             }
-            Answer::Fetched(fetched) => push_fetched(stack, &fetched),
+            Answer::Fetched(fetched) => {
+                let headers = fetched.headers.iter();
+                let headers = headers.map(|(name, value)| (name.as_bytes(), value.as_slice()));
+                push_response(stack, fetched.status, &fetched.body, b"headers", headers);
+            }
+            Answer::Subanswer(answer) => {
+                let fields = answer.head.fields.iter().map(|(_, name, value)| (name, value));
+                push_response(stack, answer.head.status, &answer.body, b"header", fields);
+                stack.push_bool(answer.truncated);
+                stack.set(-2, b"truncated");
+            }
             Answer::Refused(message) => return Ok(value::refuse(stack, &message)),
         }
         Ok(1)
@@ -222,35 +235,25 @@ fn text_len(value: &Value) -> usize {
     }
 }
 
-/// Status, headers (a list where a name repeats) and body.
-fn push_fetched(stack: Stack, fetched: &Fetched) {
-    stack.push_table(0, 3);
-    stack.push_number(f64::from(fetched.status));
+/// Status, headers (a list where a name repeats) and body, as a table.
+fn push_response<'a>(
+    stack: Stack,
+    status: u16,
+    body: &[u8],
+    key: &[u8],
+    headers: impl Iterator<Item = (&'a [u8], &'a [u8])>,
+) {
+    stack.push_table(0, 4);
+    stack.push_number(f64::from(status));
     stack.set(-2, b"status");
-    stack.push_bytes(&fetched.body);
+    stack.push_bytes(body);
     stack.set(-2, b"body");
-    stack.push_table(0, fetched.headers.len() as c_int);
-    for (index, (name, value)) in fetched.headers.iter().enumerate() {
-        if fetched.headers[..index].iter().any(|(known, _)| known == name) {
-            continue;
-        }
-        let mut more = fetched.headers[index + 1..].iter().filter(|(other, _)| other == name);
+    stack.push_table(0, 16);
+    for (name, value) in headers {
         stack.push_bytes(value);
-        if let Some((_, second)) = more.next() {
-            stack.push_table(2, 0);
-            stack.push_copy(-2);
-            stack.set_at(-2, 1);
-            for (place, value) in std::iter::once(second).chain(more.map(|m| &m.1)).enumerate() {
-                stack.push_bytes(value);
-                stack.set_at(-2, place as c_int + 2);
-            }
-            stack.set(-3, name.as_bytes());
-            stack.pop(1);
-        } else {
-            stack.set(-2, name.as_bytes());
-        }
+        stack.append(name);
     }
-    stack.set(-2, b"headers");
+    stack.set(-2, key);
 }
 
 fn read_fetch(stack: Stack, at: c_int) -> Result<Fetch, &'static str> {

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use pilotlight_filter::Exchange;
 use pilotlight_filter::abi::limit;
+use pilotlight_filter::engine::{RedisSpec, ScriptSpec};
 use pilotlight_filter::host::{Module, Services, Shared};
 
 use crate::calls::world::Berth;
@@ -69,8 +70,13 @@ pub(crate) struct World {
     pub(crate) modules: Vec<Arc<str>>,
     pub(crate) shared: Vec<String>,
     pub(crate) env: Vec<(String, String)>,
-    pub(crate) path: Vec<String>,
-    pub(crate) ffi: bool,
+    /// Settings of the engine.
+    pub(crate) script: ScriptSpec,
+    /// The routes' variables, JSON.
+    pub(crate) vars: String,
+    /// The consumers, JSON.
+    pub(crate) consumers: String,
+    pub(crate) redis: Vec<RedisSpec>,
 }
 
 impl Window {

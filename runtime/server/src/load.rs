@@ -9,7 +9,7 @@ use pilotlight_abi::{Phase, Phases};
 use pilotlight_config::manifest::{self, FilterConfig, Manifest, Program, ValueType};
 use pilotlight_config::{Loaded, Place, Problem, Report, Spot};
 use pilotlight_core::router::Router;
-use pilotlight_filter::engine::{ModuleSpec, ScriptSpec, Signature, Type};
+use pilotlight_filter::engine::{ModuleSpec, ScriptSpec, Signature, Source, Type};
 use pilotlight_filter::{Engine, Library, LoadError, Plan, Spec};
 
 use crate::clock::Clock;
@@ -139,6 +139,7 @@ fn plan(manifest: &Manifest) -> Plan {
             path: manifest.lua.path.clone(),
             memory: manifest.lua.memory,
             ffi: manifest.lua.ffi,
+            ..ScriptSpec::default()
         },
         cache_dir: manifest.gateway.cache_dir.clone(),
         env: manifest
@@ -158,7 +159,7 @@ fn spec(manifest: &Manifest, index: usize, filter: &manifest::Filter) -> Spec {
     let is_target = |route: &manifest::Route| matches!(route.target, manifest::Target::Script(script) if script == index);
     Spec {
         name: filter.name.clone(),
-        file: file.clone(),
+        program: Source::Native(file.clone()),
         config: match &filter.config {
             FilterConfig::None => Vec::new(),
             FilterConfig::Text(text) => text.clone().into_bytes(),

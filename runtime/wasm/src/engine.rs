@@ -100,9 +100,11 @@ impl Engine for WasmEngine {
         let mut mistakes = Vec::new();
         let mut loader = Loader { engine: self, plan, seen: HashMap::new() };
         for spec in &plan.filters {
-            match loader.filter(spec) {
+            // The dialects are Lua's: only a mistake of the caller's brings one here.
+            let file = spec.program.native().unwrap_or(Path::new(""));
+            match loader.filter(spec, file) {
                 Ok(program) => programs.filters.push(Arc::new(program)),
-                Err(all) => mistakes.extend(named(&spec.name, &spec.file, all)),
+                Err(all) => mistakes.extend(named(&spec.name, file, all)),
             }
         }
         for spec in &plan.modules {
@@ -139,9 +141,9 @@ struct Loader<'a> {
 }
 
 impl Loader<'_> {
-    fn filter(&mut self, spec: &Spec) -> Result<Program, Vec<Mistake>> {
+    fn filter(&mut self, spec: &Spec, file: &Path) -> Result<Program, Vec<Mistake>> {
         let memory = spec.memory.unwrap_or(WASM_FILTER_MEMORY);
-        let module = self.module(&spec.file, memory).map_err(|mistake| vec![mistake])?;
+        let module = self.module(file, memory).map_err(|mistake| vec![mistake])?;
         if spec.target {
             let mistake = Mistake::new("a proxy-wasm filter can't be a route's target");
             return Err(vec![mistake.hint("name it in the route's `filters`")]);
@@ -168,7 +170,7 @@ impl Loader<'_> {
         let ticker = &self.engine.machine().map_err(|mistake| vec![mistake])?.ticker;
         check::start(&program, ticker).map_err(|mistake| vec![mistake])?;
         if spec.fresh && !on_fiber && memory <= config::SLOT_MEMORY {
-            program.pooled = self.pooled(&spec.file);
+            program.pooled = self.pooled(file);
         }
         if on_fiber {
             program.pre = self.link(&module, true)?;

@@ -43,6 +43,14 @@ pub const LUA_COROUTINE_DEPTH: u64 = 16;
 pub const LUA_TASKS: usize = 1024;
 /// Threads of one call of a script, side by side (`gateway.all`, `ngx.thread.spawn`).
 pub const LUA_THREADS: usize = 256;
+/// Timers of a VM's scripts whose time has not come.
+pub const LUA_TIMERS_PENDING: usize = 1024;
+/// Timers of a VM's scripts that run.
+pub const LUA_TIMERS_RUNNING: usize = 256;
+/// Steps of one match of a regular expression.
+pub const REGEX_STEPS: u32 = 1_000_000;
+/// Compiled regular expressions that a VM keeps.
+pub const REGEX_CACHE: usize = 1024;
 /// Bytes of one serialised header map (proxy-wasm).
 pub const HEADER_MAP: u64 = MIB;
 /// Log lines that one call of a phase may write.
@@ -97,6 +105,30 @@ pub const LIMITS: &[Limit] = &[
         unit: Unit::Count,
         default: LUA_THREADS as u64,
         doc: "threads of one call side by side (gateway.all); past it \"too many threads\"",
+    },
+    Limit {
+        name: "lua_timers_pending",
+        unit: Unit::Count,
+        default: LUA_TIMERS_PENDING as u64,
+        doc: "timers of a VM (ngx.timer) whose time has not come; past it nil and \"too many pending timers\"",
+    },
+    Limit {
+        name: "lua_timers_running",
+        unit: Unit::Count,
+        default: LUA_TIMERS_RUNNING as u64,
+        doc: "timers of a VM that run; past it one that is due is dropped, which the log says",
+    },
+    Limit {
+        name: "regex_steps",
+        unit: Unit::Count,
+        default: REGEX_STEPS as u64,
+        doc: "steps of one match of a regular expression; past it nil and \"pcre_exec() failed: -8\"",
+    },
+    Limit {
+        name: "regex_cache",
+        unit: Unit::Count,
+        default: REGEX_CACHE as u64,
+        doc: "compiled regular expressions that a VM keeps (flag o); further ones are compiled each time",
     },
     Limit {
         name: "header_map",

@@ -84,34 +84,6 @@ fn most(stack: Stack, at: c_int) -> usize {
     }
 }
 
-/// Sets `table[key]`, which is on top, to the value at -1; where there is one, to a list of both.
-fn append(stack: Stack, key: &[u8]) {
-    // Key and value stand on top of the table: table, value.
-    stack.push_bytes(key);
-    stack.get_raw(-3);
-    match stack.kind(-1) {
-        Kind::Nil => {
-            stack.pop(1);
-            stack.set(-2, key);
-        }
-        Kind::Table => {
-            let length = stack.length(-1);
-            stack.push_copy(-2);
-            stack.set_at(-2, length as c_int + 1);
-            stack.pop(2);
-        }
-        _ => {
-            stack.push_table(2, 0);
-            stack.push_copy(-2);
-            stack.set_at(-2, 1);
-            stack.push_copy(-3);
-            stack.set_at(-2, 2);
-            stack.set(-4, key);
-            stack.pop(2);
-        }
-    }
-}
-
 /// `head_table(which, max, raw)`: all fields by name, in lower case unless `raw`; a repeated name
 /// has a list. Then "truncated" when there were more than `max` (100; 0: no limit).
 unsafe extern "C-unwind" fn head_table(state: *mut lua_State) -> c_int {
@@ -132,8 +104,8 @@ unsafe extern "C-unwind" fn head_table(state: *mut lua_State) -> c_int {
     for (name, value) in host.into_iter().chain(all).take(max) {
         stack.push_bytes(value);
         match raw {
-            true => append(stack, name),
-            false => append(stack, &name.to_ascii_lowercase()),
+            true => stack.append(name),
+            false => stack.append(&name.to_ascii_lowercase()),
         }
     }
     if !raw {
@@ -174,7 +146,7 @@ unsafe extern "C-unwind" fn args_table(state: *mut lua_State) -> c_int {
             Some(value) => stack.push_bytes(&percent_decode(value, true)),
             None => stack.push_bool(true),
         }
-        append(stack, &key);
+        stack.append(&key);
     }
     1
 }

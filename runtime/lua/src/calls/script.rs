@@ -35,13 +35,33 @@ unsafe extern "C-unwind" fn next_piece(
     piece.as_ptr().cast()
 }
 
-pub(crate) fn slow() -> [Slow; 4] {
+pub(crate) fn slow() -> [Slow; 5] {
     [
         Slow("compile", compile),
         Slow("find_module", find_module),
         Slow("env", env),
         Slow("part", part),
+        Slow("plan", plan),
     ]
+}
+
+/// `plan()`: what the manifest says to all scripts of the dialects: routes' variables and consumers
+/// as JSON, the bounds of timers.
+unsafe extern "C-unwind" fn plan(state: *mut lua_State) -> c_int {
+    // SAFETY: Lua calls with a live state; the window outlives the VM.
+    let (stack, window) = unsafe { (Stack::new(state), window_of(state)) };
+    let world = window.host.world.clone();
+    stack.push_table(0, 4);
+    for (name, text) in [("vars", &world.vars), ("consumers", &world.consumers)] {
+        stack.push_bytes(text.as_bytes());
+        stack.set(-2, name.as_bytes());
+    }
+    let timers = world.script.timers;
+    for (name, number) in [("timers_pending", timers.pending), ("timers_running", timers.running)] {
+        stack.push_number(number as f64);
+        stack.set(-2, name.as_bytes());
+    }
+    1
 }
 
 /// `part(name)`: a file of the prelude as a function; only the prelude reaches this.
@@ -107,7 +127,7 @@ unsafe extern "C-unwind" fn find_module(state: *mut lua_State) -> c_int {
     }
     let below = name.replace('.', "/");
     let mut tried = String::new();
-    for pattern in &window.host.world.path {
+    for pattern in &window.host.world.script.path {
         let path = pattern.replace('?', &below);
         match std::fs::read(Path::new(&path)) {
             Ok(text) => {

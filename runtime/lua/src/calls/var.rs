@@ -211,8 +211,8 @@ const VARIABLES: &[(&str, Variable)] = &[
     ("status", |e, _| made(format!("{:03}", e.response.head.status))),
     ("time_iso8601", |_, moment| made(crate::calendar::iso8601(moment.now))),
     ("time_local", |_, moment| made(crate::calendar::local(moment.now))),
-    ("upstream_addr", |e, _| e.stats.upstream_address.as_ref().map(|a| Cow::Borrowed(a.as_bytes()))),
-    ("upstream_connect_time", |e, _| asked(e).and_then(|_| seconds(e.stats.upstream_connect))),
+    ("upstream_addr", |e, _| e.server.as_ref().map(|a| Cow::Borrowed(a.as_bytes()))),
+    ("upstream_connect_time", |e, _| asked(e).and_then(|_| seconds(e.stats.connect))),
     ("upstream_header_time", |e, _| asked(e).and_then(|_| seconds(e.stats.upstream))),
     ("upstream_response_time", |e, moment| {
         asked(e).and_then(|_| seconds((moment.now - e.stats.started).max(e.stats.upstream)))
@@ -227,7 +227,7 @@ fn client(e: &Exchange) -> Option<&pilotlight_filter::exchange::ClientCertificat
 
 /// An upstream was asked.
 fn asked(e: &Exchange) -> Option<()> {
-    e.stats.upstream_address.as_ref().map(|_| ())
+    e.server.as_ref().map(|_| ())
 }
 
 /// The path, decoded.

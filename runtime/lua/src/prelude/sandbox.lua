@@ -124,7 +124,7 @@ local function searcher(env)
   end
 end
 
-local function environment(config, name)
+function pl.environment(config, name)
   local env = {
     _VERSION = _VERSION,
     assert = assert, error = error, ipairs = ipairs, next = next, pairs = pairs, pcall = pcall,
@@ -167,7 +167,7 @@ local phases = {
 local before = { request_body = 2, response_body = 2 }
 
 -- Runs a script's chunk and its init; answers its phases, and which of them want a context.
-function pl.boot(chunk, name, config, is_json, target)
+local function native(chunk, name, config, is_json, target)
   if is_json then
     local decoded, why = slow.json_decode(config)
     if decoded == nil and why then error("config: " .. why, 0) end
@@ -175,7 +175,7 @@ function pl.boot(chunk, name, config, is_json, target)
   elseif config == "" then
     config = nil
   end
-  local env = environment(config, name)
+  local env = pl.environment(config, name)
   setfenv(chunk, env)
   local filter = chunk()
   if type(filter) == "function" and target then filter = { request = filter } end
@@ -201,4 +201,10 @@ function pl.boot(chunk, name, config, is_json, target)
   if not any and not init then error("the script has no phases", 0) end
   if init then init(config) end
   return entries, wants
+end
+
+-- The same for any kind of filter; the dialects' parts are there when the first of them comes.
+function pl.boot(kind, ...)
+  if kind == "native" then return native(...) end
+  return pl.part(kind .. "/boot")(...)
 end

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use pilotlight_filter::abi::{Phase, Value};
-use pilotlight_filter::engine::{Engine, Library, LoadError, Plan, Realm, ScriptSpec, Spec};
+use pilotlight_filter::engine::{Engine, Library, LoadError, Plan, Realm, ScriptSpec, Source, Spec};
 use pilotlight_filter::exchange::{ClientCertificate, Request, TlsInfo};
 use pilotlight_filter::host::{
     Called, Fetch, FetchError, Fetched, Level, LogLine, Module, Services, Shared, Wait,
@@ -217,7 +217,7 @@ impl Drop for Dir {
 pub fn spec(name: &str, file: PathBuf) -> Spec {
     Spec {
         name: Arc::from(name),
-        file,
+        program: Source::Native(file),
         config: Vec::new(),
         config_is_json: false,
         cpu: Duration::from_secs(1),
@@ -246,7 +246,7 @@ pub fn plan(dir: &Dir) -> Plan {
                 dir.0.join("lua/?/init.lua").to_string_lossy().into_owned(),
             ],
             memory: 16 << 20,
-            ffi: false,
+            ..ScriptSpec::default()
         },
         ..Plan::default()
     }

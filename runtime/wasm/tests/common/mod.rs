@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use pilotlight_filter::abi::Phase;
-use pilotlight_filter::engine::{LoadError, ModuleSpec, Plan, Signature, Spec};
+use pilotlight_filter::engine::{LoadError, ModuleSpec, Plan, Signature, Source, Spec};
 use pilotlight_filter::exchange::{Origin, Request};
 use pilotlight_filter::host::{Level, LogLine};
 use pilotlight_filter::{
@@ -67,7 +67,7 @@ pub fn assemble(text: &str) -> Vec<u8> {
 pub fn spec(file: PathBuf) -> Spec {
     Spec {
         name: Arc::from("guest"),
-        file,
+        program: Source::Native(file),
         config: Vec::new(),
         config_is_json: false,
         cpu: Duration::from_millis(10),

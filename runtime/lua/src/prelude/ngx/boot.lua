@@ -1,12 +1,16 @@
 -- How the scripts of one filter become phases of the gateway's.
 local pl = ...
-local C, window, slow, text = pl.C, pl.window, pl.slow, pl.text
+local C, window, slow = pl.C, pl.window, pl.slow
 local world = pl.part("ngx/world")
 local yield, states = world.yield, world.states
-local setfenv, type, error, pairs = setfenv, type, error, pairs
+local setfenv, type, error, pairs, ipairs, tostring, unpack =
+  setfenv, type, error, pairs, ipairs, tostring, unpack
 
 -- What a phase ends with, as the host reads it.
 local GO_ON, ANSWERED, ELSEWHERE, CLOSED = nil, 1, 2, 3
+
+-- Longer than any worker lives, in seconds.
+local NEVER = 31536000
 
 local CLOSES = { [444] = true, [499] = true }
 
@@ -114,6 +118,16 @@ local function request_of(filter, steps)
   end
 end
 
+-- Runs beside a request's scripts when the client has left.
+local function abort(state)
+  local callback = state.on_abort
+  if callback then return callback() end
+  if state.settings.check_client_abort then
+    state.exit = 499
+    yield(pl.EXIT)
+  end
+end
+
 -- A variable's script: what it returns, or what it wrote into ngx.var.
 local function setter(step)
   local ngx, run = world.ngx, step.run
@@ -199,15 +213,11 @@ local OTHERS = {
 }
 
 -- Puts a filter's scripts together. `scripts` is a list of { phase, run, var, args }, in the order
--- of the phases; `settings` and `plan` are JSON. Answers what `pl.boot` does.
-return function(scripts, settings, vars)
+-- of the phases; `settings` is JSON. Answers what `pl.boot` does.
+return function(scripts, settings)
   local decoded, why = slow.json_decode(settings)
   if not decoded then error("settings: " .. why, 0) end
   local filter = { settings = decoded }
-  if not world.declared then
-    world.declared = true
-    world.declare(slow.json_decode(vars))
-  end
   local steps, entries = {}, {}
   for index = 1, #scripts do
     local step = scripts[index]
@@ -222,10 +232,13 @@ return function(scripts, settings, vars)
         if at.spawned then yield(pl.OTHERS) end
       end)
     elseif step.phase == "exit_worker" then
-      slow.at_exit(function()
-        local at = world.begin("exit_worker", decoded)
-        run()
-        at.spawned = nil
+      -- A task whose time comes only when the worker ends.
+      slow.task_start(NEVER, false, true, function()
+        if slow.exiting() then
+          local at = world.begin("exit_worker", decoded)
+          run()
+          at.spawned = nil
+        end
       end)
     elseif REQUEST[step.phase] then
       if step.var then step.set = setter(step) end
@@ -235,6 +248,9 @@ return function(scripts, settings, vars)
       entries[phase] = make(filter, run)
     end
   end
-  if #steps > 0 then entries.request = request_of(filter, steps) end
+  if #steps > 0 then
+    entries.request = request_of(filter, steps)
+    entries.abort = abort
+  end
   return entries, {}
 end

@@ -1,7 +1,8 @@
 -- ngx.location.capture, ngx.location.capture_multi: requests to the gateway's own routes.
 local pl = ...
 local slow = pl.slow
-local type, error, pairs, stock_tostring, unpack, select = type, error, pairs, tostring, unpack, select
+local type, error, pairs, stock_tostring, unpack, next, setmetatable =
+  type, error, pairs, tostring, unpack, next, setmetatable
 
 return function(ngx, world)
   local location = {}
@@ -81,11 +82,24 @@ return function(ngx, world)
     }
   end
 
+  -- Fields of an answer are found in any case.
+  local Fields = {
+    __index = function(fields, name)
+      if type(name) ~= "string" then return nil end
+      local plain = name:lower():gsub("_", "-")
+      for key, value in next, fields do
+        if key:lower() == plain then return value end
+      end
+      return nil
+    end,
+  }
+
   local function result(answer, why)
     if not answer then
       world.write_log(ngx.ERR, why)
       return { status = 502, header = {}, body = "", truncated = true }
     end
+    setmetatable(answer.header, Fields)
     return answer
   end
 

@@ -1,7 +1,6 @@
 -- Ways out of a phase: ngx.exit, ngx.redirect, ngx.exec; ngx.get_phase, ngx.on_abort.
 local pl = ...
-local C, window = pl.C, pl.window
-local type, error, select = type, error, select
+local type, error, select, tostring = type, error, select, tostring
 
 -- Where ngx.exit ends the phase at once; elsewhere it returns, as in OpenResty.
 local ENDS = {
@@ -109,7 +108,6 @@ return function(ngx, world)
     end
     if at.on_abort then return nil, "duplicate call" end
     at.on_abort = callback
-    C.on_abort(window)
     return 1
   end
 end

@@ -83,7 +83,7 @@ return function(ngx, world)
     local at = allow(ANSWER)
     if at.eof then return nil, "seen eof" end
     if not at.sent then return nil, "nothing to flush" end
-    C.out_flush(window)
+    -- What was written leaves when the script waits for anything.
     if wait then
       slow.out_drained()
       yield(pl.TAKE)

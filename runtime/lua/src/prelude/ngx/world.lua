@@ -110,14 +110,19 @@ function set.ctx(value)
   state().ctx = value
 end
 
+-- What the manifest says to all.
+local plan = pl.slow.plan()
+world.timers = { pending = plan.timers_pending, running = plan.timers_running }
+world.plan = plan
+
 -- All of it, in this order. A part is a function of `ngx` and this world.
 for _, name in ipairs {
   "constants", "log", "control", "output", "header", "request", "var", "thread", "timer",
-  "semaphore", "capture", "worker", "encode", "time", "cjson", "shared", "re", "socket",
-  "resty", "modules",
+  "semaphore", "capture", "worker",
 } do
   pl.part("ngx/" .. name)(ngx, world)
 end
 
+world.declare(pl.slow.json_decode(plan.vars) or {})
 world.G = pl.part("ngx/globals")(world)
 return world
