@@ -62,6 +62,8 @@ fn main() {
         local: None,
         tls: None,
         listener: Arc::from("web"),
+        number: 0,
+        requests: Default::default(),
     });
     let mut cx = Context::from_waker(Waker::noop());
     let mut exchange = Exchange::new(0, peer, Request::default());

@@ -320,6 +320,8 @@ pub(crate) fn inlet(
         local,
         tls,
         listener: listener.name.clone(),
+        number: 0,
+        requests: Default::default(),
     };
     let client = peer.address.to_string().into_boxed_str();
     Inlet { worker: worker.clone(), listener: listener.clone(), peer: Rc::new(peer), client }

@@ -287,6 +287,8 @@ pub fn peer() -> Rc<Peer> {
             }),
         }),
         listener: Arc::from("web"),
+        number: 0,
+        requests: Default::default(),
     })
 }
 

@@ -26,6 +26,8 @@ fn exchange(peer: &str, fields: &[(&str, &str)]) -> Exchange {
         local: None,
         tls: None,
         listener: "web".into(),
+        number: 0,
+        requests: Default::default(),
     };
     let mut head = RequestHead::default();
     head.scheme = Scheme::Https;

@@ -168,6 +168,8 @@ pub fn exchange(target: &str, fields: &[(&str, &str)]) -> Exchange {
         local: Some("10.0.0.1:443".parse().unwrap()),
         tls: None,
         listener: Arc::from("web"),
+        number: 0,
+        requests: Default::default(),
     };
     let mut request = Request::default();
     let (path, query) = target.split_once('?').map_or((target, None), |(p, q)| (p, Some(q)));

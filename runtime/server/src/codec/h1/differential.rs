@@ -187,6 +187,8 @@ impl Rig {
             local: None,
             tls: None,
             listener: Arc::from("a"),
+            number: 0,
+            requests: Default::default(),
         });
         let inlet = Rc::new(Inlet { worker, listener, peer, client: "127.0.0.1".into() });
         Rig { runtime, local: tokio::task::LocalSet::new(), inlet, _serving: serving }

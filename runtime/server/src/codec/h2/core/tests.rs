@@ -51,6 +51,8 @@ fn server() -> Core {
         local: None,
         tls: None,
         listener: "l".into(),
+        number: 0,
+        requests: Default::default(),
     });
     let spare = Box::new(move || Box::new(Exchange::new(0, peer.clone(), Request::default())));
     let server = Server::new(3, false, Clock::new(), spare);
