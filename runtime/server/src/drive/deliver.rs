@@ -126,7 +126,8 @@ impl Turn<'_> {
             }
             return Length::None;
         }
-        if self.chain.wants(Phase::ResponseBody) {
+        if self.chain.wants(Phase::ResponseBody) || response.body.trailers().is_some() {
+            // Filters change its length, or have trailers follow it.
             response.body.forget_length();
         }
         match response.body.length() {

@@ -164,7 +164,8 @@ impl Turn<'_> {
         };
         let first_byte = lease.first_byte(route.upstream_timeout);
         self.lease = Some(lease);
-        let changes = self.chain.wants(Phase::RequestBody);
+        let changes = self.chain.wants(Phase::RequestBody)
+            || exchange.request.body.trailers().is_some();
         let length = match exchange.request.body.length() {
             Some(0) if exchange.request.body.is_done() => match exchange.request.head.method() {
                 Method::Post | Method::Put | Method::Patch => Length::Exact(0),

@@ -40,6 +40,7 @@ pub(super) fn part(name: &str) -> Option<Part> {
         }),
         "floods" => role(&[Phase::Request], |_| Box::new(Floods { left: FLOOD, made: 0 })),
         "collects" => role(&[Phase::Request, Phase::Response], |_| Box::new(Collects)),
+        "holds" => role(&[Phase::ResponseBody], |_| Box::new(Holds { cue: None })),
         "waits" => role(&[Phase::Request], |_| Box::new(Waits { cue: None })),
         _ => None,
     }
@@ -198,6 +199,20 @@ impl Filter for Collects {
     }
 }
 
+/// Lets the end of a body wait.
+struct Holds {
+    cue: Option<Cue>,
+}
+
+impl Filter for Holds {
+    fn poll(&mut self, cx: &mut Context<'_>, call: Call<'_>) -> Poll<Result<Verdict, Fault>> {
+        if call.chunk.is_some_and(|chunk| chunk.last) {
+            ready!(self.cue.get_or_insert_with(|| Cue::new("end")).poll(cx));
+        }
+        Poll::Ready(Ok(Verdict::Continue))
+    }
+}
+
 /// Never lets a request pass.
 struct Waits {
     cue: Option<Cue>,
@@ -341,6 +356,16 @@ fn a_filter_may_wait_until_all_has_left() {
         until_told("flushed").await;
         give("more");
         client.until("two\r\n0\r\n\r\n").await;
+    });
+}
+
+#[test]
+fn what_has_passed_a_filter_leaves_while_it_waits() {
+    play(&chain("\"holds\", \"streams\""), async |mut client: Client| {
+        client.get("/").await;
+        client.until("two\r\n").await;
+        give("end");
+        client.until("0\r\nx-t: 1\r\n\r\n").await;
     });
 }
 
