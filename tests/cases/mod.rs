@@ -92,5 +92,6 @@ suites!(
     limits,
     lua,
     wasm,
-    chains
+    chains,
+    waiting
 );

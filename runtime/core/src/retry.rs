@@ -40,8 +40,13 @@ pub fn allows(policy: &Retry, facts: &Facts) -> bool {
         Reason::Reset => policy.statuses.contains(&502),
         Reason::Status(status) => policy.statuses.contains(&status),
     };
+    wanted && facts.attempts <= policy.attempts && is_harmless(facts)
+}
+
+/// Whether the request may be sent again: nothing of it is lost, and doing it twice is as good as once.
+pub fn is_harmless(facts: &Facts) -> bool {
     let unseen = facts.reason == Reason::Connect;
-    wanted && facts.attempts <= policy.attempts && !facts.body_sent && (facts.idempotent || unseen)
+    !facts.body_sent && (facts.idempotent || unseen)
 }
 
 /// Whether a try that ended in [`Reason::Reset`] on a connection that had served before is

@@ -42,6 +42,8 @@ pub struct Exchange {
     /// The exchange that made this request by [`Services::subrequest`](crate::Services::subrequest);
     /// `None`: a client did.
     pub parent: Option<Parent>,
+    /// Subrequests that are under way for the client's request, once there was one.
+    pub family: Option<Rc<Cell<u32>>>,
     /// Set in the upstream phase: the server to go to, instead of one that the upstream's balance
     /// picks. The phase runs anew for each try, with none.
     pub pick: Option<Box<Pick>>,
@@ -96,7 +98,7 @@ pub struct Parent {
 /// A server that a filter picked. What is not said is as the upstream's settings have it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Pick {
-    /// An address or a name, without brackets.
+    /// An address or a name, without brackets; `unix:` and a path for a socket.
     pub host: Box<str>,
     /// Its port.
     pub port: u16,
@@ -223,6 +225,7 @@ impl Exchange {
             reroute: None,
             reroutes: 0,
             parent: None,
+            family: None,
             pick: None,
             failure: None,
             original: None,
@@ -247,7 +250,7 @@ impl Exchange {
         self.properties.clear();
         self.log.clear();
         (self.reroute, self.reroutes) = (None, 0);
-        (self.pick, self.failure) = (None, None);
+        (self.family, self.pick, self.failure) = (None, None, None);
         (self.original, self.early, self.server) = (None, None, None);
         self.captures.clear();
         self.kept.clear();

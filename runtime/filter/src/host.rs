@@ -3,6 +3,7 @@
 pub mod socket;
 
 use std::any::Any;
+use std::cell::Cell;
 use std::future::Future;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -174,13 +175,15 @@ pub struct Subrequest {
     pub id: Box<str>,
     /// Who asks.
     pub parent: Parent,
+    /// The subrequests that are under way for the client's request.
+    pub family: Rc<Cell<u32>>,
     /// What [`Exchange::properties`] begins with.
     pub properties: Vec<(Box<str>, Value)>,
 }
 
 impl Subrequest {
     /// The same request as the one that `exchange` holds, without its body.
-    pub fn of(exchange: &Exchange) -> Subrequest {
+    pub fn of(exchange: &mut Exchange) -> Subrequest {
         let depth = exchange.parent.map_or(0, |parent| parent.depth);
         Subrequest {
             request: Request {
@@ -192,13 +195,11 @@ impl Subrequest {
             peer: exchange.peer.clone(),
             id: exchange.id.clone(),
             parent: Parent { serial: exchange.serial, depth: depth.saturating_add(1) },
+            family: exchange.family.get_or_insert_default().clone(),
             properties: Vec::new(),
         }
     }
 }
-
-/// Subrequests that may stand in each other.
-pub const SUBREQUEST_DEPTH: u8 = 50;
 
 /// A subrequest's response, collected (at most [`pilotlight_abi::limit::BODY_COLLECT`] bytes).
 #[derive(Debug, Clone, Default)]

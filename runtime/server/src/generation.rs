@@ -19,7 +19,7 @@ use crate::clock::{self, Clock};
 use crate::metrics::Series;
 use crate::services::{Dictionary, Host};
 use crate::tls::{ClientTls, ServerTls};
-use crate::upstream::{Shared, Upstream};
+use crate::upstream::{Hosts, Shared, Upstream};
 use crate::worker::Worker;
 
 /// What a manifest became.
@@ -70,8 +70,8 @@ pub(crate) struct Local {
     pub(crate) generation: Arc<Generation>,
     pub(crate) realms: Vec<Rc<dyn Realm>>,
     pub(crate) upstreams: Vec<Rc<Upstream>>,
-    /// Upstreams of scripts' plain URLs, by scheme and authority.
-    pub(crate) hosts: RefCell<Vec<(String, Rc<Upstream>)>>,
+    /// Upstreams that the manifest does not name.
+    pub(crate) hosts: Hosts,
     /// What retries each route has left, by the route's index.
     budgets: Vec<RefCell<Budget>>,
 }
@@ -105,7 +105,7 @@ impl Local {
                 generation: generation.clone(),
                 realms,
                 upstreams,
-                hosts: RefCell::default(),
+                hosts: Hosts::default(),
                 budgets,
             }
         })
@@ -121,10 +121,11 @@ impl Local {
         self.budgets[route].borrow_mut().take(now_millis)
     }
 
-    /// The chain of a route, for a new exchange; a route's script stands last.
+    /// The chain of a route, for a new exchange; a route's script stands last, unless it has a place
+    /// of its own.
     pub(crate) fn chain(&self, route: &manifest::Route) -> Chain {
         let script = match route.target {
-            manifest::Target::Script(index) => Some(index),
+            manifest::Target::Script(index) if !route.filters.contains(&index) => Some(index),
             _ => None,
         };
         if route.filters.is_empty() && script.is_none() {

@@ -320,7 +320,7 @@ pub(crate) fn inlet(
         local,
         tls,
         listener: listener.name.clone(),
-        number: 0,
+        number: worker.number_connection(),
         requests: Default::default(),
     };
     let client = peer.address.to_string().into_boxed_str();

@@ -1,6 +1,7 @@
 //! What programs get of the world, on one worker.
 
 mod fetch;
+mod subrequest;
 
 use std::any::Any;
 use std::rc::{Rc, Weak};
@@ -10,7 +11,9 @@ use std::time::Duration;
 use pilotlight_abi::Value;
 use pilotlight_core::shared::Dict;
 use pilotlight_filter::Services;
-use pilotlight_filter::host::{Fetch, FetchError, Fetched, Level, LogLine, Module, Shared, Wait};
+use pilotlight_filter::host::{
+    Fetch, FetchError, Fetched, Level, LogLine, Module, Shared, Subanswer, Subrequest, Wait,
+};
 
 use crate::clock::{self, Clock};
 use crate::generation::Local;
@@ -26,6 +29,12 @@ pub(crate) struct Host {
 impl Host {
     pub(crate) fn new(worker: Weak<Worker>, local: Weak<Local>, clock: Clock) -> Rc<Host> {
         Rc::new(Host { worker, local, clock })
+    }
+
+    /// Where requests of a program's own are made.
+    fn place(&self) -> Result<(Rc<Worker>, Rc<Local>), FetchError> {
+        let place = self.worker.upgrade().zip(self.local.upgrade());
+        place.ok_or_else(|| FetchError("the gateway is closing".into()))
     }
 }
 
@@ -65,10 +74,17 @@ impl Services for Host {
     }
 
     fn fetch(&self, request: Fetch) -> Wait<Result<Fetched, FetchError>> {
-        let (Some(worker), Some(local)) = (self.worker.upgrade(), self.local.upgrade()) else {
-            return Box::pin(async { Err(FetchError("the gateway is closing".into())) });
-        };
-        Box::pin(fetch::fetch(worker, local, request))
+        match self.place() {
+            Ok((worker, local)) => Box::pin(fetch::fetch(worker, local, request)),
+            Err(closing) => Box::pin(async { Err(closing) }),
+        }
+    }
+
+    fn subrequest(&self, request: Subrequest) -> Wait<Result<Subanswer, FetchError>> {
+        match self.place() {
+            Ok((worker, local)) => Box::pin(subrequest::subrequest(worker, local, request)),
+            Err(closing) => Box::pin(async { Err(closing) }),
+        }
     }
 
     fn shared(&self, name: &str) -> Option<Arc<dyn Shared>> {

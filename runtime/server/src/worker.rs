@@ -38,8 +38,12 @@ pub(crate) struct Worker {
     random: Cell<u64>,
     /// Exchanges under way.
     pub(crate) open: Cell<usize>,
+    /// Those of them that nobody waits for.
+    lingering: Rc<Cell<usize>>,
     /// Connections of clients.
     pub(crate) connections: Rc<Cell<usize>>,
+    /// Connections so far.
+    numbered: Cell<u64>,
 }
 
 /// Where a connection came in: what all its exchanges share.
@@ -79,7 +83,9 @@ impl Worker {
             serial: Cell::new((index as u64) << 48),
             random: Cell::new(u64::from_ne_bytes(seed) | 1),
             open: Cell::new(0),
+            lingering: Rc::default(),
             connections: Rc::default(),
+            numbered: Cell::new(0),
         })
     }
 
@@ -101,6 +107,12 @@ impl Worker {
     /// Whether connections should end after their exchange.
     pub(crate) fn is_draining(&self) -> bool {
         *self.draining.borrow()
+    }
+
+    /// The number of a new connection.
+    pub(crate) fn number_connection(&self) -> u64 {
+        self.numbered.set(self.numbered.get() + 1);
+        self.numbered.get()
     }
 
     /// A number that no other exchange of this process has.
@@ -144,8 +156,14 @@ impl Worker {
     /// Counts a connection until the guard is dropped.
     pub(crate) fn count(&self) -> Counted {
         self.idle.wake();
-        self.connections.set(self.connections.get() + 1);
-        Counted(self.connections.clone())
+        Counted::new(&self.connections)
+    }
+
+    /// Leave for an exchange to go on when nobody waits for it, given back by drop. Clients that come
+    /// and leave can't have more of them than this.
+    pub(crate) fn linger(&self) -> Option<Counted> {
+        let most = self.lingering.get() < LINGERING_MAX;
+        most.then(|| Counted::new(&self.lingering))
     }
 
     #[cold]
@@ -181,8 +199,18 @@ impl Drop for Admitted {
     }
 }
 
-/// A connection that counts while the worker drains.
+/// Exchanges of a worker that go on without a client.
+const LINGERING_MAX: usize = 1024;
+
+/// Counts as one of those that are under way.
 pub(crate) struct Counted(Rc<Cell<usize>>);
+
+impl Counted {
+    fn new(count: &Rc<Cell<usize>>) -> Counted {
+        count.set(count.get() + 1);
+        Counted(count.clone())
+    }
+}
 
 impl Drop for Counted {
     fn drop(&mut self) {

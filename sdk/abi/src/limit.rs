@@ -55,6 +55,12 @@ pub const REGEX_CACHE: usize = 1024;
 pub const HEADER_MAP: u64 = MIB;
 /// Log lines that one call of a phase may write.
 pub const LOG_LINES: u64 = 100;
+/// Internal redirects of one exchange.
+pub const REROUTES: u64 = 10;
+/// Subrequests inside each other.
+pub const SUBREQUEST_DEPTH: u64 = 50;
+/// Subrequests that a client's request may have under way.
+pub const SUBREQUESTS: u64 = 200;
 
 /// The table.
 pub const LIMITS: &[Limit] = &[
@@ -141,5 +147,23 @@ pub const LIMITS: &[Limit] = &[
         unit: Unit::Count,
         default: LOG_LINES,
         doc: "log lines of one call of a phase; further ones are counted and dropped",
+    },
+    Limit {
+        name: "reroutes",
+        unit: Unit::Count,
+        default: REROUTES,
+        doc: "internal redirects of one exchange; past it the answer is 500",
+    },
+    Limit {
+        name: "subrequest_depth",
+        unit: Unit::Count,
+        default: SUBREQUEST_DEPTH,
+        doc: "subrequests inside each other; past it an error for who asks: \"subrequests cycle\"",
+    },
+    Limit {
+        name: "subrequests",
+        unit: Unit::Count,
+        default: SUBREQUESTS,
+        doc: "subrequests that a client's request has under way; past it an error: \"too many subrequests\"",
     },
 ];

@@ -10,6 +10,7 @@ use crate::window::{FAILED, NONE, TEXT, Window, given};
 const REQUEST: c_int = 0;
 const RESPONSE: c_int = 1;
 const REQUEST_TRAILERS: c_int = 2;
+const RESPONSE_TRAILERS: c_int = 3;
 
 pub(crate) fn fast() -> [Fast; 6] {
     const GET: &str = "int (*)(pl_window *, int, const char *, int)";
@@ -93,10 +94,13 @@ fn write(window: &mut Window, which: c_int, name: &[u8], value: &[u8], how: Writ
     } else if which > RESPONSE && forbidden_in_trailers(Name::of(name)) {
         Err(BadField::Framing)
     } else {
-        match fields(exchange, which) {
-            Some(fields) => how(fields, name, value),
-            None => return window.fail("this message has no trailers"),
+        match which {
+            REQUEST | RESPONSE => {}
+            REQUEST_TRAILERS => exchange.request.body.begin_trailers(),
+            RESPONSE_TRAILERS => exchange.response.body.begin_trailers(),
+            _ => return window.fail("this message has no trailers"),
         }
+        fields(exchange, which).map_or(Ok(()), |fields| how(fields, name, value))
     };
     wrote(window, result)
 }

@@ -196,7 +196,7 @@ async fn begin(inlet: Rc<Inlet>, core: Rc<RefCell<Core>>, opened: Opened, arrive
                 Ok(announced) => {
                     exchange.serial = worker.serial();
                     exchange.request.body = body(&inlet, &core, id, &announced, &mut reply);
-                    drive(&inlet, &mut exchange, &mut reply).await;
+                    drive(&inlet, worker.local(), &mut exchange, &mut reply).await;
                 }
                 Err(bad) => {
                     // Nobody reads what follows.

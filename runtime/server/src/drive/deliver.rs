@@ -1,12 +1,12 @@
 //! The response's way to the client: filters on its head, then the body, chunk by chunk.
 
 use std::future::poll_fn;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use pilotlight_abi::Phase;
-use pilotlight_filter::{Chunk, Exchange, Frame, Method, Name, Origin, Passed};
+use pilotlight_filter::{BodyError, Chunk, Exchange, Frame, Method, Name, Origin, Passed};
 
-use super::turn::Turn;
+use super::turn::{GONE, Turn};
 use super::{FILTER_FAILED, Left};
 use crate::answer;
 use crate::codec::{Downstream, Gone, HIGH_WATER, Length};
@@ -19,6 +19,16 @@ enum Delivered {
     /// The upstream or a filter broke it off: the client is shown a broken message.
     Broken(&'static str),
     ClientGone,
+}
+
+const FILTER_ERROR: &str = "proxy_internal_error";
+
+/// What a body that broke off means, in the words of RFC 9209.
+fn why(error: BodyError) -> &'static str {
+    match error {
+        BodyError::Filter => FILTER_ERROR,
+        _ => "http_response_incomplete",
+    }
 }
 
 /// Where the body stands.
@@ -47,19 +57,15 @@ impl Turn<'_> {
         stopped: Passed,
     ) {
         if stopped == Passed::Failed {
+            self.chain.abandon();
             answer::problem(exchange, FILTER_FAILED);
         }
         self.write(exchange, down).await;
     }
 
     async fn write(&mut self, exchange: &mut Exchange, down: &mut dyn Downstream) {
-        let generation = self.local.generation.clone();
-        let alt_svc = self.inlet.listener.alt_svc.as_deref();
-        forward::response(exchange, &generation.manifest.gateway.forwarded, alt_svc);
-        if exchange.response.head.fields.known(Name::Date).is_none() {
-            // RFC 9110 section 6.6.1: of answers of our own, and of upstreams that have no clock.
-            let date = self.inlet.worker.date();
-            exchange.response.head.fields.push(Name::Date, date.as_ref());
+        if exchange.parent.is_none() {
+            self.sign(exchange);
         }
         let length = self.frame(exchange);
         down.head(&exchange.response.head, length);
@@ -90,6 +96,17 @@ impl Turn<'_> {
         self.settle(exchange, down, delivered);
     }
 
+    /// What the gateway adds to a response that leaves it.
+    fn sign(&self, exchange: &mut Exchange) {
+        let settings = &self.local.generation.manifest.gateway.forwarded;
+        forward::response(exchange, settings, self.inlet.listener.alt_svc.as_deref());
+        if exchange.response.head.fields.known(Name::Date).is_none() {
+            // RFC 9110 section 6.6.1: of answers of our own, and of upstreams that have no clock.
+            let date = self.inlet.worker.date();
+            exchange.response.head.fields.push(Name::Date, date.as_ref());
+        }
+    }
+
     /// How the body will be framed; fields that say otherwise go.
     fn frame(&mut self, exchange: &mut Exchange) -> Length {
         let response = &mut exchange.response;
@@ -109,7 +126,8 @@ impl Turn<'_> {
             }
             return Length::None;
         }
-        if self.chain.wants(Phase::ResponseBody) {
+        if self.chain.wants(Phase::ResponseBody) || response.body.trailers().is_some() {
+            // Filters change its length, or have trailers follow it.
             response.body.forget_length();
         }
         match response.body.length() {
@@ -125,112 +143,111 @@ impl Turn<'_> {
         down: &mut dyn Downstream,
         stage: &mut Stage,
     ) -> Poll<Delivered> {
-        // The rest of the request still goes up while the response comes down.
-        if let Some(pump) = &mut self.pump
-            && !pump.is_done()
-            && let Poll::Ready(Err(_)) = pump.poll(cx, exchange, &mut self.chain, &self.watch)
-        {
-            pump.out.abort();
-            self.pump = None;
-        }
+        self.push(cx, exchange);
         loop {
-            match stage {
-                Stage::Pull => {
-                    if down.queued() >= HIGH_WATER {
-                        match down.poll_flush(cx) {
-                            Poll::Ready(Ok(())) => {}
-                            Poll::Ready(Err(Gone)) => return Poll::Ready(Delivered::ClientGone),
-                            Poll::Pending => return Poll::Pending,
-                        }
-                    }
-                    let filtered = self.chain.wants(Phase::ResponseBody);
-                    match exchange.response.body.poll_frame(cx) {
-                        Poll::Ready(Some(Ok(Frame::Data(data)))) if filtered => {
-                            *stage = Stage::Filter(Chunk { data, last: false });
-                        }
-                        Poll::Ready(Some(Ok(Frame::Data(data)))) => {
-                            exchange.stats.sent += data.len() as u64;
-                            down.data(data);
-                        }
-                        Poll::Ready(Some(Err(_))) => {
-                            return Poll::Ready(Delivered::Broken("http_response_incomplete"));
-                        }
-                        Poll::Ready(end) => {
-                            if let Some(Ok(Frame::Trailers(trailers))) = end {
-                                exchange.response.body.set_trailers(trailers);
-                            }
-                            *stage = match filtered {
-                                true => Stage::Filter(Chunk { last: true, ..Chunk::default() }),
-                                false => Stage::Trailers,
-                            };
-                        }
-                        Poll::Pending => {
-                            if down.poll_flush(cx) == Poll::Ready(Err(Gone))
-                                || down.poll_gone(cx).is_ready()
-                            {
-                                return Poll::Ready(Delivered::ClientGone);
-                            }
-                            return Poll::Pending;
-                        }
-                    }
-                }
-                Stage::Filter(chunk) => {
-                    let phase = Phase::ResponseBody;
-                    let polled = self.chain.poll(cx, phase, exchange, Some(chunk), &self.watch);
-                    match polled {
-                        Poll::Ready(Passed::Through) => {
-                            let chunk = std::mem::take(chunk);
-                            exchange.stats.sent += chunk.data.len() as u64;
-                            down.data(chunk.data);
-                            *stage = if chunk.last { Stage::Trailers } else { Stage::Pull };
-                        }
-                        Poll::Ready(_) => {
-                            return Poll::Ready(Delivered::Broken("proxy_internal_error"));
-                        }
-                        Poll::Pending => {
-                            if down.poll_gone(cx).is_ready() {
-                                return Poll::Ready(Delivered::ClientGone);
-                            }
-                            return Poll::Pending;
-                        }
-                    }
-                }
-                Stage::Trailers => {
-                    if exchange.response.body.trailers().is_some()
-                        && self.chain.wants(Phase::ResponseTrailers)
-                    {
-                        let phase = Phase::ResponseTrailers;
-                        match self.chain.poll(cx, phase, exchange, None, &self.watch) {
-                            Poll::Ready(Passed::Through) => {}
-                            Poll::Ready(_) => {
-                                return Poll::Ready(Delivered::Broken("proxy_internal_error"));
-                            }
-                            Poll::Pending => return Poll::Pending,
-                        }
-                    }
-                    down.finish(exchange.response.body.take_trailers().as_ref());
-                    *stage = Stage::Flush;
-                }
-                Stage::Flush => {
-                    return match down.poll_flush(cx) {
-                        Poll::Ready(Ok(())) => Poll::Ready(Delivered::Whole),
-                        Poll::Ready(Err(Gone)) => Poll::Ready(Delivered::ClientGone),
-                        Poll::Pending => Poll::Pending,
-                    };
-                }
+            match self.poll_stage(cx, exchange, down, stage) {
+                Poll::Ready(None) => continue,
+                Poll::Ready(Some(delivered)) => return Poll::Ready(delivered),
+                Poll::Pending => {}
+            }
+            let waits = down.queued() > 0;
+            if self.chain.feed(cx, exchange, !waits, &self.watch) {
+                continue;
+            }
+            let flushed = down.poll_flush(cx);
+            if flushed == Poll::Ready(Err(Gone)) || down.poll_gone(cx).is_ready() {
+                return Poll::Ready(Delivered::ClientGone);
+            }
+            // Who makes the answer may have waited for just this.
+            if !(waits && flushed.is_ready() && self.chain.is_streaming()) {
+                return Poll::Pending;
             }
         }
+    }
+
+    /// Goes on to the next stage, or says how it ended.
+    fn poll_stage(
+        &mut self,
+        cx: &mut Context<'_>,
+        exchange: &mut Exchange,
+        down: &mut dyn Downstream,
+        stage: &mut Stage,
+    ) -> Poll<Option<Delivered>> {
+        let next = match stage {
+            Stage::Pull => {
+                if down.queued() >= HIGH_WATER && ready!(down.poll_flush(cx)).is_err() {
+                    return Poll::Ready(Some(Delivered::ClientGone));
+                }
+                let filtered = self.chain.wants(Phase::ResponseBody);
+                match ready!(exchange.response.body.poll_frame(cx)) {
+                    Some(Ok(Frame::Data(data))) if filtered => {
+                        Stage::Filter(Chunk { data, last: false })
+                    }
+                    Some(Ok(Frame::Data(data))) => {
+                        exchange.stats.sent += data.len() as u64;
+                        down.data(data);
+                        return Poll::Ready(None);
+                    }
+                    Some(Err(error)) => return Poll::Ready(Some(Delivered::Broken(why(error)))),
+                    end => {
+                        if let Some(Ok(Frame::Trailers(trailers))) = end {
+                            exchange.response.body.set_trailers(trailers);
+                        }
+                        match filtered {
+                            true => Stage::Filter(Chunk { last: true, ..Chunk::default() }),
+                            false => Stage::Trailers,
+                        }
+                    }
+                }
+            }
+            Stage::Filter(chunk) => {
+                let phase = Phase::ResponseBody;
+                match ready!(self.chain.poll(cx, phase, exchange, Some(chunk), &self.watch)) {
+                    Passed::Through => {
+                        let chunk = std::mem::take(chunk);
+                        exchange.stats.sent += chunk.data.len() as u64;
+                        down.data(chunk.data);
+                        if chunk.last { Stage::Trailers } else { Stage::Pull }
+                    }
+                    _ => return Poll::Ready(Some(Delivered::Broken(FILTER_ERROR))),
+                }
+            }
+            Stage::Trailers => {
+                if exchange.response.body.trailers().is_some()
+                    && self.chain.wants(Phase::ResponseTrailers)
+                {
+                    let phase = Phase::ResponseTrailers;
+                    match ready!(self.chain.poll(cx, phase, exchange, None, &self.watch)) {
+                        Passed::Through => {}
+                        _ => return Poll::Ready(Some(Delivered::Broken(FILTER_ERROR))),
+                    }
+                }
+                down.finish(exchange.response.body.take_trailers().as_ref());
+                Stage::Flush
+            }
+            Stage::Flush => {
+                return Poll::Ready(Some(match ready!(down.poll_flush(cx)) {
+                    Ok(()) => Delivered::Whole,
+                    Err(Gone) => Delivered::ClientGone,
+                }));
+            }
+        };
+        *stage = next;
+        Poll::Ready(None)
     }
 
     fn settle(&mut self, exchange: &mut Exchange, down: &mut dyn Downstream, delivered: Delivered) {
         let error = match delivered {
             Delivered::Whole => None,
             Delivered::Broken(error) => Some(error),
-            Delivered::ClientGone => Some("client_gone"),
+            Delivered::ClientGone => Some(GONE),
         };
         if error.is_some() {
             down.abort();
             self.error = error;
+        }
+        if let Delivered::Broken(_) = delivered {
+            self.chain.abandon();
         }
         // A request that is not out by now never will be.
         if let Some(mut pump) = self.pump.take()

@@ -42,7 +42,8 @@ impl PumpError {
         match passed {
             Passed::Through => None,
             Passed::Replied => Some(PumpError::Replied),
-            Passed::Failed => Some(PumpError::Filter),
+            // Only the request phase sends a request elsewhere.
+            Passed::Failed | Passed::Rerouted => Some(PumpError::Filter),
         }
     }
 }

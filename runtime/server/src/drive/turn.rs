@@ -3,14 +3,14 @@
 use std::cell::Cell;
 use std::future::poll_fn;
 use std::rc::Rc;
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use pilotlight_abi::Phase;
 use pilotlight_config::manifest::{Route, Target};
 use pilotlight_core::router::Captures;
 use pilotlight_core::template::{self, Values};
-use pilotlight_filter::{Chain, Exchange, Fault, Observer, Origin, Passed};
+use pilotlight_filter::{Chain, End, Exchange, Fault, Observer, Origin, Passed};
 
 use super::pump::Pump;
 use super::{Figures, Left, TOO_LATE};
@@ -37,6 +37,8 @@ pub(crate) struct Turn<'a> {
     route: Option<usize>,
     /// The index of the upstream that was asked.
     pub(crate) upstream: Option<usize>,
+    /// Tries at an upstream that filters have allowed beside the route's retries.
+    pub(crate) more_tries: u32,
     captures: Captures,
     /// The path that `captures` are ranges of, where the target needs it.
     matched: Vec<u8>,
@@ -44,9 +46,12 @@ pub(crate) struct Turn<'a> {
 }
 
 impl<'a> Turn<'a> {
-    pub(crate) fn begin(inlet: &'a Inlet, exchange: &mut Exchange) -> Turn<'a> {
+    pub(crate) fn begin(
+        inlet: &'a Inlet,
+        local: Rc<Local>,
+        exchange: &mut Exchange,
+    ) -> Turn<'a> {
         let worker = &inlet.worker;
-        let local = worker.local();
         let started = worker.clock.elapsed();
         exchange.stats.started = worker.clock.wall().as_secs_f64();
         Turn {
@@ -63,6 +68,7 @@ impl<'a> Turn<'a> {
             error: None,
             route: None,
             upstream: None,
+            more_tries: 0,
             captures: Captures::default(),
             matched: Vec::new(),
         }
@@ -113,9 +119,18 @@ impl<'a> Turn<'a> {
             return Ok(Passed::Through);
         }
         poll_fn(|cx| {
-            if let Poll::Ready(passed) = self.chain.poll(cx, phase, exchange, None, &self.watch) {
-                return Poll::Ready(Ok(passed));
+            loop {
+                let polled = self.chain.poll(cx, phase, exchange, None, &self.watch);
+                if let Poll::Ready(passed) = polled {
+                    return Poll::Ready(Ok(passed));
+                }
+                // It may wait for the body of an answer that is under way: nothing of it is held back.
+                if !self.chain.feed(cx, exchange, true, &self.watch) {
+                    break;
+                }
             }
+            // ... or for an upstream that answers while it still takes the request.
+            self.push(cx, exchange);
             if self.timer.poll(cx).is_ready() {
                 self.chain.abandon();
                 self.fail(exchange, TOO_LATE);
@@ -128,6 +143,17 @@ impl<'a> Turn<'a> {
             down.poll_gone(cx).map(|()| Err(Left))
         })
         .await
+    }
+
+    /// The rest of the request still goes up while the response comes down.
+    pub(crate) fn push(&mut self, cx: &mut Context<'_>, exchange: &mut Exchange) {
+        if let Some(pump) = &mut self.pump
+            && !pump.is_done()
+            && let Poll::Ready(Err(_)) = pump.poll(cx, exchange, &mut self.chain, &self.watch)
+        {
+            pump.out.abort();
+            self.pump = None;
+        }
     }
 
     /// Fills `{1}`, `{path}`, `{query}` and `{host}` of a template.
@@ -155,10 +181,29 @@ impl<'a> Turn<'a> {
         if let Some(pump) = &mut self.pump {
             pump.out.abort();
         }
-        self.error = Some("client_gone");
+        self.error = Some(GONE);
         exchange.response.head.status = CLIENT_GONE;
         exchange.response.origin = Some(Origin::Gateway);
         down.abort();
+    }
+
+    /// Whether filters may have something under way that outlives the answer: then why it did.
+    pub(crate) fn end(&self) -> Option<End> {
+        match self.error {
+            Some(GONE) => Some(End::Gone),
+            _ => self.chain.is_streaming().then_some(End::Delivered),
+        }
+    }
+
+    /// Lets filters end what they have under way.
+    pub(crate) async fn rest(&mut self, exchange: &mut Exchange, end: End) {
+        let Some(_lingers) = self.inlet.worker.linger() else { return };
+        self.limit(None);
+        poll_fn(|cx| match self.chain.poll_rest(cx, exchange, end, &self.watch) {
+            Poll::Pending => self.timer.poll(cx),
+            Poll::Ready(()) => Poll::Ready(()),
+        })
+        .await;
     }
 
     /// The last phase: filters, then the access log and the metrics.
@@ -183,12 +228,17 @@ impl<'a> Turn<'a> {
             endpoint: self.lease.as_ref().filter(|_| worker.log.is_access_on()).map(Lease::address),
             error: self.error,
         };
-        worker.metrics.exchange(&generation.series, &figures, exchange);
-        worker.log.access(self.inlet, &figures, exchange);
+        // A subrequest is part of its parent.
+        if exchange.parent.is_none() {
+            worker.metrics.exchange(&generation.series, &figures, exchange);
+            worker.log.access(self.inlet, &figures, exchange);
+        }
     }
 }
 
-/// The status in logs of an exchange whose client left (nginx's).
+/// The error of an exchange whose client left before it had its answer...
+pub(crate) const GONE: &str = "client_gone";
+/// ... and its status in logs (nginx's).
 pub(crate) const CLIENT_GONE: u16 = 499;
 /// The longest wait of the log phase.
 const LOG_TIME: Duration = Duration::from_secs(10);

@@ -2,13 +2,13 @@
 //! try again where that is safe.
 
 use std::future::poll_fn;
+use std::rc::Rc;
 use std::task::Poll;
 
 use bytes::Bytes;
-use pilotlight_abi::Phase;
 use pilotlight_config::manifest::Route;
 use pilotlight_core::retry::{self, Facts, Reason};
-use pilotlight_filter::{Body, BodyError, Exchange, Method, Name, Origin, Passed};
+use pilotlight_filter::{Body, BodyError, Exchange, Failure, Method, Name, Origin};
 
 use super::pump::{Pump, PumpError};
 use super::tunnel::Switched;
@@ -31,6 +31,18 @@ enum Tried {
     TimedOut,
 }
 
+impl Tried {
+    /// What the upstream phase is told when another try follows.
+    fn failure(&self, status: u16) -> Option<Failure> {
+        Some(match self {
+            Tried::Answered(_) => Failure { answered: true, status },
+            Tried::Failed(error) => Failure { answered: false, status: error.status() },
+            Tried::TimedOut => Failure { answered: false, status: 504 },
+            Tried::Switched(_) | Tried::Broken(_) => return None,
+        })
+    }
+}
+
 impl Turn<'_> {
     pub(super) async fn proxy(
         &mut self,
@@ -39,28 +51,16 @@ impl Turn<'_> {
         route: &Route,
         target: usize,
     ) -> Result<Reached, Left> {
-        match self.walk(Phase::Upstream, exchange, down).await? {
-            Passed::Through => {}
-            Passed::Replied => return Ok(Reached::Response),
-            Passed::Failed => return Ok(self.fail(exchange, FILTER_FAILED)),
-        }
-        let generation = self.local.generation.clone();
-        let chosen = exchange.upstream.clone();
-        let upstream = match &chosen {
-            Some(name) if **name != *generation.upstreams[target].meant.name => {
-                let found = generation.upstreams.iter().position(|u| u.meant.name == *name);
-                let Some(found) = found else { return Ok(self.fail(exchange, UNKNOWN_UPSTREAM)) };
-                found
-            }
-            _ => target,
+        let mut upstream = match self.choose(exchange, down, target).await? {
+            Ok(upstream) => upstream,
+            Err(reached) => return Ok(reached),
         };
         if forward::is_last_hop(&mut exchange.request.head) {
             return Ok(self.end_here(exchange));
         }
-        self.upstream = Some(upstream);
-        let upstream = self.local.upstreams[upstream].clone();
         self.rewrite(exchange, route);
-        forward::request(exchange, &generation.manifest.gateway.forwarded, &self.inlet.client);
+        let settings = &self.local.generation.manifest.gateway.forwarded;
+        forward::request(exchange, settings, &self.inlet.client);
 
         if let (Some(index), Some(_)) = (self.route(), &route.retry) {
             self.local.earn_retry(index, self.inlet.worker.clock.millis());
@@ -91,21 +91,26 @@ impl Turn<'_> {
                 outcome,
                 Tried::Failed(UpstreamError::Closed { fresh: false } | UpstreamError::NotTaken)
             );
-            let again = if stale && !refreshed && retry::refreshes(&facts, begun) {
+            if stale && !refreshed && retry::refreshes(&facts, begun) {
                 refreshed = true;
-                true
-            } else {
+                self.give_up(exchange);
+                continue;
+            }
+            let failure = outcome.failure(exchange.response.head.status);
+            if self.tries_again(route, &facts, failure) {
+                exchange.failure = failure;
+                self.give_up(exchange);
+                let before = upstream;
+                upstream = match self.choose(exchange, down, target).await? {
+                    Ok(upstream) => upstream,
+                    Err(reached) => return Ok(reached),
+                };
                 tried.push(endpoint);
-                let now = self.inlet.worker.clock.millis();
-                route.retry.as_ref().is_some_and(|policy| retry::allows(policy, &facts))
-                    && self.route().is_some_and(|route| self.local.take_retry(route, now))
-            };
-            if again {
-                if tried.len() >= upstream.shared.meant.endpoints.len() {
-                    // Everyone had a turn: the next round begins.
+                let all = before.shared.meant.endpoints.len();
+                if tried.len() >= all || !Rc::ptr_eq(&before, &upstream) {
+                    // Everyone had a turn, or these are others: a round begins.
                     tried.clear();
                 }
-                self.give_up(exchange);
                 continue;
             }
             match outcome {
@@ -159,7 +164,8 @@ impl Turn<'_> {
         };
         let first_byte = lease.first_byte(route.upstream_timeout);
         self.lease = Some(lease);
-        let changes = self.chain.wants(Phase::RequestBody);
+        let changes = self.chain.wants(Phase::RequestBody)
+            || exchange.request.body.trailers().is_some();
         let length = match exchange.request.body.length() {
             Some(0) if exchange.request.body.is_done() => match exchange.request.head.method() {
                 Method::Post | Method::Put | Method::Patch => Length::Exact(0),
@@ -275,7 +281,6 @@ impl Turn<'_> {
         }
     }
 
-    /// Answers with a problem.
     /// Answers a TRACE or OPTIONS request that may go no further.
     fn end_here(&mut self, exchange: &mut Exchange) -> Reached {
         if exchange.request.head.method() != Method::Options {
@@ -285,6 +290,7 @@ impl Turn<'_> {
         Reached::Response
     }
 
+    /// Answers with a problem.
     pub(super) fn fail(&mut self, exchange: &mut Exchange, problem: Problem) -> Reached {
         if !problem.proxy_error.is_empty() {
             self.error = Some(problem.proxy_error);
@@ -295,10 +301,6 @@ impl Turn<'_> {
 }
 
 const NO_TRACE: Problem = Problem::new(501, "TRACE is not offered").proxy("http_request_error");
-
-const UNKNOWN_UPSTREAM: Problem =
-    Problem::new(500, "a filter chose an upstream that does not exist")
-        .proxy("proxy_internal_error");
 
 /// Whether the upstream switched to what the client had asked for (RFC 9110 section 7.8).
 fn is_as_asked(exchange: &Exchange) -> bool {
@@ -320,7 +322,7 @@ fn reason(error: UpstreamError) -> Reason {
     }
 }
 
-fn problem(error: UpstreamError) -> Problem {
+pub(super) fn problem(error: UpstreamError) -> Problem {
     let (detail, name) = match error {
         UpstreamError::Refused => ("the upstream refused the connection", "connection_refused"),
         UpstreamError::ConnectTimeout => {

@@ -2,25 +2,21 @@
 
 use std::future::poll_fn;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::task::{Poll, ready};
 use std::time::Duration;
 
 use pilotlight_abi::limit::BODY_COLLECT;
-use pilotlight_config::manifest;
 use pilotlight_filter::head::split_port;
 use pilotlight_filter::host::{Fetch, FetchError, Fetched};
 use pilotlight_filter::{RequestHead, ResponseHead};
 
 use crate::codec::Length;
 use crate::generation::Local;
-use crate::upstream::{Incoming, Outbound, Shared, Upstream, UpstreamError};
+use crate::upstream::{Incoming, Outbound, Upstream, UpstreamError};
 use crate::worker::Worker;
 
 /// Without a timeout of its own.
 const TIMEOUT: Duration = Duration::from_secs(10);
-/// Hosts that one worker keeps connections to for plain URLs.
-const HOSTS_MAX: usize = 64;
 
 pub(super) async fn fetch(
     worker: Rc<Worker>,
@@ -32,7 +28,7 @@ pub(super) async fn fetch(
     tokio::time::timeout(limit, work).await.unwrap_or_else(|_| Err(error("timeout")))
 }
 
-fn error(text: impl Into<String>) -> FetchError {
+pub(super) fn error(text: impl Into<String>) -> FetchError {
     FetchError(text.into())
 }
 
@@ -173,53 +169,17 @@ impl<'a> Url<'a> {
     }
 }
 
-/// An upstream of one endpoint for a plain URL, kept by the worker for the next one.
+/// The upstream of one endpoint for a plain URL.
 fn by_url(
     worker: &Worker,
     local: &Local,
     tls: bool,
     authority: &str,
 ) -> Result<Rc<Upstream>, FetchError> {
-    let key = format!("{}{authority}", if tls { "https://" } else { "http://" });
-    let mut hosts = local.hosts.borrow_mut();
-    if let Some(known) = hosts.iter().find(|(name, _)| *name == key) {
-        return Ok(known.1.clone());
-    }
     let (host, port) = split_port(authority.as_bytes());
-    let host = String::from_utf8_lossy(host).trim_matches(['[', ']']).to_owned();
-    let meant = manifest::Upstream {
-        name: Arc::from(key.as_str()),
-        place: Default::default(),
-        endpoints: vec![manifest::Endpoint {
-            place: Default::default(),
-            tls,
-            host,
-            port: port.unwrap_or(if tls { 443 } else { 80 }),
-            unix: None,
-            weight: 1,
-        }],
-        balance: manifest::Balance::RoundRobin,
-        protocol: manifest::UpstreamProtocol::Auto,
-        tls: manifest::UpstreamTls { verify: true, ..Default::default() },
-        pool: manifest::Pool { idle: Duration::from_secs(30), per_endpoint: 8 },
-        breaker: manifest::Breaker { max_connections: 256, max_requests: 256, max_pending: 256 },
-        timeouts: manifest::UpstreamTimeouts {
-            connect: Duration::from_secs(3),
-            first_byte: TIMEOUT,
-            idle: TIMEOUT,
-        },
-    };
-    let config = match tls {
-        true => {
-            let built = local.generation.client_tls.config(&meant.tls, meant.protocol);
-            Some(built.map_err(|problem| error(problem.message))?)
-        }
-        false => None,
-    };
-    let upstream = Rc::new(Upstream::new(Shared::new(meant, config), worker.random()));
-    if hosts.len() >= HOSTS_MAX {
-        hosts.swap_remove(worker.random() as usize % HOSTS_MAX);
-    }
-    hosts.push((key, upstream.clone()));
-    Ok(upstream)
+    let host = String::from_utf8_lossy(host);
+    let host = host.trim_matches(['[', ']']);
+    let port = port.unwrap_or(if tls { 443 } else { 80 });
+    let found = local.hosts.of_url(worker, &local.generation.client_tls, tls, host, port);
+    found.map_err(|problem| error(problem.message))
 }

@@ -3,10 +3,12 @@
 pub(crate) mod connect;
 pub(crate) mod h1;
 pub(crate) mod h2;
+mod hosts;
 mod lease;
 mod pool;
 mod queue;
 
+pub(crate) use hosts::Hosts;
 pub(crate) use lease::Lease;
 pub(crate) use pool::{Shared, Upstream};
 

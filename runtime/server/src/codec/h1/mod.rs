@@ -81,7 +81,7 @@ async fn exchanges(inlet: &Rc<Inlet>, conn: &Rc<RefCell<Conn>>) -> bool {
         request.body = conn.borrow_mut().begin(conn, &request.head, &framing);
         request.upgrade = hop::upgrade(&mut request.head, &framing);
         hop::strip(&mut request.head, &framing);
-        drive(inlet, &mut exchange, &mut Down { conn: conn.clone() }).await;
+        drive(inlet, worker.local(), &mut exchange, &mut Down { conn: conn.clone() }).await;
         worker.buffers.put(exchange.response.head.fields.adopt(Vec::new()));
         exchange.renew(0);
         if !poll_fn(|cx| conn.borrow_mut().poll_end(cx)).await {

@@ -85,7 +85,7 @@ pub(super) async fn serve(
     };
     let request = exchange::Request { head: head.head, body, ..Default::default() };
     let mut exchange = Exchange::new(inlet.worker.serial(), inlet.peer.clone(), request);
-    drive(&inlet, &mut exchange, &mut reply).await;
+    drive(&inlet, inlet.worker.local(), &mut exchange, &mut reply).await;
     reply.last_words(connection.quic.rtt()).await;
     if reply.was_cancelled() {
         opened.cancelled();

@@ -1,0 +1,9 @@
+//! What filters may do beyond a phase that ends: with filters written here, over a connection whose
+//! every byte is ours.
+
+mod cast;
+mod choice;
+mod reroute;
+mod rig;
+mod stream;
+mod subrequest;

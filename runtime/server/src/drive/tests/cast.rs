@@ -1,0 +1,52 @@
+//! The filters of these tests, by their names.
+
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use pilotlight_abi::Phase;
+use pilotlight_filter::host::Services;
+use pilotlight_filter::{Call, Exchange, Fault, Filter, Verdict};
+
+use super::rig::{Part, tell};
+use super::{choice, reroute, stream, subrequest};
+
+pub(super) fn cast(name: &str) -> Part {
+    let parts = [stream::part, reroute::part, subrequest::part, choice::part, part];
+    parts.iter().find_map(|part| part(name)).unwrap_or_else(|| panic!("nobody plays {name}"))
+}
+
+/// A part in these phases.
+pub(super) fn role(
+    phases: &[Phase],
+    play: fn(Rc<dyn Services>) -> Box<dyn Filter>,
+) -> Option<Part> {
+    Some(Part { phases: phases.iter().copied().collect(), play })
+}
+
+fn part(name: &str) -> Option<Part> {
+    match name {
+        "notes" => role(&Phase::ALL, |_| Box::new(Notes)),
+        _ => None,
+    }
+}
+
+/// Notes each phase.
+struct Notes;
+
+impl Filter for Notes {
+    fn poll(&mut self, _: &mut Context<'_>, call: Call<'_>) -> Poll<Result<Verdict, Fault>> {
+        let Exchange { request, response, route, .. } = &*call.exchange;
+        tell(match (&call.chunk, call.phase) {
+            (Some(chunk), phase) => {
+                let data = String::from_utf8_lossy(&chunk.data);
+                format!("{} {data:?}{}", phase.name(), if chunk.last { " last" } else { "" })
+            }
+            (None, Phase::Response) => format!("response {}", response.head.status),
+            (None, phase) => {
+                let path = String::from_utf8_lossy(request.head.path());
+                format!("{} {route} {path}", phase.name())
+            }
+        });
+        Poll::Ready(Ok(Verdict::Continue))
+    }
+}
