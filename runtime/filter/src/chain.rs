@@ -73,6 +73,11 @@ impl Chain {
         Chain { links, wanted, ..Chain::default() }
     }
 
+    /// Whether it has no filter.
+    pub fn is_empty(&self) -> bool {
+        self.links.is_empty()
+    }
+
     /// Whether any filter wants `phase`.
     #[inline]
     pub fn wants(&self, phase: Phase) -> bool {

@@ -1,6 +1,6 @@
 //! What all workers of a process share: the newest generation, the log, the metrics.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
@@ -19,6 +19,8 @@ pub(crate) struct Control {
     pub(crate) metrics: Arc<Registry>,
     pub(crate) memory: Arc<Memory>,
     draining: AtomicBool,
+    /// How many workers run.
+    pub(crate) workers: AtomicUsize,
     last_reload: Mutex<Option<Result<String, String>>>,
 }
 
@@ -37,6 +39,7 @@ impl Control {
             metrics,
             memory: Arc::new(Memory::new(collect)),
             draining: AtomicBool::new(false),
+            workers: AtomicUsize::new(1),
             last_reload: Mutex::default(),
         }
     }

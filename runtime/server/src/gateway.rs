@@ -99,6 +99,7 @@ impl Gateway {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(system("the control loop could not start"))?;
         let workers = self.workers();
+        self.control.workers.store(workers, Ordering::Relaxed);
         let generation = self.control.generation();
         let sockets: Vec<Vec<Sockets>> = generation
             .listeners

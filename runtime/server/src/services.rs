@@ -61,6 +61,10 @@ impl Services for Host {
         clock::random(buffer);
     }
 
+    fn worker(&self) -> (usize, usize) {
+        self.worker.upgrade().map_or((0, 1), |worker| worker.place())
+    }
+
     fn sleep(&self, duration: Duration) -> Wait<()> {
         Box::pin(tokio::time::sleep(duration))
     }

@@ -21,6 +21,8 @@ use crate::timer::Timers;
 
 /// What a worker's tasks share.
 pub(crate) struct Worker {
+    /// Its place among the workers.
+    index: usize,
     pub(crate) clock: Clock,
     date: Date,
     pub(crate) timers: Rc<Timers>,
@@ -67,6 +69,7 @@ impl Worker {
         let timers = Timers::new(clock);
         let generation = control.generation();
         Rc::new_cyclic(|worker| Worker {
+            index,
             clock,
             date: Date::default(),
             timers,
@@ -107,6 +110,11 @@ impl Worker {
     /// Whether connections should end after their exchange.
     pub(crate) fn is_draining(&self) -> bool {
         *self.draining.borrow()
+    }
+
+    /// Its place among the workers, and how many there are.
+    pub(crate) fn place(&self) -> (usize, usize) {
+        (self.index, self.control.workers.load(Ordering::Relaxed))
     }
 
     /// The number of a new connection.

@@ -42,6 +42,7 @@ enum Stage {
 impl Turn<'_> {
     /// Runs the response phase and writes the response.
     pub(super) async fn deliver(&mut self, exchange: &mut Exchange, down: &mut dyn Downstream) {
+        exchange.merge_early();
         match self.walk(Phase::Response, exchange, down).await {
             Ok(Passed::Through) => self.write(exchange, down).await,
             Ok(stopped) => self.refuse(exchange, down, stopped).await,

@@ -49,9 +49,11 @@ pub(super) fn reroute(turn: &mut Turn<'_>, exchange: &mut Exchange) -> Result<()
 /// Makes the path canonical, finds the route, and starts its chain.
 fn take(turn: &mut Turn<'_>, exchange: &mut Exchange) -> Result<(), Problem> {
     let generation = turn.local.generation.clone();
-    let head = &mut exchange.request.head;
+    let head = &exchange.request.head;
     // `OPTIONS *` asks about the server as a whole (RFC 9110 section 7.1): no path to clean.
     if head.path() != b"*" && !path::is_canonical(head.path()) {
+        exchange.keep_target();
+        let head = &mut exchange.request.head;
         let clean = path::canonicalise(head.path()).map_err(|_| MALFORMED_PATH)?;
         head.set_path(&clean).map_err(|_| MALFORMED_PATH)?;
     }

@@ -54,6 +54,7 @@ impl<'a> Turn<'a> {
         let worker = &inlet.worker;
         let started = worker.clock.elapsed();
         exchange.stats.started = worker.clock.wall().as_secs_f64();
+        inlet.peer.requests.set(inlet.peer.requests.get() + 1);
         Turn {
             watch: Watch::new(worker.clone(), local.clone()),
             _open: Open::new(worker.clone()),

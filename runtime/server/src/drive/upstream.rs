@@ -6,6 +6,7 @@ use std::rc::Rc;
 use std::task::Poll;
 
 use bytes::Bytes;
+use pilotlight_abi::Phase;
 use pilotlight_config::manifest::Route;
 use pilotlight_core::retry::{self, Facts, Reason};
 use pilotlight_filter::{Body, BodyError, Exchange, Failure, Method, Name, Origin};
@@ -73,6 +74,9 @@ impl Turn<'_> {
                 Err(error) => return Ok(self.fail(exchange, problem(error))),
             };
             let endpoint = lease.endpoint;
+            if !self.chain.is_empty() {
+                exchange.server = Some(lease.address().into());
+            }
             let asked = self.inlet.worker.clock.elapsed();
             let (outcome, begun) = self.attempt(exchange, down, route, lease, refreshed).await?;
             exchange.stats.upstream = (self.inlet.worker.clock.elapsed() - asked).as_secs_f64();
@@ -115,6 +119,7 @@ impl Turn<'_> {
             }
             match outcome {
                 Tried::Answered(body) => {
+                    exchange.stats.upstream_status = exchange.response.head.status;
                     exchange.response.body = body;
                     exchange.response.origin = Some(Origin::Upstream);
                     return Ok(Reached::Response);
