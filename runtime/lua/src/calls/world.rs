@@ -181,7 +181,7 @@ unsafe extern "C-unwind" fn subrequest(state: *mut lua_State) -> c_int {
     status(stack, Ok(()))
 }
 
-fn ask(stack: Stack, exchange: &Exchange) -> Result<Subrequest, FetchError> {
+fn ask(stack: Stack, exchange: &mut Exchange) -> Result<Subrequest, FetchError> {
     let wrong = |what: &str| FetchError(format!("unsafe {what}"));
     let mut request = Subrequest::of(exchange);
     let head = &mut request.request.head;
