@@ -143,6 +143,7 @@ fn admit(turn: &mut Turn<'_>, exchange: &mut Exchange) -> Result<(), Problem> {
         method: head.method_text(),
         header: &|name| head.fields.get(name.as_bytes()),
         query: head.query(),
+        internal: false,
     };
     let found = generation.router.find(&query);
     let found =

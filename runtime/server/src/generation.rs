@@ -121,10 +121,11 @@ impl Local {
         self.budgets[route].borrow_mut().take(now_millis)
     }
 
-    /// The chain of a route, for a new exchange; a route's script stands last.
+    /// The chain of a route, for a new exchange; a route's script stands last, if it has no place
+    /// in it already.
     pub(crate) fn chain(&self, route: &manifest::Route) -> Chain {
         let script = match route.target {
-            manifest::Target::Script(index) => Some(index),
+            manifest::Target::Script(index) if !route.filters.contains(&index) => Some(index),
             _ => None,
         };
         if route.filters.is_empty() && script.is_none() {
