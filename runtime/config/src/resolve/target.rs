@@ -68,8 +68,8 @@ fn exactly_one(
     targets.sort_by_key(|(_, place)| place.start);
     match &targets[..] {
         [] if !raw.broken && !perhaps => {
-            let hint = "one of upstream, respond, redirect, files and lua".to_owned();
-            scene.error(&table.place, "a route without a target", Some(hint));
+            let hint = "one of upstream, respond, redirect, files and lua; or a filter with openresty.content";
+            scene.error(&table.place, "a route without a target", Some(hint.into()));
         }
         [(first_key, first), rest @ ..] => {
             for (key, place) in rest {

@@ -31,7 +31,9 @@ fn place<'r>(route: &'r Route, raw: &'r [At<raw::Route>]) -> &'r Place {
 fn whole(route: &Route, raw: &[At<raw::Route>]) -> bool {
     let table = raw.iter().find(|table| table.place == route.place);
     table.is_some_and(|table| match &table.r#match {
-        Some(matcher) => !matcher.broken,
+        Some(matcher) => {
+            !matcher.broken && matcher.regex.is_some() == route.matcher.regex.is_some()
+        }
         None => !table.broken,
     })
 }

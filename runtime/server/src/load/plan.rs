@@ -61,7 +61,8 @@ fn vars(route: &manifest::Route) -> Option<RouteVars> {
 }
 
 fn consumers(all: &[manifest::Consumer]) -> String {
-    let login = |(name, secret): &(String, String), word| json!({ "username": name, word: secret });
+    let login =
+        |(name, secret): &(String, String), word: &str| json!({ "username": name, word: secret });
     let jwt = |jwt: &manifest::Jwt| {
         let word = if jwt.algorithm.starts_with("HS") { "secret" } else { "rsa_public_key" };
         json!({ "key": jwt.key, "algorithm": jwt.algorithm, word: jwt.secret })
