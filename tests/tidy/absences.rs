@@ -71,7 +71,7 @@ const ABSENCES: &[Absence] = &[
         words: &["env::var", "env::vars", "env::var_os"],
         except: &[
             ("runtime/pilotlight/src/", "the door"),
-            ("runtime/server/src/load.rs", "what `[gateway] env` lets scripts see"),
+            ("runtime/server/src/load/plan.rs", "what `[gateway] env` lets scripts see"),
             ("runtime/server/src/listener.rs", "sockets of a service manager"),
             ("runtime/server/src/gateway.rs", "the service manager's mailbox"),
         ],
@@ -103,7 +103,7 @@ const ABSENCES: &[Absence] = &[
         what: "the server names no engine",
         below: &["runtime/server", "runtime/core", "runtime/filter", "sdk/abi"],
         words: &["lua", "Lua", "wasm", "Wasm", "mlua", "wasmtime", "luajit"],
-        except: &[("runtime/server/src/load.rs", "the manifest's kinds, as data")],
+        except: &[("runtime/server/src/load/plan.rs", "the manifest's kinds, as data")],
     },
     Absence {
         what: "engines do not name each other",

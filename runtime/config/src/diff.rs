@@ -1,5 +1,7 @@
 //! What changed from one manifest to the next, for the log of a reload.
 
+use std::sync::Arc;
+
 use crate::manifest::{Filter, Listener, Manifest, Module, Route, Target, Upstream};
 use crate::place::Place;
 
@@ -13,6 +15,8 @@ pub fn diff(old: &Manifest, new: &Manifest) -> Vec<String> {
         ("the log's settings", debug(&old.log), debug(&new.log)),
         ("the Lua engine's settings", debug(&old.lua), debug(&new.lua)),
         ("the shared dictionaries", debug(&old.shared), debug(&new.shared)),
+        ("the Redis servers", debug(&old.redis), debug(&new.redis)),
+        ("the consumers", debug(&old.consumers), debug(&new.consumers)),
     ];
     for (what, old, new) in pairs {
         if old != new {
@@ -20,7 +24,7 @@ pub fn diff(old: &Manifest, new: &Manifest) -> Vec<String> {
         }
     }
     let both = |part: fn(&Manifest) -> Vec<Thing>| (part(old), part(new));
-    compare("listener", both(|m| m.listeners.iter().map(listener).collect()), &mut out);
+    compare("listener", both(|m| m.listeners.iter().map(|l| listener(l, m)).collect()), &mut out);
     compare("route", both(|m| m.routes.iter().map(|r| route(r, m)).collect()), &mut out);
     compare("filter", both(|m| m.filters.iter().map(filter).collect()), &mut out);
     compare("module", both(|m| m.modules.iter().map(module).collect()), &mut out);
@@ -49,17 +53,24 @@ fn debug(value: &impl std::fmt::Debug) -> String {
     format!("{value:?}")
 }
 
-fn listener(listener: &Listener) -> Thing {
-    let mut listener = Listener { place: Place::default(), ..listener.clone() };
+/// A chain by the names of its filters.
+fn chain(filters: &[usize], manifest: &Manifest) -> Vec<Arc<str>> {
+    let name = |at: &usize| manifest.filters.get(*at).map(|filter| filter.name.clone());
+    filters.iter().filter_map(name).collect()
+}
+
+fn listener(listener: &Listener, manifest: &Manifest) -> Thing {
+    let chain = chain(&listener.filters, manifest);
+    let mut listener =
+        Listener { place: Place::default(), filters: Vec::new(), ..listener.clone() };
     for pair in listener.tls.iter_mut().flat_map(|tls| &mut tls.certificates) {
         pair.place = Place::default();
     }
-    (listener.name.to_string(), debug(&listener))
+    (listener.name.to_string(), format!("{chain:?} {listener:?}"))
 }
 
 fn route(route: &Route, manifest: &Manifest) -> Thing {
-    let filter = |at: &usize| manifest.filters.get(*at).map(|filter| filter.name.clone());
-    let chain: Vec<_> = route.filters.iter().filter_map(filter).collect();
+    let chain = chain(&route.filters, manifest);
     let target = match &route.target {
         Target::Upstream(at) => debug(&manifest.upstreams.get(*at).map(|upstream| &upstream.name)),
         Target::Script(at) => debug(&manifest.filters.get(*at).map(|filter| &filter.program)),

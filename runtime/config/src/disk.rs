@@ -20,6 +20,11 @@ pub trait Disk {
 
     /// Names of a folder's entries, in any order.
     fn list(&self, path: &Path) -> io::Result<Vec<String>>;
+
+    /// Whether files count as there without a look: then what they hold says nothing.
+    fn pretends(&self) -> bool {
+        false
+    }
 }
 
 /// The file system.
@@ -79,6 +84,9 @@ impl Disk for Pretend {
     }
     fn list(&self, _: &Path) -> io::Result<Vec<String>> {
         Ok(Vec::new())
+    }
+    fn pretends(&self) -> bool {
+        true
     }
 }
 

@@ -6,13 +6,23 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+mod consumer;
 mod filter;
 mod listener;
+mod lua;
+mod openresty;
+mod redis;
+mod regex;
 mod route;
 mod upstream;
 
+pub use consumer::*;
 pub use filter::*;
 pub use listener::*;
+pub use lua::*;
+pub use openresty::*;
+pub use redis::*;
+pub use regex::PathRegex;
 pub use route::*;
 pub use upstream::*;
 
@@ -39,6 +49,10 @@ pub struct Manifest {
     pub shared: BTreeMap<String, u64>,
     /// In the order of their names; routes hold indexes into this list.
     pub upstreams: Vec<Upstream>,
+    /// In the order of their names.
+    pub redis: Vec<Redis>,
+    /// In the order of the files.
+    pub consumers: Vec<Consumer>,
 }
 
 /// The process as a whole.

@@ -6,16 +6,26 @@
 
 use std::time::Duration;
 
+mod consumer;
 mod kind;
+mod lua;
+mod openresty;
 mod read;
+mod redis;
 mod table;
+mod upstream;
 
+pub(crate) use consumer::{Consumer, Jwt};
 pub(crate) use kind::{
-    BalanceKind, Free, Later, Named, OneOrMany, Protocol, Share, Size, TextOr, TextOrOff, Whole,
-    Workers,
+    BalanceKind, Free, Later, Named, OneOrMany, Own, Protocol, Share, Size, TextOr, TextOrOff,
+    Whole, Workers,
 };
+pub(crate) use lua::{Lua, Resolver};
+pub(crate) use openresty::{OpenResty, SetVar, SocketTls, Sockets};
 pub(crate) use read::{At, Reader, Typed};
+pub(crate) use redis::{Redis, RedisPool, RedisTimeouts};
 pub(crate) use table::{Key, Table};
+pub(crate) use upstream::{Breaker, Endpoint, Pool, Upstream, UpstreamTimeouts, UpstreamTls};
 
 use crate::manifest;
 
@@ -42,8 +52,10 @@ table::tables! {
         shared: Named<Shared>,
         /// Upstreams by name.
         upstreams: Named<Upstream>,
-        redis: Later,
-        consumers: Later,
+        /// Redis servers that scripts reach by `gateway.redis "NAME"`.
+        redis: Named<Redis>,
+        /// Who may use what Kong's plugins guard.
+        consumers: Vec<At<Consumer>>,
     }
 
     /// The process as a whole.
@@ -99,6 +111,8 @@ table::tables! {
         client_ca: String,
         /// Whether each connection begins with a PROXY protocol header (v1 or v2).
         proxy_protocol: bool,
+        /// Filters for what comes before a route is known: the phases of a TLS handshake.
+        filters: Vec<At<String>>,
         /// How much clients may send.
         limits: ListenerLimits,
         /// How long clients may take.
@@ -144,11 +158,13 @@ table::tables! {
         handshake: Duration,
     }
 
-    /// What happens to the requests that it matches. Exactly one target.
+    /// What happens to the requests that it matches. Exactly one target: one of the keys below, or a
+    /// filter of its chain that has `openresty.content`.
     struct Route {
-        /// Its name in logs and metrics. Default: host and path of its match.
+        /// Its name in logs and metrics. Default: host and path of its match. A name such as
+        /// "@fallback" makes it internal, and it has no `match` then.
         name: String,
-        /// Which requests. Without it: all.
+        /// Which requests. Without it: all, or for an internal route those that go to its name.
         r#match: Match,
         /// The chain: in this order on the request, in reverse on the response.
         filters: Vec<At<String>>,
@@ -169,10 +185,14 @@ table::tables! {
         retry: Retry,
         /// What is changed in the request's target before it is forwarded.
         rewrite: Rewrite,
-        /// Values that scripts read by name.
+        /// Variables of scripts, with the values that they begin with. One that any route declares
+        /// is declared for all, and is empty where a route does not name it.
         vars: Named<String>,
-        /// Whether only scripts can reach it. Default false.
+        /// Whether only scripts and `errors` can reach it. Default false.
         internal: bool,
+        /// Where a request goes on when its answer has an error's status; the first that names the
+        /// status counts.
+        errors: Vec<At<ErrorPage>>,
         /// How much its clients may send.
         limits: RouteLimits,
     }
@@ -181,8 +201,13 @@ table::tables! {
     struct Match {
         /// "img.example.com", or "*.example.com" for any name below.
         host: String,
-        /// "/a/b" exactly, or "/a/*" for all below; each `*` captures.
+        /// "/a/b" exactly, or "/a/*" for all below; each `*` captures. A last `*` right behind text,
+        /// as in "/a*", stands for any rest, an empty one too.
         path: String,
+        /// Instead of `path`, a regular expression that matches somewhere in it; its groups capture.
+        /// It comes after exact paths and before others, in the order of the file. No look-around
+        /// and no back-references.
+        regex: String,
         /// Any of these. Default: every method.
         methods: Vec<At<String>>,
         /// Fields and their exact values; the value "*" asks only that the field is there.
@@ -247,20 +272,35 @@ table::tables! {
         path: String,
     }
 
+    /// Where a request goes on when its answer has an error's status.
+    struct ErrorPage needs [on, to] {
+        /// Statuses, from 300 to 599.
+        on: Vec<At<Whole>>,
+        /// "/path" of another route, the name of an internal one such as "@fallback", or a URL that
+        /// the client is sent to.
+        to: String,
+        /// The status that the client sees: a number, or "own" for that of the other route. Default:
+        /// it stays; 302 for a URL.
+        status: Own,
+    }
+
     /// How much a route's clients may send.
     struct RouteLimits {
         /// A request's body. Default: the listener's.
         body_bytes: Size,
     }
 
-    /// A script or module that routes put into their chains. Exactly one of `lua` and `wasm`.
+    /// A script or module that routes put into their chains. Exactly one of `lua`, `wasm`,
+    /// `openresty` and `kong`.
     struct Filter {
         /// A script that returns its phases.
         lua: String,
         /// A proxy-wasm module.
         wasm: String,
-        openresty: Later,
-        kong: Later,
+        /// Scripts for the phases of lua-nginx-module.
+        openresty: OpenResty,
+        /// A plugin of Kong's: the folder kong/plugins/NAME on `[lua] path`.
+        kong: String,
         r#use: Later,
         component: Later,
         /// Handed to the filter: a string as it is, a table as JSON.
@@ -291,96 +331,9 @@ table::tables! {
         limits: EngineLimits,
     }
 
-    /// The Lua engine.
-    struct Lua {
-        /// Where `require` looks. Default `["lua/?.lua", "lua/?/init.lua"]`.
-        path: Vec<At<String>>,
-        /// Of each worker's VM. Default "32MiB".
-        memory: Size,
-        /// Whether scripts may use LuaJIT's ffi library, which can reach everything. Default false.
-        ffi: bool,
-    }
-
     /// A dictionary that all workers share.
     struct Shared needs [size] {
         /// The most memory it takes.
         size: Size,
-    }
-
-    /// A set of servers that do the same.
-    struct Upstream needs [endpoints] {
-        /// URLs: `["http://10.0.0.2:8080"]`, or tables with a weight.
-        endpoints: Vec<At<TextOr<Endpoint>>>,
-        /// How requests are spread. Default "round-robin".
-        balance: BalanceKind,
-        /// "auto" (default): by ALPN over TLS, HTTP/1.1 in clear text.
-        protocol: manifest::UpstreamProtocol,
-        /// How `https` endpoints are reached.
-        tls: UpstreamTls,
-        /// Connections that are kept open.
-        pool: Pool,
-        /// The most that is under way at once.
-        breaker: Breaker,
-        /// How long the servers may take.
-        timeouts: UpstreamTimeouts,
-        health: Later,
-        outlier: Later,
-        split: Later,
-        sticky: Later,
-        activate: Later,
-        scale: Later,
-    }
-
-    /// A server.
-    struct Endpoint needs [url] {
-        /// "http://HOST:PORT", "https://HOST:PORT" or "unix:PATH".
-        url: String,
-        /// Its share of the requests, relative to the others'. Default 1.
-        weight: Whole,
-        dns: Later,
-        srv: Later,
-    }
-
-    /// How `https` endpoints are reached.
-    struct UpstreamTls {
-        /// PEM file: trusted instead of the system's authorities.
-        ca: String,
-        /// The name that the certificate must hold. Default: the endpoint's host.
-        server_name: String,
-        /// PEM file: the gateway's own certificate.
-        certificate: String,
-        /// PEM file: its private key.
-        key: String,
-        /// Whether certificates are checked. Default true.
-        verify: bool,
-    }
-
-    /// Connections that are kept open.
-    struct Pool {
-        /// How long without an exchange. Default "60s".
-        idle: Duration,
-        /// How many for each endpoint, by each worker. Default 64.
-        per_endpoint: Whole,
-    }
-
-    /// The most that is under way at once.
-    struct Breaker {
-        /// Open connections. Default 1024.
-        max_connections: Whole,
-        /// Exchanges. Default 1024.
-        max_requests: Whole,
-        /// Exchanges that wait while all connections are in use, each no longer than
-        /// `timeouts.connect`. Default 1024.
-        max_pending: Whole,
-    }
-
-    /// How long an upstream's servers may take.
-    struct UpstreamTimeouts {
-        /// To connect, with TLS. Default "3s".
-        connect: Duration,
-        /// From the request's last byte to the response's head. Default "30s".
-        first_byte: Duration,
-        /// Between two reads of a response's body. Default "60s".
-        idle: Duration,
     }
 }

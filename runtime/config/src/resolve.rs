@@ -6,15 +6,20 @@ use std::path::Path;
 
 use crate::disk::Disk;
 use crate::load::Loaded;
-use crate::manifest::{Lua, Manifest};
+use crate::manifest::Manifest;
 use crate::raw;
 use crate::report::{Problem, Report, Spot};
 
 mod address;
 mod check;
+mod consumer;
+mod error_page;
 mod filter;
 mod gateway;
 mod listener;
+mod lua;
+mod openresty;
+mod redis;
 mod route;
 mod row;
 mod scene;
@@ -42,35 +47,35 @@ pub(crate) fn resolve(
 fn whole(root: raw::Root, file: &Path, scene: &mut Scene<'_>) -> Manifest {
     let gateway = gateway::gateway(root.gateway.as_ref(), scene);
     let log = gateway::log(root.log.as_ref(), scene);
-    let lua = lua(root.lua.as_ref(), scene);
+    let lua = lua::lua(root.lua, scene);
     let shared = shared(root.shared, scene);
 
     // A file that could not be read may hold any name: then none is reported as unknown.
     let complete = !root.broken;
     let nothing_to_serve = complete && root.listeners.as_ref().is_none_or(|list| list.is_empty());
-    let listeners = listener::listeners(root.listeners, gateway.admin.as_ref(), scene);
+    let upstreams = upstream::upstreams(root.upstreams, scene);
+    let mut filters = filter::filters(root.filters, scene);
+    let modules = filter::modules(root.modules, scene);
+    let redis = redis::redis(root.redis, scene);
+    let consumers = consumer::consumers(root.consumers, scene);
+
+    let names = filters.names.clone();
+    let names =
+        route::Names { complete, listeners: &[], upstreams: &upstreams.names, filters: &names };
+    let listeners = listener::listeners(root.listeners, gateway.admin.as_ref(), &names, scene);
     if nothing_to_serve {
         let problem = Problem::error(Spot::File(file.into()), "no [[listeners]]: nothing to serve");
         scene.report.push(problem.hint("[[listeners]] with address = \"[::]:8080\""));
     }
-    let upstreams = upstream::upstreams(root.upstreams, scene);
-    let mut filters = filter::filters(root.filters, scene);
-    let modules = filter::modules(root.modules, scene);
-
     let nothing_to_do = complete && root.routes.as_ref().is_none_or(|list| list.is_empty());
-    let names = route::Names {
-        complete,
-        listeners: &listener::names(&listeners),
-        upstreams: &upstreams.names,
-        filters: &filters.names.clone(),
-    };
+    let names = route::Names { listeners: &listener::names(&listeners), ..names };
     let routes = route::routes(root.routes, &names, &mut filters, scene);
     if nothing_to_do {
         let message = "no [[routes]]: every request is answered with 404";
         scene.report.push(Problem::warning(Spot::File(file.into()), message));
     }
     if complete {
-        filter::unused(&routes, &filters, scene);
+        filter::unused(&listeners, &routes, &filters, scene);
     }
     Manifest {
         file: file.into(),
@@ -83,30 +88,8 @@ fn whole(root: raw::Root, file: &Path, scene: &mut Scene<'_>) -> Manifest {
         lua,
         shared,
         upstreams: upstreams.list,
-    }
-}
-
-fn lua(raw: Option<&raw::At<raw::Lua>>, scene: &mut Scene<'_>) -> Lua {
-    let none = raw::Lua::default();
-    let raw = raw.map_or(&none, |raw| &raw.value);
-    let absolute = |scene: &Scene<'_>, text: &str| scene.path(text).display().to_string();
-    let mut path = Vec::new();
-    match &raw.path {
-        None => path.extend(["lua/?.lua", "lua/?/init.lua"].map(|text| absolute(scene, text))),
-        Some(patterns) => {
-            for pattern in &patterns.value {
-                if !pattern.contains('?') {
-                    let message = format!("{:?} has no `?` for the module's name", pattern.value);
-                    scene.error(&pattern.place, message, Some("such as \"lua/?.lua\"".into()));
-                }
-                path.push(absolute(scene, pattern));
-            }
-        }
-    }
-    Lua {
-        path,
-        memory: scene.size(raw.memory.as_ref(), &row::LUA_MEMORY),
-        ffi: raw.ffi.as_ref().is_some_and(|ffi| ffi.value),
+        redis,
+        consumers,
     }
 }
 

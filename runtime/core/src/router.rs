@@ -2,9 +2,10 @@
 //!
 //! ```text
 //!   host        exact, then the longest wildcard suffix, then none       host.rs, a hash
-//!    └─ path    literal bytes; exact before a wildcard of the same length trie.rs, a radix tree
+//!    └─ path    exact, then expressions, then wildcards by literal bytes trie.rs, a radix tree
 //!        └─ the rest   method, headers, query, listener: more conditions first   rule.rs
 //! ```
+//! Of expressions the first in the manifest wins, whatever its conditions are.
 //! A host whose routes all refuse the request hands it on to the next less specific one.
 //!
 //! All rules are sorted once, by what is told apart below the host; a rule's rank is its index.
@@ -21,7 +22,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use foldhash::fast::FixedState;
-use pilotlight_config::manifest;
+use pilotlight_config::manifest::{self, PathRegex};
 
 pub use captures::{Captures, MAX as MAX_CAPTURES};
 pub use explain::{Reason, Why};
@@ -47,6 +48,8 @@ pub struct Query<'a> {
     pub header: &'a dyn Fn(&str) -> Option<&'a [u8]>,
     /// Raw, without the `?`.
     pub query: Option<&'a [u8]>,
+    /// A script or an error page asks, not a client: internal routes count, too.
+    pub internal: bool,
 }
 
 /// The route that was found.
@@ -54,7 +57,7 @@ pub struct Query<'a> {
 pub struct Match {
     /// An index into the routes that the router was made of.
     pub route: usize,
-    /// What each `*` of its path matched.
+    /// What each `*` of its path matched, or each group of its expression.
     pub captures: Captures,
 }
 
@@ -63,6 +66,8 @@ pub struct Match {
 pub struct Router {
     hosts: Hosts,
     trie: Trie,
+    /// By table of hosts; ranks ascend.
+    expressions: Vec<Vec<(u32, PathRegex)>>,
     /// By rank.
     rules: Vec<Rule>,
     names: HashMap<Arc<str>, usize, FixedState>,
@@ -71,42 +76,60 @@ pub struct Router {
 }
 
 impl Router {
-    /// Sorts the routes. Internal ones are reached by name only.
+    /// Sorts the routes.
     pub fn new(routes: &[manifest::Route]) -> Router {
-        let mut order: Vec<(usize, Pattern)> = routes
+        let mut order: Vec<(usize, Way)> = routes
             .iter()
             .enumerate()
-            .filter(|(_, route)| !route.internal)
-            .map(|(index, route)| (index, Pattern::new(route.matcher.path.as_deref())))
+            .filter(|(_, route)| !by_name_only(route))
+            .map(|(index, route)| (index, Way::of(&route.matcher)))
             .collect();
-        // Stable: among equals the order of the manifest.
-        order.sort_by_key(|(index, pattern)| {
-            (pattern.specificity(), rule::specificity(&routes[*index].matcher))
+        // Stable: among equals, as expressions all are, the order of the manifest.
+        order.sort_by_key(|(index, way)| match way {
+            Way::Pattern(pattern) => {
+                let class = if pattern.is_exact() { 0 } else { 2 };
+                let rest = rule::specificity(&routes[*index]);
+                (class, Some((pattern.specificity(), rest)))
+            }
+            Way::Expression(_) => (1, None),
         });
 
         let mut hosts = Hosts::default();
         let mut builder = Builder::default();
+        let mut expressions: Vec<Vec<(u32, PathRegex)>> = Vec::new();
         let mut rules = Vec::with_capacity(order.len());
-        for (rank, (index, pattern)) in order.iter().enumerate() {
-            let matcher = &routes[*index].matcher;
-            let table = hosts.table(matcher.host.as_deref());
-            builder.insert(table, pattern, rank as u32);
-            rules.push(Rule::new(*index, matcher));
+        for (rank, (index, way)) in order.into_iter().enumerate() {
+            let route = &routes[index];
+            let table = hosts.table(route.matcher.host.as_deref());
+            match way {
+                Way::Pattern(pattern) => builder.insert(table, &pattern, rank as u32),
+                Way::Expression(regex) => {
+                    let table = table as usize;
+                    expressions.resize_with(expressions.len().max(table + 1), Vec::new);
+                    expressions[table].push((rank as u32, regex));
+                }
+            }
+            rules.push(Rule::new(index, route));
         }
         Router {
             hosts,
             trie: builder.finish(),
+            expressions,
             rules,
             names: routes.iter().enumerate().map(|(at, route)| (route.name.clone(), at)).collect(),
             plain: routes.iter().map(explain::Plain::new).collect(),
         }
     }
 
-    /// The route of a request, if there is one. Allocates nothing.
+    /// The route of a request, if there is one. Allocates nothing, but for expressions.
     pub fn find(&self, query: &Query<'_>) -> Option<Match> {
         self.hosts.tables(query.host, |table| {
             let mut search = Search::new(&self.trie, &self.rules, query);
-            let (rule, captures) = search.run(table)?;
+            search.run(table);
+            if let Some(expressions) = self.expressions.get(table as usize) {
+                search.scan(expressions);
+            }
+            let (rule, captures) = search.found()?;
             Some(Match { route: rule.route, captures: *captures })
         })
     }
@@ -120,6 +143,26 @@ impl Router {
     pub fn explain(&self, query: &Query<'_>) -> Vec<Why> {
         explain::explain(&self.plain, query, self.find(query).map(|found| found.route))
     }
+}
+
+/// What a path is compared to.
+enum Way {
+    Pattern(Pattern),
+    Expression(PathRegex),
+}
+
+impl Way {
+    fn of(matcher: &manifest::Match) -> Way {
+        match &matcher.regex {
+            Some(regex) => Way::Expression(regex.clone()),
+            None => Way::Pattern(Pattern::new(matcher.path.as_deref())),
+        }
+    }
+}
+
+/// Without a match there is only its name to reach an internal route by.
+fn by_name_only(route: &manifest::Route) -> bool {
+    route.internal && route.matcher == manifest::Match::default()
 }
 
 #[cfg(test)]

@@ -44,7 +44,7 @@ pub struct Plan {
     /// The variables of each route that declares some. One that any route declares is declared
     /// for all, and empty where the route says nothing.
     pub vars: Vec<RouteVars>,
-    /// `[[consumers]]` as a JSON list of objects, with their credentials.
+    /// `[[consumers]]` as a JSON list of objects, with their credentials; empty: there are none.
     pub consumers: String,
     /// Redis servers that scripts reach by name.
     pub redis: Vec<RedisSpec>,
@@ -140,7 +140,8 @@ pub struct OpenResty {
     pub phases: Vec<(&'static str, ScriptFile)>,
     /// What sets variables between `server_rewrite` and `rewrite`, in order.
     pub set: Vec<SetVar>,
-    /// The other keys as a JSON object, defaults filled in: durations in seconds, sizes in bytes.
+    /// The other keys as a JSON object, defaults filled in: times in seconds, sizes in bytes. A key
+    /// that has no value is not there: `default_type` when `use_default_type` is false.
     pub settings: String,
 }
 

@@ -121,8 +121,8 @@ impl Local {
         self.budgets[route].borrow_mut().take(now_millis)
     }
 
-    /// The chain of a route, for a new exchange; a route's script stands last, unless it has a place
-    /// of its own.
+    /// The chain of a route, for a new exchange; a route's script stands last, if it has no place
+    /// in it already.
     pub(crate) fn chain(&self, route: &manifest::Route) -> Chain {
         let script = match route.target {
             manifest::Target::Script(index) if !route.filters.contains(&index) => Some(index),

@@ -6,18 +6,20 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
 use pilotlight_abi::{Phase, Phases};
-use pilotlight_config::manifest::{self, FilterConfig, Manifest, Program, ValueType};
+use pilotlight_config::manifest::{self, Manifest};
 use pilotlight_config::{Loaded, Place, Problem, Report, Spot};
 use pilotlight_core::router::Router;
-use pilotlight_filter::engine::{ModuleSpec, ScriptSpec, Signature, Source, Type};
-use pilotlight_filter::{Engine, Library, LoadError, Plan, Spec};
+use pilotlight_filter::{Engine, Library, LoadError};
 
+use self::plan::{kind, module, plan, spec};
 use crate::clock::Clock;
 use crate::generation::{Generation, Listener, ProgramRef};
 use crate::metrics::Registry;
 use crate::services::Dictionary;
 use crate::tls::{ClientTls, ServerTls, TlsProblem};
 use crate::upstream::Shared;
+
+mod plan;
 
 /// What a generation is built with.
 pub(crate) struct Loader {
@@ -122,80 +124,6 @@ impl Loader {
             (name.clone(), kept.unwrap_or_else(|| Arc::new(Dictionary::new(*bytes, self.clock))))
         });
         all.collect()
-    }
-}
-
-const fn kind(program: &Program) -> &'static str {
-    match program {
-        Program::Lua(_) => "lua",
-        Program::Wasm(_) => "wasm",
-    }
-}
-
-#[allow(clippy::disallowed_methods)]
-fn plan(manifest: &Manifest) -> Plan {
-    Plan {
-        script: ScriptSpec {
-            path: manifest.lua.path.clone(),
-            memory: manifest.lua.memory,
-            ffi: manifest.lua.ffi,
-            ..ScriptSpec::default()
-        },
-        cache_dir: manifest.gateway.cache_dir.clone(),
-        env: manifest
-            .gateway
-            .env
-            .iter()
-            .filter_map(|name| Some((name.clone(), std::env::var(name).ok()?)))
-            .collect(),
-        module_names: manifest.modules.iter().map(|m| m.name.clone()).collect(),
-        shared: manifest.shared.keys().cloned().collect(),
-        ..Plan::default()
-    }
-}
-
-fn spec(manifest: &Manifest, index: usize, filter: &manifest::Filter) -> Spec {
-    let (Program::Lua(file) | Program::Wasm(file)) = &filter.program;
-    let is_target = |route: &manifest::Route| matches!(route.target, manifest::Target::Script(script) if script == index);
-    Spec {
-        name: filter.name.clone(),
-        program: Source::Native(file.clone()),
-        config: match &filter.config {
-            FilterConfig::None => Vec::new(),
-            FilterConfig::Text(text) => text.clone().into_bytes(),
-            FilterConfig::Json(json) => json.to_string().into_bytes(),
-        },
-        config_is_json: matches!(filter.config, FilterConfig::Json(_)),
-        cpu: filter.cpu,
-        memory: filter.memory,
-        fresh: filter.isolation == manifest::Isolation::Stream,
-        target: manifest.routes.iter().any(is_target),
-    }
-}
-
-fn module(module: &manifest::Module) -> ModuleSpec {
-    let value = |t: &ValueType| match t {
-        ValueType::String => Type::String,
-        ValueType::I32 => Type::I32,
-        ValueType::I64 => Type::I64,
-        ValueType::F32 => Type::F32,
-        ValueType::F64 => Type::F64,
-        ValueType::Bool => Type::Bool,
-    };
-    ModuleSpec {
-        name: module.name.clone(),
-        file: module.wasm.clone(),
-        cpu: module.cpu,
-        memory: module.memory,
-        functions: module
-            .functions
-            .iter()
-            .map(|f| Signature {
-                name: f.name.clone(),
-                parameters: f.parameters.iter().map(value).collect(),
-                result: f.result.as_ref().map(value),
-            })
-            .collect(),
     }
 }
 

@@ -35,6 +35,7 @@ impl Shelf {
         let mut all: BTreeMap<_, _> =
             COMMON.iter().map(|name| (name.to_string(), String::new())).collect();
         all.insert("token".into(), "secret\n".into());
+        all.insert("issuer.pem".into(), "-----BEGIN PUBLIC KEY-----\nAA==\n".into());
         all.extend(files.iter().map(|(name, text)| (name.to_string(), text.to_string())));
         Shelf(all)
     }
@@ -103,7 +104,11 @@ fn the_least_that_runs_has_every_default() {
     assert_eq!(m.gateway.forwarded.request_id, "x-request-id");
     assert_eq!((&m.log.access, m.log.level), (&AccessLog::Stdout, Level::Info));
     assert_eq!(m.lua.path, ["/edge/lua/?.lua", "/edge/lua/?/init.lua"]);
-    assert_eq!((m.lua.memory, m.lua.ffi), (32 << 20, false));
+    assert_eq!((m.lua.memory, m.lua.ffi, m.lua.io), (32 << 20, false, false));
+    assert_eq!((m.lua.regex_steps, m.lua.regex_cache), (1_000_000, 1024));
+    assert_eq!((m.lua.timers_pending, m.lua.timers_running), (1024, 256));
+    assert!(m.lua.resolver.is_none() && m.lua.threads.is_empty() && m.lua.capture_log == 0);
+    assert!(m.redis.is_empty() && m.consumers.is_empty());
 
     let web = &m.listeners[0];
     assert_eq!(&*web.name, "127.0.0.1:8080");
@@ -150,6 +155,7 @@ fn every_key_means_something() {
     assert_eq!(tls.certificates.len(), 2);
     assert_eq!(tls.certificates[1].key, Path::new("/edge/shop.key"));
     assert!(tls.early_data && m.listeners[0].http3);
+    assert_eq!(m.listeners[0].filters, [1]);
     assert_eq!(tls.client_ca.as_deref(), Some(Path::new("/edge/devices-ca.pem")));
     assert!(m.listeners[1].proxy_protocol);
 
@@ -159,7 +165,7 @@ fn every_key_means_something() {
         route.matcher.headers,
         [("x-any".into(), "*".into()), ("x-beta".into(), "1".into())]
     );
-    assert_eq!(route.filters, [0, 1]);
+    assert_eq!(route.filters, [0, 4]);
     assert_eq!(
         (route.vars["tenant"].as_str(), route.vars["literal"].as_str()),
         ("acme", "${env:TENANT}")
@@ -185,14 +191,15 @@ fn every_key_means_something() {
     assert_eq!(&*m.filters[script].name, "route:script");
     assert_eq!(&*m.routes[1].name, "/hello");
 
+    dialects(&m);
     assert_eq!(m.filters[0].program, Program::Lua("/edge/filters/auth.lua".into()));
     assert!(
         matches!(&m.filters[0].config, FilterConfig::Json(json) if json["nested"]["list"][1] == 2)
     );
     assert_eq!((m.filters[0].cpu.as_millis(), m.filters[0].memory), (5, Some(8 << 20)));
-    assert_eq!((m.filters[0].on_error, m.filters[1].on_error), (OnError::Open, OnError::Close));
-    assert!(matches!(&m.filters[1].config, FilterConfig::Text(text) if text == "width=320"));
-    assert_eq!((m.filters[1].isolation, m.filters[1].cpu.as_millis()), (Isolation::Stream, 10));
+    assert_eq!((m.filters[0].on_error, m.filters[4].on_error), (OnError::Open, OnError::Close));
+    assert!(matches!(&m.filters[4].config, FilterConfig::Text(text) if text == "width=320"));
+    assert_eq!((m.filters[4].isolation, m.filters[4].cpu.as_millis()), (Isolation::Stream, 10));
 
     let [mix, ping, resize] = &m.modules[0].functions[..] else { panic!() };
     assert_eq!(resize.parameters, [ValueType::String, ValueType::I32, ValueType::I32]);
@@ -205,8 +212,41 @@ fn every_key_means_something() {
     let expected =
         [(false, "10.0.0.2", 8080), (true, "images.local", 443), (true, "fd00::1", 8443)];
     assert_eq!(hosts[..3], expected);
-    assert_eq!(m.upstreams[0].endpoints[3].unix.as_deref(), Some(Path::new("/edge/run/app.sock")));
+    let socket = &m.upstreams[0].endpoints[3];
+    assert_eq!(socket.unix.as_deref(), Some(Path::new("/edge/run/app.sock")));
+    assert!(socket.tls);
     assert_eq!(m.upstreams[0].endpoints[1].weight, 2);
+}
+
+/// The filters are `auth`, `handshake`, `keys`, `legacy` and `thumbnail`, in this order.
+fn dialects(m: &Manifest) {
+    let Program::OpenResty(hello) = &m.filters[1].program else { panic!() };
+    let phases: Vec<_> = hello.phases.iter().map(|(phase, _)| *phase).collect();
+    assert_eq!(phases[..4], ["init", "init_worker", "exit_worker", "ssl_client_hello"]);
+    assert_eq!(m.filters[2].program, Program::Kong("key-auth".into()));
+    let Program::OpenResty(legacy) = &m.filters[3].program else { panic!() };
+    let content = legacy.phase("content").unwrap();
+    assert_eq!((content.path.to_str(), &*content.name), (Some("/edge/content.lua"), "content.lua"));
+    assert_eq!(legacy.set[0].args, ["$uri", "${tenant}s"]);
+    assert_eq!((legacy.ssl.tls12, legacy.ssl.tls13), (false, true));
+    assert_eq!((legacy.socket.pool_size, legacy.socket.keepalive_timeout.as_millis()), (5, 0));
+    let named = |name: &str| m.routes.iter().find(|route| &*route.name == name).unwrap();
+    let expression = named("~^/users/(\\d+)/(\\w+)$").matcher.regex.as_ref().unwrap();
+    assert_eq!(expression.groups(), 2);
+    let route = named("/legacy*");
+    assert_eq!(route.target, Target::Script(3));
+    let [fallback, page, away, own] = &route.errors[..] else { panic!() };
+    assert_eq!(fallback.on, [403, 404]);
+    assert_eq!(fallback.to, ErrorTarget::Route("@fallback".into()));
+    assert_eq!((fallback.status, page.status), (ErrorStatus::Same, ErrorStatus::Fixed(200)));
+    assert_eq!((away.status, own.status), (ErrorStatus::Fixed(307), ErrorStatus::Own));
+    assert!(named("@fallback").internal);
+    let resolver = m.lua.resolver.as_ref().unwrap();
+    assert_eq!((resolver.servers[0].port(), resolver.servers[1].port()), (53, 5353));
+    let redis = &m.redis[0];
+    assert_eq!((redis.port, redis.database, redis.password.as_deref()), (6380, 2, Some("secret")));
+    let ann = &m.consumers[0];
+    assert_eq!((&ann.keys[..], ann.jwt[1].algorithm), (&["secret".to_owned()][..], "ES256"));
 }
 
 #[test]

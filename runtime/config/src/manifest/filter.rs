@@ -1,9 +1,10 @@
-//! Programs: filters, modules that scripts call, the VM.
+//! Programs: filters, and modules that scripts call.
 
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::OpenResty;
 use crate::place::Place;
 
 /// A script or module in a chain, or a route's script.
@@ -45,6 +46,10 @@ pub enum Program {
     Lua(PathBuf),
     /// A proxy-wasm module.
     Wasm(PathBuf),
+    /// Scripts for the phases of lua-nginx-module.
+    OpenResty(Box<OpenResty>),
+    /// A plugin of Kong's, by its name.
+    Kong(String),
 }
 
 /// What happens when a filter fails.
@@ -110,15 +115,4 @@ pub enum ValueType {
     F64,
     /// An i32 that is 0 or 1.
     Bool,
-}
-
-/// The Lua engine.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Lua {
-    /// Absolute patterns with `?`, for `require`.
-    pub path: Vec<String>,
-    /// Bytes of each worker's VM.
-    pub memory: u64,
-    /// Whether scripts may load the ffi library.
-    pub ffi: bool,
 }

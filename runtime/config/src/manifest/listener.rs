@@ -26,6 +26,8 @@ pub struct Listener {
     pub tls: Option<ServerTls>,
     /// Each connection begins with a PROXY protocol header.
     pub proxy_protocol: bool,
+    /// For what comes before a route is known: indexes into `Manifest::filters`.
+    pub filters: Vec<usize>,
     /// How much clients may send.
     pub limits: ListenerLimits,
     /// How long clients may take.

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::PathRegex;
 use crate::place::Place;
 
 /// What happens to the requests that it matches.
@@ -28,10 +29,13 @@ pub struct Route {
     pub retry: Option<Retry>,
     /// A template: `{1}` is what the first `*` matched; `{host}`, `{path}`, `{query}`.
     pub rewrite: Option<String>,
-    /// Values that scripts read by name.
+    /// Variables of scripts, with the values that they begin with.
     pub vars: BTreeMap<String, String>,
-    /// Only scripts reach it.
+    /// Only scripts and `errors` reach it: by its match, if it has one, or by its name.
     pub internal: bool,
+    /// Where a request goes on when its answer has an error's status; the first that names the
+    /// status counts.
+    pub errors: Vec<ErrorPage>,
     /// Overrides the listener's `body_bytes`.
     pub body_bytes: Option<u64>,
 }
@@ -41,8 +45,11 @@ pub struct Route {
 pub struct Match {
     /// Lower case; `*.example.com` matches one or more labels. `None`: any host.
     pub host: Option<String>,
-    /// `/a/b` exactly, or `/a/*` for all below. Each `*` is a capture. `None`: any path.
+    /// `/a/b` exactly, `/a/*` for all below, `/a*` for all that begins so. Each `*` is a capture.
+    /// `None`: any path.
     pub path: Option<String>,
+    /// Instead of `path`; its groups are the captures.
+    pub regex: Option<PathRegex>,
     /// Empty: any method.
     pub methods: Vec<String>,
     /// Lower-case name and exact value; the value `*` asks only that the field is there.
@@ -51,6 +58,39 @@ pub struct Match {
     pub query: Vec<(String, String)>,
     /// Names of listeners; empty: all.
     pub listeners: Vec<String>,
+}
+
+/// Where a request goes on when its answer has one of some statuses.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ErrorPage {
+    /// From 300 to 599, ascending.
+    pub on: Vec<u16>,
+    /// Where to.
+    pub to: ErrorTarget,
+    /// What the client sees.
+    pub status: ErrorStatus,
+}
+
+/// Where a request with an error goes on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ErrorTarget {
+    /// A path, perhaps with a query: the route that matches it, internal ones too.
+    Path(String),
+    /// The route of this name.
+    Route(Arc<str>),
+    /// The client is sent to this URL.
+    Url(String),
+}
+
+/// The status that the client sees instead of an error's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ErrorStatus {
+    /// The error's own.
+    Same,
+    /// This.
+    Fixed(u16),
+    /// That of the answer which stands in.
+    Own,
 }
 
 /// What a route leads to.
@@ -64,7 +104,8 @@ pub enum Target {
     Redirect(Redirect),
     /// A folder of files.
     Files(Files),
-    /// A script that answers: an index into `Manifest::filters`, not named in any chain.
+    /// A script that answers, an index into `Manifest::filters`: a filter that is in no chain, or
+    /// the one of the route's chain that has `openresty.content`.
     Script(usize),
 }
 

@@ -202,6 +202,29 @@ impl Typed for TextOrOff {
     }
 }
 
+/// A status of its own, or "own": that of what answers; `None` is the latter.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Own(pub(crate) Option<u64>);
+
+impl Typed for Own {
+    fn expected() -> String {
+        "\"own\" or a status such as 200".into()
+    }
+    fn read(value: &Value<'_>, reader: &mut Reader<'_>) -> Option<Self> {
+        match value.get_ref() {
+            DeValue::Integer(_) => Whole::read(value, reader).map(|number| Self(Some(number.0))),
+            DeValue::String(_) if reader.text::<Self>(value)? == "own" => Some(Self(None)),
+            _ => {
+                reader.wrong::<Self>(value);
+                None
+            }
+        }
+    }
+    fn schema() -> Json {
+        json!({ "anyOf": [{ "type": "integer", "minimum": 200, "maximum": 599 }, { "const": "own" }] })
+    }
+}
+
 /// Any value, as JSON; references in its strings are replaced.
 #[derive(Debug)]
 pub(crate) struct Free(pub(crate) Json);

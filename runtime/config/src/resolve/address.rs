@@ -78,6 +78,15 @@ pub(super) struct Url {
     pub(super) unix: Option<std::path::PathBuf>,
 }
 
+impl Url {
+    /// A Unix socket, in clear text.
+    pub(super) fn unix(path: &str, scene: &Scene<'_>) -> Result<Url, Refusal> {
+        let path = socket_path(path, scene)?;
+        let host = path.display().to_string();
+        Ok(Url { tls: false, host, port: 0, unix: Some(path) })
+    }
+}
+
 /// Where to connect: `http://HOST:PORT`, `https://HOST:PORT`, `unix:PATH`.
 pub(super) fn endpoint(text: &At<String>, scene: &mut Scene<'_>) -> Option<Url> {
     let url = parse_endpoint(text, scene);
@@ -86,9 +95,7 @@ pub(super) fn endpoint(text: &At<String>, scene: &mut Scene<'_>) -> Option<Url> 
 
 fn parse_endpoint(text: &str, scene: &Scene<'_>) -> Result<Url, Refusal> {
     if let Some(path) = text.strip_prefix("unix:") {
-        let path = socket_path(path, scene)?;
-        let host = path.display().to_string();
-        return Ok(Url { tls: false, host, port: 0, unix: Some(path) });
+        return Url::unix(path, scene);
     }
     let refuse = |hint: String| Err(Refusal::new(format!("{text:?} is not an endpoint"), hint));
     let Some((scheme, rest)) = text.split_once("://") else {
@@ -106,18 +113,26 @@ fn parse_endpoint(text: &str, scene: &Scene<'_>) -> Result<Url, Refusal> {
     if authority.contains('@') {
         return refuse("credentials cannot stand here".into());
     }
-    let (host, port) = match authority.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+    match self::authority(authority, default) {
+        Ok((host, port)) => Ok(Url { tls, host, port, unix: None }),
+        Err(hint) => refuse(hint.unwrap_or("such as \"http://10.0.0.2:8080\"").into()),
+    }
+}
+
+/// Host and port, or what may help.
+pub(super) fn authority(text: &str, default: u16) -> Result<(String, u16), Option<&'static str>> {
+    let (host, port) = match text.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
         Some((host, port)) if host.contains(':') => (host, port),
-        Some(_) => return refuse("only IPv6 addresses stand in brackets".into()),
-        None => authority.split_at(authority.find(':').unwrap_or(authority.len())),
+        Some(_) => return Err(Some("only IPv6 addresses stand in brackets")),
+        None => text.split_at(text.find(':').unwrap_or(text.len())),
     };
     let number = match port.strip_prefix(':') {
         None if port.is_empty() => Some(default),
         digits => digits.and_then(|digits| digits.parse().ok()).filter(|port| *port > 0),
     };
     match number {
-        _ if !check::is_host(host) => refuse("such as \"http://10.0.0.2:8080\"".into()),
-        None => refuse("ports are 1 to 65535".into()),
-        Some(port) => Ok(Url { tls, host: host.to_ascii_lowercase(), port, unix: None }),
+        _ if !check::is_host(host) => Err(None),
+        None => Err(Some("ports are 1 to 65535")),
+        Some(port) => Ok((host.to_ascii_lowercase(), port)),
     }
 }

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::net::IpAddr;
 
 use super::scene::Refusal;
-use crate::manifest::Cidr;
+use crate::manifest::{Cidr, PathRegex};
 
 /// RFC 9110 section 5.6.2: the characters of methods and field names.
 fn is_token(text: &str) -> bool {
@@ -116,8 +116,9 @@ pub(super) fn path(text: &str) -> Result<String, Refusal> {
     if !text.bytes().all(|b| b.is_ascii_graphic()) || text.contains(['#', '\\', '"', '<', '>']) {
         return refuse("other characters are written percent-encoded, such as %20");
     }
-    if text.split('/').any(|part| part != "*" && part.contains('*')) {
-        return refuse("a `*` stands for a whole segment; at the end, for everything below");
+    let before = text.strip_suffix('*').unwrap_or(text);
+    if text.contains("**") || before.split('/').any(|part| part != "*" && part.contains('*')) {
+        return refuse("a `*` stands for a whole segment; at the end, for all that follows");
     }
     if text.contains("//") || text.split('/').any(|part| part == "." || part == "..") {
         return refuse("paths are compared without empty, `.` and `..` segments");
@@ -128,6 +129,29 @@ pub(super) fn path(text: &str) -> Result<String, Refusal> {
     match escapes(text) {
         Some(path) => Ok(path),
         None => refuse("a `%` is followed by two hexadecimal digits, and by no control character"),
+    }
+}
+
+/// The longest regular expression, in bytes.
+const LONGEST_REGEX: usize = 1024;
+
+/// A regular expression over paths.
+pub(super) fn regex(text: &str) -> Result<PathRegex, Refusal> {
+    let refuse = |message: &str, hint: &str| {
+        Err(Refusal::new(format!("{text:?} is not a regular expression: {message}"), hint))
+    };
+    if text.len() > LONGEST_REGEX {
+        return refuse("it is too long", "at most 1024 bytes");
+    }
+    if !text.is_ascii() {
+        return refuse("paths are ASCII", "other characters are percent-encoded, such as %20");
+    }
+    match PathRegex::new(text) {
+        Ok(regex) => Ok(regex),
+        Err(why) if why.contains("not supported") => {
+            refuse(&why, "several routes with several expressions can often say the same")
+        }
+        Err(why) => Err(Refusal::bare(format!("{text:?} is not a regular expression: {why}"))),
     }
 }
 
@@ -166,7 +190,7 @@ pub(super) fn template(text: &str, captures: usize) -> Result<(), Refusal> {
         match inner.parse::<usize>() {
             Ok(number) if number >= 1 && number <= captures => {}
             Ok(_) if captures == 0 => {
-                let message = format!("{{{inner}}} stands for nothing: the match has no `*`");
+                let message = format!("{{{inner}}} stands for nothing: the match captures nothing");
                 return Err(Refusal::bare(message));
             }
             Ok(_) => {
@@ -217,5 +241,29 @@ pub(super) fn variable(text: &str) -> Result<(), Refusal> {
     match !text.is_empty() && text.bytes().all(fine) && !text.as_bytes()[0].is_ascii_digit() {
         true => Ok(()),
         false => Err(Refusal::bare(format!("{text:?} cannot be an environment variable"))),
+    }
+}
+
+/// The name of a variable of scripts.
+pub(super) fn ngx_variable(text: &str) -> Result<(), Refusal> {
+    let fine = |b: u8| b.is_ascii_alphanumeric() || b == b'_';
+    match (1..=64).contains(&text.len()) && text.bytes().all(fine) {
+        true => Ok(()),
+        false => {
+            let hint = "variables are letters, digits and `_`, at most 64, without the `$`";
+            Err(Refusal::new(format!("{text:?} cannot be a variable"), hint))
+        }
+    }
+}
+
+/// A plugin's name, which is that of a folder.
+pub(super) fn plugin(text: &str) -> Result<(), Refusal> {
+    let fine = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
+    match (1..=64).contains(&text.len()) && text.bytes().all(fine) {
+        true => Ok(()),
+        false => {
+            let hint = "such as \"key-auth\"; its folder is kong/plugins/key-auth on [lua] path";
+            Err(Refusal::new(format!("{text:?} is not the name of a plugin"), hint))
+        }
     }
 }

@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use super::row;
 use super::scene::{Refusal, Scene};
+use super::{check, openresty, row};
 use crate::manifest::{
-    Filter, FilterConfig, Function, Isolation, Module, OnError, Program, Route, Target, ValueType,
+    Filter, FilterConfig, Function, Isolation, Listener, Module, OnError, Program, Route, Target,
+    ValueType,
 };
 use crate::place::Place;
 use crate::raw::{self, At, Named, TextOr};
@@ -16,6 +17,17 @@ pub(super) struct Filters {
     pub(super) list: Vec<Filter>,
     /// In the order of `list`; one that could not be resolved has a name, too.
     pub(super) names: Vec<String>,
+    /// In the order of `names`.
+    pub(super) answers: Vec<Answers>,
+}
+
+/// Whether a filter is the target of routes that name it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Answers {
+    No,
+    Yes,
+    /// What it is could not be read.
+    Perhaps,
 }
 
 /// The tables of names in the order of the names, whichever file they come from.
@@ -27,15 +39,26 @@ pub(super) fn sorted<T>(raw: Option<At<Named<T>>>) -> Vec<(At<String>, At<T>)> {
 
 pub(super) fn filters(raw: Option<At<Named<raw::Filter>>>, scene: &mut Scene<'_>) -> Filters {
     let broken = raw.as_ref().map(|raw| raw.value.1.clone()).unwrap_or_default();
-    let mut filters = Filters { list: Vec::new(), names: Vec::new() };
+    let mut filters = Filters { list: Vec::new(), names: Vec::new(), answers: Vec::new() };
     for (name, table) in sorted(raw) {
         scene.name(&name, "filter");
+        filters.answers.push(answers(&table));
         // A filter that failed leaves a gap: indexes are only used when nothing failed.
         filters.list.extend(filter(&name, table, scene));
         filters.names.push(name.value);
     }
+    filters.answers.extend(broken.iter().map(|_| Answers::Perhaps));
     filters.names.extend(broken);
     filters
+}
+
+fn answers(raw: &raw::Filter) -> Answers {
+    match &raw.openresty {
+        Some(scripts) if scripts.content.is_some() => Answers::Yes,
+        Some(scripts) if scripts.broken => Answers::Perhaps,
+        None if raw.broken => Answers::Perhaps,
+        _ => Answers::No,
+    }
 }
 
 /// The filter that a route's `lua` target stands for.
@@ -59,7 +82,8 @@ fn filter(name: &At<String>, table: At<raw::Filter>, scene: &mut Scene<'_>) -> O
     let cpu = scene.time(limits.and_then(|limits| limits.cpu.as_ref()), &row::FILTER_CPU);
     let memory = limits.and_then(|limits| limits.memory.as_ref());
     let memory = memory.map(|memory| scene.size(Some(memory), &row::FILTER_MEMORY));
-    if let (Some(isolation), Some(Program::Lua(_))) = (&raw.isolation, &program)
+    if let (Some(isolation), Some(program)) = (&raw.isolation, &program)
+        && !matches!(program, Program::Wasm(_))
         && isolation.value == Isolation::Stream
     {
         scene.error(
@@ -85,40 +109,79 @@ fn filter(name: &At<String>, table: At<raw::Filter>, scene: &mut Scene<'_>) -> O
 }
 
 fn program(name: &At<String>, raw: &raw::Filter, scene: &mut Scene<'_>) -> Option<Program> {
-    match (&raw.lua, &raw.wasm) {
-        (Some(lua), Some(wasm)) => {
-            let (first, second) = in_order(&lua.key, &wasm.key);
-            let problem = Problem::error(second, "a filter is either lua or wasm");
-            scene.report.push(problem.also("the first one is here", first));
-            None
-        }
-        (Some(lua), None) => Some(Program::Lua(scene.file(lua, "the script"))),
-        (None, Some(wasm)) => Some(Program::Wasm(scene.file(wasm, "the module"))),
-        (None, None) if raw.broken => None,
-        (None, None) => {
+    let mut kinds: Vec<&Place> = [
+        raw.lua.as_ref().map(|at| &at.key),
+        raw.wasm.as_ref().map(|at| &at.key),
+        raw.openresty.as_ref().map(|at| &at.key),
+        raw.kong.as_ref().map(|at| &at.key),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
+    kinds.sort_by_key(|place| place.start);
+    match kinds[..] {
+        [] if raw.broken => {}
+        [] => {
             let message = format!("filter {:?} has no program", name.value);
-            scene.error(&name.place, message, Some("one of `lua` and `wasm`".into()));
-            None
+            let hint = "one of `lua`, `wasm`, `openresty` and `kong`".to_owned();
+            scene.error(&name.place, message, Some(hint));
+        }
+        [_] => {}
+        [first, second, ..] => {
+            let problem = Problem::error(second, "a filter has one program");
+            scene.report.push(problem.also("the first one is here", first));
         }
     }
+    let lua = raw.lua.as_ref().map(|path| Program::Lua(scene.file(path, "the script")));
+    let wasm = raw.wasm.as_ref().map(|path| Program::Wasm(scene.file(path, "the module")));
+    let scripts = raw
+        .openresty
+        .as_ref()
+        .map(|table| Program::OpenResty(Box::new(openresty::openresty(table, scene))));
+    let plugin = raw.kong.as_ref().map(|name| {
+        if let Some(At { value: TextOr::Text(_), place, .. }) = &raw.config {
+            scene.error(place, "the config of a Kong plugin is a table", None);
+        }
+        Program::Kong(scene.checked(name, check::plugin))
+    });
+    lua.or(wasm).or(scripts).or(plugin)
 }
 
 pub(super) fn in_order<'p>(a: &'p Place, b: &'p Place) -> (&'p Place, &'p Place) {
     if a.start <= b.start { (a, b) } else { (b, a) }
 }
 
-/// Warns of filters that no chain names.
-pub(super) fn unused(routes: &[Route], filters: &Filters, scene: &mut Scene<'_>) {
+/// Warns of filters that no chain names, and of phases that do not come where their filter stands.
+pub(super) fn unused(
+    listeners: &[Listener],
+    routes: &[Route],
+    filters: &Filters,
+    scene: &mut Scene<'_>,
+) {
     if scene.report.has_errors() {
         return;
     }
     for (index, filter) in filters.list.iter().enumerate() {
-        let uses = |route: &Route| {
+        let by_route = |route: &Route| {
             route.filters.contains(&index)
                 || matches!(route.target, Target::Script(at) if at == index)
         };
-        if !routes.iter().any(uses) {
+        let by_route = routes.iter().any(by_route);
+        let by_listener = listeners.iter().any(|listener| listener.filters.contains(&index));
+        if !by_route && !by_listener {
             scene.warning(&filter.place, format!("no route uses filter {:?}", filter.name));
+        } else if let Program::OpenResty(scripts) = &filter.program {
+            for (phase, _) in &scripts.phases {
+                let (of, noun) = match openresty::OF_LISTENERS.contains(phase) {
+                    true => (by_listener, "listener"),
+                    false => (by_route, "route"),
+                };
+                if !of && !openresty::OF_WORKERS.contains(phase) {
+                    let name = &filter.name;
+                    let message = format!("{phase} never runs: no {noun} uses filter {name:?}");
+                    scene.warning(&filter.place, message);
+                }
+            }
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::route::Names;
 use super::scene::Scene;
 use super::{address, row};
 use crate::manifest::{Address, KeyPair, Listener, ListenerLimits, ListenerTimeouts, ServerTls};
@@ -11,12 +12,13 @@ use crate::report::Problem;
 pub(super) fn listeners(
     raw: Option<At<Vec<At<raw::Listener>>>>,
     admin: Option<&Address>,
+    names: &Names<'_>,
     scene: &mut Scene<'_>,
 ) -> Vec<Listener> {
     let raw = raw.map(|list| list.value).unwrap_or_default();
     let mut list: Vec<(Listener, &At<raw::Listener>)> = Vec::with_capacity(raw.len());
     for table in &raw {
-        let Some(listener) = listener(table, scene) else { continue };
+        let Some(listener) = listener(table, names, scene) else { continue };
         for (other, other_table) in &list {
             twice(&listener, table, other, other_table, scene);
         }
@@ -63,7 +65,11 @@ fn twice(
     }
 }
 
-fn listener(table: &At<raw::Listener>, scene: &mut Scene<'_>) -> Option<Listener> {
+fn listener(
+    table: &At<raw::Listener>,
+    names: &Names<'_>,
+    scene: &mut Scene<'_>,
+) -> Option<Listener> {
     let raw = &table.value;
     if let Some(name) = &raw.name {
         scene.name(name, "listener");
@@ -73,6 +79,7 @@ fn listener(table: &At<raw::Listener>, scene: &mut Scene<'_>) -> Option<Listener
     let (http1, http2, http3) = protocols(raw, has_tls, scene);
     let limits = limits(raw.limits.as_ref(), scene);
     let timeouts = timeouts(raw.timeouts.as_ref(), scene);
+    let filters = names.chain(raw.filters.as_ref(), scene);
     let text = raw.address.as_ref()?;
     let address = address::listen(text, scene)?;
     if let (true, Address::Unix(_)) = (http3, &address) {
@@ -91,6 +98,7 @@ fn listener(table: &At<raw::Listener>, scene: &mut Scene<'_>) -> Option<Listener
         http3,
         tls,
         proxy_protocol,
+        filters: filters.into_iter().map(|(index, _)| index).collect(),
         limits,
         timeouts,
     })

@@ -3,14 +3,15 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::filter::Filters;
+use super::filter::{Filters, in_order};
 use super::scene::Scene;
-use super::{check, row, target, tie};
-use crate::manifest::{Match, Retry, Route, Target};
+use super::{check, error_page, row, target, tie};
+use crate::manifest::{ErrorPage, Match, Retry, Route, Target};
 use crate::raw::{self, At};
 use crate::report::Problem;
 
-/// Names that routes may use.
+/// Names that routes and listeners may use.
+#[derive(Clone, Copy)]
 pub(super) struct Names<'a> {
     /// False when an included file could not be read: then any name may be in it.
     pub(super) complete: bool,
@@ -29,6 +30,24 @@ impl Names<'_> {
     ) -> Option<usize> {
         if self.complete { scene.find(name, names, noun) } else { None }
     }
+
+    /// The filters of a chain that there are, and where each is named.
+    pub(super) fn chain<'t>(
+        &self,
+        list: Option<&'t At<Vec<At<String>>>>,
+        scene: &mut Scene<'_>,
+    ) -> Vec<(usize, &'t At<String>)> {
+        let mut chain: Vec<(usize, &At<String>)> = Vec::new();
+        for name in list.into_iter().flat_map(|list| &list.value) {
+            let Some(index) = self.find(name, self.filters, "filter", scene) else { continue };
+            if chain.iter().any(|(other, _)| *other == index) {
+                let message = format!("filter {:?} is twice in this chain", name.value);
+                scene.warning(&name.place, message);
+            }
+            chain.push((index, name));
+        }
+        chain
+    }
 }
 
 pub(super) fn routes(
@@ -41,10 +60,17 @@ pub(super) fn routes(
     let matches: Vec<Match> = raw.iter().map(|table| matcher(table, names, scene)).collect();
     let given = given_names(&raw, scene);
     let mut taken: Vec<Arc<str>> = given.iter().flatten().cloned().collect();
+    let internal: Vec<String> = given
+        .iter()
+        .flatten()
+        .filter(|name| name.starts_with('@'))
+        .map(|name| name.to_string())
+        .collect();
     let mut routes = Vec::with_capacity(raw.len());
     for ((table, matcher), given) in raw.iter().zip(matches).zip(given) {
         let name = given.unwrap_or_else(|| free_name(&matcher, &mut taken));
-        routes.extend(route(table, name, matcher, names, filters, scene));
+        let errors = error_page::error_pages(table, &internal, names, scene);
+        routes.extend(route(table, name, matcher, errors, names, filters, scene));
     }
     tie::report(&routes, &raw, scene);
     routes
@@ -78,7 +104,8 @@ fn given_names(raw: &[At<raw::Route>], scene: &mut Scene<'_>) -> Vec<Option<Arc<
 /// What a route without a name is called: host and path of its match.
 fn free_name(matcher: &Match, taken: &mut Vec<Arc<str>>) -> Arc<str> {
     let text = |part: &Option<String>| part.clone().unwrap_or_default();
-    let mut base = text(&matcher.host) + &text(&matcher.path);
+    let regex = matcher.regex.as_ref().map(|regex| format!("~{}", regex.text()));
+    let mut base = text(&matcher.host) + &text(&matcher.path) + &text(&regex);
     if base.is_empty() {
         base.push_str("any");
     }
@@ -96,13 +123,17 @@ fn route(
     table: &At<raw::Route>,
     name: Arc<str>,
     matcher: Match,
+    errors: Vec<ErrorPage>,
     names: &Names<'_>,
     filters: &mut Filters,
     scene: &mut Scene<'_>,
 ) -> Option<Route> {
     let raw = &table.value;
-    let captures = matcher.path.as_deref().map_or(0, |path| path.matches('*').count());
-    let chain = chain(raw, names, scene);
+    let captures = match (&matcher.regex, &matcher.path) {
+        (Some(regex), _) => regex.groups(),
+        (None, path) => path.as_deref().map_or(0, |path| path.matches('*').count()),
+    };
+    let chain = names.chain(raw.filters.as_ref(), scene);
     let rewrite = rewrite(raw, captures, scene);
     let retry = raw.retry.as_ref().map(|retry| self::retry(retry, scene));
     let timeouts = raw.timeouts.as_ref().map(|timeouts| &timeouts.value);
@@ -112,35 +143,45 @@ fn route(
     let total = total.map(|time| scene.time(Some(time), &row::TOTAL));
     let upstream_timeout = upstream.map(|time| scene.time(Some(time), &row::UPSTREAM_TIMEOUT));
     let body_bytes = body.map(|size| scene.size(Some(size), &row::BODY_BYTES));
-    let target = target::target(table, &name, captures, names, filters, scene)?;
+    let internal = internal(raw, scene);
+    for (name, _) in raw.vars.iter().flat_map(|vars| &vars.value.0) {
+        scene.accept(&name.place, check::ngx_variable(name));
+    }
+    let target = target::target(table, &name, captures, &chain, names, filters, scene)?;
     forwarding_only(raw, &target, scene);
     let vars = raw.vars.iter().flat_map(|vars| &vars.value.0);
     Some(Route {
         name,
         place: table.place.clone(),
         matcher,
-        filters: chain,
+        filters: chain.into_iter().map(|(index, _)| index).collect(),
         target,
         total,
         upstream_timeout,
         retry,
         rewrite,
         vars: vars.map(|(name, value)| (name.value.clone(), value.value.clone())).collect(),
-        internal: raw.internal.as_ref().is_some_and(|on| on.value),
+        internal,
+        errors,
         body_bytes,
     })
 }
 
-fn chain(raw: &raw::Route, names: &Names<'_>, scene: &mut Scene<'_>) -> Vec<usize> {
-    let mut chain = Vec::new();
-    for name in raw.filters.iter().flat_map(|filters| &filters.value) {
-        let Some(index) = names.find(name, names.filters, "filter", scene) else { continue };
-        if chain.contains(&index) {
-            scene.warning(&name.place, format!("filter {:?} is twice in this chain", name.value));
+/// The name of a route that only it leads to.
+fn named(raw: &raw::Route) -> Option<&At<String>> {
+    raw.name.as_ref().filter(|name| name.starts_with('@'))
+}
+
+fn internal(raw: &raw::Route, scene: &mut Scene<'_>) -> bool {
+    let said = raw.internal.as_ref();
+    match (said, named(raw)) {
+        (Some(no), Some(name)) if !no.value => {
+            let message = format!("a route with the name {:?} is internal", name.value);
+            scene.error(&no.place, message, None);
+            true
         }
-        chain.push(index);
+        (said, named) => named.is_some() || said.is_some_and(|on| on.value),
     }
-    chain
 }
 
 /// Keys that say how a request is forwarded mean nothing on a route that answers by itself.
@@ -197,6 +238,17 @@ fn matcher(table: &At<raw::Route>, names: &Names<'_>, scene: &mut Scene<'_>) -> 
     let path = raw.path.as_ref().map(|path| {
         scene.accept(&path.place, check::path(path)).unwrap_or_else(|| path.value.clone())
     });
+    let regex = raw.regex.as_ref().and_then(|text| scene.accept(&text.place, check::regex(text)));
+    if let (Some(path), Some(regex)) = (&raw.path, &raw.regex) {
+        let (first, second) = in_order(&path.key, &regex.key);
+        let problem = Problem::error(second, "a match has one of `path` and `regex`");
+        scene.report.push(problem.also("the first one is here", first));
+    }
+    if let (Some(matcher), Some(name)) = (&table.r#match, named(table)) {
+        let message = format!("only its name leads to {:?}", name.value);
+        let hint = "without `match`; or a name that does not begin with `@`".to_owned();
+        scene.error(&matcher.key, message, Some(hint));
+    }
     let methods = raw.methods.iter().flat_map(|methods| &methods.value);
     let mut methods: Vec<_> = methods.map(|name| scene.checked(name, check::method)).collect();
     if let Some(empty) = raw.methods.as_ref().filter(|list| list.is_empty()) {
@@ -217,6 +269,7 @@ fn matcher(table: &At<raw::Route>, names: &Names<'_>, scene: &mut Scene<'_>) -> 
     Match {
         host,
         path,
+        regex,
         methods,
         headers,
         query: query.map(|(name, value)| (name.value.clone(), value.value.clone())).collect(),

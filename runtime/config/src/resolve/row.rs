@@ -56,7 +56,30 @@ pub(super) const FILTER_MEMORY: Row = bytes("memory", 0, 64 * KIB, 4 * GIB);
 pub(super) const MODULE_CPU: Row = time("cpu", 2 * SECOND, 1, HOUR);
 pub(super) const MODULE_MEMORY: Row = bytes("memory", 64 * MIB, 64 * KIB, 4 * GIB);
 pub(super) const LUA_MEMORY: Row = bytes("memory", 32 * MIB, MIB, 4 * GIB);
+pub(super) const REGEX_STEPS: Row = count("match_limit", limit::REGEX_STEPS as u64, 1, 100_000_000);
+pub(super) const REGEX_CACHE: Row = count("cache", limit::REGEX_CACHE as u64, 0, 65_535);
+pub(super) const TIMERS_PENDING: Row =
+    count("pending", limit::LUA_TIMERS_PENDING as u64, 1, 1_000_000);
+pub(super) const TIMERS_RUNNING: Row =
+    count("running", limit::LUA_TIMERS_RUNNING as u64, 1, 100_000);
+pub(super) const THREADS: Row = count("threads", 32, 1, 256);
+pub(super) const CAPTURE_LOG: Row = bytes("capture_log", 0, 4 * KIB, 64 * MIB);
+pub(super) const RESOLVER_TIMEOUT: Row = time("timeout", 5 * SECOND, 1, HOUR);
 pub(super) const SHARED_SIZE: Row = bytes("size", MIB, 4 * KIB, 64 * GIB);
+
+pub(super) const BODY_BUFFER: Row = bytes("body_buffer", 16 * KIB, 1, 64 * MIB);
+pub(super) const VERIFY_DEPTH: Row = count("verify_depth", 1, 0, 100);
+pub(super) const CONNECT_TIMEOUT: Row = time("connect_timeout", 60 * SECOND, 1, 24 * HOUR);
+pub(super) const SEND_TIMEOUT: Row = time("send_timeout", 60 * SECOND, 1, 24 * HOUR);
+pub(super) const READ_TIMEOUT: Row = time("read_timeout", 60 * SECOND, 1, 24 * HOUR);
+pub(super) const KEEPALIVE_TIMEOUT: Row = time("keepalive_timeout", 60 * SECOND, 0, 24 * HOUR);
+pub(super) const POOL_SIZE: Row = count("pool_size", 30, 1, 65_535);
+pub(super) const BUFFER_SIZE: Row = bytes("buffer_size", 4 * KIB, 1, MIB);
+
+pub(super) const DATABASE: Row = count("database", 0, 0, 1_000_000);
+pub(super) const REDIS_POOL: Row = count("size", 16, 0, 65_535);
+pub(super) const REDIS_CONNECT: Row = time("connect", SECOND, 1, HOUR);
+pub(super) const REDIS_REPLY: Row = time("reply", 5 * SECOND, 1, HOUR);
 
 pub(super) const WEIGHT: Row = count("weight", 1, 1, 65_535);
 pub(super) const POOL_IDLE: Row = time("idle", 60 * SECOND, 0, 24 * HOUR);

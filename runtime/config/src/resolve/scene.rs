@@ -90,6 +90,24 @@ impl Scene<'_> {
         full
     }
 
+    /// A certificate and its key, of which neither can stand alone. `broken`: one may be misspelt.
+    pub(super) fn pair(
+        &mut self,
+        certificate: Option<&At<String>>,
+        key: Option<&At<String>>,
+        broken: bool,
+    ) {
+        match (certificate, key) {
+            (Some(alone), None) if !broken => {
+                self.error(&alone.key, "a certificate without its key", None);
+            }
+            (None, Some(alone)) if !broken => {
+                self.error(&alone.key, "a key without its certificate", None);
+            }
+            _ => {}
+        }
+    }
+
     fn readable(&mut self, path: &At<String>, what: &str, result: io::Result<()>) {
         if path.is_empty() {
             self.error(&path.place, format!("the path of {what} is empty"), None);

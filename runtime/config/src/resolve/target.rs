@@ -1,7 +1,7 @@
 //! What a route leads to: exactly one target.
 
 use super::check;
-use super::filter::{self, Filters, in_order};
+use super::filter::{self, Answers, Filters, in_order};
 use super::route::Names;
 use super::scene::Scene;
 use crate::manifest::{Files, Redirect, Respond, Target};
@@ -13,12 +13,20 @@ pub(super) fn target(
     table: &At<raw::Route>,
     route: &str,
     captures: usize,
+    chain: &[(usize, &At<String>)],
     names: &Names<'_>,
     filters: &mut Filters,
     scene: &mut Scene<'_>,
 ) -> Option<Target> {
     let raw = &table.value;
-    exactly_one(table, scene);
+    let answers = |index: usize| filters.answers.get(index).copied().unwrap_or(Answers::Perhaps);
+    let named = raw.filters.as_ref().map_or(0, |list| list.len());
+    let perhaps =
+        chain.len() < named || chain.iter().any(|(at, _)| answers(*at) == Answers::Perhaps);
+    let mut content: Vec<_> = chain.iter().filter(|(at, _)| answers(*at) == Answers::Yes).collect();
+    content.dedup_by_key(|(at, _)| *at);
+    exactly_one(table, &content, perhaps, scene);
+    let content = content.first().map(|(at, _)| Target::Script(*at));
     // All are looked at, so that the mistakes of each are found.
     let upstream = raw.upstream.as_ref().map(|name| {
         Target::Upstream(names.find(name, names.upstreams, "upstream", scene).unwrap_or(0))
@@ -30,12 +38,23 @@ pub(super) fn target(
         filters.list.push(filter::script(route, path, scene));
         Target::Script(filters.list.len() - 1)
     });
-    upstream.or(respond).or(redirect.map(Target::Redirect)).or(files.map(Target::Files)).or(script)
+    upstream
+        .or(respond)
+        .or(redirect.map(Target::Redirect))
+        .or(files.map(Target::Files))
+        .or(script)
+        .or(content)
 }
 
-fn exactly_one(table: &At<raw::Route>, scene: &mut Scene<'_>) {
+/// `content` are the filters that answer; `perhaps`: another one may.
+fn exactly_one(
+    table: &At<raw::Route>,
+    content: &[&(usize, &At<String>)],
+    perhaps: bool,
+    scene: &mut Scene<'_>,
+) {
     let raw = &table.value;
-    let mut targets: Vec<(&str, &Place)> = [
+    let keys = [
         ("upstream", raw.upstream.as_ref().map(|at| &at.key)),
         ("respond", raw.respond.as_ref().map(|at| &at.key)),
         ("redirect", raw.redirect.as_ref().map(|at| &at.key)),
@@ -43,13 +62,14 @@ fn exactly_one(table: &At<raw::Route>, scene: &mut Scene<'_>) {
         ("lua", raw.lua.as_ref().map(|at| &at.key)),
     ]
     .into_iter()
-    .filter_map(|(key, place)| Some((key, place?)))
-    .collect();
+    .filter_map(|(key, place)| Some((key.to_owned(), place?)));
+    let filters = content.iter().map(|(_, at)| (format!("filter {:?}", at.value), &at.place));
+    let mut targets: Vec<(String, &Place)> = keys.chain(filters).collect();
     targets.sort_by_key(|(_, place)| place.start);
     match &targets[..] {
-        [] if !raw.broken => {
-            let hint = "one of upstream, respond, redirect, files and lua".to_owned();
-            scene.error(&table.place, "a route without a target", Some(hint));
+        [] if !raw.broken && !perhaps => {
+            let hint = "one of upstream, respond, redirect, files and lua; or a filter with openresty.content";
+            scene.error(&table.place, "a route without a target", Some(hint.into()));
         }
         [(first_key, first), rest @ ..] => {
             for (key, place) in rest {

@@ -31,14 +31,18 @@ fn place<'r>(route: &'r Route, raw: &'r [At<raw::Route>]) -> &'r Place {
 fn whole(route: &Route, raw: &[At<raw::Route>]) -> bool {
     let table = raw.iter().find(|table| table.place == route.place);
     table.is_some_and(|table| match &table.r#match {
-        Some(matcher) => !matcher.broken,
+        Some(matcher) => {
+            !matcher.broken && matcher.regex.is_some() == route.matcher.regex.is_some()
+        }
         None => !table.broken,
     })
 }
 
-/// Internal routes are reached by their names, so what they match does not matter.
+/// An internal route is more specific than one that is not; without a match, only its name leads
+/// to it.
 fn tie(a: &Route, b: &Route) -> bool {
-    !a.internal && !b.internal && same_requests(&a.matcher, &b.matcher)
+    let by_name = |route: &Route| route.internal && route.matcher == Match::default();
+    a.internal == b.internal && !by_name(a) && !by_name(b) && same_requests(&a.matcher, &b.matcher)
 }
 
 /// The same host, path, headers and query; of methods and listeners, both name none, or both name
@@ -46,6 +50,7 @@ fn tie(a: &Route, b: &Route) -> bool {
 fn same_requests(a: &Match, b: &Match) -> bool {
     a.host == b.host
         && a.path == b.path
+        && a.regex == b.regex
         && a.headers == b.headers
         && a.query == b.query
         && overlap(&a.methods, &b.methods)

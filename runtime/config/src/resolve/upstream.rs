@@ -62,7 +62,10 @@ fn endpoint(item: &At<TextOr<raw::Endpoint>>, scene: &mut Scene<'_>) -> Option<E
             (address::endpoint(&text, scene), None)
         }
         TextOr::Other(table) => {
-            let url = table.url.as_ref().and_then(|url| address::endpoint(url, scene));
+            let mut url = table.url.as_ref().and_then(|url| address::endpoint(url, scene));
+            if let (Some(url), Some(tls)) = (&mut url, &table.tls) {
+                over_unix(url, tls, scene);
+            }
             (url, table.weight.as_ref())
         }
     };
@@ -71,18 +74,20 @@ fn endpoint(item: &At<TextOr<raw::Endpoint>>, scene: &mut Scene<'_>) -> Option<E
     Some(Endpoint { place: item.place.clone(), tls, host, port, unix, weight })
 }
 
+/// Only a Unix socket has no scheme that says whether TLS is spoken.
+fn over_unix(url: &mut address::Url, tls: &At<bool>, scene: &mut Scene<'_>) {
+    if url.unix.is_some() {
+        url.tls = tls.value;
+    } else if url.tls != tls.value {
+        let hint = "`https://` or `http://` in `url` says it; `tls` is for Unix sockets".to_owned();
+        scene.error(&tls.place, "this contradicts the url", Some(hint));
+    }
+}
+
 fn tls(raw: Option<&At<raw::UpstreamTls>>, scene: &mut Scene<'_>) -> UpstreamTls {
     let none = raw::UpstreamTls::default();
     let raw = raw.map_or(&none, |raw| &raw.value);
-    match (&raw.certificate, &raw.key) {
-        (Some(alone), None) if !raw.broken => {
-            scene.error(&alone.key, "a certificate without its key", None);
-        }
-        (None, Some(alone)) if !raw.broken => {
-            scene.error(&alone.key, "a key without its certificate", None);
-        }
-        _ => {}
-    }
+    scene.pair(raw.certificate.as_ref(), raw.key.as_ref(), raw.broken);
     let verify = raw.verify.as_ref().is_none_or(|on| on.value);
     if let (Some(verify_at), Some(ca), false) = (&raw.verify, &raw.ca, verify) {
         let (first, _) = in_order(&verify_at.key, &ca.key);

@@ -1,4 +1,4 @@
-//! What the wildcards of a path matched, as ranges into it.
+//! What the wildcards of a path, or the groups of an expression, matched, as ranges into it.
 
 use std::ops::Range;
 

@@ -3,11 +3,11 @@
 use std::fmt;
 use std::sync::Arc;
 
-use pilotlight_config::manifest;
+use pilotlight_config::manifest::{self, PathRegex};
 
 use super::pattern::Pattern;
 use super::rule::{Conditions, has_header, has_pair};
-use super::{Query, host_name};
+use super::{Query, by_name_only, host_name};
 
 /// What became of one route.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,6 +38,8 @@ pub enum Reason {
     Host(String),
     /// It is for another path, this one.
     Path(String),
+    /// It is for paths that this expression matches.
+    Regex(String),
     /// It is for other methods, these.
     Method(Vec<String>),
     /// It asks for a field, with a value or any.
@@ -56,6 +58,7 @@ impl fmt::Display for Reason {
             Reason::Listener(names) => write!(f, "listener is not {}", names.join(" or ")),
             Reason::Host(host) => write!(f, "host is not {host}"),
             Reason::Path(path) => write!(f, "path is not {path}"),
+            Reason::Regex(regex) => write!(f, "path does not match {regex}"),
             Reason::Method(methods) => write!(f, "method is not {}", methods.join(" or ")),
             Reason::Header(name, wanted) => write!(f, "header is not {name}: {}", value(wanted)),
             Reason::Query(name, wanted) => write!(f, "query has no {name}={}", value(wanted)),
@@ -68,8 +71,10 @@ impl fmt::Display for Reason {
 pub(super) struct Plain {
     name: Arc<str>,
     internal: bool,
+    by_name_only: bool,
     host: Option<String>,
     path: Option<String>,
+    regex: Option<PathRegex>,
     conditions: Conditions,
 }
 
@@ -78,15 +83,17 @@ impl Plain {
         Plain {
             name: route.name.clone(),
             internal: route.internal,
+            by_name_only: by_name_only(route),
             host: route.matcher.host.clone(),
             path: route.matcher.path.clone(),
+            regex: route.matcher.regex.clone(),
             conditions: Conditions::new(&route.matcher),
         }
     }
 
     /// What keeps the route from matching.
     fn obstacle(&self, query: &Query<'_>) -> Option<Reason> {
-        if self.internal {
+        if self.by_name_only || (self.internal && !query.internal) {
             return Some(Reason::Internal);
         }
         if !self.conditions.listener(query) {
@@ -98,6 +105,10 @@ impl Plain {
         let path = self.path.as_ref();
         if let Some(path) = path.filter(|path| !Pattern::new(Some(path)).fits(query.path)) {
             return Some(Reason::Path(path.clone()));
+        }
+        let regex = self.regex.as_ref();
+        if let Some(regex) = regex.filter(|regex| !regex.captures(query.path, |_| {})) {
+            return Some(Reason::Regex(regex.text().to_owned()));
         }
         if !self.conditions.method(query) {
             return Some(Reason::Method(self.conditions.methods.clone()));

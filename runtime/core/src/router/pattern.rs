@@ -6,8 +6,8 @@ use crate::path::canonicalise;
 
 /// Literals with one wildcard between each two of them.
 ///
-/// `/users/*/posts` is `/users/`, `/posts`; `/a/*` is `/a/` and open at the end; any path is
-/// one empty literal, open at the end.
+/// `/users/*/posts` is `/users/`, `/posts`; `/a/*` is `/a/` and open at the end, `/a*` is `/a` and
+/// open; any path is one empty literal, open at the end.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Pattern {
     pub(super) literals: Vec<Vec<u8>>,
@@ -22,8 +22,8 @@ impl Pattern {
             return Pattern { literals: vec![Vec::new()], open: true };
         };
         let text = canonicalise(text.as_bytes()).unwrap_or_else(|_| text.as_bytes().to_vec());
-        let (text, open) = match text.strip_suffix(b"/*") {
-            Some(_) => (&text[..text.len() - 1], true),
+        let (text, open) = match text.strip_suffix(b"*") {
+            Some(before) => (before, true),
             None => (&text[..], false),
         };
         let mut literals = vec![Vec::new()];
@@ -39,10 +39,15 @@ impl Pattern {
         Pattern { literals, open }
     }
 
-    /// Sorts the most specific first: literal bytes, then exact before wildcard.
+    /// It stands for one path.
+    pub(super) fn is_exact(&self) -> bool {
+        self.literals.len() == 1 && !self.open
+    }
+
+    /// Sorts the most specific first, among the exact ones and among the others: by literal bytes.
+    /// (An exact one that fits is as long as the path, so it comes before all others.)
     pub(super) fn specificity(&self) -> impl Ord + use<> {
-        let length: usize = self.literals.iter().map(Vec::len).sum();
-        (Reverse(length), self.literals.len() > 1 || self.open)
+        Reverse(self.literals.iter().map(Vec::len).sum::<usize>())
     }
 
     /// Whether a path fits, the slow way; [`super::trie`] is the fast one.

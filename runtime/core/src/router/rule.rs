@@ -11,6 +11,8 @@ use crate::query;
 #[derive(Debug)]
 pub(super) struct Rule {
     pub(super) route: usize,
+    /// Only scripts and error pages reach it.
+    internal: bool,
     /// Most routes have none.
     conditions: Option<Box<Conditions>>,
 }
@@ -25,24 +27,30 @@ pub(super) struct Conditions {
     pub(super) query: Vec<(String, Option<String>)>,
 }
 
-/// Sorts the one with more conditions first; then those that name methods, then listeners.
-pub(super) fn specificity(matcher: &manifest::Match) -> impl Ord + use<> {
+/// Sorts the one with more conditions first; then those that name methods, then listeners. To be
+/// internal is a condition, too.
+pub(super) fn specificity(route: &manifest::Route) -> impl Ord + use<> {
+    let matcher = &route.matcher;
     let methods = !matcher.methods.is_empty();
     let listeners = !matcher.listeners.is_empty();
     let count = matcher.headers.len() + matcher.query.len();
     let count = count + usize::from(methods) + usize::from(listeners);
+    let count = count + usize::from(route.internal);
     (Reverse(count), !methods, !listeners)
 }
 
 impl Rule {
-    pub(super) fn new(route: usize, matcher: &manifest::Match) -> Rule {
-        let conditions = Conditions::new(matcher);
-        Rule { route, conditions: (!conditions.is_empty()).then(|| Box::new(conditions)) }
+    /// The rule of the route at `index`.
+    pub(super) fn new(index: usize, route: &manifest::Route) -> Rule {
+        let conditions = Conditions::new(&route.matcher);
+        let conditions = (!conditions.is_empty()).then(|| Box::new(conditions));
+        Rule { route: index, internal: route.internal, conditions }
     }
 
     #[inline]
     pub(super) fn fits(&self, query: &Query<'_>) -> bool {
-        self.conditions.as_ref().is_none_or(|conditions| conditions.fit(query))
+        (query.internal || !self.internal)
+            && self.conditions.as_ref().is_none_or(|conditions| conditions.fit(query))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use pilotlight_config::manifest::{Match as Matcher, Respond, Route, Target};
+use pilotlight_config::manifest::{Match as Matcher, PathRegex, Respond, Route, Target};
 use proptest::prelude::*;
 
 use super::{Match, Query, Reason, Router};
@@ -25,6 +25,7 @@ pub(crate) fn route(name: &str) -> Draft {
         rewrite: None,
         vars: BTreeMap::new(),
         internal: false,
+        errors: vec![],
         body_bytes: None,
     })
 }
@@ -32,6 +33,10 @@ pub(crate) fn route(name: &str) -> Draft {
 impl Draft {
     pub(crate) fn path(mut self, path: &str) -> Draft {
         self.0.matcher.path = Some(path.into());
+        self
+    }
+    fn regex(mut self, regex: &str) -> Draft {
+        self.0.matcher.regex = Some(pathregex(regex));
         self
     }
     fn host(mut self, host: &str) -> Draft {
@@ -63,13 +68,21 @@ impl Draft {
     }
 }
 
+/// Only a manifest makes one.
+fn pathregex(text: &str) -> PathRegex {
+    let listener = "listeners = [{ address = \"127.0.0.1:1\" }]";
+    let text = format!("{listener}\n[[routes]]\nmatch = {{ regex = '{text}' }}\nrespond = {{}}\n");
+    let loaded = pilotlight_config::parse_str(&text, std::path::Path::new("/")).unwrap();
+    loaded.manifest.routes[0].matcher.regex.clone().unwrap()
+}
+
 fn no_header<'a>(_: &str) -> Option<&'a [u8]> {
     None
 }
 
 fn query<'a>(host: &'a str, path: &'a [u8]) -> Query<'a> {
     let (host, header) = (host.as_bytes(), &no_header);
-    Query { listener: "web", host, path, method: b"GET", header, query: None }
+    Query { listener: "web", host, path, method: b"GET", header, query: None, internal: false }
 }
 
 pub(crate) fn find(routes: &[Route], host: &str, path: &str) -> Option<Match> {
@@ -100,6 +113,10 @@ fn patterns() {
         ("/a/*", "/a/", Some(&[""])),
         ("/a/*", "/a", None),
         ("/a/*", "/ab", None),
+        ("/a*", "/a", Some(&[""])),
+        ("/a*", "/a/", Some(&["/"])),
+        ("/a*", "/abc/d", Some(&["bc/d"])),
+        ("/a*", "/b", None),
         ("/*", "/", Some(&[""])),
         ("/*", "/a/b", Some(&["a/b"])),
         ("/users/*/posts", "/users/7/posts", Some(&["7"])),
@@ -110,6 +127,8 @@ fn patterns() {
         ("/*/b/*/d/*", "/a/b/c/d/e/f", Some(&["a", "c", "e/f"])),
         ("/*/*", "/a/b/c", Some(&["a", "b/c"])),
         ("/*/*", "/a", None),
+        ("/*/b*", "/a/b/c", Some(&["a", "/c"])),
+        ("/*/b*", "/a/c/b", None),
         ("/a/*/", "/a/b/", Some(&["b"])),
         ("/a/*/", "/a/b", None),
         ("/%7eann/*", "/~ann/x", Some(&["x"])),
@@ -137,8 +156,18 @@ fn only_eight_wildcards_are_kept() {
 
 #[test]
 fn the_longest_path_wins_and_exact_before_wildcard() {
-    let paths =
-        ["/*", "/a/*", "/a/b", "/a/b/*", "/a/*/c", "/a/b/c", "/a/", "/a/*/c/*", "/a/bcdef/*"];
+    let paths = [
+        "/*",
+        "/a/*",
+        "/a/b",
+        "/a/b/*",
+        "/a/*/c",
+        "/a/b/c",
+        "/a/",
+        "/a/*/c/*",
+        "/a/bcdef/*",
+        "/a/bcd*",
+    ];
     let routes: Vec<_> = paths.iter().map(|path| route(path).path(path).done()).collect();
     for (path, expected) in [
         ("/", "/*"),
@@ -154,7 +183,9 @@ fn the_longest_path_wins_and_exact_before_wildcard() {
         ("/a/x/c/d", "/a/*/c/*"),
         ("/a/b/c/d", "/a/*/c/*"),
         ("/a/bcdef/c", "/a/bcdef/*"),
-        ("/a/bcde/c", "/a/*/c"),
+        ("/a/bcde/c", "/a/bcd*"),
+        ("/a/bcd", "/a/bcd*"),
+        ("/a/bc/c", "/a/*/c"),
     ] {
         assert_eq!(found(&routes, &query("h", path.as_bytes())), Some(expected), "{path}");
     }
@@ -232,12 +263,67 @@ fn a_route_whose_conditions_fail_makes_room_for_a_shorter_one() {
 }
 
 #[test]
-fn internal_routes_have_names_only() {
-    let routes = [route("@in").path("/a").internal().done(), route("out").path("/b").done()];
+fn expressions_come_behind_exact_paths_and_before_wildcards_in_the_order_of_the_file() {
+    let routes = [
+        route("longest").path("/api/v1/users*").done(),
+        route("second").regex(r"\.json$").done(),
+        route("first").regex("^/api/(v.)/([a-z]+)").done(),
+        route("third").regex("^/api").method("GET").done(),
+        route("exact").path("/api/v1/me.json").done(),
+        route("put").path("/api/put").method("PUT").done(),
+        route("host").host("a.b").regex("^/x").done(),
+    ];
+    for (host, path, expected) in [
+        ("h", "/api/v1/me.json", "exact"),
+        ("h", "/api/v1/users.json", "second"),
+        ("h", "/api/v1/users", "first"),
+        ("h", "/api/put", "third"),
+        ("a.b", "/x", "host"),
+        ("a.b", "/api/", "third"),
+    ] {
+        assert_eq!(found(&routes, &query(host, path.as_bytes())), Some(expected), "{path}");
+    }
+    assert_eq!(found(&routes, &query("h", b"/x")), None);
+    let captures = find(&routes, "h", "/api/v1/users").unwrap().captures;
+    let texts: Vec<_> = captures.iter(b"/api/v1/users").collect();
+    assert_eq!(texts, [&b"v1"[..], b"users"]);
+}
+
+#[test]
+fn an_expression_whose_conditions_fail_makes_room() {
+    let routes = [
+        route("put").regex("^/a").method("PUT").done(),
+        route("any").path("/a*").done(),
+        route("wide").regex("^/a(b?)").header("x", "1").done(),
+    ];
+    assert_eq!(found(&routes, &query("h", b"/abc")), Some("any"));
+    assert_eq!(find(&routes, "h", "/abc").unwrap().captures.get(1, b"/abc"), b"bc");
+    let header = |name: &str| (name == "x").then_some(&b"1"[..]);
+    let base = query("h", b"/abc");
+    assert_eq!(found(&routes, &Query { header: &header, ..base }), Some("wide"));
+}
+
+#[test]
+fn internal_routes_are_for_scripts() {
+    let routes = [
+        route("in").path("/a").internal().done(),
+        route("out").path("/*").done(),
+        route("same").path("/b").done(),
+        route("same inside").path("/b").internal().done(),
+        route("@name").internal().done(),
+    ];
     let router = Router::new(&routes);
-    assert_eq!(router.find(&query("h", b"/a")), None);
-    assert_eq!((router.by_name("@in"), router.by_name("out")), (Some(0), Some(1)));
+    for (path, outside, inside) in
+        [("/a", "out", "in"), ("/b", "same", "same inside"), ("/c", "out", "out")]
+    {
+        let query = query("h", path.as_bytes());
+        assert_eq!(found(&routes, &query), Some(outside), "{path}");
+        assert_eq!(found(&routes, &Query { internal: true, ..query }), Some(inside), "{path}");
+    }
+    assert_eq!((router.by_name("@name"), router.by_name("out")), (Some(4), Some(1)));
     assert_eq!(router.by_name("nobody"), None);
+    let only = [route("@name").internal().done()];
+    assert_eq!(found(&only, &Query { internal: true, ..query("h", b"/") }), None);
 }
 
 #[test]
@@ -252,6 +338,7 @@ fn explains() {
         route("header").header("x", "1").done(),
         route("query").query("q", "*").done(),
         route("listener").listener("l").done(),
+        route("regex").regex("^/b").done(),
     ];
     let reasons: Vec<_> =
         Router::new(&routes).explain(&query("h", b"/a/b")).into_iter().map(|w| w.reason).collect();
@@ -269,6 +356,7 @@ fn explains() {
             "header is not x: 1",
             "query has no q=*",
             "listener is not l",
+            "path does not match ^/b",
         ]
     );
 }
@@ -287,11 +375,12 @@ fn some_route() -> impl Strategy<Value = Route> {
         Just(Some("c"))
     ];
     let segment = prop_oneof![3 => Just("*"), 2 => Just("a"), 2 => Just("ab"), 1 => Just("b")];
-    let path = (prop::collection::vec(segment, 0..4), any::<bool>())
-        .prop_map(|(list, folder)| {
-            format!("/{}{}", list.join("/"), if folder && !list.is_empty() { "/" } else { "" })
-        })
-        .prop_map(Some);
+    let end = prop_oneof![3 => Just(""), 2 => Just("/"), 2 => Just("*")];
+    let path = (prop::collection::vec(segment, 0..4), end).prop_map(|(list, end)| {
+        let star = list.last() == Some(&"*") && end == "*";
+        let end = if list.is_empty() || star { "" } else { end };
+        Some(format!("/{}{end}", list.join("/")))
+    });
     let path = prop_oneof![1 => Just(None), 9 => path];
     let methods = prop_oneof![3 => Just(vec![]), 1 => Just(vec!["GET".to_owned()]),
         1 => Just(vec!["PUT".to_owned()])];
@@ -310,6 +399,9 @@ fn oracle_fits(pattern: Option<&str>, path: &str) -> bool {
         match (pattern, path) {
             ([], []) => true,
             (["*"], [_, ..]) => true,
+            ([last], [first, ..]) if last.ends_with('*') => {
+                first.starts_with(last.trim_end_matches('*'))
+            }
             (["*", pattern @ ..], [first, path @ ..]) => !first.is_empty() && below(pattern, path),
             ([a, pattern @ ..], [b, path @ ..]) => a == b && below(pattern, path),
             _ => false,

@@ -9,6 +9,8 @@
 //! A search goes down the literals as far as they fit, then back up over the nodes that hold a
 //! wildcard (`up` links them). Only a star recurses, and every node is looked at once at most.
 
+use pilotlight_config::manifest::PathRegex;
+
 use super::Query;
 use super::captures::Captures;
 use super::host::Table;
@@ -87,10 +89,33 @@ impl<'s, 'q> Search<'s, 'q> {
         Search { trie, rules, query, best: NONE, captures, open: captures }
     }
 
-    /// The most specific rule of a table that fits, and what its wildcards matched.
+    /// Looks for the most specific rule of a table.
     #[inline]
-    pub(super) fn run(&mut self, table: Table) -> Option<(&'s Rule, &Captures)> {
-        self.walk(*self.trie.roots.get(table as usize)?, 0);
+    pub(super) fn run(&mut self, table: Table) {
+        if let Some(root) = self.trie.roots.get(table as usize) {
+            self.walk(*root, 0);
+        }
+    }
+
+    /// Looks through regular expressions, in the order of their ranks.
+    pub(super) fn scan(&mut self, expressions: &[(u32, PathRegex)]) {
+        for (rank, regex) in expressions {
+            if *rank >= self.best {
+                return;
+            }
+            if !self.rules[*rank as usize].fits(self.query) {
+                continue;
+            }
+            let mut captures = Captures::default();
+            if regex.captures(self.query.path, |group| captures.push(group.start, group.end)) {
+                (self.best, self.captures) = (*rank, captures);
+            }
+        }
+    }
+
+    /// The rule of the lowest rank that fits, and what its wildcards or groups matched.
+    #[inline]
+    pub(super) fn found(&self) -> Option<(&'s Rule, &Captures)> {
         Some((self.rules.get(self.best as usize)?, &self.captures))
     }
 

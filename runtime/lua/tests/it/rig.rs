@@ -12,7 +12,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use pilotlight_filter::abi::{Phase, Value};
-use pilotlight_filter::engine::{Engine, Library, LoadError, Plan, Realm, ScriptSpec, Source, Spec};
+use pilotlight_filter::engine::{
+    Engine, Library, LoadError, Plan, Realm, ScriptSpec, Source, Spec,
+};
 use pilotlight_filter::exchange::{ClientCertificate, Request, TlsInfo};
 use pilotlight_filter::host::{
     Called, Fetch, FetchError, Fetched, Level, LogLine, Module, Services, Shared, Wait,

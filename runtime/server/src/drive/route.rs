@@ -71,6 +71,7 @@ fn take(turn: &mut Turn<'_>, exchange: &mut Exchange) -> Result<(), Problem> {
                 method: head.method_text(),
                 header: &|name| head.fields.get(name.as_bytes()),
                 query: head.query(),
+                internal: exchange.reroutes > 0 || exchange.parent.is_some(),
             };
             generation.router.find(&query).ok_or(NO_ROUTE)?
         }

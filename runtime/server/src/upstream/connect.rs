@@ -45,7 +45,9 @@ async fn establish(
     let protocol = shared.meant.protocol;
     let (stream, h2) = match &shared.tls {
         Some(config) if endpoint.tls => {
-            let name = shared.meant.tls.server_name.as_deref().unwrap_or(&endpoint.host);
+            // A socket's path is no name; nginx takes this one, too.
+            let host = if endpoint.unix.is_some() { "localhost" } else { &endpoint.host };
+            let name = shared.meant.tls.server_name.as_deref().unwrap_or(host);
             let (stream, alpn) = ClientTls::connect(config.clone(), name, plain).await?;
             let h2 = alpn.as_deref() == Some(b"h2") || protocol == UpstreamProtocol::Http2;
             (stream, h2)

@@ -1,0 +1,87 @@
+//! `[upstreams]` as typed.
+
+use std::time::Duration;
+
+use super::{At, BalanceKind, Key, Later, Reader, Table, TextOr, Typed, Whole, read, table};
+use crate::manifest;
+
+table::tables! {
+    /// A set of servers that do the same.
+    struct Upstream needs [endpoints] {
+        /// URLs: `["http://10.0.0.2:8080"]`, or tables with a weight.
+        endpoints: Vec<At<TextOr<Endpoint>>>,
+        /// How requests are spread. Default "round-robin".
+        balance: BalanceKind,
+        /// "auto" (default): by ALPN over TLS, HTTP/1.1 in clear text.
+        protocol: manifest::UpstreamProtocol,
+        /// How `https` endpoints are reached.
+        tls: UpstreamTls,
+        /// Connections that are kept open.
+        pool: Pool,
+        /// The most that is under way at once.
+        breaker: Breaker,
+        /// How long the servers may take.
+        timeouts: UpstreamTimeouts,
+        health: Later,
+        outlier: Later,
+        split: Later,
+        sticky: Later,
+        activate: Later,
+        scale: Later,
+    }
+
+    /// A server.
+    struct Endpoint needs [url] {
+        /// "http://HOST:PORT", "https://HOST:PORT" or "unix:PATH".
+        url: String,
+        /// Its share of the requests, relative to the others'. Default 1.
+        weight: Whole,
+        /// TLS over a Unix socket; other endpoints say it by their scheme. Default false.
+        tls: bool,
+        dns: Later,
+        srv: Later,
+    }
+
+    /// How `https` endpoints are reached.
+    struct UpstreamTls {
+        /// PEM file: trusted instead of the system's authorities.
+        ca: String,
+        /// The name that the certificate must hold. Default: the endpoint's host.
+        server_name: String,
+        /// PEM file: the gateway's own certificate.
+        certificate: String,
+        /// PEM file: its private key.
+        key: String,
+        /// Whether certificates are checked. Default true.
+        verify: bool,
+    }
+
+    /// Connections that are kept open.
+    struct Pool {
+        /// How long without an exchange. Default "60s".
+        idle: Duration,
+        /// How many for each endpoint, by each worker. Default 64.
+        per_endpoint: Whole,
+    }
+
+    /// The most that is under way at once.
+    struct Breaker {
+        /// Open connections. Default 1024.
+        max_connections: Whole,
+        /// Exchanges. Default 1024.
+        max_requests: Whole,
+        /// Exchanges that wait while all connections are in use, each no longer than
+        /// `timeouts.connect`. Default 1024.
+        max_pending: Whole,
+    }
+
+    /// How long an upstream's servers may take.
+    struct UpstreamTimeouts {
+        /// To connect, with TLS. Default "3s".
+        connect: Duration,
+        /// From the request's last byte to the response's head. Default "30s".
+        first_byte: Duration,
+        /// Between two reads of a response's body. Default "60s".
+        idle: Duration,
+    }
+}
