@@ -78,8 +78,7 @@ async fn respond(
     down: &mut dyn Downstream,
 ) -> Result<Reached, Left> {
     let mut found = route::admit(turn, exchange);
-    loop {
-        let Some(route) = turn.route().filter(|_| found.is_ok()) else { break };
+    while let Some(route) = turn.route().filter(|_| found.is_ok()) {
         match turn.walk(Phase::Request, exchange, down).await? {
             Passed::Through => return reach(turn, exchange, down, route).await,
             Passed::Replied => return Ok(Reached::Response),

@@ -1,13 +1,11 @@
 //! The filters of these tests, by their names.
 
-use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use pilotlight_abi::Phase;
-use pilotlight_filter::host::Services;
 use pilotlight_filter::{Call, Exchange, Fault, Filter, Verdict};
 
-use super::rig::{Part, tell};
+use super::rig::{Part, Player, tell};
 use super::{choice, reroute, stream, subrequest};
 
 pub(super) fn cast(name: &str) -> Part {
@@ -16,10 +14,7 @@ pub(super) fn cast(name: &str) -> Part {
 }
 
 /// A part in these phases.
-pub(super) fn role(
-    phases: &[Phase],
-    play: fn(Rc<dyn Services>) -> Box<dyn Filter>,
-) -> Option<Part> {
+pub(super) fn role(phases: &[Phase], play: Player) -> Option<Part> {
     Some(Part { phases: phases.iter().copied().collect(), play })
 }
 

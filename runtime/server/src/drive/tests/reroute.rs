@@ -70,10 +70,14 @@ fn a_path_leads_to_another_route() {
     play(BY_PATH, async |mut client: Client| {
         client.send("POST /outer HTTP/1.1\r\nhost: a\r\ncontent-length: 4\r\n\r\nbody").await;
         assert!(client.head().await.starts_with("HTTP/1.1 200 OK"));
-        assert_eq!(client.until(" 1").await, "from=/outer 4 1");
+        let body = client.until(" 1").await;
+        assert!(body.ends_with("from=/outer 4 1"), "{body}");
     });
     // The chain that was left sees no answer and no end.
-    assert_eq!(told(), ["request inner /inner", "response 200", "log inner /inner"]);
+    let told = told();
+    let told = told.iter().filter(|told| !told.starts_with("response_body"));
+    let heads = ["request inner /inner", "response 200", "log inner /inner"];
+    assert_eq!(told.collect::<Vec<_>>(), heads);
 }
 
 const BY_NAME: &str = r#"

@@ -61,15 +61,18 @@ impl Cue {
     }
 }
 
+/// Who plays a part, in an exchange.
+pub(super) type Player = fn(Rc<dyn Services>) -> Box<dyn Filter>;
+
 /// A filter's part: when it acts, and who plays it.
 pub(super) struct Part {
     pub(super) phases: Phases,
-    pub(super) play: fn(Rc<dyn Services>) -> Box<dyn Filter>,
+    pub(super) play: Player,
 }
 
 struct Troupe;
 struct Loaded(Vec<Part>);
-struct Open(Vec<fn(Rc<dyn Services>) -> Box<dyn Filter>>, Rc<dyn Services>);
+struct Open(Vec<Player>, Rc<dyn Services>);
 
 impl Engine for Troupe {
     fn name(&self) -> &'static str {

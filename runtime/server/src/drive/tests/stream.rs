@@ -129,9 +129,10 @@ impl Filter for Streamer {
         _: &mut Exchange,
         end: End,
     ) -> Poll<Result<(), Fault>> {
-        if end == End::Gone {
+        if end == End::Gone && self.steps.len() > 1 {
             // What it waited for then does not matter any more.
             self.steps.retain(|step| matches!(step, Step::Wait("rest")));
+            self.cue = None;
         }
         tell(format!("{end:?}"));
         self.steps.append(&mut self.rest);

@@ -56,7 +56,7 @@ impl Filter for Asks {
                 Ok(Subanswer { head, body, truncated }) => {
                     let by = head.fields.get(b"x-by").unwrap_or_default();
                     let by = String::from_utf8_lossy(by);
-                    let shown = String::from_utf8_lossy(&body[..body.len().min(40)]);
+                    let shown = String::from_utf8_lossy(&body[..body.len().min(2000)]);
                     format!("{} {by} {} {truncated} {shown}", head.status, body.len())
                 }
                 Err(error) => error.to_string(),
