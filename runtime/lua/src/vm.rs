@@ -284,6 +284,7 @@ impl Vm {
         }
         window.host.cpu = visit.cpu;
         window.host.output = visit.output.cloned();
+        window.phase = visit.phase.map_or(-1, |phase| phase as i32);
         // Tasks have serials of their own, below zero: no handle is taken for another's.
         window.serial = -f64::from(visit.task);
         if let Some(exchange) = visit.exchange {

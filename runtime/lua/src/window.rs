@@ -34,6 +34,8 @@ pub(crate) struct Window {
     pub(crate) to: i32,
     pub(crate) at: [i32; CAPTURES],
     pub(crate) size: [i32; CAPTURES],
+    /// The phase at hand, as `Phase` counts them; below zero in the background.
+    pub(crate) phase: i32,
     /// Lua sees nothing from here on.
     pub(crate) host: Host,
 }
@@ -93,6 +95,7 @@ impl Window {
             to: 0,
             at: [0; CAPTURES],
             size: [0; CAPTURES],
+            phase: -1,
             host: Host {
                 exchange: ptr::null_mut(),
                 services,

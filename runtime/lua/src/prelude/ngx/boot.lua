@@ -98,7 +98,7 @@ local function request_of(filter, steps)
     end
     for at = from, #steps do
       local step = steps[at]
-      state.phase, state.at = step.phase, at
+      state.step, state.at = step.phase, at
       if step.var then
         step.set(state)
       else
@@ -154,7 +154,7 @@ end
 local function header_filter_of(filter, run)
   return function(state)
     enter(state, filter)
-    state.phase, state.exit_code = "header_filter", nil
+    state.exit_code = nil
     if not state.sent then C.field(window, pl.getters.status) state.status = window.num end
     state.sent = true
     run()
@@ -165,7 +165,6 @@ end
 local function body_filter_of(filter, run)
   return function(state, chunk, last)
     enter(state, filter)
-    state.phase = "body_filter"
     local arg = { chunk, last }
     state.arg = arg
     run()
@@ -184,7 +183,7 @@ end
 local function log_of(filter, run)
   return function(state)
     enter(state, filter)
-    state.phase, state.sent = "log", true
+    state.sent = true
     run()
   end
 end
@@ -192,7 +191,6 @@ end
 local function balancer_of(filter, run)
   return function(state)
     enter(state, filter)
-    state.phase = "balancer"
     run()
     local code = state.exit_code
     state.exit_code = nil

@@ -14,7 +14,7 @@ return function(world)
   G.coroutine, loaded.coroutine = world.coroutine, world.coroutine
   G.print = world.print
 
-  for name, make in pl.pairs(world.preload) do
+  for name, make in pairs(world.preload) do
     G.package.preload[name] = type(make) == "function" and make or function() return make end
   end
 

@@ -104,7 +104,7 @@ return function(ngx, world)
   -- As the script's own coroutines, but that a light thread may yield, which gives others a turn.
   local stock = pl.coroutine
   local own = {}
-  for name, value in pl.pairs(stock) do own[name] = value end
+  for name, value in pairs(stock) do own[name] = value end
 
   function own.running() return running() end
 

@@ -9,9 +9,9 @@ return function(ngx, world)
   -- Values by name, for each route; a variable that one declares all have.
   local declared, defaults = {}, {}
   function world.declare(routes)
-    for route, vars in pl.pairs(routes) do
+    for route, vars in pairs(routes) do
       defaults[route] = vars
-      for name in pl.pairs(vars) do declared[name] = true end
+      for name in pairs(vars) do declared[name] = true end
     end
   end
 
@@ -22,7 +22,7 @@ return function(ngx, world)
     at.vars = vars
     local given = defaults[world.field("route")]
     if given then
-      for name, value in pl.pairs(given) do vars[name] = value end
+      for name, value in pairs(given) do vars[name] = value end
     end
     return vars
   end

@@ -34,14 +34,21 @@ world.ANSWER = {
 }
 
 -- The state at hand while scripts load, and that of tasks before they have their own.
-local loading = { phase = "init", settings = {} }
+local loading = { phase = "init", step = "init", settings = {} }
+
+-- Phases that the host's own stand for. While an answer is under way, its script and the filters
+-- of what it has written take turns: whose turn it is, the host knows.
+local HOST = { [4] = "balancer", [5] = "header_filter", [6] = "body_filter", [8] = "log" }
 
 -- The state of the exchange or timer at hand; that of the load while there is neither.
 local function state()
   local serial = window.serial
   if serial == 0 then return loading end
   local found = states[serial]
-  if found then return found end
+  if found then
+    found.phase = HOST[window.phase] or found.step
+    return found
+  end
   error("no request found", 3)
 end
 world.state, world.loading = state, loading
@@ -72,7 +79,7 @@ setmetatable(world, {
 
 -- A new state; whoever calls holds it.
 function world.begin(phase, settings)
-  local made = { serial = window.serial, phase = phase, settings = settings }
+  local made = { serial = window.serial, step = phase, settings = settings }
   states[made.serial] = made
   return made
 end
