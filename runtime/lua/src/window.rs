@@ -13,6 +13,7 @@ use pilotlight_filter::host::{Module, Services, Shared};
 
 use crate::calls::world::Berth;
 use crate::output::Output;
+use crate::regex::Regexes;
 use crate::wait::Waiter;
 
 /// The most captures of a pattern, as in Lua.
@@ -34,6 +35,8 @@ pub(crate) struct Window {
     pub(crate) to: i32,
     pub(crate) at: [i32; CAPTURES],
     pub(crate) size: [i32; CAPTURES],
+    /// The groups of a regular expression's match: begins and ends, -1 for none.
+    pub(crate) groups: *const i32,
     /// Lua sees nothing from here on.
     pub(crate) host: Host,
 }
@@ -47,6 +50,10 @@ pub(crate) struct Host {
     pub(crate) held: Vec<u8>,
     pub(crate) dictionaries: Vec<Option<Arc<dyn Shared>>>,
     pub(crate) modules: Vec<(Box<str>, Rc<dyn Module>)>,
+    /// Made when first used.
+    pub(crate) regexes: Option<Box<Regexes>>,
+    /// Bytes of the VM.
+    pub(crate) memory: u64,
     /// What a call left to be waited for, until its script has yielded.
     pub(crate) pending: Option<Box<dyn Waiter>>,
     /// Where a script that answers writes; `None` where none can.
@@ -80,7 +87,11 @@ pub(crate) struct World {
 }
 
 impl Window {
-    pub(crate) fn new(services: Rc<dyn Services>, world: Arc<World>) -> Box<Window> {
+    pub(crate) fn new(
+        services: Rc<dyn Services>,
+        world: Arc<World>,
+        memory: u64,
+    ) -> Box<Window> {
         let dictionaries = vec![None; world.shared.len()];
         Box::new(Window {
             serial: 0.0,
@@ -93,12 +104,15 @@ impl Window {
             to: 0,
             at: [0; CAPTURES],
             size: [0; CAPTURES],
+            groups: ptr::null(),
             host: Host {
                 exchange: ptr::null_mut(),
                 services,
                 held: Vec::new(),
                 dictionaries,
                 modules: Vec::new(),
+                regexes: None,
+                memory,
                 pending: None,
                 output: None,
                 berths: Vec::new(),

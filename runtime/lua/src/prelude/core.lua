@@ -15,6 +15,7 @@ typedef struct pl_window {
   int to;
   int at[32];
   int size[32];
+  const int *groups;
 } pl_window;
 ]]
 
