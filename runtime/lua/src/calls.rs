@@ -57,3 +57,6 @@ pub(crate) fn slow() -> impl Iterator<Item = Slow> {
         .chain(request::slow())
         .chain(world::slow())
 }
+
+#[cfg(test)]
+mod tests;

@@ -55,17 +55,23 @@ local function collect_names(names, flags, captures)
   end
 end
 
--- The captures of the match that was just found; false where a group has not matched.
+local function capture(subject, groups, index)
+  local from = groups[2 * index]
+  if from < 0 then return false end
+  return sub(subject, from + 1, groups[2 * index + 1])
+end
+
+-- The captures of the match that was just found; false where a group has not matched. Few groups
+-- need no loop: one of few rounds does not compile into its caller's trace.
 local function collect(subject, flags, captures)
   local last, names, groups = window.len2, window.num, window.groups
   if not captures then captures = new(last, names) end
-  for index = 0, last do
-    local from = groups[2 * index]
-    if from < 0 then
-      captures[index] = false
-    else
-      captures[index] = sub(subject, from + 1, groups[2 * index + 1])
-    end
+  captures[0] = capture(subject, groups, 0)
+  if last > 0 then captures[1] = capture(subject, groups, 1) end
+  if last > 1 then captures[2] = capture(subject, groups, 2) end
+  if last > 2 then captures[3] = capture(subject, groups, 3) end
+  if last > 3 then
+    for index = 4, last do captures[index] = capture(subject, groups, index) end
   end
   if names > 0 then collect_names(names, flags, captures) end
   return captures
