@@ -16,6 +16,9 @@ use mlua_sys as lua;
 /// Where the prelude's files are; its folders hold the parts that run when they are asked for.
 const PRELUDE: &str = "src/prelude";
 
+/// What Rust can't say: `sigsetjmp` returns twice.
+const LEAVE: &str = "src/leave.c";
+
 /// Constants in a fixed order, so that builds repeat byte for byte; lines stay, for traces.
 const DUMP: &CStr =
     c"local source, name = ... return string.dump(assert(loadstring(source, name)), 'd')";
@@ -24,6 +27,8 @@ fn main() {
     check_flags();
     let out = PathBuf::from(env::var("OUT_DIR").expect("cargo sets it"));
     println!("cargo::rerun-if-changed={PRELUDE}");
+    println!("cargo::rerun-if-changed={LEAVE}");
+    cc::Build::new().file(LEAVE).compile("pilotlight_leave");
     let mut names = Vec::new();
     find(Path::new(PRELUDE), "", &mut names);
     names.sort();

@@ -1,27 +1,30 @@
-//! Dictionaries that all workers share: `gateway.shared`.
+//! Dictionaries that all workers share: `gateway.shared`, `ngx.shared`.
 //!
 //! A dictionary is split into shards by the hash of the key, each behind its own lock, so that
 //! workers rarely wait for each other. Each shard has its part of the bytes, and evicts what was
-//! used longest ago when they are used up. Times are seconds of any clock, as arguments.
+//! used longest ago when they are used up. What has expired stands there until its place is
+//! wanted, or it is the oldest. Times are seconds of any clock, as arguments.
 
 use std::hash::BuildHasher;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use foldhash::quality::FixedState;
-use pilotlight_abi::Value;
+use pilotlight_abi::shared::{End, Found, Kept, Mode, Put, Scalar};
 
 mod shard;
+mod value;
 
-use shard::{Full, Shard};
+use shard::{Full, Shard, Write};
+use value::{List, Stored};
 
 /// The most shards of a dictionary.
 const SHARDS: usize = 16;
 
 /// A shard has at least that many bytes: a small dictionary has fewer shards, or it could hold
-/// only small values.
-const MIN_SHARD: u64 = 256 * 1024;
+/// only small values, and would evict what was not used longest ago.
+const MIN_SHARD: u64 = 1024 * 1024;
 
-/// What [`Dict::set`] and the others say when it can't fit.
+/// It can't fit.
 pub const NO_MEMORY: &str = "no memory";
 /// The key is there already.
 pub const EXISTS: &str = "exists";
@@ -29,8 +32,8 @@ pub const EXISTS: &str = "exists";
 pub const NOT_FOUND: &str = "not found";
 /// The value can't be counted with.
 pub const NOT_A_NUMBER: &str = "not a number";
-/// A list, a table or nothing: only scalars are shared.
-pub const BAD_TYPE: &str = "bad value type";
+/// The value has no ends.
+pub const NOT_A_LIST: &str = "value not a list";
 
 /// A dictionary.
 #[derive(Debug)]
@@ -38,15 +41,6 @@ pub struct Dict {
     shards: Box<[Mutex<Shard>]>,
     hash: FixedState,
     capacity: u64,
-}
-
-/// A value as it is kept. Bytes are copied outside of the lock.
-#[derive(Debug, Clone, PartialEq)]
-enum Stored {
-    Bool(bool),
-    Int(i64),
-    Float(f64),
-    Bytes(Arc<[u8]>),
 }
 
 impl Dict {
@@ -66,58 +60,54 @@ impl Dict {
         Dict { shards: shards.collect(), hash, capacity: bytes }
     }
 
-    /// The value, unless it is not there or expired.
-    pub fn get(&self, key: &[u8], now: f64) -> Option<Value> {
+    /// The entry, unless it is not there or has expired. Its text goes to `text`.
+    pub fn get(&self, key: &[u8], text: &mut Vec<u8>, now: f64) -> Option<Found> {
         let (mut shard, hash) = self.shard(key);
-        let stored = shard.get(hash, key, now).cloned();
+        shard.sweep(now);
+        let entry = shard.live(hash, key, now)?;
+        let (flags, (kept, bytes)) = (entry.flags, entry.value.look());
         drop(shard);
-        stored.map(Value::from)
+        copy(bytes, text);
+        Some(Found { kept, flags, stale: false })
     }
 
-    /// Sets it, with a time to live in seconds (0: for ever; below: it is gone at once).
-    ///
-    /// # Errors
-    /// [`NO_MEMORY`] when it is larger than a shard, [`BAD_TYPE`]. The old value stays then.
-    pub fn set(&self, key: &[u8], value: Value, ttl: f64, now: f64) -> Result<(), &'static str> {
-        let stored = Stored::try_from(value)?;
+    /// The same, but an expired one will do as long as it stands there.
+    pub fn get_stale(&self, key: &[u8], text: &mut Vec<u8>, now: f64) -> Option<Found> {
         let (mut shard, hash) = self.shard(key);
-        Ok(shard.put(hash, key, stored, until(ttl, now), now)?)
+        let stale = shard.live(hash, key, now).is_none();
+        let entry = shard.peek(hash, key)?;
+        let (flags, (kept, bytes)) = (entry.flags, entry.value.look());
+        drop(shard);
+        copy(bytes, text);
+        Some(Found { kept, flags, stale })
     }
 
-    /// Sets it if it is not there.
+    /// Puts a value; says whether it had to evict an entry that had not expired.
     ///
     /// # Errors
-    /// [`EXISTS`], [`NO_MEMORY`], [`BAD_TYPE`].
-    pub fn add(&self, key: &[u8], value: Value, ttl: f64, now: f64) -> Result<(), &'static str> {
-        let stored = Stored::try_from(value)?;
-        let (mut shard, hash) = self.shard(key);
-        match shard.get(hash, key, now) {
-            Some(_) => Err(EXISTS),
-            None => Ok(shard.put(hash, key, stored, until(ttl, now), now)?),
-        }
-    }
-
-    /// Sets it if it is there.
-    ///
-    /// # Errors
-    /// [`NOT_FOUND`], [`NO_MEMORY`], [`BAD_TYPE`].
-    pub fn replace(
+    /// [`EXISTS`] and [`NOT_FOUND`] by the mode; [`NO_MEMORY`] when it is larger than a shard, or
+    /// finds no room and is to be safe. The old value stays then.
+    pub fn put(
         &self,
         key: &[u8],
-        value: Value,
-        ttl: f64,
+        value: Scalar<'_>,
+        put: Put,
         now: f64,
-    ) -> Result<(), &'static str> {
-        let stored = Stored::try_from(value)?;
+    ) -> Result<bool, &'static str> {
+        let value = Stored::from(value);
         let (mut shard, hash) = self.shard(key);
-        match shard.get(hash, key, now) {
-            Some(_) => Ok(shard.put(hash, key, stored, until(ttl, now), now)?),
-            None => Err(NOT_FOUND),
+        shard.sweep(now);
+        match (put.mode, shard.peek(hash, key).is_some_and(|entry| entry.is_live(now))) {
+            (Mode::Add, true) => return Err(EXISTS),
+            (Mode::Replace, false) => return Err(NOT_FOUND),
+            _ => {}
         }
+        let Put { safe, ttl, flags, .. } = put;
+        Ok(shard.put(hash, key, Write { value, until: until(ttl, now), flags, safe }, now)?)
     }
 
     /// Adds to a number, whose time to live stays; starts from `init` (with `ttl`) when it is not
-    /// there. Whole numbers stay whole as long as whole numbers are added.
+    /// there. The sum, and whether a new entry had to evict one that had not expired.
     ///
     /// # Errors
     /// [`NOT_FOUND`], [`NOT_A_NUMBER`], [`NO_MEMORY`].
@@ -128,17 +118,18 @@ impl Dict {
         init: Option<f64>,
         ttl: f64,
         now: f64,
-    ) -> Result<f64, &'static str> {
+    ) -> Result<(f64, bool), &'static str> {
         let (mut shard, hash) = self.shard(key);
-        if let Some(stored) = shard.get(hash, key, now) {
-            let (sum, result) = stored.plus(by).ok_or(NOT_A_NUMBER)?;
-            *stored = sum;
-            return Ok(result);
+        shard.sweep(now);
+        if let Some(entry) = shard.live(hash, key, now) {
+            let Stored::Number(number) = &mut entry.value else { return Err(NOT_A_NUMBER) };
+            *number += by;
+            return Ok((*number, false));
         }
-        let start = init.ok_or(NOT_FOUND)?;
-        let (sum, result) = Stored::number(start).plus(by).ok_or(NOT_A_NUMBER)?;
-        shard.put(hash, key, sum, until(ttl, now), now)?;
-        Ok(result)
+        let sum = init.ok_or(NOT_FOUND)? + by;
+        let (value, until) = (Stored::Number(sum), until(ttl, now));
+        let forced = shard.put(hash, key, Write { value, until, flags: 0, safe: false }, now)?;
+        Ok((sum, forced))
     }
 
     /// Takes it away.
@@ -147,21 +138,111 @@ impl Dict {
         shard.delete(hash, key);
     }
 
-    /// Sets a new time to live (0: for ever); false when it is not there.
-    pub fn expire(&self, key: &[u8], ttl: f64, now: f64) -> bool {
+    /// Sets a new time to live (0: for ever); false when it is not there. An expired entry that
+    /// stands there may come back to life.
+    pub fn expire(&self, key: &[u8], ttl: f64, revive: bool, now: f64) -> bool {
         let (mut shard, hash) = self.shard(key);
-        shard.expire(hash, key, until(ttl, now), now)
+        match shard.peek(hash, key) {
+            Some(entry) if revive || entry.is_live(now) => {
+                entry.until = until(ttl, now);
+                true
+            }
+            _ => false,
+        }
     }
 
-    /// Seconds left: 0 for ever, `None` when it is not there.
+    /// Seconds left: infinite for ever, not above 0 for what has expired and stands there, `None`
+    /// when it is not there.
     pub fn ttl(&self, key: &[u8], now: f64) -> Option<f64> {
-        let (shard, hash) = self.shard(key);
-        let until = shard.until(hash, key, now)?;
-        Some(if until.is_finite() { until - now } else { 0.0 })
+        let (mut shard, hash) = self.shard(key);
+        Some(shard.peek(hash, key)?.until - now)
     }
 
-    /// At most `max` keys (0: all), in no order. One shard after the other is locked: others may
-    /// write in between.
+    /// Puts a value at an end of a list, which begins with it if it is not there; its new length.
+    ///
+    /// # Errors
+    /// [`NOT_A_LIST`], [`NO_MEMORY`]: nothing is evicted for it.
+    pub fn push(
+        &self,
+        key: &[u8],
+        value: Scalar<'_>,
+        end: End,
+        now: f64,
+    ) -> Result<usize, &'static str> {
+        let value = Stored::from(value);
+        let (mut shard, hash) = self.shard(key);
+        shard.sweep(now);
+        let room = shard.room();
+        let Some(entry) = shard.live(hash, key, now) else {
+            let mut list = List::default();
+            list.push(value, end);
+            let value = Stored::List(Box::new(list));
+            let write = Write { value, until: f64::INFINITY, flags: 0, safe: true };
+            shard.put(hash, key, write, now)?;
+            return Ok(1);
+        };
+        if !matches!(entry.value, Stored::List(_)) {
+            return Err(NOT_A_LIST);
+        }
+        if List::price(&value) > room {
+            return Err(NO_MEMORY);
+        }
+        let pushed = shard.change(hash, key, |list| match list {
+            Stored::List(list) => {
+                list.push(value, end);
+                Some(list.len())
+            }
+            _ => None,
+        });
+        pushed.flatten().ok_or(NOT_A_LIST)
+    }
+
+    /// Takes a value from an end of a list; an empty list goes. `None` when it is not there.
+    ///
+    /// # Errors
+    /// [`NOT_A_LIST`].
+    pub fn pop(
+        &self,
+        key: &[u8],
+        end: End,
+        text: &mut Vec<u8>,
+        now: f64,
+    ) -> Result<Option<Kept>, &'static str> {
+        let (mut shard, hash) = self.shard(key);
+        shard.sweep(now);
+        if shard.live(hash, key, now).is_none() {
+            return Ok(None);
+        }
+        let popped = shard.change(hash, key, |list| match list {
+            Stored::List(list) => list.pop(end).map(|item| (item, list.len())),
+            _ => None,
+        });
+        let (item, left) = popped.flatten().ok_or(NOT_A_LIST)?;
+        if left == 0 {
+            shard.delete(hash, key);
+        }
+        drop(shard);
+        let (kept, bytes) = item.look();
+        copy(bytes, text);
+        Ok(Some(kept))
+    }
+
+    /// How long a list is; 0 when it is not there.
+    ///
+    /// # Errors
+    /// [`NOT_A_LIST`].
+    pub fn len(&self, key: &[u8], now: f64) -> Result<usize, &'static str> {
+        let (mut shard, hash) = self.shard(key);
+        shard.sweep(now);
+        match shard.live(hash, key, now).map(|entry| &entry.value) {
+            None => Ok(0),
+            Some(Stored::List(list)) => Ok(list.len()),
+            Some(_) => Err(NOT_A_LIST),
+        }
+    }
+
+    /// At most `max` keys (0: all), in each shard those used longest ago first. One shard after
+    /// the other is locked: others may write in between.
     pub fn keys(&self, max: usize, now: f64) -> Vec<Vec<u8>> {
         let most = if max == 0 { usize::MAX } else { max };
         let mut keys = Vec::new();
@@ -175,6 +256,18 @@ impl Dict {
     /// Takes all away.
     pub fn flush(&self) {
         self.shards.iter().for_each(|shard| lock(shard).flush());
+    }
+
+    /// From now on all have expired.
+    pub fn expire_all(&self, now: f64) {
+        self.shards.iter().for_each(|shard| lock(shard).expire_all(now));
+    }
+
+    /// Takes away at most `max` expired entries (0: all); how many it were.
+    pub fn flush_expired(&self, max: usize, now: f64) -> usize {
+        let most = if max == 0 { usize::MAX } else { max };
+        let shards = self.shards.iter();
+        shards.fold(0, |gone, shard| gone + lock(shard).flush_expired(most - gone, now))
     }
 
     /// Bytes that it may use.
@@ -206,74 +299,17 @@ fn until(ttl: f64, now: f64) -> f64 {
     if ttl == 0.0 || ttl.is_nan() { f64::INFINITY } else { now + ttl }
 }
 
+/// Hands over bytes, after the lock.
+fn copy(bytes: Option<Arc<[u8]>>, text: &mut Vec<u8>) {
+    if let Some(bytes) = bytes {
+        text.clear();
+        text.extend_from_slice(&bytes);
+    }
+}
+
 impl From<Full> for &'static str {
     fn from(_: Full) -> &'static str {
         NO_MEMORY
-    }
-}
-
-/// Whole numbers beyond are not all told apart by a float.
-const WHOLE: f64 = 9_007_199_254_740_992.0;
-
-impl Stored {
-    /// Bytes beside the entry itself.
-    fn size(&self) -> usize {
-        match self {
-            Stored::Bytes(bytes) => bytes.len(),
-            _ => 0,
-        }
-    }
-
-    fn number(number: f64) -> Stored {
-        match whole(number) {
-            Some(whole) => Stored::Int(whole),
-            None => Stored::Float(number),
-        }
-    }
-
-    /// The sum, as it is kept and as it is told. `None` when this is no number.
-    fn plus(&self, by: f64) -> Option<(Stored, f64)> {
-        match self {
-            Stored::Int(int) => {
-                let sum = whole(by).and_then(|by| int.checked_add(by));
-                let float = *int as f64 + by;
-                Some(match sum {
-                    Some(sum) => (Stored::Int(sum), sum as f64),
-                    None => (Stored::Float(float), float),
-                })
-            }
-            Stored::Float(float) => Some((Stored::Float(float + by), float + by)),
-            Stored::Bool(_) | Stored::Bytes(_) => None,
-        }
-    }
-}
-
-fn whole(number: f64) -> Option<i64> {
-    (number.fract() == 0.0 && number.abs() <= WHOLE).then_some(number as i64)
-}
-
-impl TryFrom<Value> for Stored {
-    type Error = &'static str;
-
-    fn try_from(value: Value) -> Result<Stored, &'static str> {
-        Ok(match value {
-            Value::Bool(bool) => Stored::Bool(bool),
-            Value::Int(int) => Stored::Int(int),
-            Value::Float(float) => Stored::Float(float),
-            Value::Bytes(bytes) => Stored::Bytes(bytes.into()),
-            Value::Nil | Value::List(_) | Value::Map(_) => return Err(BAD_TYPE),
-        })
-    }
-}
-
-impl From<Stored> for Value {
-    fn from(stored: Stored) -> Value {
-        match stored {
-            Stored::Bool(bool) => Value::Bool(bool),
-            Stored::Int(int) => Value::Int(int),
-            Stored::Float(float) => Value::Float(float),
-            Stored::Bytes(bytes) => Value::Bytes(bytes.to_vec()),
-        }
     }
 }
 

@@ -8,6 +8,7 @@ pub(crate) mod head;
 pub(crate) mod log;
 pub(crate) mod module;
 pub(crate) mod output;
+pub(crate) mod regex;
 pub(crate) mod request;
 pub(crate) mod script;
 pub(crate) mod shared;
@@ -32,6 +33,7 @@ pub(crate) fn fast() -> impl Iterator<Item = Fast> {
     head::fast()
         .into_iter()
         .chain(field::fast())
+        .chain(regex::fast())
         .chain(shared::fast())
         .chain(text::fast())
         .chain(url::fast())
@@ -55,3 +57,6 @@ pub(crate) fn slow() -> impl Iterator<Item = Slow> {
         .chain(request::slow())
         .chain(world::slow())
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use pilotlight_filter::abi::Value;
+use pilotlight_filter::abi::shared::{End, Found, Kept, Mode, Put, Scalar};
 use pilotlight_filter::host::{Services, Shared};
 
 /// Services at load. A script's log lines are written and its tasks run when a worker runs it, not here.
@@ -18,29 +18,31 @@ impl Services for Scratch {
 struct Void;
 
 impl Shared for Void {
-    fn get(&self, _: &[u8]) -> Option<Value> {
+    fn get(&self, _: &[u8], _: &mut Vec<u8>) -> Option<Found> {
         None
     }
 
-    fn set(&self, _: &[u8], _: Value, _: f64) -> Result<(), &'static str> {
-        Ok(())
+    fn get_stale(&self, _: &[u8], _: &mut Vec<u8>) -> Option<Found> {
+        None
     }
 
-    fn add(&self, _: &[u8], _: Value, _: f64) -> Result<(), &'static str> {
-        Ok(())
+    fn put(&self, _: &[u8], _: Scalar<'_>, put: Put) -> Result<bool, &'static str> {
+        if put.mode == Mode::Replace { Err("not found") } else { Ok(false) }
     }
 
-    fn replace(&self, _: &[u8], _: Value, _: f64) -> Result<(), &'static str> {
-        Err("not found")
-    }
-
-    fn incr(&self, _: &[u8], by: f64, init: Option<f64>, _: f64) -> Result<f64, &'static str> {
-        init.map(|init| init + by).ok_or("not found")
+    fn incr(
+        &self,
+        _: &[u8],
+        by: f64,
+        init: Option<f64>,
+        _: f64,
+    ) -> Result<(f64, bool), &'static str> {
+        init.map(|init| (init + by, false)).ok_or("not found")
     }
 
     fn delete(&self, _: &[u8]) {}
 
-    fn expire(&self, _: &[u8], _: f64) -> bool {
+    fn expire(&self, _: &[u8], _: f64, _: bool) -> bool {
         false
     }
 
@@ -48,9 +50,35 @@ impl Shared for Void {
         None
     }
 
+    fn push(&self, _: &[u8], _: Scalar<'_>, _: End) -> Result<usize, &'static str> {
+        Ok(1)
+    }
+
+    fn pop(&self, _: &[u8], _: End, _: &mut Vec<u8>) -> Result<Option<Kept>, &'static str> {
+        Ok(None)
+    }
+
+    fn len(&self, _: &[u8]) -> Result<usize, &'static str> {
+        Ok(0)
+    }
+
     fn keys(&self, _: usize) -> Vec<Vec<u8>> {
         Vec::new()
     }
 
     fn flush(&self) {}
+
+    fn expire_all(&self) {}
+
+    fn flush_expired(&self, _: usize) -> usize {
+        0
+    }
+
+    fn capacity(&self) -> u64 {
+        0
+    }
+
+    fn used(&self) -> u64 {
+        0
+    }
 }

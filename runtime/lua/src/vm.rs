@@ -166,7 +166,7 @@ impl Vm {
             // SAFETY: the state lives as long as the VM.
             stack: unsafe { Stack::new(state) },
             arena,
-            window: Box::into_raw(Window::new(services.clone(), world.clone())),
+            window: Box::into_raw(Window::new(services.clone(), world.clone(), memory)),
             alarm: Box::into_raw(Box::new(Alarm { state, refused: false })),
             watch: Watch::new(state),
             free: RefCell::new(Vec::new()),

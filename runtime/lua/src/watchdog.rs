@@ -20,6 +20,8 @@ use std::time::Duration;
 use mlua_sys as lua;
 use mlua_sys::lua_State;
 
+use crate::leave::leave;
+
 /// How often the watchdog looks, while scripts run.
 const TICK: Duration = Duration::from_millis(3);
 /// Ticks without any script after which it sleeps until one begins.
@@ -187,6 +189,7 @@ extern "C" fn on_signal(_: c_int) {
         slot.fired.store(true, Relaxed);
         // SAFETY: this is the VM's thread, and a call is under way, so the VM is alive.
         unsafe { set_kill_hook(slot.state.load(Relaxed)) };
+        leave(signal());
     }
 }
 

@@ -13,6 +13,7 @@ use pilotlight_filter::host::{Module, Services, Shared};
 
 use crate::calls::world::Berth;
 use crate::output::Output;
+use crate::regex::Regexes;
 use crate::wait::Waiter;
 
 /// The most captures of a pattern, as in Lua.
@@ -36,6 +37,8 @@ pub(crate) struct Window {
     pub(crate) size: [i32; CAPTURES],
     /// The phase at hand, as `Phase` counts them; below zero in the background.
     pub(crate) phase: i32,
+    /// The groups of a regular expression's match: begins and ends, -1 for none.
+    pub(crate) groups: *const i32,
     /// Lua sees nothing from here on.
     pub(crate) host: Host,
 }
@@ -49,6 +52,10 @@ pub(crate) struct Host {
     pub(crate) held: Vec<u8>,
     pub(crate) dictionaries: Vec<Option<Arc<dyn Shared>>>,
     pub(crate) modules: Vec<(Box<str>, Rc<dyn Module>)>,
+    /// Made when first used.
+    pub(crate) regexes: Option<Box<Regexes>>,
+    /// Bytes of the VM.
+    pub(crate) memory: u64,
     /// What a call left to be waited for, until its script has yielded.
     pub(crate) pending: Option<Box<dyn Waiter>>,
     /// Where a script that answers writes; `None` where none can.
@@ -82,7 +89,11 @@ pub(crate) struct World {
 }
 
 impl Window {
-    pub(crate) fn new(services: Rc<dyn Services>, world: Arc<World>) -> Box<Window> {
+    pub(crate) fn new(
+        services: Rc<dyn Services>,
+        world: Arc<World>,
+        memory: u64,
+    ) -> Box<Window> {
         let dictionaries = vec![None; world.shared.len()];
         Box::new(Window {
             serial: 0.0,
@@ -96,12 +107,15 @@ impl Window {
             at: [0; CAPTURES],
             size: [0; CAPTURES],
             phase: -1,
+            groups: ptr::null(),
             host: Host {
                 exchange: ptr::null_mut(),
                 services,
                 held: Vec::new(),
                 dictionaries,
                 modules: Vec::new(),
+                regexes: None,
+                memory,
                 pending: None,
                 output: None,
                 berths: Vec::new(),

@@ -1,6 +1,7 @@
 //! What programs get of the world, on one worker.
 
 mod fetch;
+mod shared;
 mod subrequest;
 
 use std::any::Any;
@@ -8,8 +9,6 @@ use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::time::Duration;
 
-use pilotlight_abi::Value;
-use pilotlight_core::shared::Dict;
 use pilotlight_filter::Services;
 use pilotlight_filter::host::{
     Fetch, FetchError, Fetched, Level, LogLine, Module, Shared, Subanswer, Subrequest, Wait,
@@ -18,6 +17,8 @@ use pilotlight_filter::host::{
 use crate::clock::{self, Clock};
 use crate::generation::Local;
 use crate::worker::Worker;
+
+pub(crate) use shared::Dictionary;
 
 /// The services of one realm.
 pub(crate) struct Host {
@@ -99,68 +100,5 @@ impl Services for Host {
 
     fn module(&self, name: &str) -> Option<Rc<dyn Module>> {
         self.local.upgrade()?.realms.iter().find_map(|realm| realm.module(name))
-    }
-}
-
-/// A shared dictionary with the clock that it needs. It outlives generations that keep its name
-/// and size.
-pub(crate) struct Dictionary {
-    pub(crate) bytes: u64,
-    clock: Clock,
-    dict: Dict,
-}
-
-impl Dictionary {
-    pub(crate) fn new(bytes: u64, clock: Clock) -> Dictionary {
-        // Seeded: clients that choose keys must not be able to make them collide.
-        let mut seed = [0; 8];
-        clock::random(&mut seed);
-        Dictionary { bytes, clock, dict: Dict::with_seed(bytes, u64::from_ne_bytes(seed)) }
-    }
-
-    fn now(&self) -> f64 {
-        self.clock.elapsed().as_secs_f64()
-    }
-}
-
-impl Shared for Dictionary {
-    fn get(&self, key: &[u8]) -> Option<Value> {
-        self.dict.get(key, self.now())
-    }
-
-    fn set(&self, key: &[u8], value: Value, ttl: f64) -> Result<(), &'static str> {
-        self.dict.set(key, value, ttl, self.now())
-    }
-
-    fn add(&self, key: &[u8], value: Value, ttl: f64) -> Result<(), &'static str> {
-        self.dict.add(key, value, ttl, self.now())
-    }
-
-    fn replace(&self, key: &[u8], value: Value, ttl: f64) -> Result<(), &'static str> {
-        self.dict.replace(key, value, ttl, self.now())
-    }
-
-    fn incr(&self, key: &[u8], by: f64, init: Option<f64>, ttl: f64) -> Result<f64, &'static str> {
-        self.dict.incr(key, by, init, ttl, self.now())
-    }
-
-    fn delete(&self, key: &[u8]) {
-        self.dict.delete(key);
-    }
-
-    fn expire(&self, key: &[u8], ttl: f64) -> bool {
-        self.dict.expire(key, ttl, self.now())
-    }
-
-    fn ttl(&self, key: &[u8]) -> Option<f64> {
-        self.dict.ttl(key, self.now())
-    }
-
-    fn keys(&self, max: usize) -> Vec<Vec<u8>> {
-        self.dict.keys(max, self.now())
-    }
-
-    fn flush(&self) {
-        self.dict.flush();
     }
 }

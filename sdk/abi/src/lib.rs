@@ -5,6 +5,7 @@
 
 pub mod limit;
 pub mod phase;
+pub mod shared;
 pub mod value;
 
 pub use limit::{LIMITS, Limit, Unit};

@@ -51,6 +51,10 @@ pub const LUA_TIMERS_RUNNING: usize = 256;
 pub const REGEX_STEPS: u32 = 1_000_000;
 /// Compiled regular expressions that a VM keeps.
 pub const REGEX_CACHE: usize = 1024;
+/// Bytes of a regular expression.
+pub const REGEX_PATTERN: usize = 32 * KIB as usize;
+/// Bytes of a VM's compiled regular expressions.
+pub const REGEX_BYTES: usize = 8 * MIB as usize;
 /// Bytes of one serialised header map (proxy-wasm).
 pub const HEADER_MAP: u64 = MIB;
 /// Log lines that one call of a phase may write.
@@ -128,13 +132,25 @@ pub const LIMITS: &[Limit] = &[
         name: "regex_steps",
         unit: Unit::Count,
         default: REGEX_STEPS as u64,
-        doc: "steps of one match of a regular expression; past it nil and \"pcre_exec() failed: -8\"",
+        doc: "steps of one match of a regular expression; past it nil and \"pcre_exec() failed: -47\"",
     },
     Limit {
         name: "regex_cache",
         unit: Unit::Count,
         default: REGEX_CACHE as u64,
-        doc: "compiled regular expressions that a VM keeps (flag o); further ones are compiled each time",
+        doc: "compiled regular expressions that a VM keeps; past it one goes that was not used of late",
+    },
+    Limit {
+        name: "regex_bytes",
+        unit: Unit::Bytes,
+        default: REGEX_BYTES as u64,
+        doc: "the same in bytes, machine code included",
+    },
+    Limit {
+        name: "regex_pattern",
+        unit: Unit::Bytes,
+        default: REGEX_PATTERN as u64,
+        doc: "a regular expression's text; past it an error that says so",
     },
     Limit {
         name: "header_map",

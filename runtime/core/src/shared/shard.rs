@@ -7,18 +7,17 @@
 //! ```
 //! All links are indexes into the slab; an entry is unlinked from both before its place is free.
 
-use super::Stored;
+use super::value::{Stored, piece};
 
 const NONE: u32 = u32::MAX;
 
-/// Entries that each write looks at for being expired, beside those it touches.
-const SWEEP: usize = 4;
+/// Expired entries that each call takes away, from those used longest ago.
+const SWEEP: usize = 2;
 
-/// What an entry costs beside its key and value: its place in the slab, in the table, and what the
-/// allocator adds to two allocations.
-const OVERHEAD: usize = size_of::<Entry>() + 2 * size_of::<u32>() + 32;
+/// What an entry costs beside its key and value: its place in the slab and in the table.
+const OVERHEAD: usize = size_of::<Entry>() + 2 * size_of::<u32>();
 
-/// It is larger than the shard.
+/// There is no room for it.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Full;
 
@@ -34,34 +33,47 @@ pub(super) struct Shard {
     len: usize,
     used: usize,
     budget: usize,
-    /// Where the next sweep begins.
-    hand: usize,
 }
 
 #[derive(Debug)]
-struct Entry {
+pub(super) struct Entry {
     hash: u64,
     key: Box<[u8]>,
-    value: Stored,
+    pub(super) value: Stored,
     /// When it expires; infinite: never. NaN marks a free place.
-    until: f64,
+    pub(super) until: f64,
+    /// Its writer's.
+    pub(super) flags: i32,
     chain: u32,
     newer: u32,
     older: u32,
 }
 
+/// What is written to an entry.
+pub(super) struct Write {
+    pub(super) value: Stored,
+    pub(super) until: f64,
+    pub(super) flags: i32,
+    /// Nothing that has not expired is evicted for it.
+    pub(super) safe: bool,
+}
+
 impl Entry {
-    fn cost(key: &[u8], value: &Stored) -> usize {
-        OVERHEAD + key.len() + value.size()
+    pub(super) fn is_live(&self, now: f64) -> bool {
+        now < self.until
     }
 
     fn is_free(&self) -> bool {
         self.until.is_nan()
     }
 
-    fn is_live(&self, now: f64) -> bool {
-        now < self.until
+    fn cost(&self) -> usize {
+        cost(&self.key, &self.value)
     }
+}
+
+fn cost(key: &[u8], value: &Stored) -> usize {
+    OVERHEAD + piece(key.len()) + value.cost()
 }
 
 impl Shard {
@@ -75,54 +87,82 @@ impl Shard {
             len: 0,
             used: 0,
             budget,
-            hand: 0,
         }
     }
 
-    /// The value, now the newest. One that has expired is taken away.
-    pub(super) fn get(&mut self, hash: u64, key: &[u8], now: f64) -> Option<&mut Stored> {
+    /// The entry, expired or not, in its place in the order of use.
+    pub(super) fn peek(&mut self, hash: u64, key: &[u8]) -> Option<&mut Entry> {
+        let at = self.find(hash, key)?;
+        Some(&mut self.entries[at as usize])
+    }
+
+    /// The entry, now the newest; an expired one stays where it is, and is not for the caller.
+    pub(super) fn live(&mut self, hash: u64, key: &[u8], now: f64) -> Option<&mut Entry> {
         let at = self.find(hash, key)?;
         if !self.entries[at as usize].is_live(now) {
-            self.remove(at);
             return None;
         }
         self.touch(at);
-        Some(&mut self.entries[at as usize].value)
+        Some(&mut self.entries[at as usize])
     }
 
-    /// Sets a value, and evicts until it fits. Nothing changes when it can't.
+    /// Writes an entry, and evicts until it fits; says whether it had to evict one that lives.
+    /// Nothing changes when it can't fit.
     pub(super) fn put(
         &mut self,
         hash: u64,
         key: &[u8],
-        value: Stored,
-        until: f64,
+        write: Write,
         now: f64,
-    ) -> Result<(), Full> {
-        let cost = Entry::cost(key, &value);
-        if cost > self.budget {
+    ) -> Result<bool, Full> {
+        let price = cost(key, &write.value);
+        let known = self.find(hash, key);
+        let old = known.map_or(0, |at| self.entries[at as usize].cost());
+        if price > self.budget || write.safe && self.used - old + price > self.budget {
             return Err(Full);
         }
-        self.sweep(now);
-        if let Some(at) = self.find(hash, key) {
-            self.remove(at);
+        let Write { value, until, flags, .. } = write;
+        match known {
+            Some(at) => {
+                let entry = &mut self.entries[at as usize];
+                (entry.value, entry.until, entry.flags) = (value, until, flags);
+                self.used = self.used - old + price;
+                self.touch(at);
+            }
+            None => self.insert(Entry {
+                hash,
+                key: key.into(),
+                value,
+                until,
+                flags,
+                chain: NONE,
+                newer: NONE,
+                older: NONE,
+            }),
         }
-        if now >= until {
-            return Ok(());
-        }
-        while self.used + cost > self.budget && self.oldest != NONE {
+        // It is the newest, and fits alone: it stays.
+        let mut forced = false;
+        while self.used > self.budget {
+            forced |= self.entries[self.oldest as usize].is_live(now);
             self.remove(self.oldest);
         }
-        self.insert(Entry {
-            hash,
-            key: key.into(),
-            value,
-            until,
-            chain: NONE,
-            newer: NONE,
-            older: NONE,
-        });
-        Ok(())
+        Ok(forced)
+    }
+
+    /// Changes a value in its place; the cost of all changes with it. `None` when it is not there.
+    pub(super) fn change<T>(
+        &mut self,
+        hash: u64,
+        key: &[u8],
+        change: impl FnOnce(&mut Stored) -> T,
+    ) -> Option<T> {
+        let at = self.find(hash, key)?;
+        self.touch(at);
+        let entry = &mut self.entries[at as usize];
+        let before = entry.cost();
+        let result = change(&mut entry.value);
+        self.used = self.used - before + self.entries[at as usize].cost();
+        Some(result)
     }
 
     pub(super) fn delete(&mut self, hash: u64, key: &[u8]) {
@@ -131,46 +171,55 @@ impl Shard {
         }
     }
 
-    /// Sets when a value expires; false when it is not there.
-    pub(super) fn expire(&mut self, hash: u64, key: &[u8], until: f64, now: f64) -> bool {
-        let Some(at) = self.find(hash, key) else { return false };
-        let was_live = self.entries[at as usize].is_live(now);
-        if was_live && now < until {
-            self.entries[at as usize].until = until;
-        } else {
-            self.remove(at);
-        }
-        was_live
-    }
-
-    /// When a value expires.
-    pub(super) fn until(&self, hash: u64, key: &[u8], now: f64) -> Option<f64> {
-        let entry = &self.entries[self.find(hash, key)? as usize];
-        entry.is_live(now).then_some(entry.until)
-    }
-
+    /// The keys of those that live, those used longest ago first.
     pub(super) fn keys(&self, now: f64) -> impl Iterator<Item = &[u8]> {
-        self.entries.iter().filter(move |entry| entry.is_live(now)).map(|entry| &*entry.key)
+        self.by_age().map(|at| &self.entries[at as usize]).filter(move |e| e.is_live(now)).map(|e| &*e.key)
     }
 
     pub(super) fn flush(&mut self) {
         *self = Shard::new(self.budget);
     }
 
+    /// From now on all have expired; they stand there until their places are wanted.
+    pub(super) fn expire_all(&mut self, now: f64) {
+        // Free places have no time: NaN is not above anything.
+        for entry in self.entries.iter_mut().filter(|entry| entry.until > now) {
+            entry.until = now;
+        }
+    }
+
+    /// Takes away at most so many expired entries, wherever they are; how many it were.
+    pub(super) fn flush_expired(&mut self, most: usize, now: f64) -> usize {
+        let expired = |at: &u32| !self.entries[*at as usize].is_live(now);
+        let gone: Vec<u32> = self.by_age().filter(expired).take(most).collect();
+        gone.iter().for_each(|at| self.remove(*at));
+        gone.len()
+    }
+
+    /// Takes away what has expired among those used longest ago: no call waits for many, and what
+    /// nobody asks for any more is there in time.
+    pub(super) fn sweep(&mut self, now: f64) {
+        for _ in 0..SWEEP {
+            match self.entries.get(self.oldest as usize) {
+                Some(entry) if !entry.is_live(now) => self.remove(self.oldest),
+                _ => break,
+            }
+        }
+    }
+
+    /// Bytes that are left.
+    pub(super) fn room(&self) -> usize {
+        self.budget - self.used
+    }
+
     pub(super) fn used(&self) -> usize {
         self.used
     }
 
-    /// Takes away what has expired among the next few entries: all are seen in time, and no write
-    /// waits for many.
-    fn sweep(&mut self, now: f64) {
-        for _ in 0..SWEEP.min(self.entries.len()) {
-            self.hand = if self.hand + 1 < self.entries.len() { self.hand + 1 } else { 0 };
-            let entry = &self.entries[self.hand];
-            if !entry.is_free() && !entry.is_live(now) {
-                self.remove(self.hand as u32);
-            }
-        }
+    /// The places of all, those used longest ago first.
+    fn by_age(&self) -> impl Iterator<Item = u32> {
+        let next = |at: &u32| Some(self.entries[*at as usize].newer).filter(|at| *at != NONE);
+        std::iter::successors(Some(self.oldest).filter(|at| *at != NONE), next)
     }
 
     fn find(&self, hash: u64, key: &[u8]) -> Option<u32> {
@@ -192,7 +241,7 @@ impl Shard {
         if self.len == self.buckets.len() {
             self.grow();
         }
-        self.used += Entry::cost(&entry.key, &entry.value);
+        self.used += entry.cost();
         self.len += 1;
         let bucket = self.bucket(entry.hash);
         let at = match self.entries.get_mut(self.free as usize) {
@@ -228,7 +277,7 @@ impl Shard {
             }
         }
         let entry = &mut self.entries[at as usize];
-        self.used -= Entry::cost(&entry.key, &entry.value);
+        self.used -= entry.cost();
         self.len -= 1;
         // The bytes go at once; the place stays.
         (entry.key, entry.value, entry.until) = (Box::default(), Stored::Bool(false), f64::NAN);

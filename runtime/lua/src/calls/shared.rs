@@ -1,29 +1,31 @@
-//! Shared dictionaries.
+//! Shared dictionaries: `gateway.shared` and `ngx.shared` are made of these.
 
 use std::os::raw::{c_int, c_void};
-use std::sync::Arc;
 
 use mlua_sys::lua_State;
-use pilotlight_filter::abi::Value;
+use pilotlight_filter::abi::shared::{End, Found, Kept, Mode, Put, Scalar};
 use pilotlight_filter::host::Shared;
 
 use super::{Fast, Slow};
 use crate::stack::Stack;
 use crate::value;
 use crate::vm::window_of;
-use crate::window::{FALSE, NONE, NUMBER, OTHER, TEXT, TRUE, Window, given};
+use crate::window::{FALSE, Host, NONE, NUMBER, OTHER, TEXT, TRUE, Window, given};
 
-pub(crate) fn fast() -> [Fast; 6] {
+pub(crate) fn fast() -> [Fast; 12] {
     const KEY: &str = "int (*)(pl_window *, int, const char *, int)";
-    const KEY_TTL: &str = "int (*)(pl_window *, int, const char *, int, double)";
+    const KEY_NUMBER: &str = "int (*)(pl_window *, int, const char *, int, int)";
+    const KEY_TTL: &str = "int (*)(pl_window *, int, const char *, int, double, int)";
+    const SIZE: &str = "double (*)(pl_window *, int)";
     [
         Fast("shared_get", KEY, get as *const c_void),
+        Fast("shared_stale", KEY, get_stale as *const c_void),
         Fast("shared_delete", KEY, delete as *const c_void),
         Fast("shared_ttl", KEY, ttl as *const c_void),
         Fast("shared_expire", KEY_TTL, expire as *const c_void),
         Fast(
             "shared_put",
-            "int (*)(pl_window *, int, int, const char *, int, int, const char *, int, double, double)",
+            "int (*)(pl_window *, int, int, const char *, int, int, const char *, int, double, double, int)",
             put as *const c_void,
         ),
         Fast(
@@ -31,53 +33,104 @@ pub(crate) fn fast() -> [Fast; 6] {
             "int (*)(pl_window *, int, const char *, int, double, int, double, double)",
             incr as *const c_void,
         ),
+        Fast(
+            "shared_push",
+            "int (*)(pl_window *, int, const char *, int, int, int, const char *, int, double)",
+            push as *const c_void,
+        ),
+        Fast("shared_pop", KEY_NUMBER, pop as *const c_void),
+        Fast("shared_len", KEY, len as *const c_void),
+        Fast("shared_capacity", SIZE, capacity as *const c_void),
+        Fast("shared_used", SIZE, used as *const c_void),
     ]
 }
 
-pub(crate) fn slow() -> [Slow; 3] {
-    [Slow("shared_find", find), Slow("shared_keys", keys), Slow("shared_flush", flush)]
+pub(crate) fn slow() -> [Slow; 6] {
+    [
+        Slow("shared_find", find),
+        Slow("shared_names", names),
+        Slow("shared_keys", keys),
+        Slow("shared_flush", flush),
+        Slow("shared_expire_all", expire_all),
+        Slow("shared_flush_expired", flush_expired),
+    ]
 }
 
+/// Bits of a put, beside `Mode` as a number.
+const MODES: c_int = 3;
+const SAFE: c_int = 4;
+
 /// The dictionary with this index of the manifest's list; opened when first used.
-fn open(window: &mut Window, index: c_int) -> Option<Arc<dyn Shared>> {
+fn open(host: &mut Host, index: c_int) -> Option<&dyn Shared> {
     let index = index as usize;
-    let place = window.host.dictionaries.get(index)?;
-    if let Some(dictionary) = place {
-        return Some(dictionary.clone());
+    let place = host.dictionaries.get_mut(index)?;
+    if place.is_none() {
+        *place = host.services.shared(&host.world.shared[index]);
     }
-    let opened = window.host.services.shared(&window.host.world.shared[index])?;
-    window.host.dictionaries[index] = Some(opened.clone());
-    Some(opened)
+    place.as_deref()
+}
+
+/// Does something with a dictionary and the buffer of results.
+#[inline]
+fn with<T>(
+    window: &mut Window,
+    index: c_int,
+    act: impl FnOnce(&dyn Shared, &mut Vec<u8>) -> T,
+) -> Option<T> {
+    let mut held = std::mem::take(&mut window.host.held);
+    let result = open(&mut window.host, index).map(|dictionary| act(dictionary, &mut held));
+    window.host.held = held;
+    result
+}
+
+const MISSING: &str = "not at hand";
+
+/// Shows what was kept; a text is in the buffer of results.
+#[inline]
+fn show(window: &mut Window, kept: Kept) -> c_int {
+    match kept {
+        Kept::Bool(true) => TRUE,
+        Kept::Bool(false) => FALSE,
+        Kept::Number(number) => {
+            window.num = number;
+            NUMBER
+        }
+        Kept::Text => {
+            window.show(&raw const *window.host.held);
+            TEXT
+        }
+        Kept::List => OTHER,
+    }
+}
+
+/// The same with the flags, in `from`, and whether it is stale, in `to`.
+#[inline]
+fn show_found(window: &mut Window, found: Option<Found>) -> c_int {
+    let Some(found) = found else { return NONE };
+    (window.from, window.to) = (found.flags, i32::from(found.stale));
+    show(window, found.kept)
 }
 
 unsafe extern "C" fn get(window: *mut Window, index: c_int, key: *const u8, len: c_int) -> c_int {
     // SAFETY: the prelude passes its own window and a Lua string.
     let (window, key) = unsafe { (&mut *window, given(key, len)) };
-    match open(window, index).and_then(|dictionary| dictionary.get(key)) {
-        None | Some(Value::Nil) => NONE,
-        Some(Value::Bool(value)) => {
-            if value {
-                TRUE
-            } else {
-                FALSE
-            }
-        }
-        Some(Value::Int(value)) => {
-            window.num = value as f64;
-            NUMBER
-        }
-        Some(Value::Float(value)) => {
-            window.num = value;
-            NUMBER
-        }
-        Some(Value::Bytes(value)) => {
-            window.show_held(value);
-            TEXT
-        }
-        Some(Value::List(_) | Value::Map(_)) => OTHER,
-    }
+    let found = with(window, index, |dictionary, text| dictionary.get(key, text));
+    show_found(window, found.flatten())
 }
 
+unsafe extern "C" fn get_stale(
+    window: *mut Window,
+    index: c_int,
+    key: *const u8,
+    len: c_int,
+) -> c_int {
+    // SAFETY: as in `get`.
+    let (window, key) = unsafe { (&mut *window, given(key, len)) };
+    let found = with(window, index, |dictionary, text| dictionary.get_stale(key, text));
+    show_found(window, found.flatten())
+}
+
+/// `mode`: 0 set, 1 add, 2 replace; and 4: safe. `from` says whether something had to go.
 #[allow(clippy::too_many_arguments)]
 unsafe extern "C" fn put(
     window: *mut Window,
@@ -90,23 +143,31 @@ unsafe extern "C" fn put(
     text_len: c_int,
     num: f64,
     ttl: f64,
+    flags: c_int,
 ) -> c_int {
     // SAFETY: as in `get`.
     let (window, key, text) = unsafe { (&mut *window, given(key, len), given(text, text_len)) };
-    let Some(dictionary) = open(window, index) else { return window.fail("not at hand") };
-    let value = match kind {
-        TEXT => Value::Bytes(text.to_vec()),
-        NUMBER => value::number(num),
-        kind => Value::Bool(kind == TRUE),
+    let safe = mode & SAFE != 0;
+    let mode = match mode & MODES {
+        0 => Mode::Set,
+        1 => Mode::Add,
+        _ => Mode::Replace,
     };
-    let put = match mode {
-        0 => dictionary.set(key, value, ttl),
-        1 => dictionary.add(key, value, ttl),
-        _ => dictionary.replace(key, value, ttl),
-    };
-    match put {
-        Ok(()) => NONE,
+    let put = Put { mode, safe, ttl, flags };
+    let value = scalar(kind, text, num);
+    let done = with(window, index, |dictionary, _| dictionary.put(key, value, put));
+    window.from = i32::from(done == Some(Ok(true)));
+    match done.unwrap_or(Err(MISSING)) {
+        Ok(_) => NONE,
         Err(error) => window.fail(error),
+    }
+}
+
+fn scalar(kind: c_int, text: &[u8], num: f64) -> Scalar<'_> {
+    match kind {
+        TEXT => Scalar::Text(text),
+        NUMBER => Scalar::Number(num),
+        kind => Scalar::Bool(kind == TRUE),
     }
 }
 
@@ -123,10 +184,11 @@ unsafe extern "C" fn incr(
 ) -> c_int {
     // SAFETY: as in `get`.
     let (window, key) = unsafe { (&mut *window, given(key, len)) };
-    let Some(dictionary) = open(window, index) else { return window.fail("not at hand") };
-    match dictionary.incr(key, by, (has_init != 0).then_some(init), ttl) {
-        Ok(value) => {
-            window.num = value;
+    let init = (has_init != 0).then_some(init);
+    let done = with(window, index, |dictionary, _| dictionary.incr(key, by, init, ttl));
+    match done.unwrap_or(Err(MISSING)) {
+        Ok((sum, forced)) => {
+            (window.num, window.from) = (sum, i32::from(forced));
             NUMBER
         }
         Err(error) => window.fail(error),
@@ -141,20 +203,21 @@ unsafe extern "C" fn delete(
 ) -> c_int {
     // SAFETY: as in `get`.
     let (window, key) = unsafe { (&mut *window, given(key, len)) };
-    if let Some(dictionary) = open(window, index) {
-        dictionary.delete(key);
-    }
+    with(window, index, |dictionary, _| dictionary.delete(key));
     NONE
 }
 
+/// Seconds left: infinite for ever, not above 0 for what has expired.
 unsafe extern "C" fn ttl(window: *mut Window, index: c_int, key: *const u8, len: c_int) -> c_int {
     // SAFETY: as in `get`.
     let (window, key) = unsafe { (&mut *window, given(key, len)) };
-    let Some(left) = open(window, index).and_then(|dictionary| dictionary.ttl(key)) else {
-        return NONE;
-    };
-    window.num = left;
-    NUMBER
+    match with(window, index, |dictionary, _| dictionary.ttl(key)).flatten() {
+        Some(left) => {
+            window.num = left;
+            NUMBER
+        }
+        None => NONE,
+    }
 }
 
 unsafe extern "C" fn expire(
@@ -163,11 +226,83 @@ unsafe extern "C" fn expire(
     key: *const u8,
     len: c_int,
     ttl: f64,
+    revive: c_int,
 ) -> c_int {
     // SAFETY: as in `get`.
     let (window, key) = unsafe { (&mut *window, given(key, len)) };
-    let there = open(window, index).is_some_and(|dictionary| dictionary.expire(key, ttl));
-    if there { TRUE } else { FALSE }
+    let there = with(window, index, |dictionary, _| dictionary.expire(key, ttl, revive != 0));
+    if there == Some(true) { TRUE } else { FALSE }
+}
+
+/// An end as the prelude has it: 0 is the left one.
+fn end_of(end: c_int) -> End {
+    if end == 0 { End::Left } else { End::Right }
+}
+
+/// Shows a length, or why there is none.
+fn show_length(window: &mut Window, length: Option<Result<usize, &'static str>>) -> c_int {
+    match length.unwrap_or(Err(MISSING)) {
+        Ok(length) => {
+            window.num = length as f64;
+            NUMBER
+        }
+        Err(error) => window.fail(error),
+    }
+}
+
+#[allow(clippy::too_many_arguments)]
+unsafe extern "C" fn push(
+    window: *mut Window,
+    index: c_int,
+    key: *const u8,
+    len: c_int,
+    end: c_int,
+    kind: c_int,
+    text: *const u8,
+    text_len: c_int,
+    num: f64,
+) -> c_int {
+    // SAFETY: as in `get`.
+    let (window, key, text) = unsafe { (&mut *window, given(key, len), given(text, text_len)) };
+    let value = scalar(kind, text, num);
+    let length = with(window, index, |dictionary, _| dictionary.push(key, value, end_of(end)));
+    show_length(window, length)
+}
+
+unsafe extern "C" fn pop(
+    window: *mut Window,
+    index: c_int,
+    key: *const u8,
+    len: c_int,
+    end: c_int,
+) -> c_int {
+    // SAFETY: as in `get`.
+    let (window, key) = unsafe { (&mut *window, given(key, len)) };
+    let popped = with(window, index, |dictionary, text| dictionary.pop(key, end_of(end), text));
+    match popped.unwrap_or(Err(MISSING)) {
+        Ok(Some(kept)) => show(window, kept),
+        Ok(None) => NONE,
+        Err(error) => window.fail(error),
+    }
+}
+
+unsafe extern "C" fn len(window: *mut Window, index: c_int, key: *const u8, len: c_int) -> c_int {
+    // SAFETY: as in `get`.
+    let (window, key) = unsafe { (&mut *window, given(key, len)) };
+    let length = with(window, index, |dictionary, _| dictionary.len(key));
+    show_length(window, length)
+}
+
+unsafe extern "C" fn capacity(window: *mut Window, index: c_int) -> f64 {
+    // SAFETY: the prelude passes its own window.
+    let window = unsafe { &mut *window };
+    with(window, index, |dictionary, _| dictionary.capacity() as f64).unwrap_or_default()
+}
+
+unsafe extern "C" fn used(window: *mut Window, index: c_int) -> f64 {
+    // SAFETY: the prelude passes its own window.
+    let window = unsafe { &mut *window };
+    with(window, index, |dictionary, _| dictionary.used() as f64).unwrap_or_default()
 }
 
 /// `shared_find(name)`: its index, or nil and the names there are.
@@ -189,27 +324,64 @@ unsafe extern "C-unwind" fn find(state: *mut lua_State) -> c_int {
     1
 }
 
+/// `shared_names()`: a list; a name's place in it, less one, is its index.
+unsafe extern "C-unwind" fn names(state: *mut lua_State) -> c_int {
+    // SAFETY: as in `find`.
+    let (stack, window) = unsafe { (Stack::new(state), window_of(state)) };
+    push_list(stack, window.host.world.shared.iter().map(String::as_bytes));
+    1
+}
+
 /// `shared_keys(index, max)`: a list.
 unsafe extern "C-unwind" fn keys(state: *mut lua_State) -> c_int {
     // SAFETY: as in `find`.
     let (stack, window) = unsafe { (Stack::new(state), window_of(state)) };
-    let index = stack.number(1).unwrap_or(-1.0) as c_int;
-    let max = stack.number(2).unwrap_or(1024.0).max(0.0) as usize;
-    let keys = open(window, index).map(|dictionary| dictionary.keys(max)).unwrap_or_default();
-    stack.push_table(keys.len() as c_int, 0);
-    for (place, key) in keys.iter().enumerate() {
-        stack.push_bytes(key);
+    let max = count(stack, 1024.0);
+    let keys = with(window, index(stack), |dictionary, _| dictionary.keys(max));
+    push_list(stack, keys.unwrap_or_default().iter().map(Vec::as_slice));
+    1
+}
+
+fn push_list<'a>(stack: Stack, list: impl ExactSizeIterator<Item = &'a [u8]>) {
+    stack.push_table(list.len() as c_int, 0);
+    for (place, item) in list.enumerate() {
+        stack.push_bytes(item);
         stack.set_at(-2, place as c_int + 1);
     }
-    1
+}
+
+/// The first argument: which dictionary.
+fn index(stack: Stack) -> c_int {
+    stack.number(1).unwrap_or(-1.0) as c_int
+}
+
+/// The second: how many at most.
+fn count(stack: Stack, default: f64) -> usize {
+    stack.number(2).unwrap_or(default).max(0.0) as usize
 }
 
 /// `shared_flush(index)`.
 unsafe extern "C-unwind" fn flush(state: *mut lua_State) -> c_int {
     // SAFETY: as in `find`.
     let (stack, window) = unsafe { (Stack::new(state), window_of(state)) };
-    if let Some(dictionary) = open(window, stack.number(1).unwrap_or(-1.0) as c_int) {
-        dictionary.flush();
-    }
+    with(window, index(stack), |dictionary, _| dictionary.flush());
     0
+}
+
+/// `shared_expire_all(index)`.
+unsafe extern "C-unwind" fn expire_all(state: *mut lua_State) -> c_int {
+    // SAFETY: as in `find`.
+    let (stack, window) = unsafe { (Stack::new(state), window_of(state)) };
+    with(window, index(stack), |dictionary, _| dictionary.expire_all());
+    0
+}
+
+/// `shared_flush_expired(index, max)`: how many it were.
+unsafe extern "C-unwind" fn flush_expired(state: *mut lua_State) -> c_int {
+    // SAFETY: as in `find`.
+    let (stack, window) = unsafe { (Stack::new(state), window_of(state)) };
+    let max = count(stack, 0.0);
+    let gone = with(window, index(stack), |dictionary, _| dictionary.flush_expired(max));
+    stack.push_number(gone.unwrap_or_default() as f64);
+    1
 }

@@ -84,7 +84,7 @@ local function putter(mode)
     else
       error("a shared value must be a string, number or boolean, not a " .. kind, 2)
     end
-    local code = C.shared_put(window, d[1], mode, key, #key, kind, bytes, #bytes, number, ttl)
+    local code = C.shared_put(window, d[1], mode, key, #key, kind, bytes, #bytes, number, ttl, 0)
     if code ~= 0 then return failed() end
     return true
   end
@@ -109,14 +109,17 @@ end
 
 function Shared.expire(d, key, ttl)
   key, ttl = key_of(key), ttl_of(ttl)
-  if C.shared_expire(window, d[1], key, #key, ttl) == TRUE then return true end
+  if C.shared_expire(window, d[1], key, #key, ttl, 0) == TRUE then return true end
   return nil, "not found"
 end
 
 function Shared.ttl(d, key)
   key = key_of(key)
-  if C.shared_ttl(window, d[1], key, #key) == NUMBER then return window.num end
-  return nil, "not found"
+  if C.shared_ttl(window, d[1], key, #key) ~= NUMBER then return nil, "not found" end
+  local left = window.num
+  if left == math.huge then return 0 end
+  if left <= 0 then return nil, "not found" end
+  return left
 end
 
 function Shared.keys(d, max)
@@ -297,7 +300,7 @@ end
 
 -- What is made of a part of the prelude (`gateway/NAME.lua`) when a script first asks for it.
 local lazy = {}
-for _, part in ipairs {} do lazy[part] = true end
+for _, part in ipairs { "re" } do lazy[part] = true end
 
 local Gateway = {
   __index = function(gateway, name)

@@ -1,0 +1,117 @@
+//! Compiled patterns, found by their text and flags. When there is no room, one goes that was not
+//! used since the hand came by last.
+
+use std::collections::HashMap;
+use std::hash::BuildHasher;
+
+use foldhash::fast::FixedState;
+use pilotlight_filter::abi::limit::REGEX_BYTES;
+
+use super::code::{Code, Mistake};
+use super::flags::{COMPILED, MACHINE};
+
+/// The patterns of a VM.
+pub(super) struct Cache {
+    /// By the hash of text and flags; of two with the same hash the later one stays.
+    places: HashMap<u64, usize, FixedState>,
+    entries: Vec<Entry>,
+    hand: usize,
+    bytes: usize,
+    most: usize,
+}
+
+struct Entry {
+    hash: u64,
+    pattern: Box<[u8]>,
+    flags: u32,
+    used: bool,
+    size: usize,
+    code: Code,
+}
+
+impl Cache {
+    /// A cache of at most so many patterns, with a seed against patterns that collide.
+    pub(super) fn new(most: usize, seed: u64) -> Cache {
+        Cache {
+            places: HashMap::with_hasher(FixedState::with_seed(seed)),
+            entries: Vec::new(),
+            hand: 0,
+            bytes: 0,
+            most: most.max(1),
+        }
+    }
+
+    /// A pattern by its place.
+    #[inline]
+    pub(super) fn code(&self, place: usize) -> Option<&Code> {
+        self.entries.get(place).map(|entry| &entry.code)
+    }
+
+    /// The place of a pattern, compiled now if it was not.
+    pub(super) fn find(&mut self, pattern: &[u8], flags: u32) -> Result<usize, Mistake> {
+        let compiled = flags & COMPILED;
+        let hash = self.places.hasher().hash_one((pattern, compiled));
+        let known = self.places.get(&hash).copied().filter(|place| {
+            let entry = &self.entries[*place];
+            entry.flags == compiled && *entry.pattern == *pattern
+        });
+        let place = match known {
+            Some(place) => place,
+            None => self.insert(hash, pattern, compiled)?,
+        };
+        let entry = &mut self.entries[place];
+        entry.used = true;
+        entry.code.warm(flags & MACHINE != 0);
+        let size = entry.code.size();
+        self.bytes = self.bytes - entry.size + size;
+        entry.size = size;
+        Ok(place)
+    }
+
+    #[cold]
+    fn insert(&mut self, hash: u64, pattern: &[u8], flags: u32) -> Result<usize, Mistake> {
+        let code = Code::new(pattern, flags)?;
+        if let Some(place) = self.places.get(&hash).copied() {
+            self.remove(place);
+        }
+        while !self.entries.is_empty()
+            && (self.entries.len() >= self.most || self.bytes + code.size() > REGEX_BYTES)
+        {
+            self.evict();
+        }
+        let (size, place) = (code.size(), self.entries.len());
+        self.entries.push(Entry { hash, pattern: pattern.into(), flags, used: true, size, code });
+        self.places.insert(hash, place);
+        self.bytes += size;
+        Ok(place)
+    }
+
+    /// Takes one away: the first from the hand on that was not used; the hand forgets who was.
+    fn evict(&mut self) {
+        loop {
+            if self.hand >= self.entries.len() {
+                self.hand = 0;
+            }
+            if !std::mem::take(&mut self.entries[self.hand].used) {
+                return self.remove(self.hand);
+            }
+            self.hand += 1;
+        }
+    }
+
+    /// The last takes its place.
+    fn remove(&mut self, place: usize) {
+        let gone = self.entries.swap_remove(place);
+        self.places.remove(&gone.hash);
+        self.bytes -= gone.size;
+        if let Some(moved) = self.entries.get(place) {
+            self.places.insert(moved.hash, place);
+        }
+    }
+
+    /// How many patterns it holds, and their bytes.
+    #[cfg(test)]
+    pub(super) fn load(&self) -> (usize, usize) {
+        (self.entries.len(), self.bytes)
+    }
+}
