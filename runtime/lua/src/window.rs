@@ -9,7 +9,7 @@ use std::time::Duration;
 use pilotlight_filter::Exchange;
 use pilotlight_filter::abi::limit;
 use pilotlight_filter::engine::{RedisSpec, ScriptSpec};
-use pilotlight_filter::host::{Module, Services, Shared};
+use pilotlight_filter::host::{Metric, Module, Services, Shared};
 
 use crate::calls::world::Berth;
 use crate::output::Output;
@@ -17,6 +17,9 @@ use crate::wait::Waiter;
 
 /// The most captures of a pattern, as in Lua.
 pub(crate) const CAPTURES: usize = 32;
+
+/// Room for result strings that stays from call to call.
+const KEPT: usize = 64 * 1024;
 
 /// As `core.lua` declares it, field for field.
 #[repr(C)]
@@ -47,6 +50,8 @@ pub(crate) struct Host {
     pub(crate) held: Vec<u8>,
     pub(crate) dictionaries: Vec<Option<Arc<dyn Shared>>>,
     pub(crate) modules: Vec<(Box<str>, Rc<dyn Module>)>,
+    /// Series of metrics that scripts have opened.
+    pub(crate) metrics: Vec<Arc<dyn Metric>>,
     /// What a call left to be waited for, until its script has yielded.
     pub(crate) pending: Option<Box<dyn Waiter>>,
     /// Where a script that answers writes; `None` where none can.
@@ -99,6 +104,7 @@ impl Window {
                 held: Vec::new(),
                 dictionaries,
                 modules: Vec::new(),
+                metrics: Vec::new(),
                 pending: None,
                 output: None,
                 berths: Vec::new(),
@@ -131,6 +137,19 @@ impl Window {
     pub(crate) fn show_held(&mut self, text: Vec<u8>) {
         self.host.held = text;
         self.show(&raw const *self.host.held);
+    }
+
+    /// Shows what `write` appends to an empty text of our own; nothing when it gives up.
+    pub(crate) fn fill(&mut self, write: impl FnOnce(&mut Vec<u8>) -> bool) -> c_int {
+        if self.host.held.capacity() > KEPT {
+            self.host.held = Vec::new();
+        }
+        self.host.held.clear();
+        if !write(&mut self.host.held) {
+            return NONE;
+        }
+        self.show(&raw const *self.host.held);
+        TEXT
     }
 
     /// Shows why something failed; the code for Lua to look at.
