@@ -109,7 +109,55 @@ pub trait Services {
     fn module(&self, name: &str) -> Option<Rc<dyn Module>> {
         None
     }
+
+    /// A series of the program's own metrics, made when there is none.
+    ///
+    /// # Errors
+    /// A name or a label that can't be one, a name of another kind of metric, too many series.
+    fn metric(&self, new: &NewMetric<'_>) -> Result<Arc<dyn Metric>, &'static str> {
+        Ok(Arc::new(Uncounted))
+    }
 }
+
+/// Which series a program means.
+#[derive(Debug, Clone, Copy)]
+pub struct NewMetric<'a> {
+    /// What it counts.
+    pub kind: MetricKind,
+    /// The family.
+    pub name: &'a str,
+    /// Sorted by name.
+    pub labels: &'a [(String, String)],
+    /// Upper bounds of a histogram's buckets, growing; none for the usual ones of seconds.
+    pub bounds: &'a [f64],
+}
+
+/// Kinds of metrics, as Prometheus has them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum MetricKind {
+    Counter,
+    Gauge,
+    Histogram,
+}
+
+/// A series. It takes what its kind can and passes over the rest.
+#[allow(unused_variables)]
+pub trait Metric: Send + Sync {
+    /// Adds to a counter or gauge.
+    fn add(&self, by: f64) {}
+
+    /// Sets a gauge.
+    fn set(&self, to: f64) {}
+
+    /// Counts a value in a histogram.
+    fn observe(&self, value: f64) {}
+}
+
+/// A series that nobody asks for.
+struct Uncounted;
+
+impl Metric for Uncounted {}
 
 /// How loud a log line is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

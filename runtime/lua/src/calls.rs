@@ -2,10 +2,17 @@
 //!
 //! FFI functions get numbers and strings, never touch the Lua stack, and never fail but by a code.
 
+pub(crate) mod cipher;
+pub(crate) mod cjson;
 pub(crate) mod codec;
+pub(crate) mod digest;
+pub(crate) mod encode;
 pub(crate) mod field;
+pub(crate) mod flate;
 pub(crate) mod head;
+pub(crate) mod key;
 pub(crate) mod log;
+pub(crate) mod metric;
 pub(crate) mod module;
 pub(crate) mod output;
 pub(crate) mod regex;
@@ -14,6 +21,7 @@ pub(crate) mod script;
 pub(crate) mod shared;
 pub(crate) mod task;
 pub(crate) mod text;
+pub(crate) mod time;
 pub(crate) mod url;
 pub(crate) mod var;
 pub(crate) mod world;
@@ -32,10 +40,15 @@ pub(crate) struct Slow(pub(crate) &'static str, pub(crate) lua::lua_CFunction);
 pub(crate) fn fast() -> impl Iterator<Item = Fast> {
     head::fast()
         .into_iter()
+        .chain(digest::fast())
+        .chain(encode::fast())
         .chain(field::fast())
         .chain(regex::fast())
+        .chain(flate::fast())
+        .chain(metric::fast())
         .chain(shared::fast())
         .chain(text::fast())
+        .chain(time::fast())
         .chain(url::fast())
         .chain(output::fast())
         .chain(request::fast())
@@ -46,8 +59,15 @@ pub(crate) fn fast() -> impl Iterator<Item = Fast> {
 pub(crate) fn slow() -> impl Iterator<Item = Slow> {
     codec::slow()
         .into_iter()
+        .chain(cipher::slow())
+        .chain(cjson::slow())
+        .chain(digest::slow())
+        .chain(encode::slow())
         .chain(field::slow())
+        .chain(flate::slow())
+        .chain(key::slow())
         .chain(log::slow())
+        .chain(metric::slow())
         .chain(module::slow())
         .chain(script::slow())
         .chain(shared::slow())

@@ -9,16 +9,22 @@
 //! that the filter answers (`wait`). The sandbox is `prelude/sandbox.lua`.
 
 mod arena;
+mod base64;
 mod calendar;
 mod calls;
+mod cjson;
+mod crypto;
 mod engine;
+mod escape;
 mod filter;
 mod finish;
+mod flate;
 mod json;
 mod kept;
 mod leave;
 mod output;
 mod pattern;
+mod plain;
 mod prelude;
 mod program;
 mod realm;

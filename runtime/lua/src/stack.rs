@@ -86,7 +86,11 @@ impl Stack {
             Kind::Str => "string",
             Kind::Table => "table",
             Kind::Function => "function",
-            Kind::Other => "value",
+            Kind::Other => match unsafe { lua::lua_type(self.0, index) } {
+                lua::LUA_TUSERDATA => "userdata",
+                lua::LUA_TTHREAD => "thread",
+                _ => "cdata",
+            },
         }
     }
 
@@ -100,6 +104,14 @@ impl Stack {
             let at = lua::lua_tolstring(self.0, index, &raw mut len);
             Some(std::slice::from_raw_parts(at.cast::<u8>(), len))
         }
+    }
+
+    /// The bytes of a string, or of a number, which becomes one in its place.
+    pub(crate) fn digits<'a>(self, index: c_int) -> Option<&'a [u8]> {
+        if self.kind(index) == Kind::Number {
+            unsafe { lua::lua_tolstring(self.0, index, std::ptr::null_mut()) };
+        }
+        self.bytes(index)
     }
 
     /// A string as text, what is not UTF-8 replaced.

@@ -9,7 +9,7 @@ use std::time::Duration;
 use pilotlight_filter::Exchange;
 use pilotlight_filter::abi::limit;
 use pilotlight_filter::engine::{RedisSpec, ScriptSpec};
-use pilotlight_filter::host::{Module, Services, Shared};
+use pilotlight_filter::host::{Metric, Module, Services, Shared};
 
 use crate::calls::world::Berth;
 use crate::output::Output;
@@ -18,6 +18,9 @@ use crate::wait::Waiter;
 
 /// The most captures of a pattern, as in Lua.
 pub(crate) const CAPTURES: usize = 32;
+
+/// Room for result strings that stays from call to call.
+const KEPT: usize = 64 * 1024;
 
 /// As `core.lua` declares it, field for field.
 #[repr(C)]
@@ -56,6 +59,8 @@ pub(crate) struct Host {
     pub(crate) regexes: Option<Box<Regexes>>,
     /// Bytes of the VM.
     pub(crate) memory: u64,
+    /// Series of metrics that scripts have opened.
+    pub(crate) metrics: Vec<Arc<dyn Metric>>,
     /// What a call left to be waited for, until its script has yielded.
     pub(crate) pending: Option<Box<dyn Waiter>>,
     /// Where a script that answers writes; `None` where none can.
@@ -116,6 +121,7 @@ impl Window {
                 modules: Vec::new(),
                 regexes: None,
                 memory,
+                metrics: Vec::new(),
                 pending: None,
                 output: None,
                 berths: Vec::new(),
@@ -148,6 +154,19 @@ impl Window {
     pub(crate) fn show_held(&mut self, text: Vec<u8>) {
         self.host.held = text;
         self.show(&raw const *self.host.held);
+    }
+
+    /// Shows what `write` appends to an empty text of our own; nothing when it gives up.
+    pub(crate) fn fill(&mut self, write: impl FnOnce(&mut Vec<u8>) -> bool) -> c_int {
+        if self.host.held.capacity() > KEPT {
+            self.host.held = Vec::new();
+        }
+        self.host.held.clear();
+        if !write(&mut self.host.held) {
+            return NONE;
+        }
+        self.show(&raw const *self.host.held);
+        TEXT
     }
 
     /// Shows why something failed; the code for Lua to look at.

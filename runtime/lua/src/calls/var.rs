@@ -8,6 +8,7 @@ use pilotlight_filter::{Exchange, Fields, Scheme, Version};
 
 use super::Fast;
 use super::url::percent_decode;
+use crate::calendar::{self, Form};
 use crate::window::{NONE, TEXT, Window, given};
 
 type Found<'a> = Option<Cow<'a, [u8]>>;
@@ -209,8 +210,8 @@ const VARIABLES: &[(&str, Variable)] = &[
     ("ssl_protocol", |e, _| tls(e).map(|tls| Cow::Owned(format!("TLSv{}", tls.version).into()))),
     ("ssl_server_name", |e, _| tls(e).and_then(|tls| Some(Cow::Borrowed(tls.server_name.as_ref()?.as_bytes())))),
     ("status", |e, _| made(format!("{:03}", e.response.head.status))),
-    ("time_iso8601", |_, moment| made(crate::calendar::iso8601(moment.now))),
-    ("time_local", |_, moment| made(crate::calendar::local(moment.now))),
+    ("time_iso8601", |_, moment| made(calendar::format(moment.now, Form::Iso8601))),
+    ("time_local", |_, moment| made(calendar::format(moment.now, Form::Log))),
     ("upstream_addr", |e, _| e.server.as_ref().map(|a| Cow::Borrowed(a.as_bytes()))),
     ("upstream_connect_time", |e, _| asked(e).and_then(|_| seconds(e.stats.connect))),
     ("upstream_header_time", |e, _| asked(e).and_then(|_| seconds(e.stats.upstream))),

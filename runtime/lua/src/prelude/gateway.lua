@@ -300,7 +300,7 @@ end
 
 -- What is made of a part of the prelude (`gateway/NAME.lua`) when a script first asks for it.
 local lazy = {}
-for _, part in ipairs { "re" } do lazy[part] = true end
+for _, part in ipairs { "crypto", "jwt", "metric", "re", "time", "uuid" } do lazy[part] = true end
 
 local Gateway = {
   __index = function(gateway, name)

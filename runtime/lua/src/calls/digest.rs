@@ -1,0 +1,207 @@
+//! Hashes and message authentication.
+
+use std::ffi::CStr;
+use std::os::raw::{c_int, c_void};
+
+use mlua_sys::lua_State;
+use pilotlight_filter::abi::limit::LUA_STRING;
+
+use super::{Fast, Slow};
+use crate::crypto::hash::{self, Hash, Hasher};
+use crate::crypto::mac::Mac;
+use crate::crypto;
+use crate::plain::{self, Plain};
+use crate::stack::Stack;
+use crate::value::{nothing, refuse};
+use crate::watchdog::stopping;
+use crate::window::{FALSE, NONE, TRUE, Window, given};
+
+/// Work between two looks at the clock.
+const PIECE: usize = 64 * 1024;
+
+pub(crate) fn fast() -> [Fast; 5] {
+    const TEXTS: &str = "int (*)(pl_window *, const char *, int, const char *, int)";
+    const KEYED: &str =
+        "int (*)(pl_window *, const char *, int, const char *, int, const char *, int)";
+    [
+        Fast("digest", TEXTS, digest as *const c_void),
+        Fast("hmac", KEYED, hmac as *const c_void),
+        Fast("equal", TEXTS, equal as *const c_void),
+        Fast("crc32", "unsigned int (*)(unsigned int, const char *, int)", crc32 as *const c_void),
+        Fast("random", "int (*)(pl_window *, int)", random as *const c_void),
+    ]
+}
+
+pub(crate) fn slow() -> [Slow; 4] {
+    [
+        Slow("hash_new", hash_new),
+        Slow("hash_update", hash_update),
+        Slow("hash_final", hash_final),
+        Slow("hash_reset", hash_reset),
+    ]
+}
+
+/// Feeds a text piece by piece; false when it was stopped.
+fn feed(text: &[u8], mut update: impl FnMut(&[u8])) -> bool {
+    text.chunks(PIECE).all(|piece| {
+        update(piece);
+        !stopping()
+    })
+}
+
+/// The digest of a text by a hash of this name, or nothing when there is none.
+unsafe extern "C" fn digest(
+    window: *mut Window,
+    name: *const u8,
+    name_len: c_int,
+    at: *const u8,
+    len: c_int,
+) -> c_int {
+    // SAFETY: the prelude passes its own window and Lua strings.
+    let (window, name, text) =
+        unsafe { (&mut *window, given(name, name_len), given(at, len)) };
+    let Some(hash) = Hash::named(name) else { return NONE };
+    let mut hasher = Hasher::new(hash);
+    window.fill(|out| {
+        let done = feed(text, |piece| hasher.update(piece));
+        out.extend_from_slice(&hasher.finish());
+        done
+    })
+}
+
+/// The same with a key: HMAC.
+unsafe extern "C" fn hmac(
+    window: *mut Window,
+    name: *const u8,
+    name_len: c_int,
+    key: *const u8,
+    key_len: c_int,
+    at: *const u8,
+    len: c_int,
+) -> c_int {
+    // SAFETY: as in `digest`.
+    let (window, name, key, text) = unsafe {
+        (&mut *window, given(name, name_len), given(key, key_len), given(at, len))
+    };
+    let Some(hash) = Hash::named(name) else { return NONE };
+    let mut mac = Mac::new(hash, key);
+    window.fill(|out| {
+        let done = feed(text, |piece| mac.update(piece));
+        out.extend_from_slice(&mac.finish());
+        done
+    })
+}
+
+/// Whether two texts are equal, in a time that tells nothing of where they differ.
+unsafe extern "C" fn equal(
+    _: *mut Window,
+    one: *const u8,
+    one_len: c_int,
+    other: *const u8,
+    other_len: c_int,
+) -> c_int {
+    // SAFETY: as in `digest`.
+    let (one, other) = unsafe { (given(one, one_len), given(other, other_len)) };
+    if crypto::equal(one, other) { TRUE } else { FALSE }
+}
+
+unsafe extern "C" fn crc32(seed: u32, at: *const u8, len: c_int) -> u32 {
+    // SAFETY: as in `digest`.
+    let text = unsafe { given(at, len) };
+    let mut crc = seed;
+    feed(text, |piece| crc = hash::crc32(crc, piece));
+    crc
+}
+
+/// So many unpredictable bytes.
+unsafe extern "C" fn random(window: *mut Window, len: c_int) -> c_int {
+    // SAFETY: as in `digest`.
+    let window = unsafe { &mut *window };
+    let Some(len) = usize::try_from(len).ok().filter(|len| *len as u64 <= LUA_STRING) else {
+        return NONE;
+    };
+    let services = window.host.services.clone();
+    window.fill(|out| {
+        out.resize(len, 0);
+        services.random(out);
+        true
+    })
+}
+
+/// A hash or HMAC that scripts feed.
+struct Running {
+    start: State,
+    now: State,
+}
+
+#[derive(Clone)]
+enum State {
+    Hash(Hasher),
+    Mac(Mac),
+}
+
+impl Plain for Running {
+    const NAME: &CStr = c"pilotlight.hash";
+}
+
+/// `hash_new(name, key)`: a hash, or HMAC when there is a key; nil when there is no such hash.
+unsafe extern "C-unwind" fn hash_new(state: *mut lua_State) -> c_int {
+    // SAFETY: Lua calls with a live state.
+    let stack = unsafe { Stack::new(state) };
+    let Some(hash) = Hash::named(stack.bytes(1).unwrap_or_default()) else {
+        return nothing(stack);
+    };
+    let start = match stack.bytes(2) {
+        Some(key) => State::Mac(Mac::new(hash, key)),
+        None => State::Hash(Hasher::new(hash)),
+    };
+    plain::push(stack, Running { now: start.clone(), start });
+    1
+}
+
+/// `hash_update(hash, text)`: true, or nil and why not.
+unsafe extern "C-unwind" fn hash_update(state: *mut lua_State) -> c_int {
+    // SAFETY: Lua calls with a live state; nothing below runs Lua.
+    let (stack, running) = unsafe { running(state) };
+    let (Some(running), Some(text)) = (running, stack.digits(2)) else {
+        return refuse(stack, "a hash and a string are needed");
+    };
+    match &mut running.now {
+        State::Hash(hasher) => feed(text, |piece| hasher.update(piece)),
+        State::Mac(mac) => feed(text, |piece| mac.update(piece)),
+    };
+    stack.push_bool(true);
+    1
+}
+
+/// `hash_final(hash)`: the digest of what it was fed so far.
+unsafe extern "C-unwind" fn hash_final(state: *mut lua_State) -> c_int {
+    // SAFETY: as in `hash_update`.
+    let (stack, running) = unsafe { running(state) };
+    let Some(running) = running else { return nothing(stack) };
+    let digest = match running.now.clone() {
+        State::Hash(hasher) => hasher.finish(),
+        State::Mac(mac) => mac.finish(),
+    };
+    stack.push_bytes(&digest);
+    1
+}
+
+/// `hash_reset(hash)`: it is as new, with its key.
+unsafe extern "C-unwind" fn hash_reset(state: *mut lua_State) -> c_int {
+    // SAFETY: as in `hash_update`.
+    let (stack, running) = unsafe { running(state) };
+    let Some(running) = running else { return nothing(stack) };
+    running.now = running.start.clone();
+    stack.push_bool(true);
+    1
+}
+
+/// The hash that is a function's first argument.
+unsafe fn running<'a>(state: *mut lua_State) -> (Stack, Option<&'a mut Running>) {
+    // SAFETY: by the callers.
+    unsafe {
+        let stack = Stack::new(state);
+        (stack, plain::get(stack, 1))
+    }
+}

@@ -1,0 +1,232 @@
+//! What `ngx` has for text: base64, URIs, arguments, SQL.
+
+use std::os::raw::{c_int, c_void};
+
+use mlua_sys::lua_State;
+
+use super::{Fast, Slow};
+use crate::base64::{self, Reader};
+use crate::escape;
+use crate::stack::{Kind, Stack};
+use crate::value::refuse;
+use crate::watchdog::stopping;
+use crate::window::{NONE, TEXT, Window, given};
+
+/// Work between two looks at the clock.
+const PIECE: usize = 64 * 1024;
+
+pub(crate) fn fast() -> [Fast; 5] {
+    const TEXT: &str = "int (*)(pl_window *, const char *, int)";
+    const TEXT_INT: &str = "int (*)(pl_window *, const char *, int, int)";
+    const TEXT_INTS: &str = "int (*)(pl_window *, const char *, int, int, int)";
+    [
+        Fast("base64_write", TEXT_INTS, base64_write as *const c_void),
+        Fast("base64_read", TEXT_INT, base64_read as *const c_void),
+        Fast("uri_escape", TEXT_INT, uri_escape as *const c_void),
+        Fast("uri_unescape", TEXT, uri_unescape as *const c_void),
+        Fast("sql_quote", TEXT, sql_quote as *const c_void),
+    ]
+}
+
+pub(crate) fn slow() -> [Slow; 2] {
+    [Slow("args_encode", args_encode), Slow("args_decode", args_decode)]
+}
+
+/// In one of two alphabets (1: for URLs), with padding or not.
+unsafe extern "C" fn base64_write(
+    window: *mut Window,
+    at: *const u8,
+    len: c_int,
+    is_url: c_int,
+    is_padded: c_int,
+) -> c_int {
+    // SAFETY: the prelude passes its own window and a Lua string.
+    let (window, bytes) = unsafe { (&mut *window, given(at, len)) };
+    let alphabet = if is_url == 1 { base64::URL } else { base64::PLAIN };
+    window.fill(|out| base64::encode(out, bytes, alphabet, is_padded == 1, &stopping))
+}
+
+/// As the prelude numbers the readers.
+const READERS: [Reader; 4] = [Reader::Strict, Reader::Nginx, Reader::Url, Reader::Mime];
+
+unsafe extern "C" fn base64_read(
+    window: *mut Window,
+    at: *const u8,
+    len: c_int,
+    reader: c_int,
+) -> c_int {
+    // SAFETY: as in `base64_write`.
+    let (window, text) = unsafe { (&mut *window, given(at, len)) };
+    let Some(reader) = READERS.get(reader as usize) else { return NONE };
+    let Some(bytes) = base64::decode(text, *reader, &stopping) else { return NONE };
+    window.show_held(bytes);
+    TEXT
+}
+
+/// `kind` is the second argument of `ngx.escape_uri`.
+unsafe extern "C" fn uri_escape(
+    window: *mut Window,
+    at: *const u8,
+    len: c_int,
+    kind: c_int,
+) -> c_int {
+    // SAFETY: as in `base64_write`.
+    let (window, text) = unsafe { (&mut *window, given(at, len)) };
+    window.fill(|out| in_pieces(text, |piece| escape::uri(out, piece, kind as usize)))
+}
+
+unsafe extern "C" fn uri_unescape(window: *mut Window, at: *const u8, len: c_int) -> c_int {
+    // SAFETY: as in `base64_write`.
+    let (window, text) = unsafe { (&mut *window, given(at, len)) };
+    window.fill(|out| escape::unescape(out, text, &stopping))
+}
+
+unsafe extern "C" fn sql_quote(window: *mut Window, at: *const u8, len: c_int) -> c_int {
+    // SAFETY: as in `base64_write`.
+    let (window, text) = unsafe { (&mut *window, given(at, len)) };
+    window.fill(|out| {
+        out.push(b'\'');
+        let done = in_pieces(text, |piece| escape::sql(out, piece));
+        out.push(b'\'');
+        done
+    })
+}
+
+/// Does a text piece by piece; false when it was stopped.
+fn in_pieces(text: &[u8], mut each: impl FnMut(&[u8])) -> bool {
+    text.chunks(PIECE).all(|piece| {
+        each(piece);
+        !stopping()
+    })
+}
+
+/// `args_encode(table)`: a query, or nil and what can't be in one.
+unsafe extern "C-unwind" fn args_encode(state: *mut lua_State) -> c_int {
+    // SAFETY: Lua calls with a live state.
+    let stack = unsafe { Stack::new(state) };
+    let mut out = Vec::new();
+    stack.push_nil();
+    while stack.next(1) {
+        if stack.kind(-2) != Kind::Str {
+            return refuse(stack, "attempt to use a non-string key in the \"args\" option table");
+        }
+        let key = stack.bytes(-2).unwrap_or_default();
+        let written = match stack.kind(-1) {
+            Kind::Table => write_values(stack, &mut out, key),
+            _ => write_value(stack, &mut out, key),
+        };
+        if let Err(kind) = written {
+            return refuse(stack, &format!("attempt to use {kind} as query arg value"));
+        }
+        stack.pop(1);
+        if stopping() {
+            break;
+        }
+    }
+    stack.push_bytes(&out);
+    1
+}
+
+/// One pair for each value of the list (or table) on top.
+fn write_values(stack: Stack, out: &mut Vec<u8>, key: &[u8]) -> Result<(), &'static str> {
+    let table = stack.top();
+    stack.push_nil();
+    while stack.next(table) {
+        write_value(stack, out, key)?;
+        stack.pop(1);
+        if stopping() {
+            break;
+        }
+    }
+    stack.set_top(table);
+    Ok(())
+}
+
+/// The pair of a key and the value on top; or the value's type when it can't be one.
+fn write_value(stack: Stack, out: &mut Vec<u8>, key: &[u8]) -> Result<(), &'static str> {
+    if stack.kind(-1) == Kind::Bool && !stack.truth(-1) {
+        return Ok(());
+    }
+    if !out.is_empty() {
+        out.push(b'&');
+    }
+    escape::component(out, key);
+    match (stack.kind(-1), stack.digits(-1)) {
+        (Kind::Bool, _) => {}
+        (_, Some(value)) => {
+            out.push(b'=');
+            escape::component(out, value);
+        }
+        (_, None) => return Err(stack.kind_name(-1)),
+    }
+    Ok(())
+}
+
+/// `args_decode(text, max)`: a table, and "truncated" when there were more than `max`.
+unsafe extern "C-unwind" fn args_decode(state: *mut lua_State) -> c_int {
+    // SAFETY: Lua calls with a live state.
+    let stack = unsafe { Stack::new(state) };
+    let text = stack.bytes(1).unwrap_or_default();
+    let max = stack.number(2).unwrap_or_default();
+    stack.push_table(0, 4);
+    let table = stack.top();
+    let mut parts = text.split(|byte| *byte == b'&');
+    let mut count = 0.0;
+    while let Some(part) = parts.next() {
+        let (key, value) = match memchr::memchr(b'=', part) {
+            Some(at) => (&part[..at], Some(&part[at + 1..])),
+            None => (part, None),
+        };
+        let key = unescaped(key);
+        if !key.is_empty() {
+            match value {
+                Some(value) => stack.push_bytes(&unescaped(value)),
+                None => stack.push_bool(true),
+            }
+            add(stack, table, &key);
+        }
+        count += 1.0;
+        if stopping() {
+            break;
+        }
+        // What counts is the `&` behind the last that fits.
+        if count == max && parts.next().is_some() {
+            stack.push_bytes(b"truncated");
+            return 2;
+        }
+    }
+    1
+}
+
+fn unescaped(text: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(text.len());
+    escape::unescape(&mut out, text, &stopping);
+    out
+}
+
+/// Puts the value on top beside those that the key has: a second one makes a list.
+fn add(stack: Stack, table: c_int, key: &[u8]) {
+    stack.push_bytes(key);
+    // SAFETY: the table and a key are on the stack.
+    unsafe { mlua_sys::lua_rawget_(stack.raw(), table) };
+    match stack.kind(-1) {
+        Kind::Nil => {
+            stack.pop(1);
+            stack.set(table, key);
+        }
+        Kind::Table => {
+            stack.push_copy(-2);
+            stack.set_at(-2, stack.length(-2) as c_int + 1);
+            stack.pop(2);
+        }
+        _ => {
+            stack.push_table(4, 0);
+            stack.push_copy(-2);
+            stack.set_at(-2, 1);
+            stack.push_copy(-3);
+            stack.set_at(-2, 2);
+            stack.set(table, key);
+            stack.pop(2);
+        }
+    }
+}

@@ -1,0 +1,1 @@
+return (...).part("lib/tables").nkeys
