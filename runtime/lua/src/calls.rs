@@ -3,16 +3,21 @@
 //! FFI functions get numbers and strings, never touch the Lua stack, and never fail but by a code.
 
 pub(crate) mod codec;
+pub(crate) mod datagram;
 pub(crate) mod field;
+pub(crate) mod gather;
 pub(crate) mod head;
 pub(crate) mod log;
 pub(crate) mod module;
 pub(crate) mod output;
+pub(crate) mod redis;
 pub(crate) mod request;
 pub(crate) mod script;
 pub(crate) mod shared;
+pub(crate) mod socket;
 pub(crate) mod task;
 pub(crate) mod text;
+pub(crate) mod tls;
 pub(crate) mod url;
 pub(crate) mod var;
 pub(crate) mod world;
@@ -38,6 +43,7 @@ pub(crate) fn fast() -> impl Iterator<Item = Fast> {
         .chain(output::fast())
         .chain(request::fast())
         .chain(var::fast())
+        .chain(tls::fast())
 }
 
 /// All functions for the stack.
@@ -54,4 +60,8 @@ pub(crate) fn slow() -> impl Iterator<Item = Slow> {
         .chain(output::slow())
         .chain(request::slow())
         .chain(world::slow())
+        .chain(socket::slow())
+        .chain(datagram::slow())
+        .chain(tls::slow())
+        .chain(redis::slow())
 }

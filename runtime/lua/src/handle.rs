@@ -1,7 +1,6 @@
 //! Values of the host that Lua holds: userdata that scripts can pass on but not make up.
 
 use std::any::Any;
-use std::mem;
 use std::os::raw::{c_int, c_void};
 use std::rc::Rc;
 
@@ -23,7 +22,7 @@ pub(crate) fn push(stack: Stack, value: Rc<dyn Any>) {
     // SAFETY: the stack is alive. The memory is as large as what is written there and aligned as
     // malloc does; its metatable, and so its end, come after it was filled.
     unsafe {
-        let memory = lua::lua_newuserdata(state, mem::size_of::<Held>()).cast::<Held>();
+        let memory = lua::lua_newuserdata(state, size_of::<Held>()).cast::<Held>();
         memory.write(Some(value));
         lua::lua_insert(state, -2);
     }

@@ -25,14 +25,15 @@ mod waiting;
 mod words;
 
 pub(crate) use input::Want;
-pub(crate) use until::Pattern;
-pub(crate) use waiting::{Outcome, Settled};
+pub(crate) use waiting::{Settled, results};
 pub(crate) use words::{BAD_REQUEST, CLOSED, Failure};
 
+use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::{Rc, Weak};
 
+use pilotlight_filter::Exchange;
 use pilotlight_filter::host::Services;
 
 use pool::Pools;
@@ -93,15 +94,44 @@ impl Sockets {
         made
     }
 
-    /// Closes what `owner` has: it has ended.
-    pub(crate) fn end(&self, owner: Owner) {
-        let (from, to) = ((owner, 0), (owner, u64::MAX));
-        if self.members.all.borrow().range(from..=to).next().is_none() {
-            return;
+    /// What the exchange's scripts open here is closed when it ends.
+    pub(crate) fn end_with(&self, exchange: &mut Exchange) {
+        let ours = |kept: &Box<dyn Any>| {
+            let end = kept.downcast_ref::<End>();
+            end.is_some_and(|end| Weak::ptr_eq(&end.members, &Rc::downgrade(&self.members)))
+        };
+        if !exchange.kept.iter().any(ours) {
+            exchange.kept.push(Box::new(self.end_of(Owner::new(exchange.serial as f64))));
         }
-        let of_owner: Vec<_> =
-            self.members.all.borrow().range(from..=to).map(|(_, member)| member.clone()).collect();
-        of_owner.iter().filter_map(Weak::upgrade).for_each(|member| member.close());
+    }
+
+    /// Closes what `owner` has when it is dropped.
+    pub(crate) fn end_of(&self, owner: Owner) -> End {
+        End { owner, members: Rc::downgrade(&self.members) }
+    }
+}
+
+impl Members {
+    fn end(&self, owner: Owner) {
+        let (from, to) = ((owner, 0), (owner, u64::MAX));
+        let members = self.all.borrow();
+        let of_owner: Vec<_> = members.range(from..=to).filter_map(|(_, m)| m.upgrade()).collect();
+        drop(members);
+        of_owner.iter().for_each(|member| member.close());
+    }
+}
+
+/// The end of an owner.
+pub(crate) struct End {
+    owner: Owner,
+    members: Weak<Members>,
+}
+
+impl Drop for End {
+    fn drop(&mut self) {
+        if let Some(members) = self.members.upgrade() {
+            members.end(self.owner);
+        }
     }
 }
 

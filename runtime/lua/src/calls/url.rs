@@ -121,7 +121,7 @@ fn encode64(bytes: &[u8]) -> Vec<u8> {
 }
 
 /// Both alphabets of RFC 4648 (sections 4 and 5); padding may be left out.
-fn decode64(bytes: &[u8]) -> Option<Vec<u8>> {
+pub(crate) fn decode64(bytes: &[u8]) -> Option<Vec<u8>> {
     let end = bytes.len() - bytes.iter().rev().take(2).take_while(|b| **b == b'=').count();
     let mut out = Vec::with_capacity(end * 3 / 4);
     let (mut word, mut bits) = (0u32, 0u32);

@@ -69,7 +69,7 @@ impl Input {
         taken
     }
 
-    fn skip(&mut self, count: usize) {
+    pub(super) fn skip(&mut self, count: usize) {
         self.from += count;
     }
 

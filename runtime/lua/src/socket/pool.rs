@@ -4,7 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
 use std::future::poll_fn;
 use std::rc::{Rc, Weak};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use pilotlight_filter::host::{Services, Wait};
@@ -192,10 +192,8 @@ async fn look_after(pools: Weak<Pools>, services: Rc<dyn Services>) {
             };
             pools.keeper.borrow_mut().next = next;
             sleep = next.is_finite().then(|| services.sleep(Duration::from_secs_f64(next - now)));
-            match &mut sleep {
-                Some(sleep) if sleep.as_mut().poll(cx).is_ready() => {}
-                _ => return Poll::Pending,
-            }
+            let Some(sleep) = &mut sleep else { return Poll::Pending };
+            ready!(sleep.as_mut().poll(cx));
         }
     })
     .await;

@@ -132,6 +132,11 @@ impl Stream {
         !there || gone
     }
 
+    /// Whether its peer has ended.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.ended
+    }
+
     /// What it is busy with, in OpenResty's words.
     pub(crate) fn busy(&self, way: Use) -> Option<&'static str> {
         let read = self.reading && way != Use::Write;

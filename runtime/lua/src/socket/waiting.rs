@@ -30,12 +30,14 @@ pub(crate) enum Outcome {
 }
 
 /// The script's results: value, why there is none, what came before, a line for the log. With bytes
-/// the third says whether they end at their text.
+/// the third says whether they end at their text, with a session's number it is true.
 pub(crate) fn results(settled: Settled) -> Vec<Value> {
     match settled {
         Ok(Outcome::Done) => vec![Value::Int(1)],
         Ok(Outcome::Sent(bytes)) => vec![Value::Int(bytes as i64)],
-        Ok(Outcome::Session(number)) => vec![Value::Int(i64::from(number))],
+        Ok(Outcome::Session(number)) => {
+            vec![Value::Int(i64::from(number)), Value::Nil, Value::Bool(true)]
+        }
         Ok(Outcome::Data(bytes, false)) => vec![Value::Bytes(bytes)],
         Ok(Outcome::Data(bytes, true)) => {
             vec![Value::Bytes(bytes), Value::Nil, Value::Bool(true)]
