@@ -9,6 +9,9 @@ pub(crate) mod digest;
 pub(crate) mod encode;
 pub(crate) mod field;
 pub(crate) mod flate;
+pub(crate) mod datagram;
+pub(crate) mod field;
+pub(crate) mod gather;
 pub(crate) mod head;
 pub(crate) mod key;
 pub(crate) mod log;
@@ -16,12 +19,15 @@ pub(crate) mod metric;
 pub(crate) mod module;
 pub(crate) mod output;
 pub(crate) mod regex;
+pub(crate) mod redis;
 pub(crate) mod request;
 pub(crate) mod script;
 pub(crate) mod shared;
+pub(crate) mod socket;
 pub(crate) mod task;
 pub(crate) mod text;
 pub(crate) mod time;
+pub(crate) mod tls;
 pub(crate) mod url;
 pub(crate) mod var;
 pub(crate) mod world;
@@ -53,6 +59,7 @@ pub(crate) fn fast() -> impl Iterator<Item = Fast> {
         .chain(output::fast())
         .chain(request::fast())
         .chain(var::fast())
+        .chain(tls::fast())
 }
 
 /// All functions for the stack.
@@ -76,6 +83,10 @@ pub(crate) fn slow() -> impl Iterator<Item = Slow> {
         .chain(output::slow())
         .chain(request::slow())
         .chain(world::slow())
+        .chain(socket::slow())
+        .chain(datagram::slow())
+        .chain(tls::slow())
+        .chain(redis::slow())
 }
 
 #[cfg(test)]

@@ -180,6 +180,7 @@ impl Task {
     /// Runs the function once.
     async fn run(&self) -> Result<(), Fault> {
         let vm = &self.vm;
+        let _end = vm.end_of_task(self.ticket.id);
         let visit = || Visit {
             exchange: None,
             filter: &self.filter,

@@ -16,6 +16,7 @@ use pilotlight_filter::{Fault, FaultKind};
 use crate::arena::{self, Arena, Pressure};
 use crate::prelude;
 use crate::program::Program;
+use crate::socket::{End, Owner};
 use crate::stack::{Kind, Stack};
 use crate::tasks::Tasks;
 use crate::visit::{Ran, Visit};
@@ -381,6 +382,13 @@ impl Vm {
     pub(crate) fn take_pending(&self) -> Option<Box<dyn Waiter>> {
         // SAFETY: as in `begin_call`.
         unsafe { (*self.window).host.pending.take() }
+    }
+
+    /// Closes what a task has opened when it is dropped.
+    pub(crate) fn end_of_task(&self, task: u32) -> End {
+        // SAFETY: as in `begin_call`.
+        let host = unsafe { &(*self.window).host };
+        host.sockets.end_of(Owner::new(-f64::from(task)))
     }
 
     /// Whose script is running, and the CPU time of one call of it.

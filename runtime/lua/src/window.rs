@@ -14,6 +14,8 @@ use pilotlight_filter::host::{Metric, Module, Services, Shared};
 use crate::calls::world::Berth;
 use crate::output::Output;
 use crate::regex::Regexes;
+use crate::socket::{Owner, Sockets};
+use crate::token::Tokens;
 use crate::wait::Waiter;
 
 /// The most captures of a pattern, as in Lua.
@@ -68,6 +70,9 @@ pub(crate) struct Host {
     /// Threads that wait for each other, by number.
     pub(crate) berths: Vec<(u32, Rc<Berth>)>,
     pub(crate) last_berth: u32,
+    pub(crate) sockets: Sockets,
+    /// What scripts hold by a number.
+    pub(crate) tokens: Rc<Tokens>,
     pub(crate) filter: Arc<str>,
     /// CPU time of one call of its script.
     pub(crate) cpu: Duration,
@@ -115,6 +120,8 @@ impl Window {
             groups: ptr::null(),
             host: Host {
                 exchange: ptr::null_mut(),
+                sockets: Sockets::new(services.clone()),
+                tokens: Rc::default(),
                 services,
                 held: Vec::new(),
                 dictionaries,
@@ -141,6 +148,18 @@ impl Window {
         // SAFETY: set from a `&mut Exchange` for the duration of one resume, null otherwise; the
         // host does not touch the exchange while the script runs.
         unsafe { self.host.exchange.as_mut() }
+    }
+
+    /// Who is at work, for what ends with it; `None` while a script loads.
+    pub(crate) fn owner(&mut self) -> Option<Owner> {
+        if self.serial == 0.0 {
+            return None;
+        }
+        // SAFETY: as in `exchange`; the sockets are another part of the window.
+        if let Some(exchange) = unsafe { self.host.exchange.as_mut() } {
+            self.host.sockets.end_with(exchange);
+        }
+        Some(Owner::new(self.serial))
     }
 
     /// Shows a string that lives as long as the exchange is not changed.

@@ -55,6 +55,12 @@ pub const REGEX_CACHE: usize = 1024;
 pub const REGEX_PATTERN: usize = 32 * KIB as usize;
 /// Bytes of a VM's compiled regular expressions.
 pub const REGEX_BYTES: usize = 8 * MIB as usize;
+/// Connections of a VM's scripts, idle ones in pools too.
+pub const LUA_SOCKETS: usize = 4096;
+/// Bytes that one call of a script may read from a socket or write to it.
+pub const LUA_SOCKET_BYTES: usize = 64 << 20;
+/// TLS sessions, certificates and keys that a VM's scripts hold.
+pub const LUA_HANDLES: usize = 4096;
 /// Bytes of one serialised header map (proxy-wasm).
 pub const HEADER_MAP: u64 = MIB;
 /// Log lines that one call of a phase may write.
@@ -151,6 +157,24 @@ pub const LIMITS: &[Limit] = &[
         unit: Unit::Bytes,
         default: REGEX_PATTERN as u64,
         doc: "a regular expression's text; past it an error that says so",
+    },
+    Limit {
+        name: "lua_sockets",
+        unit: Unit::Count,
+        default: LUA_SOCKETS as u64,
+        doc: "connections of a VM's scripts, idle ones in pools too; past it nil and \"too many open sockets\"",
+    },
+    Limit {
+        name: "lua_socket_bytes",
+        unit: Unit::Bytes,
+        default: LUA_SOCKET_BYTES as u64,
+        doc: "what one call reads from a socket or writes to it, within the VM's memory; past it nil and \"too large\"",
+    },
+    Limit {
+        name: "lua_handles",
+        unit: Unit::Count,
+        default: LUA_HANDLES as u64,
+        doc: "TLS sessions, certificates and keys that a VM's scripts hold; past it sessions are not kept, and others are refused",
     },
     Limit {
         name: "header_map",

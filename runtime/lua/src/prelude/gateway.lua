@@ -298,14 +298,18 @@ local function copy(from)
   return to
 end
 
--- What is made of a part of the prelude (`gateway/NAME.lua`) when a script first asks for it.
+-- What is made of a part of the prelude (`gateway/NAME.lua`) when a script first asks for it: a copy
+-- of the table that it is, or what it returns as a function.
 local lazy = {}
-for _, part in ipairs { "crypto", "jwt", "metric", "re", "time", "uuid" } do lazy[part] = true end
+for _, part in ipairs { "crypto", "jwt", "metric", "re", "redis", "time", "uuid" } do
+  lazy[part] = true
+end
 
 local Gateway = {
   __index = function(gateway, name)
     if not lazy[name] then return nil end
-    local made = copy(pl.part("gateway/" .. name))
+    local part = pl.part("gateway/" .. name)
+    local made = type(part) == "table" and copy(part) or part()
     gateway[name] = made
     return made
   end,

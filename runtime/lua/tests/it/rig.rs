@@ -2,7 +2,8 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, HashMap};
-use std::net::{IpAddr, Ipv4Addr};
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -17,10 +18,13 @@ use pilotlight_filter::engine::{
 };
 use pilotlight_filter::exchange::{ClientCertificate, Request, TlsInfo};
 use pilotlight_filter::host::{
-    Called, Fetch, FetchError, Fetched, Level, LogLine, Module, Services, Shared, Wait,
+    Called, Connect, Datagram, Fetch, FetchError, Fetched, Level, LogLine, Module, Names, Remote,
+    Services, Shared, Socket, Wait,
 };
 use pilotlight_filter::{Body, Call, Chunk, Exchange, Fault, Filter, Peer, Verdict};
 use pilotlight_lua::LuaEngine;
+
+use crate::net::Net;
 
 #[derive(Default)]
 pub struct World {
@@ -31,6 +35,9 @@ pub struct World {
     pub delay: Cell<u32>,
     /// Tasks under way beside exchanges.
     pub tasks: RefCell<Vec<Wait<()>>>,
+    pub net: Net,
+    /// Whether lines at the level of details are written.
+    pub details: Cell<bool>,
     dictionaries: RefCell<HashMap<String, Arc<Dictionary>>>,
 }
 
@@ -59,7 +66,7 @@ impl Services for World {
     }
 
     fn logs(&self, level: Level) -> bool {
-        level <= Level::Info
+        level <= if self.details.get() { Level::Debug } else { Level::Info }
     }
 
     fn now(&self) -> f64 {
@@ -99,6 +106,18 @@ impl Services for World {
         };
         self.fetches.borrow_mut().push(request);
         Box::pin(After(self.delay.get(), Some(answer)))
+    }
+
+    fn connect(&self, connect: Connect) -> Wait<io::Result<Box<dyn Socket>>> {
+        self.net.connect(&connect)
+    }
+
+    fn datagram(&self, to: &Remote, from: Option<SocketAddr>) -> io::Result<Box<dyn Datagram>> {
+        self.net.datagram(to, from)
+    }
+
+    fn resolve(&self, name: &str, who: Names) -> Wait<Result<Vec<IpAddr>, String>> {
+        self.net.resolve(name, who)
     }
 
     fn shared(&self, name: &str) -> Option<Arc<dyn Shared>> {

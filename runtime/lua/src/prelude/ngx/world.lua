@@ -125,7 +125,8 @@ world.plan = plan
 -- All of it, in this order. A part is a function of `ngx` and this world.
 for _, name in ipairs {
   "constants", "log", "control", "output", "header", "request", "var", "thread", "timer",
-  "semaphore", "capture", "worker", "shared", "re",
+  "semaphore", "capture", "worker", "shared", "re", "socket",
+  "encode", "time", "cjson", "resty",
 } do
   pl.part("ngx/" .. name)(ngx, world)
 end
