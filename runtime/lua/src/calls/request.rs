@@ -1,10 +1,11 @@
 //! Requests and their fields as whole tables; where requests go instead.
 
 use std::os::raw::{c_int, c_void};
+use std::time::Duration;
 
 use mlua_sys::lua_State;
 use pilotlight_filter::abi::Value;
-use pilotlight_filter::{Exchange, Fields};
+use pilotlight_filter::{Exchange, Fields, Pick};
 
 use super::url::percent_decode;
 use super::{Fast, Slow};
@@ -25,12 +26,14 @@ pub(crate) fn fast() -> [Fast; 2] {
     ]
 }
 
-pub(crate) fn slow() -> [Slow; 4] {
+pub(crate) fn slow() -> [Slow; 6] {
     [
         Slow("head_table", head_table),
         Slow("args_table", args_table),
         Slow("reroute", reroute),
         Slow("handed", handed),
+        Slow("pick", pick),
+        Slow("last_failure", last_failure),
     ]
 }
 
@@ -177,4 +180,49 @@ unsafe extern "C-unwind" fn handed(state: *mut lua_State) -> c_int {
         _ => stack.push_nil(),
     }
     1
+}
+
+/// `pick({ host, port, server_name, tls, connect, read, more_tries })`: the server of the next try.
+unsafe extern "C-unwind" fn pick(state: *mut lua_State) -> c_int {
+    // SAFETY: as in `head_table`.
+    let (stack, window) = unsafe { (Stack::new(state), window_of(state)) };
+    let Some(exchange) = window.exchange() else { return refuse(stack, "no request found") };
+    let number = |key: &str| {
+        stack.get(1, key);
+        let number = stack.number(-1).filter(|n| n.is_finite() && *n >= 0.0);
+        stack.pop(1);
+        number
+    };
+    let text = |key: &str| {
+        stack.get(1, key);
+        let text = stack.text(-1);
+        stack.pop(1);
+        text.map(Box::<str>::from)
+    };
+    let seconds = |key: &str| number(key).map(|s| Duration::from_secs_f64(s.min(86_400.0)));
+    stack.get(1, "tls");
+    let tls = (stack.kind(-1) == Kind::Bool).then(|| stack.truth(-1));
+    stack.pop(1);
+    exchange.pick = Some(Box::new(Pick {
+        host: text("host").unwrap_or_default(),
+        port: number("port").map_or(0, |port| port as u16),
+        tls,
+        server_name: text("server_name"),
+        connect: seconds("connect"),
+        read: seconds("read"),
+        more_tries: number("more_tries").map_or(0, |tries| tries as u32),
+    }));
+    status(stack, Ok(()))
+}
+
+/// `last_failure()`: how the try before went wrong, "failed" or "next", and its status; nil at first.
+unsafe extern "C-unwind" fn last_failure(state: *mut lua_State) -> c_int {
+    // SAFETY: as in `head_table`.
+    let (stack, window) = unsafe { (Stack::new(state), window_of(state)) };
+    let Some(failure) = window.exchange().and_then(|exchange| exchange.failure) else {
+        return nothing(stack);
+    };
+    stack.push_bytes(if failure.answered { b"next" } else { b"failed" });
+    stack.push_number(f64::from(failure.status));
+    2
 }

@@ -126,7 +126,7 @@ world.plan = plan
 for _, name in ipairs {
   "constants", "log", "control", "output", "header", "request", "var", "thread", "timer",
   "semaphore", "capture", "worker", "shared", "re", "socket",
-  "encode", "time", "cjson", "resty",
+  "encode", "time", "cjson", "resty", "modules",
 } do
   pl.part("ngx/" .. name)(ngx, world)
 end

@@ -1,0 +1,53 @@
+-- Modules that libraries require for what is there already: resty.core and its parts, `ngx`'s own.
+local pl = ...
+local pairs, setmetatable, type, error = pairs, setmetatable, type, error
+
+local PARTS = {
+  "base64", "ctx", "exit", "hash", "misc", "ndk", "phase", "request", "response", "regex",
+  "shdict", "time", "uri", "utils", "var", "worker", "coroutine", "param", "socket", "socket.tcp",
+}
+
+return function(ngx, world)
+  local preload = world.preload
+  local version = "0.1.33"
+
+  preload["resty.core"] = function() return { version = version } end
+  for index = 1, #PARTS do
+    local name = "resty.core." .. PARTS[index]
+    if not preload[name] then
+      preload[name] = function() return { version = version } end
+    end
+  end
+
+  preload["resty.core.base"] = function()
+    local new = require "table.new"
+    return {
+      version = version,
+      FFI_OK = 0, FFI_ERROR = -1, FFI_AGAIN = -2, FFI_BUSY = -3, FFI_DONE = -4, FFI_DECLINED = -5,
+      FFI_BAD_CONTEXT = -100, FFI_NO_REQ_CTX = -101,
+      new_tab = new,
+      clear_tab = pl.table.clear,
+      -- What stands for nginx's request: the serial of the exchange, nil while there is none.
+      get_request = function()
+        local serial = pl.window.serial
+        if serial == 0 then return nil end
+        return serial
+      end,
+      get_string_buf_size = function() return 4096 end,
+      set_string_buf_size = function() end,
+      allows_subsystem = function(...)
+        for index = 1, select("#", ...) do
+          if select(index, ...) == "http" then return end
+        end
+        error("unsupported subsystem: http", 2)
+      end,
+    }
+  end
+
+  preload["table.new"] = function() return world.G.table.new end
+  preload["table.clear"] = function() return world.G.table.clear end
+
+  preload["ngx.balancer"] = function()
+    return pl.part("ngx/balancer")(ngx, world)
+  end
+end
