@@ -129,7 +129,8 @@ impl Chain {
                     }
                     Ok(_) => {}
                     Err(_) if link.on_error == OnError::Open => link.phases = Phases::NONE,
-                    Err(_) => {
+                    Err(fault) => {
+                        exchange.page = fault.page;
                         link.phases = Phases::NONE;
                         self.reset(phase);
                         return Poll::Ready(Passed::Failed);

@@ -56,6 +56,8 @@ pub struct Exchange {
     /// Response fields that filters set before there was a response: they go out with it, whoever
     /// writes it.
     pub early: Option<Box<Fields>>,
+    /// What a client is shown, as HTML, of the failure of the filter that has just failed.
+    pub page: Option<Box<str>>,
     /// The server that was asked last, as its address or path.
     pub server: Option<Rc<str>>,
     /// What engines keep for the exchange as long as it lives.
@@ -231,6 +233,7 @@ impl Exchange {
             original: None,
             captures: Vec::new(),
             early: None,
+            page: None,
             server: None,
             kept: Vec::new(),
             stats: Stats::default(),
@@ -251,7 +254,7 @@ impl Exchange {
         self.log.clear();
         (self.reroute, self.reroutes) = (None, 0);
         (self.family, self.pick, self.failure) = (None, None, None);
-        (self.original, self.early, self.server) = (None, None, None);
+        (self.original, self.early, self.page, self.server) = (None, None, None, None);
         self.captures.clear();
         self.kept.clear();
         self.stats = Stats::default();

@@ -44,11 +44,13 @@ pub struct Fault {
     pub message: String,
     /// The script's or module's stack, a line each.
     pub trace: Option<String>,
+    /// What a client is shown instead of problem details, as HTML.
+    pub page: Option<Box<str>>,
 }
 
 impl Fault {
     /// A failure without a stack.
     pub fn new(kind: FaultKind, message: impl Into<String>) -> Fault {
-        Fault { kind, message: message.into(), trace: None }
+        Fault { kind, message: message.into(), trace: None, page: None }
     }
 }

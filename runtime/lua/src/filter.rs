@@ -9,6 +9,7 @@ use pilotlight_filter::{
     Call, End, Exchange, Fault, FaultKind, Filter, Frame, Pull, Verdict,
 };
 
+use crate::calls::world::page;
 use crate::finish::finish;
 use crate::kept;
 use crate::output::Output;
@@ -193,6 +194,14 @@ impl LuaFilter {
     }
 }
 
+/// Scripts for nginx fail with nginx's own page.
+fn shown(program: &Program, mut fault: Fault) -> Fault {
+    if program.dialect {
+        fault.page = Some(page(500).into());
+    }
+    fault
+}
+
 /// The directions of phases, each with one under way at most.
 fn side(phase: Phase) -> usize {
     usize::from(phase.is_response())
@@ -209,7 +218,7 @@ impl Filter for LuaFilter {
             return Poll::Ready(Err(Fault::new(FaultKind::Memory, message)));
         }
         loop {
-            match self.run(cx, &mut call, &vm, &program, entry)? {
+            match self.run(cx, &mut call, &vm, &program, entry).map_err(|f| shown(&program, f))? {
                 Step::Ended(thread) => {
                     let output = self.output.as_deref();
                     return Poll::Ready(finish(&vm, &program, thread, &mut call, output));

@@ -38,6 +38,10 @@ pub(crate) fn problem(exchange: &mut Exchange, problem: Problem) {
     exchange.id = id;
     exchange.response.body = Body::full(body);
     exchange.response.origin = Some(Origin::Gateway);
+    if let Some(page) = exchange.page.take() {
+        exchange.response.head.fields.replace(Name::ContentType, b"text/html");
+        exchange.response.body = Body::full(Bytes::from(page.into_boxed_bytes()));
+    }
 }
 
 /// A fixed answer of a route: its fields were checked when the manifest was loaded.

@@ -35,5 +35,5 @@ pub(crate) fn fault_of(error: &Error, host: &Host) -> Fault {
         }
         _ => format!("{name}: {cause}"),
     };
-    Fault { kind, message, trace: (place != cause).then_some(place) }
+    Fault { trace: (place != cause).then_some(place), ..Fault::new(kind, message) }
 }

@@ -16,7 +16,7 @@ use super::Slow;
 use super::log::level;
 use super::request::HANDED;
 use crate::stack::Stack;
-use crate::value::{nothing, refuse, status};
+use crate::value::{refuse, status};
 use crate::vm::{shared_vm_of, window_of};
 use crate::wait::{Answer, Waiter};
 
@@ -31,7 +31,7 @@ pub(crate) fn slow() -> [Slow; 10] {
         Slow("worker_id", worker_id),
         Slow("worker_count", worker_count),
         Slow("subrequest", subrequest),
-        Slow("reasons", reasons),
+        Slow("page", status_page),
     ]
 }
 
@@ -217,19 +217,25 @@ fn ask(stack: Stack, exchange: &mut Exchange) -> Result<Subrequest, FetchError> 
     Ok(request)
 }
 
-/// `reasons()`: the reason phrases of RFC 9110 section 15 and its extensions, by status.
-unsafe extern "C-unwind" fn reasons(state: *mut lua_State) -> c_int {
+/// `page(status)`: the page of HTML that nginx has for a status.
+unsafe extern "C-unwind" fn status_page(state: *mut lua_State) -> c_int {
     // SAFETY: Lua calls with a live state.
     let stack = unsafe { Stack::new(state) };
-    if !stack.reserve(4) {
-        return nothing(stack);
-    }
-    stack.push_table(0, REASONS.len() as c_int);
-    for (status, reason) in REASONS {
-        stack.push_bytes(reason.as_bytes());
-        stack.set_at(-2, c_int::from(*status));
-    }
+    let status = stack.number(1).unwrap_or_default() as u16;
+    stack.push_bytes(page(status).as_bytes());
     1
+}
+
+/// The page of HTML that nginx has for a status.
+pub(crate) fn page(status: u16) -> String {
+    let reason = REASONS.iter().find(|(known, _)| *known == status).map_or("", |(_, text)| *text);
+    let title = format!("{status} {reason}");
+    let title = title.trim_end();
+    format!(
+        "<html>\r\n<head><title>{title}</title></head>\r\n<body>\r\n\
+         <center><h1>{title}</h1></center>\r\n<hr><center>pilotlight</center>\r\n\
+         </body>\r\n</html>\r\n"
+    )
 }
 
 /// As nginx writes them on its pages.

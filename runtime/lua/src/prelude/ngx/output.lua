@@ -134,16 +134,13 @@ return function(ngx, world)
   end
 
   -- nginx's own page for a status, when a script ends with one and has written nothing.
-  local REASONS = slow.reasons()
   function world.page(at, status)
-    local reason = status .. " " .. (REASONS[status] or "")
     if status ~= 304 and status ~= 204 then
       ngx.header.content_type = "text/html"
     end
     send_head(at, status)
     if status == 304 or status == 204 then return end
-    local text = "<html>\r\n<head><title>" .. reason .. "</title></head>\r\n<body>\r\n<center><h1>"
-      .. reason .. "</h1></center>\r\n<hr><center>pilotlight</center>\r\n</body>\r\n</html>\r\n"
+    local text = slow.page(status)
     C.out(window, text, #text)
   end
 end
