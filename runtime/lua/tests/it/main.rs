@@ -5,9 +5,14 @@
 mod api;
 mod attacks;
 mod basics;
+mod dictionary;
 mod limits;
 mod messages;
+mod nginx;
+mod ngx_re;
+mod ngx_shared;
 mod patterns;
+mod regex;
 mod rig;
 mod sandbox;
 mod tasks;
