@@ -1,95 +1,24 @@
 //! Hot calls compile into the traces of the loops that make them.
 
+#[path = "../../tests/it/dictionary.rs"]
+mod dictionary;
+
 use std::rc::Rc;
 use std::sync::Arc;
 
+use dictionary::Dictionary;
 use mlua_sys as lua;
 use pilotlight_core::shared::Dict;
-use pilotlight_filter::abi::shared::{End, Found, Kept, Put, Scalar};
 use pilotlight_filter::host::{Services, Shared};
 
 use crate::vm::{BOOT, Vm};
 use crate::window::World;
 
-struct Timeless(Dict);
-
-impl Shared for Timeless {
-    fn get(&self, key: &[u8], text: &mut Vec<u8>) -> Option<Found> {
-        self.0.get(key, text, 0.0)
-    }
-
-    fn get_stale(&self, key: &[u8], text: &mut Vec<u8>) -> Option<Found> {
-        self.0.get_stale(key, text, 0.0)
-    }
-
-    fn put(&self, key: &[u8], value: Scalar<'_>, put: Put) -> Result<bool, &'static str> {
-        self.0.put(key, value, put, 0.0)
-    }
-
-    fn incr(
-        &self,
-        key: &[u8],
-        by: f64,
-        init: Option<f64>,
-        ttl: f64,
-    ) -> Result<(f64, bool), &'static str> {
-        self.0.incr(key, by, init, ttl, 0.0)
-    }
-
-    fn delete(&self, key: &[u8]) {
-        self.0.delete(key);
-    }
-
-    fn expire(&self, key: &[u8], ttl: f64, revive: bool) -> bool {
-        self.0.expire(key, ttl, revive, 0.0)
-    }
-
-    fn ttl(&self, key: &[u8]) -> Option<f64> {
-        self.0.ttl(key, 0.0)
-    }
-
-    fn push(&self, key: &[u8], value: Scalar<'_>, end: End) -> Result<usize, &'static str> {
-        self.0.push(key, value, end, 0.0)
-    }
-
-    fn pop(&self, key: &[u8], end: End, text: &mut Vec<u8>) -> Result<Option<Kept>, &'static str> {
-        self.0.pop(key, end, text, 0.0)
-    }
-
-    fn len(&self, key: &[u8]) -> Result<usize, &'static str> {
-        self.0.len(key, 0.0)
-    }
-
-    fn keys(&self, max: usize) -> Vec<Vec<u8>> {
-        self.0.keys(max, 0.0)
-    }
-
-    fn flush(&self) {
-        self.0.flush();
-    }
-
-    fn expire_all(&self) {
-        self.0.expire_all(0.0);
-    }
-
-    fn flush_expired(&self, max: usize) -> usize {
-        self.0.flush_expired(max, 0.0)
-    }
-
-    fn capacity(&self) -> u64 {
-        self.0.capacity()
-    }
-
-    fn used(&self) -> u64 {
-        self.0.used()
-    }
-}
-
 struct Bench;
 
 impl Services for Bench {
     fn shared(&self, _: &str) -> Option<Arc<dyn Shared>> {
-        Some(Arc::new(Timeless(Dict::new(1 << 20))))
+        Some(Arc::new(Dictionary(Dict::new(1 << 20))))
     }
 }
 

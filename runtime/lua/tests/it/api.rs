@@ -43,7 +43,7 @@ fn dictionaries() {
          put(d:incr('n', 3), d:incr('c', 1, 10)) put(d:incr('x', 1)) put(d:incr('a', 1))
          put(d:set('t', true), d:get('t'), d:set('f', false), d:get('f'))
          put(d:expire('a', 5), d:ttl('a')) put(d:ttl('zz')) put(d:expire('zz', 1))
-         put(d:set('big', ('x'):rep(2000)))
+         put(d:set('big', ('x'):rep(200000)))
          put(table.concat(d:keys(), '+')) put(#d:keys(1))
          d:delete('a') put(d:get('a')) put(d:set('n', nil), d:get('n'))
          d:flush() put(#d:keys(0))

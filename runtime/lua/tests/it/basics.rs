@@ -53,9 +53,10 @@ fn the_contracts_example_goes_through_all_phases() {
             matches!(phase, Phase::Request | Phase::Response | Phase::ResponseBody | Phase::Log);
         assert_eq!(phases.has(phase), wanted, "{phase:?}");
     }
+    use pilotlight_filter::abi::shared::{Put, Scalar};
     use pilotlight_filter::host::Services;
     let sessions = rig.world.shared("sessions").unwrap();
-    sessions.set(b"secret", Value::from("alice"), 0.0).unwrap();
+    sessions.put(b"secret", Scalar::Text(b"alice"), Put::default()).unwrap();
     let mut exchange = exchange();
     let mut filter = rig.realm.start(0);
     let verdict = run(&mut *filter, Phase::Request, &mut exchange).unwrap();

@@ -135,6 +135,36 @@ fn patterns_have_a_budget() {
 }
 
 #[test]
+fn regular_expressions_stop_in_the_middle() {
+    // Few steps, as PCRE2 counts them, and each over much text: only leaving it helps.
+    let long = "local s = ('a'):rep(300000)";
+    for flags in ["", "j", "d", "u", "ju"] {
+        for pattern in ["a*[bc]", "(?:a*+b|a*+c|a*+[de])", "(a*)*+[bc]"] {
+            stopped(&format!("{long} gateway.re.match(s, '{pattern}', '{flags}')"), FaultKind::Cpu);
+        }
+    }
+    for body in [
+        "gateway.re.gsub(s, 'a*[bc]', '')",
+        "gateway.re.gsub(s, 'a*[bc]', print)",
+        "gateway.re.split(s, 'a*[bc]', 'j')",
+        "for _ in gateway.re.gmatch(s, 'a*[bc]') do end",
+        "pcall(gateway.re.match, s, 'a*[bc]', 'j') while true do end",
+        "while true do pcall(gateway.re.match, s, 'a*[bc]', 'j') end",
+        "coroutine.wrap(function() gateway.re.match(s, 'a*[bc]') end)()",
+        "while true do pcall(gateway.re.match, s:sub(1, 40), '(?:a|a?)+x') end",
+        "while true do gateway.re.match(s, 'a', 'j') end",
+        "for i = 1, math.huge do gateway.re.match('a', '(a|b)+' .. i, 'j') end",
+        "for i = 1, math.huge do pcall(gateway.re.match, 'a', ('('):rep(200) .. i) end",
+        "local t = {} for i = 1, 2500 do t[i] = '(?<n' .. i .. '>a)' end
+         local p = table.concat(t) for i = 1, math.huge do gateway.re.match('a', p .. i, 'j') end",
+        "local p = ('(?:ab|cd|ef[g-z]*)'):rep(1500) for i = 1, math.huge do gateway.re.match('a', p .. i, 'j') end",
+        "local p = ('(?<=a|bc)'):rep(3000) for i = 1, math.huge do gateway.re.match('a', p .. i, 'j') end",
+    ] {
+        stopped(&format!("{long} {body}"), FaultKind::Cpu);
+    }
+}
+
+#[test]
 fn memory_bombs_end_their_exchange() {
     for body in [
         "local t = {} for i = 1, math.huge do t[i] = { i } end",

@@ -1,17 +1,18 @@
 //! A world for filters: time, log, dictionaries and fetches are told, nothing is random.
 
 use std::cell::{Cell, RefCell};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
+use pilotlight_core::shared::Dict;
 use pilotlight_filter::abi::{Phase, Value};
 use pilotlight_filter::engine::{
     Engine, Library, LoadError, Plan, Realm, ScriptSpec, Source, Spec,
@@ -24,6 +25,7 @@ use pilotlight_filter::host::{
 use pilotlight_filter::{Body, Call, Chunk, Exchange, Fault, Filter, Peer, Verdict};
 use pilotlight_lua::LuaEngine;
 
+use crate::dictionary::{Dictionary, NOW};
 use crate::net::Net;
 
 #[derive(Default)]
@@ -40,6 +42,9 @@ pub struct World {
     pub details: Cell<bool>,
     dictionaries: RefCell<HashMap<String, Arc<Dictionary>>>,
 }
+
+/// Bytes of a dictionary.
+pub const DICTIONARY: u64 = 128 * 1024;
 
 struct After<T>(u32, Option<T>);
 
@@ -83,6 +88,7 @@ impl Services for World {
 
     fn sleep(&self, duration: Duration) -> Wait<()> {
         self.now.set(self.now.get() + duration.as_secs_f64());
+        NOW.set(self.now.get());
         Box::pin(After(self.delay.get(), Some(())))
     }
 
@@ -121,7 +127,9 @@ impl Services for World {
     }
 
     fn shared(&self, name: &str) -> Option<Arc<dyn Shared>> {
-        Some(self.dictionaries.borrow_mut().entry(name.to_owned()).or_default().clone())
+        let mut dictionaries = self.dictionaries.borrow_mut();
+        let made = || Arc::new(Dictionary(Dict::new(DICTIONARY)));
+        Some(dictionaries.entry(name.to_owned()).or_insert_with(made).clone())
     }
 
     fn module(&self, name: &str) -> Option<Rc<dyn Module>> {
@@ -147,64 +155,6 @@ impl Module for Calc {
             (2, _) => Called::Done(Err("it trapped".into())),
             _ => Called::Done(Err(format!("bad arguments: {arguments:?}"))),
         }
-    }
-}
-
-/// Without expiry: times to live are only remembered.
-#[derive(Default)]
-struct Dictionary(Mutex<BTreeMap<Vec<u8>, (Value, f64)>>);
-
-impl Shared for Dictionary {
-    fn get(&self, key: &[u8]) -> Option<Value> {
-        self.0.lock().unwrap().get(key).map(|v| v.0.clone())
-    }
-
-    fn set(&self, key: &[u8], value: Value, ttl: f64) -> Result<(), &'static str> {
-        if matches!(&value, Value::Bytes(b) if b.len() > 1000) {
-            return Err("no memory");
-        }
-        self.0.lock().unwrap().insert(key.to_vec(), (value, ttl));
-        Ok(())
-    }
-
-    fn add(&self, key: &[u8], value: Value, ttl: f64) -> Result<(), &'static str> {
-        if self.get(key).is_some() { Err("exists") } else { self.set(key, value, ttl) }
-    }
-
-    fn replace(&self, key: &[u8], value: Value, ttl: f64) -> Result<(), &'static str> {
-        if self.get(key).is_none() { Err("not found") } else { self.set(key, value, ttl) }
-    }
-
-    fn incr(&self, key: &[u8], by: f64, init: Option<f64>, ttl: f64) -> Result<f64, &'static str> {
-        let old = match self.get(key) {
-            None => init.ok_or("not found")?,
-            Some(Value::Int(n)) => n as f64,
-            Some(Value::Float(n)) => n,
-            Some(_) => return Err("not a number"),
-        };
-        self.set(key, Value::Float(old + by), ttl)?;
-        Ok(old + by)
-    }
-
-    fn delete(&self, key: &[u8]) {
-        self.0.lock().unwrap().remove(key);
-    }
-
-    fn expire(&self, key: &[u8], ttl: f64) -> bool {
-        self.0.lock().unwrap().get_mut(key).map(|v| v.1 = ttl).is_some()
-    }
-
-    fn ttl(&self, key: &[u8]) -> Option<f64> {
-        self.0.lock().unwrap().get(key).map(|v| v.1)
-    }
-
-    fn keys(&self, max: usize) -> Vec<Vec<u8>> {
-        let max = if max == 0 { usize::MAX } else { max };
-        self.0.lock().unwrap().keys().take(max).cloned().collect()
-    }
-
-    fn flush(&self) {
-        self.0.lock().unwrap().clear();
     }
 }
 
