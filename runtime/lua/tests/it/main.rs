@@ -5,12 +5,20 @@
 mod api;
 mod attacks;
 mod basics;
+mod cjson;
+mod crypto;
+mod encode;
+mod libraries;
 mod limits;
 mod messages;
 mod net;
 mod patterns;
 mod rig;
+<<<<<<< HEAD
 mod redis;
+=======
+mod said;
+>>>>>>> 96628c5 (lua: tests of codecs, libraries, gateway.crypto and its neighbours)
 mod sandbox;
 mod sockets;
 mod tasks;
