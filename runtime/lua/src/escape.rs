@@ -85,6 +85,13 @@ pub(crate) fn unescape(out: &mut Vec<u8>, text: &[u8], stop: &dyn Fn() -> bool) 
     }
 }
 
+/// The same as a text of its own; what there is of it when it was stopped.
+pub(crate) fn unescaped(text: &[u8], stop: &dyn Fn() -> bool) -> Vec<u8> {
+    let mut out = Vec::with_capacity(text.len());
+    unescape(&mut out, text, stop);
+    out
+}
+
 /// Appends a text in quotes, as MySQL reads it.
 pub(crate) fn sql(out: &mut Vec<u8>, text: &[u8]) {
     for byte in text {

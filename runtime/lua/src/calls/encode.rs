@@ -28,8 +28,8 @@ pub(crate) fn fast() -> [Fast; 5] {
     ]
 }
 
-pub(crate) fn slow() -> [Slow; 2] {
-    [Slow("args_encode", args_encode), Slow("args_decode", args_decode)]
+pub(crate) fn slow() -> [Slow; 1] {
+    [Slow("args_encode", args_encode)]
 }
 
 /// In one of two alphabets (1: for URLs), with padding or not.
@@ -160,73 +160,4 @@ fn write_value(stack: Stack, out: &mut Vec<u8>, key: &[u8]) -> Result<(), &'stat
         (_, None) => return Err(stack.kind_name(-1)),
     }
     Ok(())
-}
-
-/// `args_decode(text, max)`: a table, and "truncated" when there were more than `max`.
-unsafe extern "C-unwind" fn args_decode(state: *mut lua_State) -> c_int {
-    // SAFETY: Lua calls with a live state.
-    let stack = unsafe { Stack::new(state) };
-    let text = stack.bytes(1).unwrap_or_default();
-    let max = stack.number(2).unwrap_or_default();
-    stack.push_table(0, 4);
-    let table = stack.top();
-    let mut parts = text.split(|byte| *byte == b'&');
-    let mut count = 0.0;
-    while let Some(part) = parts.next() {
-        let (key, value) = match memchr::memchr(b'=', part) {
-            Some(at) => (&part[..at], Some(&part[at + 1..])),
-            None => (part, None),
-        };
-        let key = unescaped(key);
-        if !key.is_empty() {
-            match value {
-                Some(value) => stack.push_bytes(&unescaped(value)),
-                None => stack.push_bool(true),
-            }
-            add(stack, table, &key);
-        }
-        count += 1.0;
-        if stopping() {
-            break;
-        }
-        // What counts is the `&` behind the last that fits.
-        if count == max && parts.next().is_some() {
-            stack.push_bytes(b"truncated");
-            return 2;
-        }
-    }
-    1
-}
-
-fn unescaped(text: &[u8]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(text.len());
-    escape::unescape(&mut out, text, &stopping);
-    out
-}
-
-/// Puts the value on top beside those that the key has: a second one makes a list.
-fn add(stack: Stack, table: c_int, key: &[u8]) {
-    stack.push_bytes(key);
-    // SAFETY: the table and a key are on the stack.
-    unsafe { mlua_sys::lua_rawget_(stack.raw(), table) };
-    match stack.kind(-1) {
-        Kind::Nil => {
-            stack.pop(1);
-            stack.set(table, key);
-        }
-        Kind::Table => {
-            stack.push_copy(-2);
-            stack.set_at(-2, stack.length(-2) as c_int + 1);
-            stack.pop(2);
-        }
-        _ => {
-            stack.push_table(4, 0);
-            stack.push_copy(-2);
-            stack.set_at(-2, 1);
-            stack.push_copy(-3);
-            stack.set_at(-2, 2);
-            stack.set(table, key);
-            stack.pop(2);
-        }
-    }
 }

@@ -7,11 +7,12 @@ use mlua_sys::lua_State;
 use pilotlight_filter::abi::Value;
 use pilotlight_filter::{Exchange, Fields, Pick};
 
-use super::url::percent_decode;
 use super::{Fast, Slow};
+use crate::escape::unescaped;
 use crate::stack::{Kind, Stack};
 use crate::value::{nothing, refuse, status};
 use crate::vm::{FIELDS, window_of};
+use crate::watchdog::stopping;
 use crate::window::{NONE, NUMBER, TEXT, Window};
 
 /// Fields and arguments of one table, unless a script says how many.
@@ -135,7 +136,7 @@ unsafe extern "C-unwind" fn args_table(state: *mut lua_State) -> c_int {
     let mut count = 0;
     for part in text.split(|byte| *byte == b'&') {
         let mut halves = part.splitn(2, |byte| *byte == b'=');
-        let key = percent_decode(halves.next().unwrap_or_default(), true);
+        let key = unescaped(halves.next().unwrap_or_default(), &stopping);
         let value = halves.next();
         if key.is_empty() {
             continue;
@@ -144,9 +145,12 @@ unsafe extern "C-unwind" fn args_table(state: *mut lua_State) -> c_int {
             stack.push_bytes(b"truncated");
             return 2;
         }
+        if stopping() {
+            break;
+        }
         count += 1;
         match value {
-            Some(value) => stack.push_bytes(&percent_decode(value, true)),
+            Some(value) => stack.push_bytes(&unescaped(value, &stopping)),
             None => stack.push_bool(true),
         }
         stack.append(&key);

@@ -267,8 +267,8 @@ fn gcm() {
         let (made, made_tag) = job.encrypt(text.clone()).unwrap();
         assert_eq!((hex(&made).as_str(), hex(&made_tag).as_str()), (want, tag));
         assert_eq!(job.decrypt(made.clone(), &made_tag).as_ref(), Ok(&text));
-        assert_eq!(job.decrypt(made.clone(), &made_tag[..12]).as_ref(), Ok(&text));
-        for bad in [&made_tag[..11], &[0; 16], b""] {
+        assert_eq!(job.decrypt(made.clone(), &made_tag[..8]).as_ref(), Ok(&text));
+        for bad in [&made_tag[..7], &[0; 16], b""] {
             assert_eq!(job.decrypt(made.clone(), bad), Err("bad decrypt"));
         }
     }

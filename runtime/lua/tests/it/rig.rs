@@ -19,8 +19,12 @@ use pilotlight_filter::engine::{
 };
 use pilotlight_filter::exchange::{ClientCertificate, Request, TlsInfo};
 use pilotlight_filter::host::{
+<<<<<<< HEAD
     Called, Connect, Datagram, Fetch, FetchError, Fetched, Level, LogLine, Module, Names, Remote,
     Services, Shared, Socket, Wait,
+=======
+    Called, Fetch, FetchError, Fetched, Level, LogLine, Metric, Module, NewMetric, Services, Shared, Wait,
+>>>>>>> 96628c5 (lua: tests of codecs, libraries, gateway.crypto and its neighbours)
 };
 use pilotlight_filter::{Body, Call, Chunk, Exchange, Fault, Filter, Peer, Verdict};
 use pilotlight_lua::LuaEngine;
@@ -41,6 +45,8 @@ pub struct World {
     /// Whether lines at the level of details are written.
     pub details: Cell<bool>,
     dictionaries: RefCell<HashMap<String, Arc<Dictionary>>>,
+    /// What was recorded of metrics.
+    pub recorded: Arc<Mutex<Vec<String>>>,
 }
 
 /// Bytes of a dictionary.
@@ -132,9 +138,40 @@ impl Services for World {
         Some(dictionaries.entry(name.to_owned()).or_insert_with(made).clone())
     }
 
+    fn metric(&self, new: &NewMetric<'_>) -> Result<Arc<dyn Metric>, &'static str> {
+        if new.name.contains(' ') {
+            return Err("not a name");
+        }
+        let NewMetric { kind, name, labels, bounds } = new;
+        let what = format!("{kind:?} {name} {labels:?} {bounds:?}");
+        Ok(Arc::new(Recorder(what, self.recorded.clone())))
+    }
+
     fn module(&self, name: &str) -> Option<Rc<dyn Module>> {
         let functions = ["add", "slow", "trap"].map(Box::from).to_vec();
         (name == "calc").then(|| Rc::new(Calc(functions, self.delay.get())) as Rc<dyn Module>)
+    }
+}
+
+struct Recorder(String, Arc<Mutex<Vec<String>>>);
+
+impl Recorder {
+    fn note(&self, what: &str, value: f64) {
+        self.1.lock().unwrap().push(format!("{} {what} {value}", self.0));
+    }
+}
+
+impl Metric for Recorder {
+    fn add(&self, by: f64) {
+        self.note("add", by);
+    }
+
+    fn set(&self, to: f64) {
+        self.note("set", to);
+    }
+
+    fn observe(&self, value: f64) {
+        self.note("observe", value);
     }
 }
 

@@ -82,7 +82,7 @@ return function(ngx)
       limit = tonumber(max)
       if not limit then bad(2, name_of(), "number", max) end
     end
-    return slow.args_decode(stock_tostring(s), floor(limit))
+    return slow.args_table(stock_tostring(s), floor(limit))
   end
 
   function ngx.quote_sql_str(...)
