@@ -18,10 +18,13 @@ local MISS = {}
 local Cache = {}
 Cache.__index = Cache
 
-local function new(name, options)
+-- `generation` sets apart what was kept under another manifest. Without ends: what plugins look up
+-- changes with the manifest, unless they say for how long they keep it.
+local function new(name, generation)
   return setmetatable({
-    name = name, dict = ngx.shared[name], misses = ngx.shared[name .. "_miss"] or ngx.shared[name],
-    ttl = options.ttl or 0, neg_ttl = options.neg_ttl or 0, own = lrucache.new(ENTRIES), epoch = 0,
+    prefix = name .. ":" .. (generation or 0) .. ":", ttl = 0, neg_ttl = 0, epoch = 0,
+    dict = ngx.shared[name], misses = ngx.shared[name .. "_miss"] or ngx.shared[name],
+    own = lrucache.new(ENTRIES),
   }, Cache)
 end
 
@@ -55,13 +58,13 @@ end
 local function shared(cache, key)
   local dict = cache.dict
   if not dict then return false end
-  local kept = dict:get(cache.name .. key)
+  local kept = dict:get(cache.prefix .. key)
   if type(kept) == "string" then
     local ok, value = pcall(buffer.decode, kept)
-    if ok then return true, value, dict:ttl(cache.name .. key) end
+    if ok then return true, value, dict:ttl(cache.prefix .. key) end
   end
-  if cache.misses:get("miss:" .. cache.name .. key) then
-    return true, nil, cache.misses:ttl("miss:" .. cache.name .. key)
+  if cache.misses:get("miss:" .. cache.prefix .. key) then
+    return true, nil, cache.misses:ttl("miss:" .. cache.prefix .. key)
   end
   return false
 end
@@ -69,12 +72,12 @@ end
 local function share(cache, key, value, ttl)
   if not cache.dict then return end
   if value == nil then
-    cache.misses:set("miss:" .. cache.name .. key, true, max(ttl, 0))
+    cache.misses:set("miss:" .. cache.prefix .. key, true, max(ttl, 0))
     return
   end
   -- Values with functions in them stay with this worker.
   local ok, text = pcall(buffer.encode, value)
-  if ok then cache.dict:set(cache.name .. key, text, max(ttl, 0)) end
+  if ok then cache.dict:set(cache.prefix .. key, text, max(ttl, 0)) end
 end
 
 local function produce(cache, key, options, callback, ...)
@@ -82,7 +85,8 @@ local function produce(cache, key, options, callback, ...)
   if not ok then return nil, "callback threw an error: " .. tostring(value) end
   if why ~= nil then return nil, tostring(why) end
   if type(ttl) ~= "number" or ttl < 0 then
-    ttl = value == nil and (options.neg_ttl or cache.neg_ttl) or value ~= nil and (options.ttl or cache.ttl)
+    ttl = options.ttl or cache.ttl
+    if value == nil then ttl = options.neg_ttl or cache.neg_ttl end
   end
   share(cache, key, value, ttl)
   value, why = keep_own(cache, key, value, ttl, options)
@@ -112,7 +116,7 @@ function Cache:get(key, options, callback, ...)
   if not found then
     local arguments, count = { ... }, select("#", ...)
     local ok
-    ok, why = one_at_a_time({ name = "cache:" .. self.name .. key, timeout = 5 }, function()
+    ok, why = one_at_a_time({ name = "cache:" .. self.prefix .. key, timeout = 5 }, function()
       found, value, level, why = look(self, key, options)
       if found then return true end
       value, why, level = produce(self, key, options, callback, unpack(arguments, 1, count))
@@ -146,10 +150,10 @@ function Cache:get_bulk(bulk, options)
 end
 
 function Cache:safe_set(key, value)
-  if not self.dict then return nil, "no dictionary " .. self.name end
+  if not self.dict then return nil, "the manifest has no dictionary for it" end
   local ok, text = pcall(buffer.encode, value)
   if not ok then return nil, text end
-  return self.dict:safe_set(self.name .. key, text, self.ttl)
+  return self.dict:safe_set(self.prefix .. key, text, self.ttl)
 end
 
 -- What is there: seconds that are left, an error, the value.
@@ -171,8 +175,8 @@ function Cache:invalidate_local(key)
   if type(key) ~= "string" then error("key must be a string", 2) end
   self.own:delete(key)
   if self.dict then
-    self.dict:delete(self.name .. key)
-    self.misses:delete("miss:" .. self.name .. key)
+    self.dict:delete(self.prefix .. key)
+    self.misses:delete("miss:" .. self.prefix .. key)
   end
   forget_everywhere(self)
 end

@@ -1,4 +1,16 @@
 -- lua_system_constants: numbers of system calls, as Linux has them.
+local _, dialect = ...
+
+-- Kong's core declares the calls themselves, and its plugins count on it.
+if dialect.ffi then
+  dialect.ffi.cdef [[
+    int open(const char *filename, int flags, ...);
+    int close(int fd);
+    int write(int fd, const void *ptr, int numbytes);
+    char *strerror(int errnum);
+  ]]
+end
+
 local constants = {
   O_RDONLY = 0, O_WRONLY = 1, O_RDWR = 2, O_CREAT = 64, O_EXCL = 128, O_TRUNC = 512, O_APPEND = 1024,
   O_NONBLOCK = 2048,

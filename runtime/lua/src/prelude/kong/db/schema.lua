@@ -18,6 +18,7 @@ Schema.valid_types = {}
 for name in pairs(values.kinds) do Schema.valid_types[name] = true end
 Schema.valid_types.any = nil
 Schema.entity_checkers = checks.names
+Schema.validators = require("kong.db.schema.rules").all
 
 -- A definition that can be used as it is, or called with changes: `typedefs.port { default = 80 }`.
 function Schema.define(definition)

@@ -11,12 +11,8 @@ local service = {}
 
 -- What the balancer phase reads.
 local function data()
-  local ctx = ngx.ctx
-  local kept = ctx.balancer_data
-  if not kept then
-    kept = { tries = {} }
-    ctx.balancer_data = kept
-  end
+  local kept = ngx.ctx.balancer_data
+  kept.said = true
   return kept
 end
 
@@ -36,7 +32,7 @@ function service.set_upstream(name)
     return nil, "could not find an Upstream named '" .. name .. "'"
   end
   dialect.request().upstream = name
-  data().host = name
+  ngx.ctx.balancer_data.host = name
   return true
 end
 

@@ -7,7 +7,7 @@ local function load_module_if_exists(name)
   if type(module) == "string" and module:find("module '" .. name .. "' not found", 1, true) then
     return false, module
   end
-  error("error loading module '" .. name .. "':\n" .. tostring(module))
+  error("error loading module '" .. name .. "':\n" .. tostring(module), 0)
 end
 
 return { load_module_if_exists = load_module_if_exists }

@@ -89,7 +89,7 @@ function tables.cycle_aware_deep_copy(value, without_metatables, keys_too, seen)
   if seen[value] then return seen[value] end
   local copy = {}
   seen[value] = copy
-  for key, one in next, value do
+  for key, one in pairs(value) do
     if keys_too then
       key = tables.cycle_aware_deep_copy(key, without_metatables, true, seen)
     end

@@ -145,7 +145,7 @@ local order = {
 }
 
 -- Tries all rules of a field on a value.
-return function(field, value)
+local function check(field, value)
   for index = 1, #order do
     local name = order[index]
     local rule = field[name]
@@ -161,3 +161,5 @@ return function(field, value)
   end
   return true
 end
+
+return { all = rules, check = check }

@@ -116,7 +116,7 @@ function values.check(field, value, needed)
   if field.type == "string" and field.referenceable and values.is_reference(value) then
     return true
   end
-  return rules(field, value)
+  return rules.check(field, value)
 end
 
 values.kinds = kinds

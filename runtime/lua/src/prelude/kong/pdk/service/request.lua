@@ -37,9 +37,8 @@ function request.set_scheme(scheme)
     require("ngx.balancer").set_upstream_tls(scheme == "https")
     return
   end
-  local ctx = ngx.ctx
-  ctx.balancer_data = ctx.balancer_data or { tries = {} }
-  ctx.balancer_data.scheme = scheme
+  local data = ngx.ctx.balancer_data
+  data.scheme, data.said = scheme, true
 end
 
 function request.set_path(path)

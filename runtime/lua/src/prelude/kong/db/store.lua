@@ -86,7 +86,7 @@ local function consumers(add)
     local name = consumer.username or consumer.custom_id
     add {
       id = consumer.id or uuid.of_name("consumer:" .. name), username = consumer.username,
-      custom_id = consumer.custom_id, tags = consumer.tags, created_at = 0,
+      custom_id = consumer.custom_id, tags = consumer.tags,
     }
   end
 end
@@ -99,7 +99,7 @@ local function list_of(value)
 end
 
 -- One of a consumer's lists as rows; a plain text is the row's `main` field.
-local function credentials(entity, field, main)
+local function credentials(entity, field, main, fix)
   sources[entity] = function(add)
     for index, consumer in ipairs(dialect.facts.consumers or {}) do
       local id = dialect.kong.db.consumers.rows[index].id
@@ -107,6 +107,7 @@ local function credentials(entity, field, main)
         local row = { consumer = { id = id } }
         if type(given) == "table" then
           for key, value in pairs(given) do row[key] = value end
+          if fix then fix(row) end
         else
           row[main] = given
         end
@@ -119,7 +120,12 @@ end
 credentials("keyauth_credentials", "keys", "key")
 credentials("basicauth_credentials", "basic", "username")
 credentials("hmacauth_credentials", "hmac", "username")
-credentials("jwt_secrets", "jwt", "key")
+-- The manifest has one key for whatever signs.
+credentials("jwt_secrets", "jwt", "key", function(row)
+  if row.algorithm and row.algorithm:sub(1, 2) ~= "HS" and not row.rsa_public_key then
+    row.rsa_public_key, row.secret = row.secret, nil
+  end
+end)
 credentials("acls", "groups", "group")
 
 local function those_of(map)
@@ -201,7 +207,6 @@ local function prepare(schema, given)
   if schema.name == "consumers" or not schema.fields.consumer then return given end
   local row, why = schema:process_auto_fields(given, "insert")
   if not row then refuse(schema.name, given, why) end
-  row.created_at = 0
   local ok, errors = schema:validate(row)
   if not ok then refuse(schema.name, given, errors) end
   row, why = schema:transform(row, nil, "insert")
