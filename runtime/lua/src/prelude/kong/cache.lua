@@ -4,9 +4,9 @@ local lrucache = require "resty.lrucache"
 local buffer = require "string.buffer"
 local one_at_a_time = require("kong.concurrency").with_coroutine_mutex
 
-local type, error, pcall, select, setmetatable, pairs, tostring, unpack =
-  type, error, pcall, select, setmetatable, pairs, tostring, unpack
-local now, max = ngx.now, math.max
+local type, error, pcall, select, setmetatable, tostring, unpack =
+  type, error, pcall, select, setmetatable, tostring, unpack
+local max = math.max
 
 -- Entries of this worker's own table.
 local ENTRIES = 10000

@@ -93,17 +93,18 @@ local function validate_fields(schema, record, errors)
   for name, value in pairs(record) do
     local key = tostring(name)
     local field = sub and sub.fields[key] or schema.fields[key]
+    local ok, why
     if name == "updated_at" or name == "ttl" and schema.ttl then
-      -- Kept by the store.
+      -- The store's own.
+      ok = true
     elseif not field then
-      errors[name] = texts.UNKNOWN
+      why = texts.UNKNOWN
     elseif field.type == "json" then
-      local ok, why = require("kong.db.schema.json").validate_field(field, name, record)
-      if not ok then errors[name] = why end
+      ok, why = require("kong.db.schema.json").validate_field(field, name, record)
     else
-      local ok, why = values.check(field, value)
-      if not ok then errors[name] = why end
+      ok, why = values.check(field, value)
     end
+    if not ok then errors[name] = why end
   end
 end
 
@@ -224,9 +225,9 @@ local function transform(schema, list, record, context)
     end
     if ready then
       if not change.input and not change.needs then arguments = { record } end
-      local made, why = run(unpack(arguments))
+      local changed, why = run(unpack(arguments))
       if why then return nil, texts.TRANSFORMATION_ERROR:format(why) end
-      record = schema:merge_values(made, record)
+      record = schema:merge_values(changed, record)
     end
   end
   return record

@@ -1,6 +1,6 @@
 -- resty.lrucache: a cache of so many entries; the one not used for longest goes.
 local now = ngx.now
-local type, setmetatable, error = type, setmetatable, error
+local type, setmetatable = type, setmetatable
 
 local Cache = {}
 Cache.__index = Cache

@@ -13,7 +13,7 @@ local load_module = require("kong.tools.module").load_module_if_exists
 local _, dialect = ...
 
 local PHASES = phase.phases
-local type, error, pcall, tostring, pairs, ipairs = type, error, pcall, tostring, pairs, ipairs
+local type, error, pcall, tostring, ipairs = type, error, pcall, tostring, ipairs
 local create, resume, status = coroutine.create, coroutine.resume, coroutine.status
 
 -- What all plugins have beside their configuration.

@@ -22,13 +22,13 @@ end
 local function normalize(uri, merge)
   if find(uri, "%", 1, true) then uri = uri:gsub("%%(%x%x)", decode) end
   if not find(uri, ".", 1, true) and not (merge and find(uri, "//", 1, true)) then return uri end
-  local out, at, last = {}, 1, false
+  local out, at = {}, 1
   local rooted = sub(uri, 1, 1) == "/"
   if rooted then at = 2 end
   while at <= #uri + 1 do
     local slash = find(uri, "/", at, true)
     local segment = sub(uri, at, (slash or #uri + 1) - 1)
-    last = not slash
+    local last = not slash
     if segment == ".." then
       out[#out] = nil
       -- What it stands in stays a folder.

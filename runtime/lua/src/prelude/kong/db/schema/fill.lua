@@ -1,7 +1,6 @@
 -- What a record gets that it was not given: defaults, ids, times, what old names stand for; and, when
 -- it is read (`select`), what it loses: nulls, unknown fields, references to vaults.
 local texts = require "kong.db.schema.texts"
-local paths = require "kong.db.schema.paths"
 local values = require "kong.db.schema.values"
 local tables = require "kong.tools.table"
 local array_mt = require("cjson").array_mt

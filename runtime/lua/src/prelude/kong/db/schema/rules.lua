@@ -5,7 +5,7 @@ local paths = require "kong.db.schema.paths"
 
 local null = ngx.null
 local re_match, re_find = ngx.re.match, ngx.re.find
-local type, pairs, tostring = type, pairs, tostring
+local pairs, tostring = pairs, tostring
 
 local UUID = "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
 

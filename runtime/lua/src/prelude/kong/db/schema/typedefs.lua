@@ -7,8 +7,8 @@ local url = require "socket.url"
 local validate_utf8 = require("kong.tools.string").validate_utf8
 
 local null = ngx.null
-local pairs, ipairs, tostring, type, error, setmetatable =
-  pairs, ipairs, tostring, type, error, setmetatable
+local pairs, ipairs, tostring, error, setmetatable =
+  pairs, ipairs, tostring, error, setmetatable
 
 -- Hosts, addresses, paths.
 

@@ -3,7 +3,7 @@ local texts = require "kong.db.schema.texts"
 local rules = require "kong.db.schema.rules"
 
 local null = ngx.null
-local type, pairs, next, tostring, floor = type, pairs, next, tostring, math.floor
+local type, pairs, tostring, floor = type, pairs, tostring, math.floor
 
 local values = {}
 
