@@ -5,6 +5,7 @@ use std::process::Command;
 use crate::support::gateway::{Gateway, Setup, binary};
 use crate::support::message::{Protocol, ask};
 use crate::support::{Answer, Folder, Request, Script, Upstream, run};
+use crate::tidy::root;
 
 const SCHEMA: &str = r#"
 local typedefs = require "kong.db.schema.typedefs"
@@ -166,6 +167,24 @@ return Mark
         let answer = get(&gateway).await;
         answer.assert(202);
         assert_eq!((answer.text().as_str(), answer.field("x-seen")), ("HELLO", Some("5")), "{answer}");
+    });
+}
+
+/// Schemas, tools and libraries: `units.lua` has a test for each.
+#[test]
+fn modules_do_what_those_of_kong_do() {
+    let handler = "return { PRIORITY = 1, VERSION = '1.0.0', access = function() end }";
+    run(async {
+        let mut setup = setup(handler, "");
+        setup.rest = setup.rest.replace("respond = { body = \"target\\n\" }", "");
+        setup.rest = setup.rest.replace("[\"one\", \"two\"]", "[\"one\", \"units\"]");
+        setup.rest.push_str("[filters.units]\nopenresty = { content = \"units.lua\" }\nlimits = { cpu = \"5s\" }\n");
+        let units = std::fs::read(root().join("tests/kong/units.lua")).unwrap();
+        let gateway = setup.file("units.lua", units).start().await;
+        let answer = get(&gateway).await;
+        answer.assert(200);
+        let (count, failures) = answer.text().split_once(" tests\n").map(|(c, f)| (c.to_owned(), f.to_owned())).unwrap();
+        assert!(failures.is_empty() && count.parse::<u32>().unwrap() > 80, "{failures}");
     });
 }
 

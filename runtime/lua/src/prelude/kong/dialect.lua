@@ -80,6 +80,10 @@ end
 
 dialect.state = world.state
 
+-- Whether lines of a level of nginx's are written: error, warn, info, debug are the gateway's.
+local LEVELS = { [0] = 1, 1, 1, 1, 1, 2, 3, 3, 4 }
+function dialect.logs(level) return slow.logs(LEVELS[level]) end
+
 -- `ngx.ctx`; nil where there is no exchange and no timer.
 local function ctx_of() return ngx.ctx end
 function dialect.ctx()
@@ -88,7 +92,7 @@ function dialect.ctx()
 end
 
 function dialect.random(count) return G.require("resty.random").bytes(count, true) end
-function dialect.hostname() return slow.hostname() end
+function dialect.hostname() return dialect.facts.hostname or "" end
 
 -- What the manifest says.
 local facts = slow.json_decode(world.plan.kong) or {}

@@ -3,7 +3,8 @@ local inspect = require "inspect"
 local serialize = require "kong.pdk.private.serialize"
 local _, dialect = ...
 
-local getinfo = dialect.getinfo
+local getinfo, logs = dialect.getinfo, dialect.logs
+local raw_log = require("ngx.errlog").raw_log
 local type, error, select, tostring, setmetatable = type, error, select, tostring, setmetatable
 local concat, rep = table.concat, string.rep
 
@@ -68,17 +69,12 @@ local function render(format, info, message)
   return concat(out)
 end
 
-local function enabled(level)
-  local least = require("ngx.errlog").get_sys_filter_level()
-  return not least or level <= least
-end
-
 -- `depth`: the caller, from the function that this makes.
 local function writer(level, format, depth)
   return function(...)
-    if not enabled(level) then return end
+    if not logs(level) then return end
     local info = format.looks and getinfo(depth or 2, "Sln")
-    ngx.log(level, render(format, info, join("", tostring, ...)))
+    raw_log(level, render(format, info, join("", tostring, ...)))
   end
 end
 
@@ -102,9 +98,9 @@ local function inspector(namespace)
   local format = parse(PREFIX .. "%file_src:%func_name:%line_src [" .. namespace .. "]\n%message")
   local self = {}
   local function print(...)
-    if not enabled(ngx.NOTICE) then return end
+    if not logs(ngx.NOTICE) then return end
     local text = render(format, getinfo(3, "Sln"), join(" ", inspect, ...))
-    for _, line in ipairs(boxed(text)) do ngx.log(ngx.NOTICE, line) end
+    for _, line in ipairs(boxed(text)) do raw_log(ngx.NOTICE, line) end
   end
   function self.on() self.print = print end
   function self.off() self.print = function() end end

@@ -273,7 +273,8 @@ end
 function json.validate_field(field, name, record)
   local schema, why = schema_of(field, name, record)
   if why then return nil, why end
-  return not schema or json.validate(record[name], schema)
+  if not schema then return true end
+  return json.validate(record[name], schema)
 end
 
 return json
