@@ -91,6 +91,25 @@ function dialect.ctx()
   return ok and ctx or nil
 end
 
+-- Whom a trusted peer speaks for: by X-Real-IP, else the last of X-Forwarded-For that is not trusted
+-- itself.
+function dialect.client_ip()
+  local var, kong = ngx.var, dialect.kong
+  local peer, trusted = var.remote_addr, kong.ip.is_trusted
+  if not trusted(peer) then return peer end
+  local is_ip = G.require("kong.tools.ip").is_valid_ip
+  local real = var.http_x_real_ip
+  if real and is_ip(real) then return real end
+  local client = peer
+  for address in (var.http_x_forwarded_for or ""):reverse():gmatch("[^,%s]+") do
+    address = address:reverse()
+    if not is_ip(address) then break end
+    client = address
+    if not trusted(address) then break end
+  end
+  return client
+end
+
 function dialect.random(count) return G.require("resty.random").bytes(count, true) end
 function dialect.hostname() return dialect.facts.hostname or "" end
 

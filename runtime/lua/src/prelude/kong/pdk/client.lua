@@ -1,5 +1,6 @@
 -- kong.client: who asks.
 local phase = require "kong.pdk.private.phases"
+local _, dialect = ...
 local is_valid_uuid = require("kong.tools.uuid").is_valid_uuid
 local check_https = require("kong.tools.http").check_https
 
@@ -18,7 +19,7 @@ end
 
 function client.get_forwarded_ip()
   check_not(PHASES.init_worker)
-  return ngx.var.remote_addr
+  return dialect.client_ip()
 end
 
 function client.get_port()

@@ -15,6 +15,9 @@ local COALESCE_LOOK = 1
 local NEARLY_FULL = 0.8
 -- Seconds between warnings about one old parameter.
 local WARN_AGAIN = 60
+-- A queue whose timer has not been heard of for so long beyond what a retry may wait has lost it, to a
+-- limit for example, and gets another one.
+local LOST = 60
 
 local Queue = {}
 Queue.__index = Queue
@@ -51,6 +54,7 @@ end
 local function deliver(queue, batch)
   local began, tries = now(), 0
   while true do
+    queue.seen = now()
     local ran, ok, why = pcall(queue.handler, queue.handler_conf, batch)
     if ran and ok == true then return end
     if not ran then why = ok end
@@ -69,6 +73,7 @@ end
 
 -- Waits for a first entry, then for more while it may, and delivers them.
 function Queue:process_once()
+  self.seen = now()
   local ok, why = self.semaphore:wait(0)
   if not ok then
     if why ~= "timeout" then self:log("err", "error waiting for semaphore: %s", why) end
@@ -99,15 +104,27 @@ function Queue:process_once()
   deliver(self, batch)
 end
 
-local function drain(_, queue)
-  while queue:count() > 0 do queue:process_once() end
-  queues[queue.name] = nil
+local function drain(_, queue, turn)
+  while queue:count() > 0 and queue.turn == turn do queue:process_once() end
+  if queue.turn == turn then queues[queue.name] = nil end
+end
+
+local function start(queue)
+  queue.turn, queue.seen = (queue.turn or 0) + 1, now()
+  local name = "queue " .. queue.name .. " " .. queue.turn
+  local ok, why = kong.timer:named_at(name, 0, drain, queue, queue.turn)
+  if not ok then return nil, "failed to create timer: " .. tostring(why) end
+  queues[queue.name] = queue
+  return true
 end
 
 local function open(conf, handler, handler_conf)
   local queue = queues[conf.name]
   if queue then
     queue.handler_conf = handler_conf
+    if now() - queue.seen > queue.max_retry_delay + queue.max_coalescing_delay + LOST then
+      start(queue)
+    end
     return queue
   end
   queue = {
@@ -117,9 +134,8 @@ local function open(conf, handler, handler_conf)
   for key, value in pairs(conf) do queue[key] = value end
   setmetatable(queue, Queue)
   if queue.concurrency_limit == 1 then
-    local ok, why = kong.timer:named_at("queue " .. queue.name, 0, drain, queue)
-    if not ok then return nil, "failed to create timer: " .. tostring(why) end
-    queues[queue.name] = queue
+    local ok, why = start(queue)
+    if not ok then return nil, why end
   end
   return queue
 end

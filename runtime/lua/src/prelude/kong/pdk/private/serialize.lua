@@ -1,5 +1,6 @@
 -- kong.log.serialize: what is known of an exchange, as one table; and what plugins put in it.
 local phase = require "kong.pdk.private.phases"
+local _, dialect = ...
 local copy = require("kong.tools.table").cycle_aware_deep_copy
 local NAMES = require("kong.constants").RESPONSE_SOURCE.NAMES
 
@@ -91,12 +92,18 @@ local function entity_of(ctx)
   return { id = credential.id, consumer_id = credential.consumer_id or consumer and consumer.id }
 end
 
-local function upstream_uri(var, request_uri)
-  local uri = var.upstream_uri
-  if not uri or uri == "" then uri = var.uri or "" end
-  if uri == "" or uri:find("?", 1, true) then return uri end
-  if request_uri:sub(-1) == "?" then return uri .. "?" end
-  return var.is_args == "?" and uri .. "?" .. (var.args or "") or uri
+-- What the upstream was asked for.
+local function upstream_uri()
+  local request = dialect.request()
+  local query = request.query
+  return query and request.path .. "?" .. query or request.path
+end
+
+local function tries_of(ctx, var)
+  local data = ctx.balancer_data
+  local ip, port = (var.upstream_addr or ""):match("^%[?(.-)%]?:(%d+)$")
+  if not ip then return data and data.tries end
+  return { { ip = ip, port = tonumber(port) } }
 end
 
 local function redacted(headers)
@@ -136,7 +143,7 @@ function public.serialize(options)
       size = number_of(var.request_length),
       tls = tls_of(var, ctx.CLIENT_VERIFY_OVERRIDE),
     },
-    upstream_uri = upstream_uri(var, uri),
+    upstream_uri = upstream_uri(),
     upstream_status = var.upstream_status or ctx.buffered_status or "",
     response = {
       status = ngx.status,
@@ -144,12 +151,12 @@ function public.serialize(options)
       size = number_of(var.bytes_sent),
     },
     latencies = latencies(ctx, var),
-    tries = ctx.balancer_data and ctx.balancer_data.tries,
+    tries = tries_of(ctx, var),
     authenticated_entity = entity_of(ctx),
     route = copy(ctx.route),
     service = copy(ctx.service),
     consumer = copy(ctx.authenticated_consumer),
-    client_ip = var.remote_addr,
+    client_ip = dialect.client_ip(),
     started_at = kong.request.get_start_time(),
     source = NAMES[kong.response.get_source(ctx)],
     workspace = ctx.workspace,
