@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 use pilotlight_abi::{LIMITS, Phase, Unit};
 use serde_json::{Map, Value};
 
+use crate::kong::Is;
 use crate::tidy::root;
 
 const MADE: &str = "<!-- Made by tests/reference.rs: PILOTLIGHT_BLESS=1 writes it anew. -->\n";
@@ -18,6 +19,11 @@ fn the_manifest_page_is_what_the_gateway_takes() {
 #[test]
 fn the_limits_page_is_the_table() {
     page("limits", &limits());
+}
+
+#[test]
+fn the_kong_page_is_the_table() {
+    page("kong", &kong());
 }
 
 fn page(name: &str, wanted: &str) {
@@ -74,6 +80,34 @@ fn bytes(count: u64) -> String {
         n if n % 1024 == 0 => format!("{} KiB", n >> 10),
         n => format!("{n} bytes"),
     }
+}
+
+fn kong() -> String {
+    let names = crate::kong::all();
+    let count = |is: Is| names.iter().filter(|name| name.is == is).count();
+    let mut text = format!(
+        "# Kong's plugin development kit\n\n{MADE}\nWhat a plugin finds here, name by name; a test calls each. How plugins \
+         run: [Kong's plugins](../guides/kong.md). {} names are as in Kong, {} differ, {} are absent.\n",
+        count(Is::Same),
+        count(Is::Differs),
+        count(Is::Absent)
+    );
+    let mut group = "";
+    for name in &names {
+        let dots = name.name.matches('.').count();
+        let mine = if dots < 2 { "kong" } else { name.name.rsplit_once('.').map_or("", |parts| parts.0) };
+        if mine != group {
+            group = mine;
+            let _ = write!(text, "\n## {group}\n\n| name | here | |\n|---|---|---|\n");
+        }
+        let is = match name.is {
+            Is::Same => "as in Kong",
+            Is::Differs => "differs",
+            Is::Absent => "absent",
+        };
+        let _ = writeln!(text, "| `{}` | {is} | {} |", name.name, cell(&name.note));
+    }
+    text
 }
 
 fn manifest() -> String {

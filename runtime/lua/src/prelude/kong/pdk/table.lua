@@ -1,0 +1,6 @@
+-- kong.table
+return {
+  new = require "table.new",
+  clear = require "table.clear",
+  merge = require("kong.tools.table").table_merge,
+}

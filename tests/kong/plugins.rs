@@ -1,0 +1,256 @@
+//! How the gateway runs plugins: their order, their answers and errors, what it refuses.
+
+use std::process::Command;
+
+use crate::support::gateway::{Gateway, Setup, binary};
+use crate::support::message::{Protocol, ask};
+use crate::support::{Answer, Folder, Request, Script, Upstream, run};
+use crate::tidy::root;
+
+const SCHEMA: &str = r#"
+local typedefs = require "kong.db.schema.typedefs"
+return {
+  name = "NAME",
+  fields = {
+    { consumer = typedefs.no_consumer },
+    { protocols = typedefs.protocols_http },
+    { config = { type = "record", fields = {
+      { word = { type = "string", required = true, default = "none" } },
+      { count = { type = "integer", between = { 1, 9 } } },
+      { names = { type = "array", elements = typedefs.header_name } },
+      { redis = { type = "record", fields = { { host = typedefs.host }, { port = typedefs.port } } } },
+    } } },
+  },
+  entity_checks = { { mutually_required = { "config.redis.host", "config.redis.port" } } },
+}
+"#;
+
+fn setup(handler: &str, config: &str) -> Setup {
+    let rest = format!(
+        r#"
+[[routes]]
+name = "here"
+filters = ["one", "two"]
+respond = {{ body = "target\n" }}
+[filters.one]
+kong = "mark"
+config = {{ word = "one" }}
+[filters.two]
+kong = "mark"
+config = {{ {config} }}
+[lua]
+path = ["?.lua"]
+"#
+    );
+    Setup::new(rest)
+        .file("kong/plugins/mark/handler.lua", handler)
+        .file("kong/plugins/mark/schema.lua", SCHEMA.replace("NAME", "mark"))
+}
+
+async fn get(gateway: &Gateway) -> Answer {
+    ask(Protocol::H1, gateway, &Request::get("/")).await
+}
+
+/// The chain's order on the request, the reverse on the response; each instance has its own `ctx.plugin`.
+#[test]
+fn plugins_keep_the_order_of_the_chain() {
+    let handler = r#"
+local Mark = { PRIORITY = 5, VERSION = "0.1.0" }
+function Mark:access(conf)
+  local seen = kong.ctx.shared.seen or {}
+  kong.ctx.shared.seen = seen
+  seen[#seen + 1] = conf.word
+  kong.ctx.plugin.word = conf.word
+end
+function Mark:header_filter(conf)
+  assert(kong.ctx.plugin.word == conf.word)
+  kong.response.add_header("x-request", table.concat(kong.ctx.shared.seen, ","))
+  kong.response.add_header("x-response", conf.word)
+end
+return Mark
+"#;
+    run(async {
+        let gateway = setup(handler, "word = \"two\"").start().await;
+        let answer = get(&gateway).await;
+        assert_eq!(answer.all("x-request")[0], "one,two", "{answer}");
+        assert_eq!(answer.all("x-response"), ["two", "one"], "{answer}");
+    });
+}
+
+/// `init_worker` once, `configure` with all configurations, before the first exchange has a phase.
+#[test]
+fn a_plugin_starts_once_in_a_worker() {
+    let handler = r#"
+local Mark = { PRIORITY = 5, VERSION = "0.1.0" }
+local started, words = 0, ""
+function Mark:init_worker() started = started + 1 end
+function Mark:configure(configs)
+  words = ""
+  for _, conf in ipairs(configs) do words = words .. conf.word .. " " end
+end
+function Mark:access(conf)
+  kong.response.set_header("x-" .. conf.word, started .. " " .. words .. ngx.get_phase())
+end
+return Mark
+"#;
+    run(async {
+        let gateway = setup(handler, "word = \"two\"").start().await;
+        for _ in 0..2 {
+            let answer = get(&gateway).await;
+            assert_eq!(answer.field("x-two"), Some("1 one two access"), "{answer}");
+        }
+    });
+}
+
+/// An answer ends access for good: nothing of the plugin's or of those behind it runs on.
+#[test]
+fn an_exit_ends_the_chain() {
+    let handler = r#"
+local Mark = { PRIORITY = 5, VERSION = "0.1.0" }
+function Mark:access(conf)
+  kong.response.set_header("x-" .. conf.word, "ran")
+  if conf.word == "one" then
+    pcall(function() kong.response.exit(403, "no\n") end)
+    kong.response.set_header("x-after", "ran")
+  end
+end
+function Mark:header_filter(conf) kong.response.set_header("x-back", conf.word) end
+return Mark
+"#;
+    run(async {
+        let gateway = setup(handler, "word = \"two\"").start().await;
+        let answer = get(&gateway).await;
+        answer.assert(403);
+        assert_eq!(answer.text(), "no\n");
+        assert_eq!((answer.field("x-one"), answer.field("x-two")), (Some("ran"), None), "{answer}");
+        assert_eq!((answer.field("x-after"), answer.field("x-back")), (None, Some("one")), "{answer}");
+    });
+}
+
+/// An error in access is a 500 in Kong's words; its place is in the log.
+#[test]
+fn an_error_is_a_500() {
+    let handler = r#"
+local Mark = { PRIORITY = 5, VERSION = "0.1.0" }
+function Mark:access() error("it broke") end
+return Mark
+"#;
+    run(async {
+        let gateway = setup(handler, "").start().await;
+        let answer = get(&gateway).await;
+        answer.assert(500);
+        assert_eq!(answer.text(), r#"{"message":"An unexpected error occurred"}"#);
+        gateway.logged(&["mark/handler.lua:3: it broke", "[mark]"]).await.unwrap();
+    });
+}
+
+/// `response` sees the whole body, and may answer in its place.
+#[test]
+fn a_response_is_seen_whole() {
+    let handler = r#"
+local Mark = { PRIORITY = 5, VERSION = "0.1.0" }
+function Mark:access() end
+function Mark:response(conf)
+  if conf.word ~= "two" then return end
+  local body = kong.service.response.get_raw_body()
+  kong.response.set_header("x-seen", #body)
+  if #body > 3 then kong.response.exit(202, body:upper()) end
+end
+return Mark
+"#;
+    run(async {
+        let upstream = Upstream::always(Script::ok("hello")).await;
+        let mut setup = setup(handler, "word = \"two\"");
+        let target = format!("upstream = \"up\"\n[upstreams.up]\nendpoints = [\"http://{}\"]", upstream.address);
+        setup.rest = setup.rest.replace("respond = { body = \"target\\n\" }", &target);
+        let gateway = setup.start().await;
+        let answer = get(&gateway).await;
+        answer.assert(202);
+        assert_eq!((answer.text().as_str(), answer.field("x-seen")), ("HELLO", Some("5")), "{answer}");
+    });
+}
+
+/// Schemas, tools and libraries: `units.lua` has a test for each.
+#[test]
+fn modules_do_what_those_of_kong_do() {
+    let handler = "return { PRIORITY = 1, VERSION = '1.0.0', access = function() end }";
+    run(async {
+        let mut setup = setup(handler, "");
+        setup.rest = setup.rest.replace("respond = { body = \"target\\n\" }", "");
+        setup.rest = setup.rest.replace("[\"one\", \"two\"]", "[\"one\", \"units\"]");
+        setup.rest.push_str("[filters.units]\nopenresty = { content = \"units.lua\" }\nlimits = { cpu = \"5s\" }\n");
+        let units = std::fs::read(root().join("tests/kong/units.lua")).unwrap();
+        let gateway = setup.file("units.lua", units).start().await;
+        let answer = get(&gateway).await;
+        answer.assert(200);
+        let (count, failures) = answer.text().split_once(" tests\n").map(|(c, f)| (c.to_owned(), f.to_owned())).unwrap();
+        assert!(failures.is_empty() && count.parse::<u32>().unwrap() > 80, "{failures}");
+    });
+}
+
+/// What `pilotlight check` says of a plugin.
+fn check(handler: &str, schema: &str, config: &str) -> (i32, String) {
+    let folder = Folder::new();
+    folder.write("kong/plugins/mark/handler.lua", handler);
+    folder.write("kong/plugins/mark/schema.lua", schema);
+    let manifest = format!(
+        r#"
+[[listeners]]
+address = "127.0.0.1:0"
+[[routes]]
+filters = ["one"]
+respond = {{ body = "x" }}
+[filters.one]
+kong = "mark"
+config = {{ {config} }}
+[lua]
+path = ["?.lua"]
+"#
+    );
+    folder.write("pilotlight.toml", manifest);
+    let check = Command::new(binary()).arg("check").current_dir(folder.path()).output().unwrap();
+    (check.status.code().unwrap(), String::from_utf8_lossy(&check.stderr).into_owned())
+}
+
+const HANDLER: &str = "return { PRIORITY = 1, VERSION = '1.0.0', access = function() end }";
+
+#[test]
+fn a_bad_configuration_is_refused_by_path() {
+    let schema = SCHEMA.replace("NAME", "mark");
+    for (config, wanted) in [
+        ("word = \"x\", count = 3", ""),
+        ("word = 1", "config.word: expected a string"),
+        ("word = \"\"", "config.word: length must be at least 1"),
+        ("count = 10", "config.count: value should be between 1 and 9"),
+        ("count = 1.5", "config.count: expected an integer"),
+        ("wrod = \"x\"", "config.wrod: unknown field"),
+        ("names = [\"ok\", \"not ok\"]", "config.names[2]: bad header name 'not ok'"),
+        ("redis = { port = 99999 }", "config.redis.port: value should be between 0 and 65535"),
+        ("redis = { host = \"a:1\", port = 1 }", "config.redis.host: must not have a port"),
+        ("redis = { host = \"a\" }", "all or none of these fields must be set: 'config.redis.host', 'config.redis.port'"),
+    ] {
+        let (code, said) = check(HANDLER, &schema, config);
+        let right = if wanted.is_empty() { code == 0 } else { code == 2 && said.contains(wanted) };
+        assert!(right, "{config}: {code} {said}");
+    }
+}
+
+#[test]
+fn a_broken_plugin_is_refused() {
+    let schema = SCHEMA.replace("NAME", "mark");
+    let typed = "return { name = 'mark', fields = { { config = { type = 'record', fields = { { a = { typ = 'string' } } } } } } }";
+    for (handler, schema, wanted) in [
+        ("return { VERSION = '1.0.0' }", schema.as_str(), "needs a number PRIORITY"),
+        ("return { PRIORITY = 1 }", &schema, "needs a VERSION"),
+        ("return 1", &schema, "handler.lua must return a table"),
+        ("return {", &schema, "mark/handler.lua:1:"),
+        ("return { PRIORITY = 1, VERSION = '1.0.0', response = function() end, body_filter = function() end }", &schema, "can't have response beside"),
+        (HANDLER, typed, "config.a: missing type declaration"),
+        (HANDLER, "return require 'kong.none'", "module 'kong.none' not found"),
+    ] {
+        let (code, said) = check(handler, schema, "");
+        assert!(code == 2 && said.contains(wanted), "{handler}: {code} {said}");
+    }
+    let (code, said) = check(HANDLER, "", "");
+    assert!(code == 2, "{code} {said}");
+}

@@ -1,0 +1,1 @@
+return require "kong.plugins.probe.run" { "rewrite", "access", "header_filter", "body_filter", "log" }
