@@ -9,6 +9,7 @@ mod limits;
 mod messages;
 mod net;
 mod patterns;
+mod pools;
 mod rig;
 mod redis;
 mod sandbox;
