@@ -198,8 +198,7 @@ impl Datagram for Post {
     ) -> Poll<io::Result<usize>> {
         buffer.reserve(most);
         let before = buffer.len();
-        // SAFETY: only the socket writes there, and `ReadBuf` counts what it fills.
-        let room = unsafe { &mut buffer.spare_capacity_mut()[..most] };
+        let room = &mut buffer.spare_capacity_mut()[..most];
         let mut room = ReadBuf::uninit(room);
         ready!(match self {
             Post::Inet(socket) => socket.poll_recv(cx, &mut room),
