@@ -18,7 +18,8 @@ use pilotlight_filter::{Chain, Library, Link, OnError, Realm};
 use crate::clock::{self, Clock};
 use crate::metrics::Series;
 use crate::services::{Dictionary, Host};
-use crate::tls::{ClientTls, ServerTls};
+use crate::services::resolver::Resolver;
+use crate::tls::{ClientTls, ProgramTls, ServerTls};
 use crate::upstream::{Hosts, Shared, Upstream};
 use crate::worker::Worker;
 
@@ -36,6 +37,7 @@ pub(crate) struct Generation {
     pub(crate) listeners: Vec<Arc<Listener>>,
     pub(crate) dictionaries: BTreeMap<String, Arc<Dictionary>>,
     pub(crate) client_tls: ClientTls,
+    pub(crate) program_tls: Arc<ProgramTls>,
     pub(crate) series: Arc<Series>,
 }
 
@@ -72,6 +74,8 @@ pub(crate) struct Local {
     pub(crate) upstreams: Vec<Rc<Upstream>>,
     /// Upstreams that the manifest does not name.
     pub(crate) hosts: Hosts,
+    /// Whom programs' sockets ask for addresses.
+    pub(crate) resolver: Option<Rc<Resolver>>,
     /// What retries each route has left, by the route's index.
     budgets: Vec<RefCell<Budget>>,
 }
@@ -106,6 +110,7 @@ impl Local {
                 realms,
                 upstreams,
                 hosts: Hosts::default(),
+                resolver: None,
                 budgets,
             }
         })

@@ -56,6 +56,7 @@ impl Loader {
             upstreams,
             listeners,
             client_tls,
+            program_tls: Arc::default(),
             manifest,
         };
         Ok((generation, report))

@@ -1,17 +1,22 @@
 //! What programs get of the world, on one worker.
 
 mod fetch;
+pub(crate) mod resolver;
 mod shared;
+mod socket;
 mod subrequest;
 
 use std::any::Any;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::time::Duration;
 
 use pilotlight_filter::Services;
 use pilotlight_filter::host::{
-    Fetch, FetchError, Fetched, Level, LogLine, Module, Shared, Subanswer, Subrequest, Wait,
+    Connect, Datagram, Fetch, FetchError, Fetched, Level, LogLine, Module, Names, Remote, Shared,
+    Socket, Subanswer, Subrequest, Wait,
 };
 
 use crate::clock::{self, Clock};
@@ -89,6 +94,32 @@ impl Services for Host {
         match self.place() {
             Ok((worker, local)) => Box::pin(subrequest::subrequest(worker, local, request)),
             Err(closing) => Box::pin(async { Err(closing) }),
+        }
+    }
+
+    fn connect(&self, connect: Connect) -> Wait<io::Result<Box<dyn Socket>>> {
+        match self.local.upgrade() {
+            Some(local) => {
+                let tls = local.generation.program_tls.clone();
+                Box::pin(socket::connect(connect, tls))
+            }
+            None => Box::pin(async { Err(io::ErrorKind::ConnectionAborted.into()) }),
+        }
+    }
+
+    fn datagram(&self, to: &Remote, from: Option<SocketAddr>) -> io::Result<Box<dyn Datagram>> {
+        socket::datagram(to, from)
+    }
+
+    fn resolve(&self, name: &str, who: Names) -> Wait<Result<Vec<IpAddr>, String>> {
+        let name = name.to_owned();
+        let resolver = self.local.upgrade().and_then(|local| local.resolver.clone());
+        match (resolver, who) {
+            (Some(resolver), _) => Box::pin(resolver.resolve(name)),
+            (None, Names::System) => Box::pin(resolver::by_system(name)),
+            (None, Names::Manifest) => {
+                Box::pin(async move { Err(format!("no resolver defined to resolve \"{name}\"")) })
+            }
         }
     }
 

@@ -3,10 +3,13 @@
 mod certificate;
 mod client;
 mod pem;
+mod program;
 mod resolver;
 mod tickets;
+mod verify;
 
 pub(crate) use client::ClientTls;
+pub(crate) use program::ProgramTls;
 
 use std::io;
 use std::sync::Arc;

@@ -131,6 +131,10 @@ pub struct TlsFiles {
     pub key: Option<PathBuf>,
     /// Versions as OpenSSL calls them ("TLSv1.2"); empty: all that there are.
     pub protocols: Vec<String>,
+    /// Suites of TLS 1.2 as OpenSSL calls them, with colons between them; `None`: all.
+    pub ciphers: Option<String>,
+    /// Certificates that may stand between the server's and a trusted one; `None`: any number.
+    pub depth: Option<u32>,
 }
 
 /// A client's certificate and key, in DER.

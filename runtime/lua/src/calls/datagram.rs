@@ -93,7 +93,7 @@ unsafe extern "C-unwind" fn send(state: *mut lua_State) -> c_int {
         }
         Err(message) => {
             stack.push_nil();
-            refuse(stack, &message)
+            refuse(stack, &message) + 1
         }
     }
 }

@@ -234,7 +234,7 @@ unsafe extern "C-unwind" fn socket_send(state: *mut lua_State) -> c_int {
         Ok(data) => data,
         Err(message) => {
             stack.push_nil();
-            return refuse(stack, &message);
+            return refuse(stack, &message) + 1;
         }
     };
     if stream.borrow().is_body() {

@@ -99,7 +99,14 @@ fn files(stack: Stack, index: c_int) -> TlsFiles {
         certificate: path("certificate"),
         key: path("key"),
         protocols: Vec::new(),
+        ciphers: None,
+        depth: None,
     };
+    stack.get(index, "ciphers");
+    files.ciphers = stack.text(-1);
+    stack.get(index, "verify_depth");
+    files.depth = stack.number(-1).map(|depth| depth as u32);
+    stack.pop(2);
     stack.get(index, "protocols");
     if stack.kind(-1) == Kind::Table {
         let list = stack.top();

@@ -36,6 +36,8 @@ local function pairs(t)
   return next, t, nil
 end
 
+pl.pairs = pairs
+
 local function getmetatable(value)
   if type(value) == "string" then return nil end
   return stock_getmetatable(value)

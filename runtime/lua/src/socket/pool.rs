@@ -57,14 +57,16 @@ pub(crate) enum Joined {
     Full,
 }
 
-/// A place in a pool's queue; whoever drops it has left.
-pub(crate) struct Ticketed(Rc<Ticket>);
+/// A place in a pool's queue, given back by drop.
+pub(crate) struct Ticketed {
+    ticket: Rc<Ticket>,
+    pool: Rc<Pool>,
+}
 
 #[derive(Default)]
 struct Ticket {
     given: RefCell<Option<Given>>,
     waker: RefCell<Option<Waker>>,
-    left: Cell<bool>,
 }
 
 enum Given {
@@ -217,7 +219,7 @@ impl Pool {
             Some(_) if count > self.size => {
                 let ticket = Rc::new(Ticket::default());
                 self.waiting.borrow_mut().push_back(ticket.clone());
-                Joined::Queued(Ticketed(ticket))
+                Joined::Queued(Ticketed { ticket, pool: self.clone() })
             }
             _ => Joined::Seat(self.seat()),
         }
@@ -233,7 +235,8 @@ impl Pool {
     /// (`INFINITY`: as long as its peer does). The one that was not used for longest may go.
     pub(crate) fn put(self: &Rc<Pool>, link: Link, seat: Option<Seat>, keep: f64) {
         let seat = seat.filter(|seat| Rc::ptr_eq(&seat.0, self)).unwrap_or_else(|| self.seat());
-        if let Some(ticket) = self.next_in_line() {
+        let next = self.waiting.borrow_mut().pop_front();
+        if let Some(ticket) = next {
             return ticket.give(Given::Link(link, seat));
         }
         let Some(pools) = self.pools.upgrade() else { return };
@@ -245,11 +248,6 @@ impl Pool {
         drop(oldest);
         pools.watch(self);
         pools.keep(until);
-    }
-
-    fn next_in_line(&self) -> Option<Rc<Ticket>> {
-        let mut waiting = self.waiting.borrow_mut();
-        std::iter::from_fn(|| waiting.pop_front()).find(|ticket| !ticket.left.get())
     }
 }
 
@@ -276,7 +274,8 @@ impl Drop for Seat {
     fn drop(&mut self) {
         let pool = &self.0;
         pool.open.set(pool.open.get() - 1);
-        if let Some(ticket) = pool.next_in_line() {
+        let next = pool.waiting.borrow_mut().pop_front();
+        if let Some(ticket) = next {
             return ticket.give(Given::Seat(pool.seat()));
         }
         if pool.count() == 0
@@ -306,11 +305,11 @@ impl Ticket {
 impl Ticketed {
     /// Ready with a connection or with leave to open one.
     pub(crate) fn poll(&self, cx: &Context<'_>) -> Poll<Joined> {
-        match self.0.given.borrow_mut().take() {
+        match self.ticket.given.borrow_mut().take() {
             Some(Given::Link(link, seat)) => Poll::Ready(Joined::Link(link, seat)),
             Some(Given::Seat(seat)) => Poll::Ready(Joined::Seat(seat)),
             None => {
-                *self.0.waker.borrow_mut() = Some(cx.waker().clone());
+                *self.ticket.waker.borrow_mut() = Some(cx.waker().clone());
                 Poll::Pending
             }
         }
@@ -319,8 +318,9 @@ impl Ticketed {
 
 impl Drop for Ticketed {
     fn drop(&mut self) {
-        self.0.left.set(true);
+        self.pool.waiting.borrow_mut().retain(|other| !Rc::ptr_eq(other, &self.ticket));
         // What it got but did not take goes on to the next.
-        drop(self.0.given.borrow_mut().take());
+        let given = self.ticket.given.borrow_mut().take();
+        drop(given);
     }
 }

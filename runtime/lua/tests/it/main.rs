@@ -17,6 +17,7 @@ mod nginx;
 mod ngx_re;
 mod ngx_shared;
 mod patterns;
+mod pools;
 mod redis;
 mod regex;
 mod rig;

@@ -197,6 +197,7 @@ impl Socket for Line {
                 Poll::Ready(Ok(heard))
             }
             Some(Step::Full) => Poll::Pending,
+            Some(Step::End) => Poll::Ready(Ok(data.len())),
             Some(Step::Reset) => broken(32),
             other => panic!("{}: {data:?} at {other:?}", self.address),
         }

@@ -17,7 +17,21 @@ pub(super) struct Certificate {
     pub(super) not_after: u64,
 }
 
+/// What a chain is made of: who vouches for which key, and how long. Names are DER.
+#[derive(Clone, Copy)]
+pub(super) struct Outline<'a> {
+    pub(super) issuer: &'a [u8],
+    pub(super) subject: &'a [u8],
+    /// Seconds since 1970 between which it is valid.
+    pub(super) not_before: u64,
+    pub(super) not_after: u64,
+    /// The key's AlgorithmIdentifier, without its outermost tag, and its bits.
+    pub(super) algorithm: &'a [u8],
+    pub(super) key: &'a [u8],
+}
+
 const SEQUENCE: u8 = 0x30;
+const BITS: u8 = 0x03;
 const SET: u8 = 0x31;
 const OID: u8 = 0x06;
 const OCTETS: u8 = 0x04;
@@ -39,22 +53,40 @@ const TYPES: [(&[u8], &str); 9] = [
     (&[0x09, 0x92, 0x26, 0x89, 0x93, 0xf2, 0x2c, 0x64, 0x01, 0x01], "UID"),
 ];
 
-impl Certificate {
-    /// Reads a certificate; `None` when its outer form is not one.
-    pub(super) fn read(der: &[u8]) -> Option<Certificate> {
+impl<'a> Outline<'a> {
+    /// Reads a certificate of any version; `None` when its outer form is not one.
+    pub(super) fn read(der: &'a [u8]) -> Option<Outline<'a>> {
+        Outline::read_with_rest(der).map(|(outline, _)| outline)
+    }
+
+    fn read_with_rest(der: &'a [u8]) -> Option<(Outline<'a>, Der<'a>)> {
         let mut body = Der(Der(Der(der).expect(SEQUENCE)?).expect(SEQUENCE)?);
         if body.0.first() == Some(&VERSION) {
             body.next()?;
         }
-        // Serial number, signature algorithm, issuer.
-        for _ in 0..3 {
+        // Serial number, signature algorithm.
+        for _ in 0..2 {
             body.next()?;
         }
+        let issuer = body.expect(SEQUENCE)?;
         let mut validity = Der(body.expect(SEQUENCE)?);
-        validity.next()?;
-        let (kind, time) = validity.next()?;
-        let mut read = Certificate { not_after: seconds(kind, time)?, ..Certificate::default() };
-        read.subject(body.expect(SEQUENCE)?)?;
+        let mut time = || validity.next().and_then(|(kind, time)| seconds(kind, time));
+        let (not_before, not_after) = (time()?, time()?);
+        let subject = body.expect(SEQUENCE)?;
+        let mut info = Der(body.expect(SEQUENCE)?);
+        let algorithm = info.expect(SEQUENCE)?;
+        // The first octet says how many bits of the last are unused: none.
+        let (_, key) = info.expect(BITS)?.split_first()?;
+        Some((Outline { issuer, subject, not_before, not_after, algorithm, key }, body))
+    }
+}
+
+impl Certificate {
+    /// Reads a certificate; `None` when its outer form is not one.
+    pub(super) fn read(der: &[u8]) -> Option<Certificate> {
+        let (outline, mut body) = Outline::read_with_rest(der)?;
+        let mut read = Certificate { not_after: outline.not_after, ..Certificate::default() };
+        read.subject(outline.subject)?;
         while let Some((tag, content)) = body.next() {
             if tag == EXTENSIONS {
                 read.extensions(Der(content).expect(SEQUENCE)?)?;

@@ -130,7 +130,7 @@ fn build(key: &Key) -> Result<ClientConfig, TlsProblem> {
     Ok(config)
 }
 
-fn native() -> Result<Arc<RootCertStore>, String> {
+pub(super) fn native() -> Result<Arc<RootCertStore>, String> {
     let roots = NATIVE.get_or_init(|| {
         let mut roots = RootCertStore::empty();
         // Stores hold odd certificates: what can't be parsed is left out.

@@ -5,7 +5,7 @@ use std::path::Path;
 use pilotlight_config::Place;
 use rustls::RootCertStore;
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
 
 use super::{TlsProblem, certificate};
 
@@ -57,6 +57,22 @@ pub(super) fn chain(
 pub(super) fn key(path: &Path, place: &Place) -> Result<PrivateKeyDer<'static>, TlsProblem> {
     let bytes = read(path, place)?;
     PrivateKeyDer::from_pem_slice(&bytes).map_err(|_| describe(path, place, &bytes, "private key"))
+}
+
+/// The lists of revoked certificates in a file.
+pub(super) fn revoked(
+    path: &Path,
+    place: &Place,
+) -> Result<Vec<CertificateRevocationListDer<'static>>, TlsProblem> {
+    let bytes = read(path, place)?;
+    let found: Result<Vec<_>, _> = CertificateRevocationListDer::pem_slice_iter(&bytes).collect();
+    match found {
+        Ok(lists) if lists.is_empty() => Err(describe(path, place, &bytes, "revocation list")),
+        Ok(lists) => Ok(lists),
+        Err(error) => {
+            Err(TlsProblem::new(place, format!("{} is damaged: {error}", path.display())))
+        }
+    }
 }
 
 /// The issuers in a file, and a digest of who they are.

@@ -48,7 +48,7 @@ return function(ngx, world)
     local id, co = yield(pl.START, body, info, fn, ...)
     if not id then error(co, 2) end
     info.id = id
-    return co
+    return info.co
   end
 
   local function checked(co, index, name)
