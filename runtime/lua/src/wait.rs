@@ -24,6 +24,7 @@ const OTHERS: i32 = 7;
 const KILL: i32 = 8;
 const EXIT: i32 = 9;
 const TURN: i32 = 10;
+const READ: i32 = 11;
 
 /// Bytes of a fetch's headers.
 const FETCH_HEADERS: usize = 64 * 1024;
@@ -52,6 +53,8 @@ pub(crate) enum Pending {
     Body {
         request: bool,
         max: usize,
+        /// The script only wants it to be here.
+        unseen: bool,
     },
     Fetch(Wait<Result<Fetched, FetchError>>),
     /// What a call of the host left to be waited for.
@@ -124,7 +127,10 @@ impl Pending {
             BODY => {
                 let most = limit::BODY_COLLECT as f64;
                 let max = stack.number(at + 2).unwrap_or(most).clamp(0.0, most) as usize;
-                Pending::Body { request: stack.number(at + 1) == Some(0.0), max }
+                Pending::Body { request: stack.number(at + 1) == Some(0.0), max, unseen: false }
+            }
+            READ => {
+                Pending::Body { request: true, max: limit::BODY_COLLECT as usize, unseen: true }
             }
             FETCH => match read_fetch(stack, at + 1) {
                 Ok(fetch) => Pending::Fetch(vm.services().fetch(fetch)),
@@ -150,7 +156,7 @@ impl Pending {
                 ready!(wait.as_mut().poll(cx));
                 Answer::Nothing
             }
-            Pending::Body { request, max } => {
+            Pending::Body { request, max, unseen } => {
                 let Some(exchange) = exchange else {
                     return Poll::Ready(Answer::Refused("this request has ended".into()));
                 };
@@ -159,6 +165,7 @@ impl Pending {
                     false => &mut exchange.response.body,
                 };
                 match ready!(body.poll_collect(cx, *max)) {
+                    Ok(Some(_)) if *unseen => Answer::Value(Value::Bool(true)),
                     Ok(Some(bytes)) => Answer::Text(bytes),
                     Ok(None) => Answer::Refused("too large".into()),
                     Err(error) => Answer::Refused(error.to_string()),

@@ -100,7 +100,7 @@ impl Log {
     }
 
     /// A filter failed: once, with its stack.
-    pub(crate) fn fault(&self, filter: &str, phase: Phase, fault: &Fault, id: &str) {
+    pub(crate) fn fault(&self, filter: &str, phase: Phase, fault: &Fault, exchange: &Exchange) {
         if !self.logs(Level::Error) {
             return;
         }
@@ -109,7 +109,10 @@ impl Log {
         line.text("phase", phase.name().as_bytes());
         line.text("kind", fault.kind.name().as_bytes());
         line.text("error", fault.message.as_bytes());
-        line.text("request_id", id.as_bytes());
+        line.text("request_id", exchange.id.as_bytes());
+        line.integer("connection", exchange.peer.number);
+        line.text("client", exchange.peer.address.to_string().as_bytes());
+        self.request(&mut line, &exchange.request.head);
         if let Some(trace) = &fault.trace {
             line.text("trace", trace.as_bytes());
         }

@@ -14,7 +14,7 @@ def literal(s):
 
 
 def variable(name):
-    special = {"echo_it": "it", "echo_client_request_headers": '(ngx.req.raw_header():gsub("\\r\\n$", ""))',
+    special = {"echo_it": "it", "echo_request_method": "ngx.req.get_method()", "echo_client_request_headers": '(ngx.req.raw_header():gsub("\\r\\n$", ""))',
                "echo_request_body": '(ngx.req.get_body_data() or "")'}
     if name in special:
         return special[name]

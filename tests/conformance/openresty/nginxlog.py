@@ -13,8 +13,16 @@ LEVELS = ["stderr", "emerg", "alert", "crit", "error", "warn", "notice", "info",
 # What nginx appends to a line, in its order; a field of the same name carries it here.
 CONTEXT = ["client", "server", "request", "upstream", "host"]
 QUOTED = {"request", "upstream", "host"}
-# Fields of a failed filter that are its message rather than its context.
-FAULT = ["error", "trace"]
+
+
+# What nginx says of a script that failed, by the gateway's phase.
+FAILED = {
+    "request": "lua entry thread aborted: runtime error: ",
+    "response": "failed to run header_filter_by_lua*: ",
+    "response_body": "failed to run body_filter_by_lua*: ",
+    "upstream": "failed to run balancer_by_lua*: ",
+    "log": "failed to run log_by_lua*: ",
+}
 
 
 def line(record, pid):
@@ -25,9 +33,10 @@ def line(record, pid):
     stamp = time.strftime("%Y/%m/%d %H:%M:%S", time.localtime(record.get("time", 0)))
     number = f"*{record['connection']} " if "connection" in record else ""
     if "error" in record:
-        message = ": ".join(str(record[k]) for k in ("message", "error"))
+        message = FAILED.get(record.get("phase"), str(record["message"]) + ": ")
+        message += str(record["error"]).removeprefix(f"{record.get('phase')}: ")
         trace = record.get("trace")
-        message += f"\n{trace}" if trace else ""
+        message += f"\nstack traceback:\ncoroutine 0:\n{trace}" if trace else ""
     else:
         message = str(record.get("message", ""))
     context = "".join(

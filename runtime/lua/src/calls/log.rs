@@ -10,13 +10,14 @@ use super::Slow;
 use crate::stack::{Kind, Stack};
 use crate::value::{self, Room};
 use crate::vm::window_of;
+use crate::window::Window;
 
 const MESSAGE_MAX: usize = 16 * 1024;
 /// Bytes of a line's fields.
 const FIELDS_MAX: u64 = 64 * 1024;
 
-pub(crate) fn slow() -> [Slow; 1] {
-    [Slow("log", log)]
+pub(crate) fn slow() -> [Slow; 2] {
+    [Slow("log", log), Slow("log_request", log_request)]
 }
 
 pub(crate) fn level(number: f64) -> Level {
@@ -28,14 +29,8 @@ pub(crate) fn level(number: f64) -> Level {
     }
 }
 
-/// `log(level, message, fields)`: true, or nil and why the fields can't be written.
-unsafe extern "C-unwind" fn log(state: *mut lua_State) -> c_int {
-    // SAFETY: Lua calls with a live state; the window outlives the VM.
-    let (stack, window) = unsafe { (Stack::new(state), window_of(state)) };
-    let level = level(stack.number(1).unwrap_or_default());
-    if !window.host.services.logs(level) {
-        return value::status(stack, Ok(()));
-    }
+/// Whether this call may write a line more.
+fn may_write(window: &mut Window) -> bool {
     if window.host.log_left == 0 {
         window.host.log_lost += 1;
         if window.host.log_lost == 1 {
@@ -44,9 +39,57 @@ unsafe extern "C-unwind" fn log(state: *mut lua_State) -> c_int {
             let line = LogLine { level: Level::Warn, filter, id: "", message, fields: &[] };
             window.host.services.log(&line);
         }
-        return value::status(stack, Ok(()));
+        return false;
     }
     window.host.log_left -= 1;
+    true
+}
+
+/// `log_request(level, message, severity)`: a line with what nginx says of the request beside it.
+unsafe extern "C-unwind" fn log_request(state: *mut lua_State) -> c_int {
+    // SAFETY: Lua calls with a live state; the window outlives the VM.
+    let (stack, window) = unsafe { (Stack::new(state), window_of(state)) };
+    let level = level(stack.number(1).unwrap_or_default());
+    if !window.host.services.logs(level) || !may_write(window) {
+        return 0;
+    }
+    let message = stack.bytes(2).unwrap_or_default();
+    let message = String::from_utf8_lossy(&message[..message.len().min(MESSAGE_MAX)]);
+    let mut fields: Vec<(Box<str>, Value)> = Vec::with_capacity(6);
+    let mut field = |name: &str, value: Value| fields.push((name.into(), value));
+    field("severity", Value::from(&*stack.text(3).unwrap_or_default()));
+    let mut id = Box::default();
+    if let Some(exchange) = window.exchange() {
+        id = exchange.id.clone();
+        field("connection", Value::Int(exchange.peer.number as i64));
+        for name in ["remote_addr", "server_name", "request", "http_host"] {
+            let shown = match name {
+                "remote_addr" => "client",
+                "server_name" => "server",
+                "http_host" => "host",
+                name => name,
+            };
+            if let Some(text) = super::var::text_of(exchange, name) {
+                field(shown, Value::Bytes(text));
+            }
+        }
+    }
+    let filter = &window.host.filter;
+    window.host.services.log(&LogLine { level, filter, id: &id, message: &message, fields: &fields });
+    0
+}
+
+/// `log(level, message, fields)`: true, or nil and why the fields can't be written.
+unsafe extern "C-unwind" fn log(state: *mut lua_State) -> c_int {
+    // SAFETY: Lua calls with a live state; the window outlives the VM.
+    let (stack, window) = unsafe { (Stack::new(state), window_of(state)) };
+    let level = level(stack.number(1).unwrap_or_default());
+    if !window.host.services.logs(level) {
+        return value::status(stack, Ok(()));
+    }
+    if !may_write(window) {
+        return value::status(stack, Ok(()));
+    }
     let mut message = stack.bytes(2).unwrap_or_default();
     message = &message[..message.len().min(MESSAGE_MAX)];
     let mut fields: Vec<(Box<str>, Value)> = Vec::new();

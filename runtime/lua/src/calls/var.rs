@@ -70,6 +70,11 @@ unsafe extern "C" fn capture(window: *mut Window, number: c_int) -> c_int {
     TEXT
 }
 
+/// A variable's value, for who is not a script.
+pub(crate) fn text_of(exchange: &Exchange, name: &str) -> Option<Vec<u8>> {
+    find(exchange, name.as_bytes(), &Moment { now: 0.0 }).map(Cow::into_owned)
+}
+
 fn find<'a>(exchange: &'a Exchange, name: &[u8], moment: &Moment) -> Found<'a> {
     if let Some((_, variable)) = VARIABLES.iter().find(|(known, _)| known.as_bytes() == name) {
         return variable(exchange, moment);

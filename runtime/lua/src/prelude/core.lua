@@ -36,7 +36,7 @@ pl.text = ffi.string
 
 -- Operations that wait, by number, as in wait.rs.
 pl.SLEEP, pl.BODY, pl.FETCH, pl.TAKE = 1, 2, 3, 4
-pl.START, pl.ANY, pl.OTHERS, pl.KILL, pl.EXIT, pl.TURN = 5, 6, 7, 8, 9, 10
+pl.START, pl.ANY, pl.OTHERS, pl.KILL, pl.EXIT, pl.TURN, pl.READ = 5, 6, 7, 8, 9, 10, 11
 
 -- What a coroutine yields first when it waits for the host.
 pl.yield = coroutine.yield

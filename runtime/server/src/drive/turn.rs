@@ -308,7 +308,7 @@ impl Observer for Watch {
         }
         if let Some(fault) = fault {
             self.worker.metrics.fault(series, filter, fault.kind);
-            self.worker.log.fault(&meant.name, phase, fault, &exchange.id);
+            self.worker.log.fault(&meant.name, phase, fault, exchange);
         }
     }
 }

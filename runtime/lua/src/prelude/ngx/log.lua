@@ -36,13 +36,13 @@ local function place()
   local info = getinfo(3, "Sln")
   if not info then return "[lua] " end
   local where = "[lua] " .. info.short_src .. ":" .. (info.currentline or 0) .. ": "
-  if info.name then where = where .. info.name .. "(): " end
+  if info.name and info.what ~= "main" then where = where .. info.name .. "(): " end
   return where
 end
 
 return function(ngx, world)
   local function write(level, message)
-    slow.log(LEVELS[level] or 3, message, { severity = SEVERITIES[level] })
+    slow.log_request(LEVELS[level] or 3, message, SEVERITIES[level])
   end
   world.write_log = write
 

@@ -165,9 +165,9 @@ return function(ngx, world)
   function req.read_body()
     local at = allow(READS)
     if at.body_read then return end
-    local size, why = yield(pl.READ)
+    local here, why = yield(pl.READ)
     at.body_read = true
-    if not size and why then
+    if not here then
       if why == "too large" then
         at.exit = 413
         yield(pl.EXIT)
