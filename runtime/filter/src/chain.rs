@@ -48,6 +48,8 @@ pub enum Passed {
     Failed,
     /// A filter sent the request elsewhere: this chain has done its part.
     Rerouted,
+    /// A filter wants the exchange broken off.
+    Closed,
 }
 
 /// The filters of one exchange.
@@ -120,6 +122,10 @@ impl Chain {
                 observer.leave(index, phase, exchange, fault);
                 match ready!(polled) {
                     Ok(Verdict::Continue) => {}
+                    Ok(Verdict::Close) => {
+                        self.reset(phase);
+                        return Poll::Ready(Passed::Closed);
+                    }
                     Ok(Verdict::Reroute) if phase == Phase::Request => {
                         return Poll::Ready(Passed::Rerouted);
                     }

@@ -104,6 +104,8 @@ pub enum Verdict {
     /// The request begins anew as an internal one, with another chain: on the route that stands in
     /// [`Exchange::reroute`], or that its path leads to by now. The request phase only.
     Reroute,
+    /// The client gets nothing (more): its exchange is broken off.
+    Close,
 }
 
 /// What becomes of an exchange whose filter failed.

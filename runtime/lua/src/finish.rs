@@ -69,12 +69,16 @@ fn dialect(
     match stack.number(1) {
         Some(ANSWERED) => {
             if let Some(output) = output {
-                call.exchange.response.body = Body::full(output.take());
+                let mut body = output.take();
+                // What goes beyond the length that the script promised is not sent.
+                let promised = output.length().and_then(|length| usize::try_from(length).ok());
+                body.truncate(promised.unwrap_or(body.len()));
+                call.exchange.response.body = Body::full(body);
             }
             Ok(Verdict::Reply)
         }
         Some(ELSEWHERE) => Ok(Verdict::Reroute),
-        Some(CLOSED) => Err("the script closed the connection".into()),
+        Some(CLOSED) => Ok(Verdict::Close),
         _ => Ok(Verdict::Continue),
     }
 }

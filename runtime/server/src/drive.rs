@@ -84,6 +84,7 @@ async fn respond(
             Passed::Replied => return Ok(Reached::Response),
             Passed::Failed => found = Err(FILTER_FAILED),
             Passed::Rerouted => found = route::reroute(turn, exchange),
+            Passed::Closed => return Err(Left),
         }
     }
     if turn.route().is_none() {

@@ -31,7 +31,7 @@ impl Turn<'_> {
         match self.walk(Phase::Upstream, exchange, down).await? {
             Passed::Through => {}
             Passed::Replied => return Ok(Err(Reached::Response)),
-            Passed::Failed | Passed::Rerouted => {
+            Passed::Failed | Passed::Rerouted | Passed::Closed => {
                 return Ok(Err(self.fail(exchange, FILTER_FAILED)));
             }
         }

@@ -43,7 +43,7 @@ impl PumpError {
             Passed::Through => None,
             Passed::Replied => Some(PumpError::Replied),
             // Only the request phase sends a request elsewhere.
-            Passed::Failed | Passed::Rerouted => Some(PumpError::Filter),
+            Passed::Failed | Passed::Rerouted | Passed::Closed => Some(PumpError::Filter),
         }
     }
 }

@@ -78,6 +78,11 @@ fn take(turn: &mut Turn<'_>, exchange: &mut Exchange) -> Result<(), Problem> {
     };
     let route = &generation.manifest.routes[index];
     exchange.route = route.name.clone();
+    exchange.captures.clear();
+    if route.matcher.regex.is_some() {
+        let groups = captures.iter(head.path()).map(Box::from);
+        exchange.captures.extend(std::iter::once(Box::from(head.path())).chain(groups));
+    }
     turn.take_route(index, route, captures, head.path());
 
     let most = route.body_bytes.unwrap_or(turn.inlet.listener.settings.limits.body_bytes);

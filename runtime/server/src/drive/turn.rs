@@ -34,6 +34,8 @@ pub(crate) struct Turn<'a> {
     /// Worker's clock, milliseconds, when the exchange must be over.
     pub(crate) deadline: Option<u64>,
     pub(crate) error: Option<&'static str>,
+    /// A filter broke the exchange off.
+    closed: bool,
     route: Option<usize>,
     /// The index of the upstream that was asked.
     pub(crate) upstream: Option<usize>,
@@ -67,6 +69,7 @@ impl<'a> Turn<'a> {
             started,
             deadline: None,
             error: None,
+            closed: false,
             route: None,
             upstream: None,
             more_tries: 0,
@@ -123,7 +126,8 @@ impl<'a> Turn<'a> {
             loop {
                 let polled = self.chain.poll(cx, phase, exchange, None, &self.watch);
                 if let Poll::Ready(passed) = polled {
-                    return Poll::Ready(Ok(passed));
+                    self.closed = passed == Passed::Closed;
+                    return Poll::Ready(if self.closed { Err(Left) } else { Ok(passed) });
                 }
                 // It may wait for the body of an answer that is under way: nothing of it is held back.
                 if !self.chain.feed(cx, exchange, true, &self.watch) {
@@ -182,8 +186,10 @@ impl<'a> Turn<'a> {
         if let Some(pump) = &mut self.pump {
             pump.out.abort();
         }
-        self.error = Some(GONE);
-        exchange.response.head.status = CLIENT_GONE;
+        (self.error, exchange.response.head.status) = match self.closed {
+            true => (Some("closed_by_filter"), CLOSED),
+            false => (Some(GONE), CLIENT_GONE),
+        };
         exchange.response.origin = Some(Origin::Gateway);
         down.abort();
     }
@@ -239,6 +245,8 @@ impl<'a> Turn<'a> {
 
 /// The error of an exchange whose client left before it had its answer...
 pub(crate) const GONE: &str = "client_gone";
+/// The status in logs of an exchange that a filter broke off (nginx's).
+const CLOSED: u16 = 444;
 /// ... and its status in logs (nginx's).
 pub(crate) const CLIENT_GONE: u16 = 499;
 /// The longest wait of the log phase.

@@ -2,7 +2,7 @@
 local pl = ...
 local C, window, slow = pl.C, pl.window, pl.slow
 local world = pl.part("ngx/world")
-local yield, states = world.yield, world.states
+local ngx, yield, states = world.ngx, world.yield, world.states
 local setfenv, type, error, pairs, ipairs, tostring, unpack =
   setfenv, type, error, pairs, ipairs, tostring, unpack
 
@@ -158,7 +158,14 @@ local function header_filter_of(filter, run)
     if not state.sent then C.field(window, pl.getters.status) state.status = window.num end
     state.sent = true
     run()
-    if state.exit_code == -1 then return CLOSED end
+    local code = state.exit_code
+    if not code or code == 0 then return end
+    if code < 0 or CLOSES[code] then return CLOSED end
+    if code >= 300 then
+      local page = slow.page(code)
+      ngx.status, ngx.header.content_type = code, "text/html"
+      C.body_set(window, 1, page, #page)
+    end
   end
 end
 
