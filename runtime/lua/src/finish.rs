@@ -74,6 +74,10 @@ fn dialect(
                 let promised = output.length().and_then(|length| usize::try_from(length).ok());
                 body.truncate(promised.unwrap_or(body.len()));
                 call.exchange.response.body = Body::full(body);
+                if promised.is_none() {
+                    // As nginx does: clients see an answer of a script, not one of a known length.
+                    call.exchange.response.body.forget_length();
+                }
             }
             Ok(Verdict::Reply)
         }

@@ -1,6 +1,7 @@
 //! A function of a script under way: it waits, goes on, waits again, and may start threads beside
 //! itself. The run is over when the last of them has ended.
 
+use std::collections::VecDeque;
 use std::os::raw::c_int;
 use std::rc::Rc;
 use std::task::{Context, Poll};
@@ -21,6 +22,8 @@ const ENTRY: u32 = 0;
 pub(crate) struct Run {
     vm: Rc<Vm>,
     strands: Vec<Strand>,
+    /// Those that can go on, in the order in which they came to that.
+    turns: VecDeque<u32>,
     /// Threads that were started so far.
     started: u32,
     /// The first thread, when it has ended before the others.
@@ -43,6 +46,8 @@ enum Waits {
     /// It has not begun: a function and its arguments are on its stack.
     Begin(c_int),
     Host(Pending),
+    /// Its turn among those that can go on.
+    Turn(Answer),
     /// One of these to end.
     Any(Vec<u32>),
     /// All others to end.
@@ -61,7 +66,8 @@ impl Run {
     /// A run whose first thread has just yielded what it waits for.
     pub(crate) fn waiting(vm: &Rc<Vm>, thread: Thread, left: Duration) -> Run {
         let strands = vec![Strand { id: ENTRY, thread, waits: Waits::Unread }];
-        Run { vm: vm.clone(), strands, started: 0, entry: None, left }
+        let turns = VecDeque::new();
+        Run { vm: vm.clone(), strands, turns, started: 0, entry: None, left }
     }
 
     /// Starts a thread beside the others: a function and its arguments are on its stack.
@@ -104,6 +110,14 @@ impl Run {
                 _ => Ready::Read,
             };
             return Some((index, ready));
+        }
+        while let Some(id) = self.turns.pop_front() {
+            let Some(index) = self.strands.iter().position(|strand| strand.id == id) else {
+                continue;
+            };
+            if let Waits::Turn(answer) = &mut self.strands[index].waits {
+                return Some((index, Ready::Answer(std::mem::replace(answer, Answer::Nothing))));
+            }
         }
         for index in 0..self.strands.len() {
             let alone = self.strands.len() == 1 && self.entry.is_none();
@@ -171,7 +185,12 @@ impl Run {
             Op::Any(ids) => Waits::Any(ids),
             Op::Others => Waits::Others,
             Op::Exit => return Ok(Some(Ended::Exit)),
-            Op::Start(arguments) => Waits::Host(Pending::Ready(self.start(index, arguments))),
+            Op::Start(arguments) => {
+                let answer = self.start(index, arguments);
+                self.queue(index, answer)
+            }
+            Op::Yield if self.strands.len() > 1 => self.queue(index, Answer::Nothing),
+            Op::Yield => Waits::Host(Pending::Turn(false)),
             Op::Kill(id) => {
                 self.strands[index].waits = Waits::Host(Pending::Ready(Answer::Nothing));
                 stack.set_top(0);
@@ -182,6 +201,12 @@ impl Run {
         stack.set_top(0);
         self.strands[index].waits = waits;
         Ok(None)
+    }
+
+    /// A thread goes on when those before it have had their turn.
+    fn queue(&mut self, index: usize, answer: Answer) -> Waits {
+        self.turns.push_back(self.strands[index].id);
+        Waits::Turn(answer)
     }
 
     /// Ends a thread, wherever it waits.

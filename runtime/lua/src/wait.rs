@@ -25,6 +25,7 @@ const KILL: i32 = 8;
 const EXIT: i32 = 9;
 const TURN: i32 = 10;
 const READ: i32 = 11;
+const YIELD: i32 = 12;
 
 /// Bytes of a fetch's headers.
 const FETCH_HEADERS: usize = 64 * 1024;
@@ -43,6 +44,8 @@ pub(crate) enum Op {
     Others,
     /// End a thread.
     Kill(u32),
+    /// Give the other threads a turn.
+    Yield,
     /// End all threads.
     Exit,
 }
@@ -109,6 +112,7 @@ impl Op {
             ANY => Op::Any((3..=stack.top()).map(id).collect()),
             OTHERS => Op::Others,
             KILL => Op::Kill(id(3)),
+            YIELD => Op::Yield,
             EXIT => Op::Exit,
             _ => Op::Wait(Pending::read(vm, stack, 2)),
         }

@@ -36,7 +36,8 @@ pl.text = ffi.string
 
 -- Operations that wait, by number, as in wait.rs.
 pl.SLEEP, pl.BODY, pl.FETCH, pl.TAKE = 1, 2, 3, 4
-pl.START, pl.ANY, pl.OTHERS, pl.KILL, pl.EXIT, pl.TURN, pl.READ = 5, 6, 7, 8, 9, 10, 11
+pl.START, pl.ANY, pl.OTHERS, pl.KILL, pl.EXIT, pl.TURN, pl.READ, pl.YIELD =
+  5, 6, 7, 8, 9, 10, 11, 12
 
 -- What a coroutine yields first when it waits for the host.
 pl.yield = coroutine.yield

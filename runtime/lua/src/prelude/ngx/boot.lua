@@ -20,7 +20,7 @@ local function enter(state, filter)
     state.serial = window.serial
     states[window.serial] = state
     if C.parent(window) ~= 0 then
-      state.parent = window.num
+      state.parent, state.body_read = window.num, true
       local given = world.handed[slow.handed()]
       if given then
         state.ctx, state.vars = given.ctx, given.vars
@@ -99,7 +99,9 @@ local function request_of(filter, steps)
     for at = from, #steps do
       local step = steps[at]
       state.step, state.at = step.phase, at
-      if step.var then
+      if step.phase == "access" and state.parent then
+        -- nginx asks for access once, for the client's request.
+      elseif step.var then
         step.set(state)
       else
         step.run()

@@ -106,7 +106,9 @@ return function(ngx, world)
   local function one(at, uri, options)
     local request = options_of(at, uri, options)
     slow.subrequest(request)
+    at.asking = (at.asking or 0) + 1
     local answer, why = world.yield(pl.TAKE)
+    at.asking = at.asking - 1
     handed[request.state] = nil
     return result(answer, why)
   end
@@ -136,10 +138,12 @@ return function(ngx, world)
       results[index] = result(world.yield(pl.TAKE))
       handed[requests[index].state] = nil
     end
+    at.asking = (at.asking or 0) + count
     for index = 1, count do ids[index] = world.yield(pl.START, run, index) end
     for index = 1, count do
       if ids[index] then world.yield(pl.ANY, ids[index]) else run(index) end
     end
+    at.asking = at.asking - count
     return unpack(results, 1, count)
   end
 end

@@ -14,6 +14,7 @@ return function(ngx, world)
 
   -- Ends the phase with a code: no code of the script runs after this.
   local function leave(at, code)
+    if (at.asking or 0) > 0 then error("attempt to abort with pending subrequests", 3) end
     at.exit = code
     yield(pl.EXIT)
     error("unreachable", 0)

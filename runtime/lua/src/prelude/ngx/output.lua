@@ -141,6 +141,7 @@ return function(ngx, world)
     send_head(at, status)
     if status == 304 or status == 204 then return end
     local text = slow.page(status)
+    C.length_set(window, #text)
     C.out(window, text, #text)
   end
 end

@@ -114,7 +114,8 @@ return function(ngx, world)
       if info.gone then return "dead" end
       if info.ended then return "zombie" end
       if co == running() then return "running" end
-      return stock_status(co) == "normal" and "normal" or "suspended"
+      -- It waits for the host, not for a script: that is running to OpenResty.
+      return stock_status(co) == "normal" and "normal" or "running"
     end
     if co == running() then return "running" end
     return stock.status(co)
@@ -123,7 +124,7 @@ return function(ngx, world)
   function own.yield(...)
     if stock.running() then return stock.yield(...) end
     world.allow(YIELDS)
-    yield(pl.TURN)
+    yield(pl.YIELD)
   end
 
   function own.isyieldable() return YIELDS[state().phase] == true end
