@@ -11,6 +11,7 @@ use std::ffi::{CStr, CString};
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 
+use miniz_oxide::deflate::compress_to_vec;
 use mlua_sys as lua;
 
 /// Where the prelude's files are; its folders hold the parts that run when they are asked for.
@@ -36,6 +37,8 @@ fn main() {
     for name in names {
         let source = fs::read(format!("{PRELUDE}/{name}.lua")).expect("a file of the prelude");
         let code = if loads_our_bytecode() { compile(&name, &source) } else { source };
+        // The parts, which few gateways need, are kept small.
+        let code = if name.contains('/') { compress_to_vec(&code, 9) } else { code };
         let file = out.join(format!("{}.luac", name.replace('/', "-")));
         fs::write(&file, code).expect("room for the output");
         table.push_str(&format!("({name:?}, include_bytes!({file:?}) as &[u8]),\n"));

@@ -1,9 +1,11 @@
 //! Our own part of every VM: Lua that makes an API and a sandbox of the host's calls.
 
+use std::borrow::Cow;
 use std::os::raw::{c_int, c_void};
 use std::ptr;
 use std::rc::Rc;
 
+use miniz_oxide::inflate::decompress_to_vec;
 use mlua_sys as lua;
 use mlua_sys::lua_State;
 use pilotlight_filter::abi::limit;
@@ -22,10 +24,13 @@ const FILES: &[(&str, &[u8])] = &include!(concat!(env!("OUT_DIR"), "/prelude.rs"
 /// What every VM begins with, in this order. The other files are parts that `pl.part` runs.
 const FIRST: [&str; 6] = ["core", "text", "threads", "message", "gateway", "sandbox"];
 
-/// A file of the prelude.
-pub(crate) fn file(name: &str) -> Option<&'static [u8]> {
+/// A file of the prelude; those in folders are compressed.
+pub(crate) fn file(name: &str) -> Option<Cow<'static, [u8]>> {
     let at = FILES.binary_search_by(|(known, _)| (*known).cmp(name)).ok()?;
-    Some(FILES[at].1)
+    match name.contains('/') {
+        true => decompress_to_vec(FILES[at].1).ok().map(Cow::Owned),
+        false => Some(Cow::Borrowed(FILES[at].1)),
+    }
 }
 
 /// A file's name in traces, which leave it out.
@@ -44,7 +49,7 @@ pub(crate) fn load(vm: &Vm, services: &Rc<dyn Services>, world: &World) -> Resul
     stack.set(table, b"ffi");
     for name in FIRST {
         let missing = || Fault::new(FaultKind::Internal, format!("no prelude {name}"));
-        vm.load(stack, file(name).ok_or_else(missing)?, &chunk_name(name))?;
+        vm.load(stack, &file(name).ok_or_else(missing)?, &chunk_name(name))?;
         stack.push_copy(table);
         // SAFETY: the function and its argument are on the stack.
         if unsafe { lua::lua_pcall(stack.raw(), 1, 0, 0) } != lua::LUA_OK {
