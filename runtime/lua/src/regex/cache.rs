@@ -109,6 +109,12 @@ impl Cache {
         }
     }
 
+    /// Whether a pattern without flags is there.
+    #[cfg(test)]
+    pub(super) fn holds(&self, pattern: &[u8]) -> bool {
+        self.entries.iter().any(|entry| *entry.pattern == *pattern && entry.flags == 0)
+    }
+
     /// How many patterns it holds, and their bytes.
     #[cfg(test)]
     pub(super) fn load(&self) -> (usize, usize) {

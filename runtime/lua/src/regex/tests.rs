@@ -75,7 +75,7 @@ fn limits_end_a_match() {
     for flags in [0, MACHINE] {
         let found = Regexes::new(&limits, 1).find(b"(a+)+$|b", flags, &[b'a'; 60], 0);
         assert!(found.is_ok());
-        let found = Regexes::new(&limits, 1).find(b"(?:a|a?)+x", flags, &subject, 0);
+        let found = Regexes::new(&limits, 1).find(b"(?:a|a?)+[xy]", flags, &subject, 0);
         assert_eq!(found, Err(Failure::Match(pcre2_sys::PCRE2_ERROR_MATCHLIMIT)));
     }
     // A stack that is too small for machine code is no end: the heap takes over, to its limit.
@@ -93,7 +93,7 @@ fn limits_end_a_match() {
 #[test]
 fn subjects_that_are_not_utf8_are_refused() {
     let found = regexes().find(b".", UTF, b"a\xff", 0);
-    assert!(matches!(found, Err(Failure::Match(-22..=-3))), "{found:?}");
+    assert!(matches!(found, Err(Failure::Match(-23..=-3))), "{found:?}");
     let found = regexes().find(b".", UTF, "é".as_bytes(), 1);
     assert_eq!(found, Err(Failure::Match(pcre2_sys::PCRE2_ERROR_BADUTFOFFSET)));
     assert_eq!(
@@ -148,14 +148,14 @@ fn the_cache_keeps_to_its_bounds_and_to_what_is_used() {
         cache.find(pattern, 0).unwrap();
     }
     assert_eq!(cache.load().0, 3);
-    // The first round forgets who was used; from then on `a` is.
+    // The first round forgets who was used; from then on `d` is.
     cache.find(b"d", 0).unwrap();
     for pattern in [b"e", b"f", b"g", b"h"] {
-        let kept = cache.find(b"d", 0).unwrap();
+        cache.find(b"d", 0).unwrap();
         cache.find(pattern, 0).unwrap();
-        assert_eq!(cache.load().0, 3);
-        assert_eq!(cache.find(b"d", 0).unwrap(), kept, "`d` had to go");
+        assert!(cache.load().0 == 3 && cache.holds(b"d") && cache.holds(pattern));
     }
+    assert!(!cache.holds(b"e"));
     // Flags that change the code are another pattern, those that change the match are not.
     let mut cache = Cache::new(10, 7);
     let plain = cache.find(b"a", 0).unwrap();

@@ -53,7 +53,7 @@ fn dictionaries() {
     assert_eq!(
         got,
         "nil true text nil exists true 1.5 10 nil not found true 5 11 nil not found nil not a number \
-         true true true false true 5 nil not found nil not found nil no memory a+c+f+n+t 1 nil true nil 0 \
+         true true true false true 5 nil not found nil not found nil no memory n+c+a+t+f 1 nil true nil 0 \
          true five true 3"
     );
 }

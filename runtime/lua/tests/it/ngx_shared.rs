@@ -69,7 +69,7 @@ fn misuse_is_an_error() {
     ] {
         let message = failed(&format!("local d = ngx.shared.sessions {call}"));
         assert!(message.contains(want), "{call}: {message}");
-        assert!(message.contains("access.lua:12"), "{call}: {message}");
+        assert!(message.contains("access.lua:11"), "{call}: {message}");
     }
 }
 

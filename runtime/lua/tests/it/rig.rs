@@ -19,12 +19,8 @@ use pilotlight_filter::engine::{
 };
 use pilotlight_filter::exchange::{ClientCertificate, Request, TlsInfo};
 use pilotlight_filter::host::{
-<<<<<<< HEAD
-    Called, Connect, Datagram, Fetch, FetchError, Fetched, Level, LogLine, Module, Names, Remote,
-    Services, Shared, Socket, Wait,
-=======
-    Called, Fetch, FetchError, Fetched, Level, LogLine, Metric, Module, NewMetric, Services, Shared, Wait,
->>>>>>> 96628c5 (lua: tests of codecs, libraries, gateway.crypto and its neighbours)
+    Called, Connect, Datagram, Fetch, FetchError, Fetched, Level, LogLine, Metric, Module, Names,
+    NewMetric, Remote, Services, Shared, Socket, Wait,
 };
 use pilotlight_filter::{Body, Call, Chunk, Exchange, Fault, Filter, Peer, Verdict};
 use pilotlight_lua::LuaEngine;

@@ -82,7 +82,7 @@ fn numbers_go_both_ways() {
     }
     for kind in Kind::ALL {
         assert!(Key::of_numbers(kind, &[]).is_err());
-        assert!(Key::of_numbers(kind, &[Some(&[1; 70]); 3]).is_err());
+        assert!(Key::of_numbers(kind, &[Some(&[1; 70][..]); 3]).is_err());
     }
 }
 

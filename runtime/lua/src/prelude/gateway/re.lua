@@ -32,16 +32,16 @@ local function fail(name, code, level)
   error("re." .. name .. ": " .. what, level + 1)
 end
 
-local function str(value, what, name)
+local function str(value, what, name, level)
   if type(value) == "string" then return value end
   if type(value) == "number" then return stock_tostring(value) end
-  error("re." .. name .. " takes a string as its " .. what .. ", not a " .. type(value), 4)
+  error("re." .. name .. " takes a string as its " .. what .. ", not a " .. type(value), level)
 end
 
 local function arguments(name, subject, pattern, letters)
-  subject, pattern = str(subject, "text", name), str(pattern, "pattern", name)
+  subject, pattern = str(subject, "text", name, 4), str(pattern, "pattern", name, 4)
   if letters == nil then return subject, pattern, 0 end
-  local flags, unknown = flags_of(str(letters, "flags", name))
+  local flags, unknown = flags_of(str(letters, "flags", name, 4))
   if not flags then error("re." .. name .. ": there is no flag '" .. unknown .. "'", 3) end
   return subject, pattern, flags
 end
@@ -109,16 +109,16 @@ local function replace(name, once, subject, pattern, with, letters)
     local function by(captures)
       local piece = with(captures)
       if not piece then return false end
-      return str(piece, "replacement", name)
+      return str(piece, "replacement", name, 4)
     end
     local replaced, count = regex.replace_by(subject, pattern, flags, by, once)
-    if not replaced then fail(name, count, 3) end
+    if not replaced then fail(name, count, 2) end
     return replaced, count
   end
-  with = str(with, "replacement", name)
+  with = str(with, "replacement", name, 3)
   local count = replace_fast(window, pattern, #pattern, flags, subject, #subject, with, #with,
     once and 1 or 0)
-  if count < 0 then fail(name, count, 3) end
+  if count < 0 then fail(name, count, 2) end
   if count == 0 then return subject, 0 end
   return text(window.ptr, window.len), count
 end
