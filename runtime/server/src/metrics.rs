@@ -1,6 +1,7 @@
 //! Figures: each worker counts in a shard of its own, a scrape adds the shards up.
 
 mod histogram;
+pub(crate) mod own;
 pub(crate) mod text;
 
 use std::collections::HashMap;
@@ -14,12 +15,15 @@ use pilotlight_config::manifest::Manifest;
 use pilotlight_filter::{Exchange, FaultKind, Version};
 
 use self::histogram::Histogram;
+use self::own::Own;
 use crate::drive::Figures;
 
 /// All shards, and the names behind their numbers.
 pub(crate) struct Registry {
     shards: Mutex<Vec<Arc<Shard>>>,
     names: Mutex<Names>,
+    /// What programs count.
+    pub(crate) own: Own,
     pub(crate) reloads_ok: AtomicU64,
     pub(crate) reloads_failed: AtomicU64,
     pub(crate) trims: AtomicU64,
@@ -94,6 +98,7 @@ impl Registry {
         Registry {
             shards: Mutex::default(),
             names: Mutex::new(names),
+            own: Own::default(),
             reloads_ok: AtomicU64::new(0),
             reloads_failed: AtomicU64::new(0),
             trims: AtomicU64::new(0),

@@ -15,8 +15,7 @@ use std::time::Duration;
 
 use pilotlight_filter::Services;
 use pilotlight_filter::host::{
-    Connect, Datagram, Fetch, FetchError, Fetched, Level, LogLine, Module, Names, Remote, Shared,
-    Socket, Subanswer, Subrequest, Wait,
+    Connect, Datagram, Fetch, FetchError, Fetched, Level, LogLine, Metric, Module, Names, NewMetric, Remote, Shared, Socket, Subanswer, Subrequest, Wait,
 };
 
 use crate::clock::{self, Clock};
@@ -127,6 +126,10 @@ impl Services for Host {
         let local = self.local.upgrade()?;
         let found = local.generation.dictionaries.get(name)?.clone();
         Some(found)
+    }
+
+    fn metric(&self, new: &NewMetric<'_>) -> Result<Arc<dyn Metric>, &'static str> {
+        self.worker.upgrade().ok_or("the gateway is closing")?.control.metrics.own.open(new)
     }
 
     fn module(&self, name: &str) -> Option<Rc<dyn Module>> {

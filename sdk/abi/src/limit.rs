@@ -72,6 +72,9 @@ pub const SUBREQUEST_DEPTH: u64 = 50;
 /// Subrequests that a client's request may have under way.
 pub const SUBREQUESTS: u64 = 200;
 
+/// Series of metrics that programs of a gateway count in.
+pub const METRIC_SERIES: usize = 2000;
+
 /// The table.
 pub const LIMITS: &[Limit] = &[
     Limit {
@@ -181,6 +184,12 @@ pub const LIMITS: &[Limit] = &[
         unit: Unit::Bytes,
         default: HEADER_MAP,
         doc: "one header map handed to a module; past it the call answers an error",
+    },
+    Limit {
+        name: "metric_series",
+        unit: Unit::Count,
+        default: METRIC_SERIES as u64,
+        doc: "series of all programs' own metrics; opening one more is an error in the script",
     },
     Limit {
         name: "log_lines",

@@ -1,7 +1,7 @@
 //! Counts by size, with fixed bounds.
 
 /// Seconds: OpenTelemetry's bounds for the duration of HTTP exchanges.
-const COARSE: &[f64] =
+pub(super) const COARSE: &[f64] =
     &[0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0];
 /// Seconds, for filters: microseconds count there.
 const FINE: &[f64] =

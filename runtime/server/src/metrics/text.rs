@@ -7,7 +7,10 @@ use std::sync::atomic::Ordering;
 
 use pilotlight_core::breaker::{Breaker, Limit};
 
+use pilotlight_filter::host::MetricKind;
+
 use super::histogram::Histogram;
+use super::own::{Buckets, Family, Series};
 use super::{Registry, lock};
 
 /// Facts of the process that only the scrape looks up.
@@ -42,6 +45,7 @@ impl Registry {
         let name = "pilotlight_process_resident_memory_bytes";
         page.family(name, "gauge", "Resident memory of the process.");
         page.sample(name, &[], process.resident_bytes as f64);
+        self.own.each(|name, family| page.own(name, family));
         if open_metrics {
             page.text.push_str("# EOF\n");
         }
@@ -167,8 +171,47 @@ struct Page {
 impl Page {
     /// `name` without the `_total` of counters: OpenMetrics names families so.
     fn family(&mut self, name: &str, kind: &str, help: &str) {
-        let suffix = if kind == "counter" && !self.open_metrics { "_total" } else { "" };
-        let _ = writeln!(self.text, "# HELP {name}{suffix} {help}\n# TYPE {name}{suffix} {kind}");
+        let suffix = self.suffix(kind);
+        let _ = writeln!(self.text, "# HELP {name}{suffix} {help}");
+        self.kind(name, kind);
+    }
+
+    fn kind(&mut self, name: &str, kind: &str) {
+        let suffix = self.suffix(kind);
+        let _ = writeln!(self.text, "# TYPE {name}{suffix} {kind}");
+    }
+
+    fn suffix(&self, kind: &str) -> &'static str {
+        if kind == "counter" && !self.open_metrics { "_total" } else { "" }
+    }
+
+    /// A family of programs' own.
+    fn own(&mut self, name: &str, family: &Family) {
+        let (kind, suffix) = match family.kind {
+            MetricKind::Counter => ("counter", "_total"),
+            MetricKind::Gauge => ("gauge", ""),
+            MetricKind::Histogram => ("histogram", ""),
+        };
+        self.kind(name, kind);
+        for (labels, series) in &family.series {
+            let labels: Vec<(&str, &str)> =
+                labels.iter().map(|(label, value)| (label.as_str(), value.as_str())).collect();
+            match &**series {
+                Series::Buckets(buckets) => self.buckets(name, &labels, &lock(buckets)),
+                number => self.line(name, suffix, &labels, None, &number.number().to_string()),
+            }
+        }
+    }
+
+    fn buckets(&mut self, name: &str, labels: &[(&str, &str)], buckets: &Buckets) {
+        let mut total = 0;
+        let bounds = buckets.bounds.iter().map(f64::to_string).chain(["+Inf".to_owned()]);
+        for (bound, count) in bounds.zip(&buckets.counts) {
+            total += count;
+            self.line(name, "_bucket", labels, Some(&bound), &total.to_string());
+        }
+        self.line(name, "_sum", labels, None, &buckets.sum.to_string());
+        self.line(name, "_count", labels, None, &total.to_string());
     }
 
     fn counter(&mut self, name: &str, labels: &[(&str, &str)], count: u64) {
