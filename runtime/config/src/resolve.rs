@@ -6,7 +6,7 @@ use std::path::Path;
 
 use crate::disk::Disk;
 use crate::load::Loaded;
-use crate::manifest::Manifest;
+use crate::manifest::{Manifest, Program};
 use crate::raw;
 use crate::report::{Problem, Report, Spot};
 
@@ -29,6 +29,16 @@ mod upstream;
 
 use scene::Scene;
 
+/// Dictionaries that Kong's plugins expect, and their sizes where the manifest does not say others.
+const KONG: &[(&str, u64)] = &[
+    ("kong", 1 << 20),
+    ("kong_db_cache", 8 << 20),
+    ("kong_db_cache_miss", 1 << 20),
+    ("kong_locks", 256 << 10),
+    ("kong_rate_limiting_counters", 4 << 20),
+    ("prometheus_metrics", 4 << 20),
+];
+
 /// The manifest with its warnings, or every problem of it.
 pub(crate) fn resolve(
     root: raw::Root,
@@ -48,13 +58,18 @@ fn whole(root: raw::Root, file: &Path, scene: &mut Scene<'_>) -> Manifest {
     let gateway = gateway::gateway(root.gateway.as_ref(), scene);
     let log = gateway::log(root.log.as_ref(), scene);
     let lua = lua::lua(root.lua, scene);
-    let shared = shared(root.shared, scene);
+    let mut shared = shared(root.shared, scene);
 
     // A file that could not be read may hold any name: then none is reported as unknown.
     let complete = !root.broken;
     let nothing_to_serve = complete && root.listeners.as_ref().is_none_or(|list| list.is_empty());
     let upstreams = upstream::upstreams(root.upstreams, scene);
     let mut filters = filter::filters(root.filters, scene);
+    if filters.list.iter().any(|filter| matches!(filter.program, Program::Kong(_))) {
+        for (name, size) in KONG {
+            shared.entry((*name).to_owned()).or_insert(*size);
+        }
+    }
     let modules = filter::modules(root.modules, scene);
     let redis = redis::redis(root.redis, scene);
     let consumers = consumer::consumers(root.consumers, scene);

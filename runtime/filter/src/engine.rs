@@ -46,6 +46,8 @@ pub struct Plan {
     pub vars: Vec<RouteVars>,
     /// `[[consumers]]` as a JSON list of objects, with their credentials; empty: there are none.
     pub consumers: String,
+    /// Routes and upstreams as Kong's plugins see them, JSON; empty when there are none of these.
+    pub kong: String,
     /// Redis servers that scripts reach by name.
     pub redis: Vec<RedisSpec>,
 }

@@ -68,6 +68,7 @@ impl Engine for LuaEngine {
             script: plan.script.clone(),
             vars: vars(plan),
             consumers: plan.consumers.clone(),
+            kong: plan.kong.clone(),
             redis: plan.redis.clone(),
         });
         let memory = if plan.script.memory == 0 { MEMORY } else { plan.script.memory };

@@ -95,6 +95,8 @@ pub(crate) struct World {
     pub(crate) vars: String,
     /// The consumers, JSON.
     pub(crate) consumers: String,
+    /// What Kong's plugins see of the manifest, JSON.
+    pub(crate) kong: String,
     pub(crate) redis: Vec<RedisSpec>,
 }
 

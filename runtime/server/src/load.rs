@@ -39,7 +39,8 @@ impl Loader {
         old: Option<&Generation>,
     ) -> Result<(Generation, Report), Report> {
         let Loaded { manifest, warnings: mut report } = loaded;
-        let (libraries, programs) = self.programs(&manifest, &mut report);
+        let number = old.map_or(1, |old| old.number + 1);
+        let (libraries, programs) = self.programs(&manifest, number, &mut report);
         let client_tls = ClientTls::default();
         let upstreams = upstreams(&manifest, old, &client_tls, &mut report);
         let listeners = listeners(&manifest, old, &mut report);
@@ -47,7 +48,7 @@ impl Loader {
             return Err(report);
         }
         let generation = Generation {
-            number: old.map_or(1, |old| old.number + 1),
+            number,
             router: Router::new(&manifest.routes),
             series: Arc::new(self.metrics.series(&manifest)),
             dictionaries: self.dictionaries(&manifest, old),
@@ -66,13 +67,14 @@ impl Loader {
     fn programs(
         &self,
         manifest: &Manifest,
+        number: u64,
         report: &mut Report,
     ) -> (Vec<Arc<dyn Library>>, Vec<ProgramRef>) {
         let mut libraries = Vec::new();
         let nowhere = ProgramRef { library: 0, index: 0, phases: Phases::NONE };
         let mut programs = vec![nowhere; manifest.filters.len()];
         for engine in &self.engines {
-            let mut plan = plan(manifest);
+            let mut plan = plan(manifest, number);
             let mut mine = Vec::new();
             for (index, filter) in manifest.filters.iter().enumerate() {
                 if kind(&filter.program) == engine.name() {

@@ -224,6 +224,8 @@ fn dialects(m: &Manifest) {
     let phases: Vec<_> = hello.phases.iter().map(|(phase, _)| *phase).collect();
     assert_eq!(phases[..4], ["init", "init_worker", "exit_worker", "ssl_client_hello"]);
     assert_eq!(m.filters[2].program, Program::Kong("key-auth".into()));
+    // Dictionaries that plugins expect are there without being named.
+    assert_eq!(m.shared["kong_db_cache"], 8 << 20);
     let Program::OpenResty(legacy) = &m.filters[3].program else { panic!() };
     let content = legacy.phase("content").unwrap();
     assert_eq!((content.path.to_str(), &*content.name), (Some("/edge/content.lua"), "content.lua"));

@@ -45,14 +45,16 @@ pub(crate) fn slow() -> [Slow; 5] {
     ]
 }
 
-/// `plan()`: what the manifest says to all scripts of the dialects: routes' variables and consumers
-/// as JSON, the bounds of timers.
+/// `plan()`: what the manifest says to all scripts of the dialects: routes' variables, consumers and
+/// Kong's rows as JSON, the bounds of timers.
 unsafe extern "C-unwind" fn plan(state: *mut lua_State) -> c_int {
     // SAFETY: Lua calls with a live state; the window outlives the VM.
     let (stack, window) = unsafe { (Stack::new(state), window_of(state)) };
     let world = window.host.world.clone();
     stack.push_table(0, 4);
-    for (name, text) in [("vars", &world.vars), ("consumers", &world.consumers)] {
+    for (name, text) in
+        [("vars", &world.vars), ("consumers", &world.consumers), ("kong", &world.kong)]
+    {
         stack.push_bytes(text.as_bytes());
         stack.set(-2, name.as_bytes());
     }

@@ -12,6 +12,8 @@ use pilotlight_filter::engine::{
 use pilotlight_filter::{Plan, Spec};
 use serde_json::{Value, json};
 
+mod kong;
+
 /// Which engine runs it.
 pub(super) const fn kind(program: &Program) -> &'static str {
     match program {
@@ -20,9 +22,9 @@ pub(super) const fn kind(program: &Program) -> &'static str {
     }
 }
 
-/// What all programs share.
+/// What all programs share. `number` is that of the generation.
 #[allow(clippy::disallowed_methods)]
-pub(super) fn plan(manifest: &Manifest) -> Plan {
+pub(super) fn plan(manifest: &Manifest, number: u64) -> Plan {
     let variable = |name: &String| Some((name.clone(), std::env::var(name).ok()?));
     Plan {
         script: script(&manifest.lua),
@@ -33,6 +35,7 @@ pub(super) fn plan(manifest: &Manifest) -> Plan {
         vars: manifest.routes.iter().filter_map(vars).collect(),
         consumers: consumers(&manifest.consumers),
         redis: manifest.redis.iter().map(redis).collect(),
+        kong: kong::facts(manifest, number),
         ..Plan::default()
     }
 }

@@ -20,10 +20,11 @@ Cache.__index = Cache
 
 -- `generation` sets apart what was kept under another manifest. Without ends: what plugins look up
 -- changes with the manifest, unless they say for how long they keep it.
-local function new(name, generation)
+local function new(scope, generation)
+  local dict = ngx.shared.kong_db_cache
   return setmetatable({
-    prefix = name .. ":" .. (generation or 0) .. ":", ttl = 0, neg_ttl = 0, epoch = 0,
-    dict = ngx.shared[name], misses = ngx.shared[name .. "_miss"] or ngx.shared[name],
+    prefix = scope .. ":" .. (generation or 0) .. ":", ttl = 0, neg_ttl = 0, epoch = 0,
+    dict = dict, misses = ngx.shared.kong_db_cache_miss or dict,
     own = lrucache.new(ENTRIES),
   }, Cache)
 end

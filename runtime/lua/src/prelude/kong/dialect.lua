@@ -177,8 +177,8 @@ end
 
 -- What one generation of the manifest has kept another does not find.
 local cache = need "kong.cache"
-kong.cache = cache.new("kong_db_cache", facts.generation)
-kong.core_cache = cache.new("kong_core_db_cache", facts.generation)
+kong.cache = cache.new("plugins", facts.generation)
+kong.core_cache = cache.new("core", facts.generation)
 kong.db = need("kong.db.store").open()
 
 return dialect
