@@ -110,7 +110,10 @@ impl Local {
                 realms,
                 upstreams,
                 hosts: Hosts::default(),
-                resolver: None,
+                resolver: generation.manifest.lua.resolver.as_ref().map(|meant| {
+                    let manifest::Resolver { servers, timeout, ipv6 } = meant.clone();
+                    Resolver::new(servers, timeout, ipv6, clock)
+                }),
                 budgets,
             }
         })

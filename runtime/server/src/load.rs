@@ -9,6 +9,7 @@ use pilotlight_abi::{Phase, Phases};
 use pilotlight_config::manifest::{self, Manifest};
 use pilotlight_config::{Loaded, Place, Problem, Report, Spot};
 use pilotlight_core::router::Router;
+use pilotlight_filter::host::socket::TlsFiles;
 use pilotlight_filter::{Engine, Library, LoadError};
 
 use self::plan::{kind, module, plan, spec};
@@ -16,7 +17,7 @@ use crate::clock::Clock;
 use crate::generation::{Generation, Listener, ProgramRef};
 use crate::metrics::Registry;
 use crate::services::Dictionary;
-use crate::tls::{ClientTls, ServerTls, TlsProblem};
+use crate::tls::{ClientTls, ProgramTls, ServerTls, TlsProblem};
 use crate::upstream::Shared;
 
 mod plan;
@@ -44,6 +45,7 @@ impl Loader {
         let client_tls = ClientTls::default();
         let upstreams = upstreams(&manifest, old, &client_tls, &mut report);
         let listeners = listeners(&manifest, old, &mut report);
+        let program_tls = program_tls(&manifest, &mut report);
         if report.has_errors() {
             return Err(report);
         }
@@ -57,7 +59,7 @@ impl Loader {
             upstreams,
             listeners,
             client_tls,
-            program_tls: Arc::default(),
+            program_tls,
             manifest,
         };
         Ok((generation, report))
@@ -205,6 +207,37 @@ fn upstreams(
         all.push(kept.unwrap_or_else(|| Shared::new(meant.clone(), tls)));
     }
     all
+}
+
+/// What programs' connections trust and show: files that can't be used are found here, not by a script.
+fn program_tls(manifest: &Manifest, report: &mut Report) -> Arc<ProgramTls> {
+    let programs = Arc::<ProgramTls>::default();
+    let of_filters = manifest.filters.iter().filter_map(|filter| match &filter.program {
+        manifest::Program::OpenResty(scripts) => Some((tls_files(&scripts.ssl), &filter.place)),
+        _ => None,
+    });
+    let of_redis = manifest.redis.iter().filter(|redis| redis.tls).map(|redis| {
+        (TlsFiles { ca: redis.ca.clone(), ..TlsFiles::default() }, &redis.place)
+    });
+    for (files, place) in of_filters.chain(of_redis) {
+        if let Err(problem) = programs.check(&files) {
+            report.push(tls_problem(&problem, place, false));
+        }
+    }
+    programs
+}
+
+fn tls_files(ssl: &manifest::SocketTls) -> TlsFiles {
+    let protocols = [("TLSv1.2", ssl.tls12), ("TLSv1.3", ssl.tls13)];
+    TlsFiles {
+        ca: ssl.ca.clone(),
+        crl: ssl.crl.clone(),
+        certificate: ssl.certificate.clone(),
+        key: ssl.key.clone(),
+        protocols: protocols.iter().filter(|p| p.1).map(|p| p.0.to_owned()).collect(),
+        ciphers: ssl.ciphers.clone(),
+        depth: Some(ssl.verify_depth),
+    }
 }
 
 /// What an upstream means, wherever it stands in its file.

@@ -58,7 +58,7 @@ pub struct SetVar {
 /// What sockets trust and show in their TLS handshake.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SocketTls {
-    /// Authorities; `None`: none is trusted.
+    /// Authorities; `None`: the system's.
     pub ca: Option<PathBuf>,
     /// Certificates that were revoked.
     pub crl: Option<PathBuf>,

@@ -4,11 +4,15 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::place::Place;
+
 /// A server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Redis {
     /// Its name in the manifest.
     pub name: Arc<str>,
+    /// Where its table stands.
+    pub place: Place,
     /// A name or an address, without brackets; for Unix sockets, the path.
     pub host: String,
     /// 0 for Unix sockets.

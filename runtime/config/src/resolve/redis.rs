@@ -47,6 +47,7 @@ fn server(name: &At<String>, table: &At<raw::Redis>, scene: &mut Scene<'_>) -> O
     let number = url.database.map(u64::from).or(number).unwrap_or(0);
     Some(Redis {
         name: name.as_str().into(),
+        place: table.place.clone(),
         host: url.at.host,
         port: url.at.port,
         unix: url.at.unix,

@@ -51,6 +51,7 @@ const OTHER_NAME: Flaw = Flaw::new(0, "certificate host mismatch");
 #[derive(Debug)]
 struct Trust {
     chains: Arc<WebPkiServerVerifier>,
+    roots: Arc<RootCertStore>,
     /// The certificates of a file: a server may show one of them itself.
     own: Vec<CertificateDer<'static>>,
     depth: Option<u32>,
@@ -87,13 +88,13 @@ impl Verifier {
     ) -> Result<Verifier, String> {
         // With a list of what is revoked, whoever is trusted must not be on it: webpki sees to that.
         let own = if crls.is_empty() { own } else { Vec::new() };
-        let chains = WebPkiServerVerifier::builder_with_provider(roots, provider.clone())
+        let chains = WebPkiServerVerifier::builder_with_provider(roots.clone(), provider.clone())
             .with_crls(crls)
             .enforce_revocation_expiration()
             .build()
             .map_err(|error| format!("the issuers can't be used: {error}"))?;
         let algorithms = provider.signature_verification_algorithms;
-        Ok(Verifier { algorithms, trust: Some(Trust { chains, own, depth }), named })
+        Ok(Verifier { algorithms, trust: Some(Trust { chains, roots, own, depth }), named })
     }
 }
 
@@ -116,7 +117,7 @@ impl Trust {
                 () => Ok(()),
             };
         }
-        if self.depth.is_some_and(|depth| between(leaf, others) > depth) {
+        if self.depth.is_some_and(|depth| self.between(leaf, others) > depth) {
             return Err(TOO_LONG);
         }
         match self.chains.verify_server_cert(leaf, others, name, &[], now) {
@@ -132,23 +133,25 @@ impl Trust {
             Err(_) => Err(UNSPECIFIED),
         }
     }
-}
 
-/// Certificates between a server's and the one that its chain ends with, as far as it is shown.
-fn between(leaf: &CertificateDer<'_>, others: &[CertificateDer<'_>]) -> u32 {
-    let all: Vec<_> = others.iter().filter_map(|der| Outline::read(der)).collect();
-    let Some(mut here) = Outline::read(leaf) else { return 0 };
-    let mut count = 0;
-    // Each stands there once; a circle ends with the last.
-    for _ in &all {
-        let issuer = |other: &&Outline<'_>| other.subject == here.issuer;
-        match all.iter().find(issuer).filter(|other| other.issuer != other.subject) {
-            Some(next) => here = *next,
-            None => break,
+    /// Certificates between a server's and the first that is trusted, as far as they are shown.
+    fn between(&self, leaf: &CertificateDer<'_>, others: &[CertificateDer<'_>]) -> u32 {
+        let all: Vec<_> = others.iter().filter_map(|der| Outline::read(der)).collect();
+        let Some(mut here) = Outline::read(leaf) else { return 0 };
+        let mut count = 0;
+        // Each stands there once; a circle ends with the last.
+        for _ in &all {
+            if self.roots.roots.iter().any(|root| root.subject.as_ref() == here.issuer) {
+                break;
+            }
+            match all.iter().find(|other| other.subject == here.issuer) {
+                Some(next) if next.issuer != next.subject => here = *next,
+                _ => break,
+            }
+            count += 1;
         }
-        count += 1;
+        count
     }
-    count
 }
 
 /// Whether a certificate names a server. The subject counts where it has no other names.
