@@ -140,6 +140,11 @@ impl Script {
         }
     }
 
+    /// Whether it is written for nginx or Kong.
+    pub(crate) fn is_dialect(&self) -> bool {
+        !matches!(self.code, Code::Native(_))
+    }
+
     /// Runs the script's chunk and its `init` in a VM.
     ///
     /// # Errors
@@ -178,7 +183,7 @@ impl Script {
             cpu: self.cpu,
             name: self.name.clone(),
             target: self.target,
-            dialect: !matches!(self.code, Code::Native(_)),
+            dialect: self.is_dialect(),
             abort: None,
         };
         // Two tables: functions, and which of them want the context, by the phases' names.

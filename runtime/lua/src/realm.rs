@@ -42,6 +42,17 @@ impl LuaRealm {
         }
     }
 
+    /// Boots all scripts written for nginx in their common VM, in order: what the first of them
+    /// prepares (`init_by_lua`), the others find.
+    fn boot_world(&self, vm: &Vm) -> Result<(), Fault> {
+        for (index, script) in self.library.scripts.iter().enumerate() {
+            if script.is_dialect() && script.memory.is_none() && !script.fresh {
+                script.in_vm(vm, index)?;
+            }
+        }
+        Ok(())
+    }
+
     fn make(&self, memory: Option<u64>) -> Result<Rc<Vm>, Fault> {
         let memory = memory.unwrap_or(self.library.memory);
         Vm::new(memory, self.services.clone(), &self.library.world)
@@ -72,8 +83,12 @@ impl LuaRealm {
         match place {
             Some(vm) if !vm.is_retired() => Ok(vm.clone()),
             old => {
-                if old.replace(self.make(memory)?).is_some_and(|old| old.tasks.were_used()) {
+                let made = self.make(memory)?;
+                if old.replace(made.clone()).is_some_and(|old| old.tasks.were_used()) {
                     self.boot_eager();
+                }
+                if memory.is_none() {
+                    self.boot_world(&made)?;
                 }
                 Ok(old.clone().ok_or_else(|| Fault::new(FaultKind::Internal, "no VM"))?)
             }

@@ -101,11 +101,15 @@ unsafe extern "C-unwind" fn head_table(state: *mut lua_State) -> c_int {
         _ => exchange.response_fields(),
     };
     let has_host = which == 0.0 && !host.is_empty();
-    let count = fields.map_or(0, Fields::len) + usize::from(has_host);
+    // The codecs frame a body themselves: its length is told as the client told it.
+    let length = exchange.request.body.length().filter(|length| which == 0.0 && *length > 0);
+    let length = length.map(|length| length.to_string());
+    let length = length.as_ref().map(|length| (&b"Content-Length"[..], length.as_bytes()));
+    let count = fields.map_or(0, Fields::len) + usize::from(has_host) + length.iter().count();
     stack.push_table(0, count.min(max) as c_int);
     let host = has_host.then_some((&b"host"[..], &host[..]));
     let all = fields.into_iter().flat_map(|fields| fields.iter().map(|(_, n, v)| (n, v)));
-    for (name, value) in host.into_iter().chain(all).take(max) {
+    for (name, value) in host.into_iter().chain(length).chain(all).take(max) {
         stack.push_bytes(value);
         match raw {
             true => stack.append(name),

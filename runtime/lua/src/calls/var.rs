@@ -251,6 +251,10 @@ type Family = for<'a> fn(&'a Exchange, &[u8]) -> Found<'a>;
 const FAMILIES: &[(&[u8], Family)] = &[
     (b"http_", |e, name| match name {
         b"host" => Some(e.request.head.authority()).filter(|a| !a.is_empty()).map(Cow::Borrowed),
+        b"content_length" => {
+            let length = e.request.body.length().filter(|length| *length > 0)?;
+            Some(Cow::Owned(length.to_string().into_bytes()))
+        }
         _ => joined(&e.request.head.fields, name),
     }),
     (b"arg_", |e, name| {

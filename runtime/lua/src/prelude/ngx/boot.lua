@@ -12,7 +12,7 @@ local GO_ON, ANSWERED, ELSEWHERE, CLOSED = nil, 1, 2, 3
 -- Longer than any worker lives, in seconds.
 local NEVER = 31536000
 
-local CLOSES = { [444] = true, [499] = true }
+local CLOSES = { [-1] = true, [444] = true, [499] = true }
 
 -- The state of the exchange at hand: what the host keeps for it, and begins as an empty table.
 local function enter(state, filter)

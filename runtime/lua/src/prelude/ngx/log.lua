@@ -35,7 +35,7 @@ end
 local function place()
   local info = getinfo(3, "Sln")
   if not info then return "[lua] " end
-  local where = "[lua] " .. info.short_src .. ":" .. (info.currentline or 0) .. ": "
+  local where = "[lua] " .. info.short_src:match("[^/]*$") .. ":" .. (info.currentline or 0) .. ": "
   if info.name and info.what ~= "main" then where = where .. info.name .. "(): " end
   return where
 end

@@ -51,12 +51,15 @@ return function(ngx, world)
     at.status = status or at.status or 200
     local default = at.settings.default_type
     if default and at.settings.use_default_type ~= false and at.status ~= 204 and at.status ~= 304
-      and C.head_get(window, 1, "content-type", 12) == 0 then
-      C.head_set(window, 1, "content-type", 12, default, #default)
+      and C.head_get(window, 1, "Content-Type", 12) == 0 then
+      C.head_set(window, 1, "Content-Type", 12, default, #default)
     end
     C.out_begin(window, at.status)
   end
   world.send_head = send_head
+
+  -- The text of a list that a filter of bodies puts in a chunk's place.
+  function world.flatten(list) return text_of("body_filter", "", list) end
 
   local function write(name, ending, ...)
     local at = allow(ANSWER, 4)
@@ -75,7 +78,12 @@ return function(ngx, world)
 
   function ngx.send_headers()
     local at = allow(ANSWER)
-    if not at.sent then send_head(at) end
+    if not at.sent then
+      send_head(at)
+      -- The filters of the head run now, so that the script sees what they did.
+      slow.out_drained()
+      yield(pl.TAKE)
+    end
     return 1
   end
 
