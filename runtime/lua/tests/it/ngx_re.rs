@@ -44,7 +44,7 @@ fn contexts_and_given_tables() {
     );
     assert_eq!(
         got,
-        "{34} 5 {hello} 12 nil 3 2 2 3 {b} nil pcre_exec() failed: -33 true {h,h,old} stays"
+        "{34} 5 {hello} 12 nil 3 2 3 {b} nil pcre_exec() failed: -33 true {h,h,old} stays"
     );
 }
 

@@ -119,7 +119,7 @@ fn mistakes_are_errors_of_the_script() {
         ("gateway.re.gsub('a', 'a', '$x')", "re.gsub: bad replacement: attempt to use named capturing variable \"x\""),
         ("gateway.re.gsub('a', 'a', function() return {} end)", "takes a string as its replacement, not a table"),
         ("gateway.re.match('\\255', '.', 'u')", "re.match: the text is not UTF-8"),
-        ("gateway.re.match(('a'):rep(300000), '^(?:a|b)*c')", "re.match: the match takes too much memory"),
+        ("gateway.re.match(('a'):rep(300000), '^(?:a|b)*[cd]')", "re.match: the match takes too much memory"),
         ("gateway.re.gsub(('a'):rep(10000), 'a', ('x'):rep(10000))", "re.gsub: result too large"),
     ] {
         let fault = failure(body);

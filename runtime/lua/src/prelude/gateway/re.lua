@@ -102,18 +102,23 @@ function re.gmatch(subject, pattern, letters)
   return setmetatable({ subject = subject, pattern = pattern, flags = flags, start = 0 }, Matches)
 end
 
+-- In a function of its own: one that makes closures does not compile.
+local function replace_by(name, once, subject, pattern, with, flags)
+  local function by(captures)
+    local piece = with(captures)
+    if not piece then return false end
+    return str(piece, "replacement", name, 4)
+  end
+  local replaced, count = regex.replace_by(subject, pattern, flags, by, once)
+  if not replaced then fail(name, count, 2) end
+  return replaced, count
+end
+
 local function replace(name, once, subject, pattern, with, letters)
   local flags
   subject, pattern, flags = arguments(name, subject, pattern, letters)
   if type(with) == "function" then
-    local function by(captures)
-      local piece = with(captures)
-      if not piece then return false end
-      return str(piece, "replacement", name, 4)
-    end
-    local replaced, count = regex.replace_by(subject, pattern, flags, by, once)
-    if not replaced then fail(name, count, 2) end
-    return replaced, count
+    return replace_by(name, once, subject, pattern, with, flags)
   end
   with = str(with, "replacement", name, 3)
   local count = replace_fast(window, pattern, #pattern, flags, subject, #subject, with, #with,
@@ -123,8 +128,13 @@ local function replace(name, once, subject, pattern, with, letters)
   return text(window.ptr, window.len), count
 end
 
-function re.sub(...) return replace("sub", true, ...) end
-function re.gsub(...) return replace("gsub", false, ...) end
+function re.sub(subject, pattern, with, letters)
+  return replace("sub", true, subject, pattern, with, letters)
+end
+
+function re.gsub(subject, pattern, with, letters)
+  return replace("gsub", false, subject, pattern, with, letters)
+end
 
 function re.split(subject, pattern, letters, max)
   local flags

@@ -91,20 +91,23 @@ function re.gmatch(subject, pattern, letters)
   return setmetatable({ subject = subject, pattern = pattern, flags = flags, start = 0 }, Matches)
 end
 
+-- In a function of its own: one that makes closures does not compile.
+local function replace_by(subject, pattern, with, flags, once)
+  local function by(captures) return tostring(with(captures)) end
+  local replaced, count = regex.replace_by(subject, pattern, flags, by, once)
+  if not replaced then return nil, nil, message(count) end
+  return replaced, count
+end
+
 local function replace(subject, pattern, with, letters, once)
   if type(subject) ~= "string" then subject = tostring(subject) end
   local flags = 0
   if letters ~= nil then
     local unknown
     flags, unknown = flags_of(letters)
-    if not flags then error(format('unknown flag "%s" (flags "%s")', unknown, letters), 3) end
+    if not flags then error(format('unknown flag "%s" (flags "%s")', unknown, letters), 2) end
   end
-  if type(with) == "function" then
-    local by = function(captures) return tostring(with(captures)) end
-    local replaced, count = regex.replace_by(subject, pattern, flags, by, once)
-    if not replaced then return nil, nil, message(count) end
-    return replaced, count
-  end
+  if type(with) == "function" then return replace_by(subject, pattern, with, flags, once) end
   if type(with) ~= "string" then with = tostring(with) end
   local count = replace_fast(window, pattern, #pattern, flags, subject, #subject, with, #with,
     once and 1 or 0)
