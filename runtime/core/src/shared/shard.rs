@@ -173,7 +173,10 @@ impl Shard {
 
     /// The keys of those that live, those used longest ago first.
     pub(super) fn keys(&self, now: f64) -> impl Iterator<Item = &[u8]> {
-        self.by_age().map(|at| &self.entries[at as usize]).filter(move |e| e.is_live(now)).map(|e| &*e.key)
+        self.by_age()
+            .map(|at| &self.entries[at as usize])
+            .filter(move |e| e.is_live(now))
+            .map(|e| &*e.key)
     }
 
     pub(super) fn flush(&mut self) {

@@ -50,7 +50,13 @@ fn put(mode: Mode, ttl: f64) -> Put {
     Put { mode, ttl, ..Put::default() }
 }
 
-fn set(dict: &Dict, key: &[u8], value: Scalar<'_>, ttl: f64, now: f64) -> Result<bool, &'static str> {
+fn set(
+    dict: &Dict,
+    key: &[u8],
+    value: Scalar<'_>,
+    ttl: f64,
+    now: f64,
+) -> Result<bool, &'static str> {
     dict.put(key, value, put(Mode::Set, ttl), now)
 }
 

@@ -12,7 +12,11 @@ pub(crate) fn fast() -> [Fast; 5] {
         "int (*)(pl_window *, const char *, int, int, const char *, int, const char *, int, int)";
     [
         Fast("re_find", FIND, find as *const c_void),
-        Fast("re_compile", "int (*)(pl_window *, const char *, int, int)", compile as *const c_void),
+        Fast(
+            "re_compile",
+            "int (*)(pl_window *, const char *, int, int)",
+            compile as *const c_void,
+        ),
         Fast("re_replace", REPLACE, replace as *const c_void),
         Fast("re_name", "int (*)(pl_window *, int)", name as *const c_void),
         Fast("re_stack", "int (*)(pl_window *, int)", stack as *const c_void),

@@ -15,9 +15,8 @@ const OPTIONS: [(u32, u32); 8] = [
 ];
 
 /// What was PCRE_JAVASCRIPT_COMPAT.
-const JAVASCRIPT: u32 = pcre2::PCRE2_ALT_BSUX
-    | pcre2::PCRE2_ALLOW_EMPTY_CLASS
-    | pcre2::PCRE2_MATCH_UNSET_BACKREF;
+const JAVASCRIPT: u32 =
+    pcre2::PCRE2_ALT_BSUX | pcre2::PCRE2_ALLOW_EMPTY_CLASS | pcre2::PCRE2_MATCH_UNSET_BACKREF;
 
 /// The bits of [`OPTIONS`]: patterns that differ in them are compiled apart.
 pub(super) const COMPILED: u32 = (1 << 8) - 1;

@@ -67,12 +67,30 @@ fn find() {
 #[test]
 fn errors_are_the_last_results() {
     for (expression, want) in [
-        ("ngx.re.match('a', '(abc')", "nil pcre2_compile() failed: missing closing parenthesis in \"(abc\""),
-        ("ngx.re.match('a', 'a)b')", "nil pcre2_compile() failed: unmatched closing parenthesis in \"a)b\" at \")b\""),
-        ("ngx.re.find('a', '(abc')", "nil nil pcre2_compile() failed: missing closing parenthesis in \"(abc\""),
-        ("ngx.re.gmatch('a', '(abc')", "nil pcre2_compile() failed: missing closing parenthesis in \"(abc\""),
-        ("ngx.re.sub('a', '(abc', '')", "nil nil pcre2_compile() failed: missing closing parenthesis in \"(abc\""),
-        ("ngx.re.gsub('a', '(abc', print)", "nil nil pcre2_compile() failed: missing closing parenthesis in \"(abc\""),
+        (
+            "ngx.re.match('a', '(abc')",
+            "nil pcre2_compile() failed: missing closing parenthesis in \"(abc\"",
+        ),
+        (
+            "ngx.re.match('a', 'a)b')",
+            "nil pcre2_compile() failed: unmatched closing parenthesis in \"a)b\" at \")b\"",
+        ),
+        (
+            "ngx.re.find('a', '(abc')",
+            "nil nil pcre2_compile() failed: missing closing parenthesis in \"(abc\"",
+        ),
+        (
+            "ngx.re.gmatch('a', '(abc')",
+            "nil pcre2_compile() failed: missing closing parenthesis in \"(abc\"",
+        ),
+        (
+            "ngx.re.sub('a', '(abc', '')",
+            "nil nil pcre2_compile() failed: missing closing parenthesis in \"(abc\"",
+        ),
+        (
+            "ngx.re.gsub('a', '(abc', print)",
+            "nil nil pcre2_compile() failed: missing closing parenthesis in \"(abc\"",
+        ),
         ("ngx.re.match('\\255', '.', 'u')", "nil pcre_exec() failed: -23"),
         ("ngx.re.gsub('\\255', '.', '', 'u')", "nil nil pcre_exec() failed: -23"),
         ("ngx.re.gsub('a', 'a', '[$hello]')", "nil nil failed to compile the replacement template"),
@@ -110,14 +128,20 @@ fn replacements() {
     for (expression, want) in [
         ("ngx.re.sub('hello, 1234', '([0-9])[0-9]', '[$0][$1]')", "hello, [12][1]34 1"),
         ("ngx.re.gsub('hello, world', '([a-z])[a-z]+', '[$0,$1]', 'i')", "[hello,h], [world,w] 2"),
-        ("ngx.re.sub('b c d', '(b) (c)', '[$0] [$1] [${2}] [$3] [${134}]')", "[b c] [b] [c] [] [] d 1"),
+        (
+            "ngx.re.sub('b c d', '(b) (c)', '[$0] [$1] [${2}] [$3] [${134}]')",
+            "[b c] [b] [c] [] [] d 1",
+        ),
         ("ngx.re.sub('b', 'b', '[$$0]')", "[$0] 1"),
         ("ngx.re.gsub('hello', 'x', '-')", "hello 0"),
         ("ngx.re.gsub('hello', '', '-')", "-h-e-l-l-o- 6"),
         ("ngx.re.gsub('ab', 'b', 5)", "a5 1"),
         ("ngx.re.gsub('ab', '[a-b]', true)", "truetrue 2"),
         ("ngx.re.gsub(1234, '3', 'x')", "12x4 1"),
-        ("ngx.re.gsub('ab', '([ab])', function(m) return '<' .. m[1] .. '>' end, 'jo')", "<a><b> 2"),
+        (
+            "ngx.re.gsub('ab', '([ab])', function(m) return '<' .. m[1] .. '>' end, 'jo')",
+            "<a><b> 2",
+        ),
         ("ngx.re.sub('ab', '[ab]', function(m) return m[0]:upper() end)", "Ab 1"),
         ("ngx.re.sub('ab', 'a', function() return nil end)", "nilb 1"),
         ("ngx.re.gsub('ab', '', function() return '.' end)", ".a.b. 3"),
@@ -126,7 +150,9 @@ fn replacements() {
     ] {
         assert_eq!(said(&format!("say({expression})")), want, "{expression}");
     }
-    let got = said("say(ngx.re.gsub('a-b', '[a-z]', function(m) ngx.sleep(0.1) return m[0]:upper() end))");
+    let got = said(
+        "say(ngx.re.gsub('a-b', '[a-z]', function(m) ngx.sleep(0.1) return m[0]:upper() end))",
+    );
     assert_eq!(got, "A-B 2");
 }
 

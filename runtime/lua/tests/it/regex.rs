@@ -110,16 +110,31 @@ fn callbacks_may_wait_and_match_themselves() {
 #[test]
 fn mistakes_are_errors_of_the_script() {
     for (body, want) in [
-        ("gateway.re.match('a', '(')", "re.match: bad pattern: missing closing parenthesis in \"(\""),
-        ("gateway.re.gmatch('a', '[')", "re.gmatch: bad pattern: missing terminating ] for character class"),
+        (
+            "gateway.re.match('a', '(')",
+            "re.match: bad pattern: missing closing parenthesis in \"(\"",
+        ),
+        (
+            "gateway.re.gmatch('a', '[')",
+            "re.gmatch: bad pattern: missing terminating ] for character class",
+        ),
         ("gateway.re.find('a', 'a', 'q')", "re.find: there is no flag 'q'"),
         ("gateway.re.match({}, 'a')", "re.match takes a string as its text, not a table"),
         ("gateway.re.match('a')", "re.match takes a string as its pattern, not a nil"),
         ("gateway.re.sub('a', 'a')", "re.sub takes a string as its replacement, not a nil"),
-        ("gateway.re.gsub('a', 'a', '$x')", "re.gsub: bad replacement: attempt to use named capturing variable \"x\""),
-        ("gateway.re.gsub('a', 'a', function() return {} end)", "takes a string as its replacement, not a table"),
+        (
+            "gateway.re.gsub('a', 'a', '$x')",
+            "re.gsub: bad replacement: attempt to use named capturing variable \"x\"",
+        ),
+        (
+            "gateway.re.gsub('a', 'a', function() return {} end)",
+            "takes a string as its replacement, not a table",
+        ),
         ("gateway.re.match('\\255', '.', 'u')", "re.match: the text is not UTF-8"),
-        ("gateway.re.match(('a'):rep(300000), '^(?:a|b)*[cd]')", "re.match: the match takes too much memory"),
+        (
+            "gateway.re.match(('a'):rep(300000), '^(?:a|b)*[cd]')",
+            "re.match: the match takes too much memory",
+        ),
         ("gateway.re.gsub(('a'):rep(10000), 'a', ('x'):rep(10000))", "re.gsub: result too large"),
     ] {
         let fault = failure(body);

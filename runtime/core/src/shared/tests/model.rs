@@ -147,7 +147,11 @@ impl Model {
         }
         let entry = self.live(key).unwrap();
         let Content::Many(list) = &mut entry.content else { return Err(NOT_A_LIST) };
-        if right { list.push_back(value.clone()) } else { list.push_front(value.clone()) }
+        if right {
+            list.push_back(value.clone())
+        } else {
+            list.push_front(value.clone())
+        }
         Ok(list.len())
     }
 

@@ -38,8 +38,14 @@ fn mistakes_are_told_as_nginx_tells_them() {
         ("${}", "lua script: invalid capturing variable name found in \"${}\""),
         ("${1", "the closing bracket in \"1\" variable is missing"),
         ("${1a}", "the closing bracket in \"1\" variable is missing"),
-        ("$hello", "attempt to use named capturing variable \"hello\" (named captures not supported yet)"),
-        ("${h_1}", "attempt to use named capturing variable \"h_1\" (named captures not supported yet)"),
+        (
+            "$hello",
+            "attempt to use named capturing variable \"hello\" (named captures not supported yet)",
+        ),
+        (
+            "${h_1}",
+            "attempt to use named capturing variable \"h_1\" (named captures not supported yet)",
+        ),
     ] {
         assert_eq!(expanded(source).unwrap_err(), want, "{source}");
     }
