@@ -142,7 +142,7 @@ fn a_full_dictionary() {
          local x = ('x'):rep(50) say(d:safe_set('other', x)) say(d:safe_add('other', x))
          say(d:set('big', ('x'):rep(200000)))
          for i = 1, 10000 do local ok, err = d:lpush('l', 'x') if not ok then say(ok, err) break end end
-         say(d:incr('new', 1, 0))",
+         d:incr('n1', 1, 0) d:incr('n2', 1, 0) say(d:incr('n3', 1, 0))",
     );
     assert_eq!(
         got,
