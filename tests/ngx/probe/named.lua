@@ -1,0 +1,2 @@
+ngx.status = 418
+ngx.print(ngx.var.uri, " ", ngx.var.args, " ", ngx.ctx.gone)
