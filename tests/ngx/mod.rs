@@ -33,8 +33,14 @@ name = "@named"
 internal = true
 filters = ["named"]
 [filters.probe]
-openresty = { rewrite = "rewrite.lua", access = "access.lua", header_filter = "header_filter.lua", body_filter = "body_filter.lua", log = "log.lua", balancer = "balancer.lua" }
 limits = { cpu = "1s" }
+[filters.probe.openresty]
+rewrite = "rewrite.lua"
+access = "access.lua"
+balancer = "balancer.lua"
+header_filter = "header_filter.lua"
+body_filter = "body_filter.lua"
+log = "log.lua"
 [filters.content]
 openresty = { content = "content.lua" }
 limits = { cpu = "1s" }
