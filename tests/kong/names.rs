@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 
+use serde_json::Value;
+
 use crate::names::{Name, Peers, all, walk};
 use crate::support::gateway::Gateway;
 use crate::support::run;
@@ -14,11 +16,9 @@ async fn start(names: &[Name], peers: &Peers) -> Gateway {
         let code = name.check.replace("OTHER_PORT", &format!("\"{}\"", other.port()));
         let code =
             code.replace("\"127.0.0.1\", tonumber", &format!("\"{}\", tonumber", other.ip()));
-        let row = toml::Value::Table(toml::Table::from_iter([
-            ("phase".to_owned(), toml::Value::from(name.phase.as_str())),
-            ("code".to_owned(), toml::Value::from(code)),
-        ]));
-        let _ = writeln!(checks, "{row},");
+        // A string of JSON is one of TOML.
+        let (phase, code) = (Value::from(name.phase.as_str()), Value::from(code));
+        let _ = writeln!(checks, "{{ phase = {phase}, code = {code} }},");
     }
     let rest = format!(
         r#"
