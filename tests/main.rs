@@ -20,6 +20,8 @@ mod faults;
 mod kong;
 mod malformed;
 mod mistakes;
+mod names;
+mod ngx;
 mod pressure;
 mod promises;
 mod quickstart;

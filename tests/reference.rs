@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use pilotlight_abi::{LIMITS, Phase, Unit};
 use serde_json::{Map, Value};
 
-use crate::kong::Is;
+use crate::names::Is;
 use crate::tidy::root;
 
 const MADE: &str = "<!-- Made by tests/reference.rs: PILOTLIGHT_BLESS=1 writes it anew. -->\n";
@@ -23,7 +23,16 @@ fn the_limits_page_is_the_table() {
 
 #[test]
 fn the_kong_page_is_the_table() {
-    page("kong", &kong());
+    let about = "What a plugin finds here, name by name; a test calls each. How plugins run: \
+                 [Kong's plugins](../guides/kong.md).";
+    page("kong", &names("kong", "Kong", "Kong's plugin development kit", about));
+}
+
+#[test]
+fn the_openresty_page_is_the_table() {
+    let about = "What a script of a filter with `openresty` or `kong` finds here, name by name; a test calls \
+                 each. How to move: [From OpenResty](../guides/openresty.md).";
+    page("openresty", &names("ngx", "OpenResty", "OpenResty's ngx", about));
 }
 
 fn page(name: &str, wanted: &str) {
@@ -82,28 +91,26 @@ fn bytes(count: u64) -> String {
     }
 }
 
-fn kong() -> String {
-    let names = crate::kong::all();
+/// The page of a dialect's table of names; they are from `origin`.
+fn names(dialect: &str, origin: &str, title: &str, about: &str) -> String {
+    let names = crate::names::all(dialect);
     let count = |is: Is| names.iter().filter(|name| name.is == is).count();
     let mut text = format!(
-        "# Kong's plugin development kit\n\n{MADE}\nWhat a plugin finds here, name by name; a test calls each. How plugins \
-         run: [Kong's plugins](../guides/kong.md). {} names are as in Kong, {} differ, {} are absent.\n",
+        "# {title}\n\n{MADE}\n{about} {} names are as in {origin}, {} differ, {} are absent.\n",
         count(Is::Same),
         count(Is::Differs),
         count(Is::Absent)
     );
     let mut group = "";
     for name in &names {
-        let dots = name.name.matches('.').count();
-        let mine = if dots < 2 { "kong" } else { name.name.rsplit_once('.').map_or("", |parts| parts.0) };
-        if mine != group {
-            group = mine;
+        if name.group() != group {
+            group = name.group();
             let _ = write!(text, "\n## {group}\n\n| name | here | |\n|---|---|---|\n");
         }
         let is = match name.is {
-            Is::Same => "as in Kong",
-            Is::Differs => "differs",
-            Is::Absent => "absent",
+            Is::Same => format!("as in {origin}"),
+            Is::Differs => "differs".into(),
+            Is::Absent => "absent".into(),
         };
         let _ = writeln!(text, "| `{}` | {is} | {} |", name.name, cell(&name.note));
     }

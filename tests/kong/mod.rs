@@ -3,5 +3,3 @@
 
 mod names;
 mod plugins;
-
-pub use names::{Is, Name, all};

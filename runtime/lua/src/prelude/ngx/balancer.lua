@@ -8,9 +8,8 @@ return function(_, world)
   local balancer = { version = "0.1.33" }
 
   local function seconds(value, name)
-    if value == nil then return nil end
-    if type(value) ~= "number" then value = tonumber(value) end
-    if not value or value <= 0 then return nil, "bad " .. name .. " timeout" end
+    if not value then return nil end
+    if type(value) ~= "number" or value <= 0 then error("bad " .. name .. " timeout", 3) end
     return value
   end
 
@@ -47,14 +46,11 @@ return function(_, world)
 
   function balancer.set_timeouts(connect, send, read)
     local at = world.allow(PHASES)
-    local c, why = seconds(connect, "connect")
-    if why then return nil, why end
-    local _, wrong = seconds(send, "send")
-    if wrong then return nil, wrong end
-    local r, bad = seconds(read, "read")
-    if bad then return nil, bad end
+    connect = seconds(connect, "connect")
+    seconds(send, "send")
+    read = seconds(read, "read")
     at.pick = at.pick or {}
-    at.pick.connect, at.pick.read = c, r
+    at.pick.connect, at.pick.read = connect, read
     if at.pick.host then slow.pick(at.pick) end
     return true
   end

@@ -1,0 +1,2 @@
+-- A module that checks require.
+return {}
