@@ -57,6 +57,8 @@ pub struct Body {
     /// Bytes that the message still owes by its own declaration (RFC 9110 section 8.6).
     owed: Option<u64>,
     received: u64,
+    /// Some of it was taken by whoever passes it on.
+    taken: bool,
     limit: Option<u64>,
     failed: Option<BodyError>,
 }
@@ -114,6 +116,11 @@ impl Body {
     pub fn is_done(&self) -> bool {
         let held = |h: &Held| !h.front.is_empty() || h.trailers.is_some();
         self.source.is_none() && self.failed.is_none() && !self.held.as_deref().is_some_and(held)
+    }
+
+    /// Whether all of it is still to be taken, even if it was looked at.
+    pub fn is_untouched(&self) -> bool {
+        !self.taken
     }
 
     /// Whether anything must still come from the peer.
@@ -267,6 +274,7 @@ impl Body {
     }
 
     fn spend(&mut self, bytes: usize) {
+        self.taken = true;
         if let Some(left) = &mut self.length {
             *left = left.saturating_sub(bytes as u64);
         }

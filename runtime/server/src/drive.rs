@@ -2,13 +2,15 @@
 //!
 //! ```text
 //! route ─▶ request chain ─▶ target ─▶ response chain ─▶ deliver ─▶ rest ─▶ log
-//!   ▲           │
-//!   └───────────┘ a filter sends it on
+//!   ▲           │             │
+//!   └───────────┴─────────────┘ a filter or an error page sends it on
 //! ```
 //! The request's body is pumped beside all that follows the target's pick, both with backpressure.
 
 mod choice;
+mod connect;
 mod deliver;
+mod errors;
 mod pump;
 mod route;
 mod tunnel;
@@ -21,6 +23,7 @@ use pilotlight_abi::Phase;
 use pilotlight_config::manifest::Target;
 use pilotlight_filter::{Exchange, Passed};
 
+pub(crate) use self::connect::connect;
 use self::turn::Turn;
 use crate::answer::{self, Problem};
 use crate::codec::Downstream;
@@ -49,8 +52,8 @@ pub(crate) async fn drive(
 ) {
     let mut turn = Turn::begin(inlet, local, exchange);
     match respond(&mut turn, exchange, down).await {
-        Ok(Reached::Response) => turn.deliver(exchange, down).await,
-        Ok(Reached::Tunnel(tunnel)) => Box::pin(turn.tunnel(exchange, down, *tunnel)).await,
+        Ok(None) => turn.deliver(exchange, down).await,
+        Ok(Some(tunnel)) => Box::pin(turn.tunnel(exchange, down, *tunnel)).await,
         Err(Left) => turn.leave(exchange, down),
     }
     if let Some(end) = turn.end() {
@@ -62,48 +65,64 @@ pub(crate) async fn drive(
 /// The client left before there was a response.
 pub(crate) struct Left;
 
-/// What stands at the end of the request's way.
+/// Where a request's way has led.
 enum Reached {
     /// A response stands in the exchange.
     Response,
     /// The upstream switched protocols.
     Tunnel(Box<tunnel::Switched>),
+    /// A filter sends the request on.
+    Elsewhere,
 }
 
-/// Brings a response into the exchange: a filter's, the target's, or a problem. Filters may send the
-/// request on to another route.
+/// Brings a response into the exchange, perhaps with a tunnel behind it. Filters and error pages may
+/// send the request on to another route, where all begins anew.
 async fn respond(
     turn: &mut Turn<'_>,
     exchange: &mut Exchange,
     down: &mut dyn Downstream,
-) -> Result<Reached, Left> {
+) -> Result<Option<Box<tunnel::Switched>>, Left> {
     let mut found = route::admit(turn, exchange);
-    while let Some(route) = turn.route().filter(|_| found.is_ok()) {
-        match turn.walk(Phase::Request, exchange, down).await? {
-            Passed::Through => return reach(turn, exchange, down, route).await,
-            Passed::Replied => return Ok(Reached::Response),
-            Passed::Failed => found = Err(FILTER_FAILED),
-            Passed::Rerouted => found = route::reroute(turn, exchange),
-            Passed::Closed => return Err(Left),
-        }
+    loop {
+        let reached = match found {
+            Ok(route) => reach(turn, exchange, down, route).await?,
+            Err(problem) => {
+                if turn.route().is_none() {
+                    // The exchange is used again: what stands there is the route of the one before.
+                    exchange.route = "".into();
+                }
+                answer::problem(exchange, problem);
+                Reached::Response
+            }
+        };
+        found = match reached {
+            Reached::Elsewhere => route::reroute(turn, exchange),
+            Reached::Tunnel(tunnel) => return Ok(Some(tunnel)),
+            Reached::Response => match errors::replace(turn, exchange) {
+                Some(found) => found,
+                None => return Ok(None),
+            },
+        };
     }
-    if turn.route().is_none() {
-        // The exchange is used again: what stands there is the route of the one before.
-        exchange.route = "".into();
-    }
-    if let Err(problem) = found {
-        answer::problem(exchange, problem);
-    }
-    Ok(Reached::Response)
 }
 
-/// Has the route's target answer.
+/// Has a route answer: a filter of its chain, its target, or the gateway with a problem.
 async fn reach(
     turn: &mut Turn<'_>,
     exchange: &mut Exchange,
     down: &mut dyn Downstream,
     route: usize,
 ) -> Result<Reached, Left> {
+    match turn.walk(Phase::Request, exchange, down).await? {
+        Passed::Through => {}
+        Passed::Replied => return Ok(Reached::Response),
+        Passed::Rerouted => return Ok(Reached::Elsewhere),
+        Passed::Closed => return Err(Left),
+        Passed::Failed => {
+            answer::problem(exchange, FILTER_FAILED);
+            return Ok(Reached::Response);
+        }
+    }
     let local = turn.local.clone();
     let route = &local.generation.manifest.routes[route];
     match &route.target {

@@ -9,7 +9,7 @@ use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
-use pilotlight_abi::Phases;
+use pilotlight_abi::{Phase, Phases};
 use pilotlight_config::manifest::{self, Manifest};
 use pilotlight_core::retry::Budget;
 use pilotlight_core::router::Router;
@@ -140,6 +140,17 @@ impl Local {
             return Chain::default();
         }
         Chain::new(route.filters.iter().copied().chain(script).map(|i| self.link(i)).collect())
+    }
+
+    /// The chain that a connection of a listener passes at its beginning, and the listener's index;
+    /// `None` when there is none.
+    pub(crate) fn door(&self, listener: &str) -> Option<(usize, Chain)> {
+        let listeners = &self.generation.manifest.listeners;
+        let index = listeners.iter().position(|known| &*known.name == listener)?;
+        let filters = &listeners[index].filters;
+        let looks = |filter: &usize| self.generation.programs[*filter].phases.has(Phase::Connect);
+        let chain = || Chain::new(filters.iter().map(|filter| self.link(*filter)).collect());
+        filters.iter().any(looks).then(|| (index, chain()))
     }
 
     fn link(&self, filter: usize) -> Link {

@@ -17,6 +17,7 @@ use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::sync::watch;
 
 use crate::codec::{h1, h2};
+use crate::drive::connect;
 use crate::generation::Listener;
 use crate::metrics::Protocol;
 use crate::proxy_protocol::{self, Parsed};
@@ -257,7 +258,9 @@ fn admit(worker: &Rc<Worker>, listener: &Arc<Listener>, accepted: Accepted) {
         let _counted = worker.count();
         // Boxed, so that what set-up needs is gone once the connection serves.
         let opened = Box::pin(establish(&worker, &listener, accepted)).await;
-        if let Some((inlet, stream, h2)) = opened {
+        if let Some((inlet, stream, h2)) = opened
+            && connect(&inlet).await
+        {
             match h2 {
                 true => {
                     let _connected = inlet.connected(Protocol::Http2);

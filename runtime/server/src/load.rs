@@ -95,7 +95,9 @@ impl Loader {
                 Ok(library) => {
                     for (place, index) in mine.into_iter().enumerate() {
                         let phases = library.phases(place);
-                        if phases.has(Phase::Connect) {
+                        let at_door =
+                            |listener: &manifest::Listener| listener.filters.contains(&index);
+                        if phases.has(Phase::Connect) && !manifest.listeners.iter().any(at_door) {
                             report.push(unrun(&manifest.filters[index]));
                         }
                         programs[index] =
@@ -161,11 +163,12 @@ fn problem(manifest: &Manifest, error: &LoadError) -> Problem {
     }
 }
 
-/// A phase of the contract that comes with a later version.
+/// Connections come before routes.
 fn unrun(filter: &manifest::Filter) -> Problem {
-    let message = format!("the phase `connect` of {} is not run by this version", filter.name);
+    let message =
+        format!("the phase `connect` of {} never runs: no listener names it", filter.name);
     let problem = Problem::warning(filter.place.clone(), message);
-    problem.hint("its other phases are; `request` sees the same address and server name")
+    problem.hint("put it into the `filters` of a listener")
 }
 
 fn tls_problem(problem: &TlsProblem, fallback: &Place, warning: bool) -> Problem {

@@ -20,6 +20,7 @@ use quinn::{
 use tokio::sync::watch;
 
 use crate::codec::h3;
+use crate::drive::connect;
 use crate::generation::Listener;
 use crate::listener;
 use crate::metrics::Protocol;
@@ -186,6 +187,10 @@ impl Client {
         let from = Some(connection.remote_address());
         let local = connection.local_ip().map(|ip| SocketAddr::new(ip, self.port));
         let inlet = listener::inlet(&self.worker, &self.listener, from, local, Some(info));
+        if !connect(&inlet).await {
+            // It ends with the connection's last handle.
+            return;
+        }
         let _connected = inlet.connected(Protocol::Http3);
         h3::serve(Rc::new(inlet), connection).await;
     }

@@ -22,8 +22,8 @@ const NO_SUCH_ROUTE: Problem =
 const CYCLE: Problem =
     Problem::new(500, "too many internal redirects").proxy("proxy_loop_detected");
 
-/// Checks a request that has come, and finds its route.
-pub(super) fn admit(turn: &mut Turn<'_>, exchange: &mut Exchange) -> Result<(), Problem> {
+/// Checks a request that has come, and finds its route by its index.
+pub(super) fn admit(turn: &mut Turn<'_>, exchange: &mut Exchange) -> Result<usize, Problem> {
     if exchange.parent.is_none() {
         let settings = &turn.local.generation.manifest.gateway.forwarded;
         let worker = &turn.inlet.worker;
@@ -38,7 +38,7 @@ pub(super) fn admit(turn: &mut Turn<'_>, exchange: &mut Exchange) -> Result<(), 
 }
 
 /// Begins anew on the route that a filter wants.
-pub(super) fn reroute(turn: &mut Turn<'_>, exchange: &mut Exchange) -> Result<(), Problem> {
+pub(super) fn reroute(turn: &mut Turn<'_>, exchange: &mut Exchange) -> Result<usize, Problem> {
     if u64::from(exchange.reroutes) == limit::REROUTES {
         return Err(CYCLE);
     }
@@ -47,7 +47,7 @@ pub(super) fn reroute(turn: &mut Turn<'_>, exchange: &mut Exchange) -> Result<()
 }
 
 /// Makes the path canonical, finds the route, and starts its chain.
-fn take(turn: &mut Turn<'_>, exchange: &mut Exchange) -> Result<(), Problem> {
+fn take(turn: &mut Turn<'_>, exchange: &mut Exchange) -> Result<usize, Problem> {
     let generation = turn.local.generation.clone();
     let head = &exchange.request.head;
     // `OPTIONS *` asks about the server as a whole (RFC 9110 section 7.1): no path to clean.
@@ -97,5 +97,5 @@ fn take(turn: &mut Turn<'_>, exchange: &mut Exchange) -> Result<(), Problem> {
         _ => None,
     };
     turn.chain = turn.local.chain(route);
-    Ok(())
+    Ok(index)
 }

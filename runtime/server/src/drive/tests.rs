@@ -3,6 +3,8 @@
 
 mod cast;
 mod choice;
+mod connect;
+mod errors;
 mod reroute;
 mod rig;
 mod stream;

@@ -12,6 +12,7 @@ use pilotlight_core::router::Captures;
 use pilotlight_core::template::{self, Values};
 use pilotlight_filter::{Chain, End, Exchange, Fault, Observer, Origin, Passed};
 
+use super::errors::Page;
 use super::pump::Pump;
 use super::{Figures, Left, TOO_LATE};
 use crate::codec::Downstream;
@@ -41,6 +42,7 @@ pub(crate) struct Turn<'a> {
     pub(crate) upstream: Option<usize>,
     /// Tries at an upstream that filters have allowed beside the route's retries.
     pub(crate) more_tries: u32,
+    pub(crate) page: Page,
     captures: Captures,
     /// The path that `captures` are ranges of, where the target needs it.
     matched: Vec<u8>,
@@ -48,11 +50,7 @@ pub(crate) struct Turn<'a> {
 }
 
 impl<'a> Turn<'a> {
-    pub(crate) fn begin(
-        inlet: &'a Inlet,
-        local: Rc<Local>,
-        exchange: &mut Exchange,
-    ) -> Turn<'a> {
+    pub(crate) fn begin(inlet: &'a Inlet, local: Rc<Local>, exchange: &mut Exchange) -> Turn<'a> {
         let worker = &inlet.worker;
         let started = worker.clock.elapsed();
         exchange.stats.started = worker.clock.wall().as_secs_f64();
@@ -73,6 +71,7 @@ impl<'a> Turn<'a> {
             route: None,
             upstream: None,
             more_tries: 0,
+            page: Page::No,
             captures: Captures::default(),
             matched: Vec::new(),
         }
@@ -96,7 +95,7 @@ impl<'a> Turn<'a> {
         {
             self.matched = path.to_vec();
         }
-        self.watch.route.set(index);
+        self.watch.chain.set(Whose::Route(index));
         self.deadline = route.total.map(|t| (self.started + t).as_millis() as u64);
         self.limit(None);
     }
@@ -275,8 +274,15 @@ impl Drop for Open {
 pub(crate) struct Watch {
     worker: Rc<Worker>,
     local: Rc<Local>,
-    pub(crate) route: Cell<usize>,
+    chain: Cell<Whose>,
     entered: Cell<Duration>,
+}
+
+/// Whose chain it is, by an index into the manifest.
+#[derive(Clone, Copy)]
+enum Whose {
+    Route(usize),
+    Listener(usize),
 }
 
 /// A filter that holds a worker this long is named in the log.
@@ -284,12 +290,23 @@ const BLOCKING: Duration = Duration::from_millis(20);
 
 impl Watch {
     fn new(worker: Rc<Worker>, local: Rc<Local>) -> Watch {
-        Watch { worker, local, route: Cell::new(0), entered: Cell::default() }
+        Watch { worker, local, chain: Cell::new(Whose::Route(0)), entered: Cell::default() }
+    }
+
+    /// For the chain of a listener.
+    pub(super) fn of_listener(worker: Rc<Worker>, local: Rc<Local>, listener: usize) -> Watch {
+        let watch = Watch::new(worker, local);
+        watch.chain.set(Whose::Listener(listener));
+        watch
     }
 
     /// The manifest's filter behind the chain's `index`.
     fn filter(&self, index: usize) -> Option<usize> {
-        let route = &self.local.generation.manifest.routes[self.route.get()];
+        let manifest = &self.local.generation.manifest;
+        let route = match self.chain.get() {
+            Whose::Listener(at) => return manifest.listeners[at].filters.get(index).copied(),
+            Whose::Route(at) => &manifest.routes[at],
+        };
         match route.filters.get(index) {
             Some(filter) => Some(*filter),
             None => match route.target {

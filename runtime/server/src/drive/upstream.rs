@@ -52,6 +52,7 @@ impl Turn<'_> {
         route: &Route,
         target: usize,
     ) -> Result<Reached, Left> {
+        (exchange.failure, self.more_tries) = (None, 0);
         let mut upstream = match self.choose(exchange, down, target).await? {
             Ok(upstream) => upstream,
             Err(reached) => return Ok(reached),
@@ -82,7 +83,7 @@ impl Turn<'_> {
             exchange.stats.upstream = (self.inlet.worker.clock.elapsed() - asked).as_secs_f64();
             let facts = Facts {
                 idempotent: exchange.request.head.method().is_idempotent(),
-                body_sent: exchange.request.body.received() > 0,
+                body_sent: !exchange.request.body.is_untouched(),
                 reason: match &outcome {
                     Tried::Answered(_) => Reason::Status(exchange.response.head.status),
                     Tried::Failed(error) => reason(*error),
@@ -97,12 +98,14 @@ impl Turn<'_> {
             );
             if stale && !refreshed && retry::refreshes(&facts, begun) {
                 refreshed = true;
+                exchange.stats.retries += 1;
                 self.give_up(exchange);
                 continue;
             }
             let failure = outcome.failure(exchange.response.head.status);
             if self.tries_again(route, &facts, failure) {
                 exchange.failure = failure;
+                exchange.stats.retries += 1;
                 self.give_up(exchange);
                 let before = upstream;
                 upstream = match self.choose(exchange, down, target).await? {
@@ -169,8 +172,8 @@ impl Turn<'_> {
         };
         let first_byte = lease.first_byte(route.upstream_timeout);
         self.lease = Some(lease);
-        let changes = self.chain.wants(Phase::RequestBody)
-            || exchange.request.body.trailers().is_some();
+        let changes =
+            self.chain.wants(Phase::RequestBody) || exchange.request.body.trailers().is_some();
         let length = match exchange.request.body.length() {
             Some(0) if exchange.request.body.is_done() => match exchange.request.head.method() {
                 Method::Post | Method::Put | Method::Patch => Length::Exact(0),
@@ -261,13 +264,13 @@ impl Turn<'_> {
     }
 
     /// Drops a try and what came of it.
-    fn give_up(&mut self, exchange: &mut Exchange) {
+    pub(super) fn give_up(&mut self, exchange: &mut Exchange) {
         if let Some(mut pump) = self.pump.take() {
             pump.out.abort();
         }
         self.lease = None;
         exchange.response.head.fields.clear();
-        exchange.stats.retries += 1;
+        exchange.response.body = Body::empty();
     }
 
     fn rewrite(&self, exchange: &mut Exchange, route: &Route) {

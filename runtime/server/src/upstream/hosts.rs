@@ -76,8 +76,7 @@ impl Hosts {
         let like = &upstream.shared.meant;
         let tls = pick.tls.unwrap_or(like.endpoints[0].tls);
         let Pick { host, port, server_name, connect, read, .. } = pick;
-        let key =
-            format!("{} {tls} {host} {port} {server_name:?} {connect:?} {read:?}", like.name);
+        let key = format!("{} {tls} {host} {port} {server_name:?} {connect:?} {read:?}", like.name);
         let meant = || {
             let mut meant = like.clone();
             meant.endpoints = vec![endpoint(tls, host, *port)];

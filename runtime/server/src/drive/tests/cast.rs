@@ -6,10 +6,18 @@ use pilotlight_abi::Phase;
 use pilotlight_filter::{Call, Exchange, Fault, Filter, Verdict};
 
 use super::rig::{Part, Player, tell};
-use super::{choice, reroute, stream, subrequest};
+use super::{choice, connect, errors, reroute, stream, subrequest};
 
 pub(super) fn cast(name: &str) -> Part {
-    let parts = [stream::part, reroute::part, subrequest::part, choice::part, part];
+    let parts = [
+        stream::part,
+        reroute::part,
+        subrequest::part,
+        choice::part,
+        connect::part,
+        errors::part,
+        part,
+    ];
     parts.iter().find_map(|part| part(name)).unwrap_or_else(|| panic!("nobody plays {name}"))
 }
 

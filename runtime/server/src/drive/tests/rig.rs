@@ -16,6 +16,7 @@ use super::cast::cast;
 use crate::codec::h1;
 use crate::codec::h1::differential::Rig;
 use crate::stream::Stream;
+use crate::worker::Inlet;
 
 thread_local! {
     static TOLD: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
@@ -108,8 +109,17 @@ impl Realm for Open {
     fn gauges(&self, _: &mut dyn FnMut(&'static str, &str, u64)) {}
 }
 
-/// Plays a scene on a gateway with these routes. Each filter that they name has a part in `cast`.
+/// Plays a scene at a gateway with these routes. Each filter that they name has a part in `cast`.
 pub(super) fn play<T>(routes: &str, scene: impl AsyncFnOnce(Client) -> T) -> T {
+    backstage(routes, async |inlet| {
+        let (near, far) = UnixStream::pair().unwrap();
+        tokio::task::spawn_local(h1::serve(inlet, Stream::Unix(far)));
+        scene(Client { stream: near, seen: String::new() }).await
+    })
+}
+
+/// The same, without a client.
+pub(super) fn backstage<T>(routes: &str, scene: impl AsyncFnOnce(Rc<Inlet>) -> T) -> T {
     let mut names: Vec<&str> = Vec::new();
     for list in routes.lines().filter_map(|line| line.strip_prefix("filters = [")) {
         names.extend(list.trim_end_matches(']').split(", ").map(|name| name.trim_matches('"')));
@@ -122,9 +132,7 @@ pub(super) fn play<T>(routes: &str, scene: impl AsyncFnOnce(Client) -> T) -> T {
     let inlet = rig.inlet.clone();
     rig.run(async move {
         tokio::task::spawn_local(inlet.worker.timers.clone().sweep());
-        let (near, far) = UnixStream::pair().unwrap();
-        tokio::task::spawn_local(h1::serve(inlet, Stream::Unix(far)));
-        scene(Client { stream: near, seen: String::new() }).await
+        scene(inlet).await
     })
 }
 

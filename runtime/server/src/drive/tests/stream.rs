@@ -18,7 +18,9 @@ pub(super) fn part(name: &str) -> Option<Part> {
         "streams" => role(&[Phase::Request], |_| {
             Streamer::new(None, [Data("one"), Data("two"), Trailer("x-t", "1")])
         }),
-        "head_first" => role(&[Phase::Request], |_| Streamer::new(None, [Wait("body"), Data("late")])),
+        "head_first" => {
+            role(&[Phase::Request], |_| Streamer::new(None, [Wait("body"), Data("late")]))
+        }
         "sized" => role(&[Phase::Request], |_| Streamer::new(Some(6), [Data("one"), Data("two")])),
         "short" => role(&[Phase::Request], |_| Streamer::new(Some(6), [Data("one")])),
         "fails" => role(&[Phase::Request], |_| Streamer::new(None, [Data("one"), Fail])),
