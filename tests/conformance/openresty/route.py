@@ -147,6 +147,7 @@ class Route:
         return {"files": {"root": root, "index": index}}
 
     def proxy(self, url):
+        whole = not D.is_constant(url)      # with a variable in it, the URI replaces the request's
         url = self.constants(url)
         m = PROXY.match(url)
         if not m or not D.is_constant(m[2]):
@@ -157,7 +158,7 @@ class Route:
         if uri and uri != "$request_uri":
             template = re.sub(r"\$(\d)", r"{\1}", uri).replace("$args", "{query}")
             if D.is_constant(uri) and "?" not in uri:
-                tail = "" if self.location.kind == "exact" else "{1}"
+                tail = "" if whole or self.location.kind == "exact" else "{1}"
                 target["rewrite"] = {"path": uri + tail}
             elif D.is_constant(template) and "?" not in uri:
                 target["rewrite"] = {"path": template}

@@ -97,7 +97,7 @@ fn set(raw: Option<&At<Vec<At<raw::SetVar>>>>, scene: &mut Scene<'_>) -> Vec<Set
     all
 }
 
-/// What may stand in `protocols`, and which are still spoken.
+/// What may stand in `protocols`, in any case; the last two are still spoken.
 const PROTOCOLS: &[&str] = &["SSLv2", "SSLv3", "TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3"];
 
 fn ssl(raw: Option<&At<raw::SocketTls>>, scene: &mut Scene<'_>) -> SocketTls {
@@ -106,7 +106,7 @@ fn ssl(raw: Option<&At<raw::SocketTls>>, scene: &mut Scene<'_>) -> SocketTls {
     scene.pair(raw.certificate.as_ref(), raw.key.as_ref(), raw.broken);
     let speaks = |protocol: &str| match &raw.protocols {
         None => true,
-        Some(list) => list.iter().any(|item| item.value == protocol),
+        Some(list) => list.iter().any(|item| item.eq_ignore_ascii_case(protocol)),
     };
     let (tls12, tls13) = (speaks("TLSv1.2"), speaks("TLSv1.3"));
     if let Some(list) = &raw.protocols {
@@ -129,7 +129,10 @@ fn ssl(raw: Option<&At<raw::SocketTls>>, scene: &mut Scene<'_>) -> SocketTls {
 
 fn protocols(list: &At<Vec<At<String>>>, spoken: bool, scene: &mut Scene<'_>) {
     let mut known = true;
-    for item in list.iter().filter(|item| !PROTOCOLS.contains(&item.as_str())) {
+    for item in list.iter() {
+        if PROTOCOLS.iter().any(|protocol| item.eq_ignore_ascii_case(protocol)) {
+            continue;
+        }
         known = false;
         let hint = match name::closest(item, PROTOCOLS.iter().copied()) {
             Some(close) => format!("did you mean \"{close}\"?"),

@@ -67,7 +67,7 @@ pub(super) const CAPTURE_LOG: Row = bytes("capture_log", 0, 4 * KIB, 64 * MIB);
 pub(super) const RESOLVER_TIMEOUT: Row = time("timeout", 5 * SECOND, 1, HOUR);
 pub(super) const SHARED_SIZE: Row = bytes("size", MIB, 4 * KIB, 64 * GIB);
 
-pub(super) const BODY_BUFFER: Row = bytes("body_buffer", 16 * KIB, 1, 64 * MIB);
+pub(super) const BODY_BUFFER: Row = bytes("body_buffer", 16 * KIB, 0, 64 * MIB);
 pub(super) const VERIFY_DEPTH: Row = count("verify_depth", 1, 0, 100);
 pub(super) const CONNECT_TIMEOUT: Row = time("connect_timeout", 60 * SECOND, 1, 24 * HOUR);
 pub(super) const SEND_TIMEOUT: Row = time("send_timeout", 60 * SECOND, 1, 24 * HOUR);

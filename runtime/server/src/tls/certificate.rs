@@ -28,6 +28,8 @@ pub(super) struct Outline<'a> {
     /// The key's AlgorithmIdentifier, without its outermost tag, and its bits.
     pub(super) algorithm: &'a [u8],
     pub(super) key: &'a [u8],
+    /// Both as they stand there: a SubjectPublicKeyInfo.
+    pub(super) public_key: &'a [u8],
 }
 
 const SEQUENCE: u8 = 0x30;
@@ -73,11 +75,15 @@ impl<'a> Outline<'a> {
         let mut time = || validity.next().and_then(|(kind, time)| seconds(kind, time));
         let (not_before, not_after) = (time()?, time()?);
         let subject = body.expect(SEQUENCE)?;
+        let rest = body.0;
         let mut info = Der(body.expect(SEQUENCE)?);
+        let public_key = &rest[..rest.len() - body.0.len()];
         let algorithm = info.expect(SEQUENCE)?;
         // The first octet says how many bits of the last are unused: none.
         let (_, key) = info.expect(BITS)?.split_first()?;
-        Some((Outline { issuer, subject, not_before, not_after, algorithm, key }, body))
+        let outline =
+            Outline { issuer, subject, not_before, not_after, algorithm, key, public_key };
+        Some((outline, body))
     }
 }
 

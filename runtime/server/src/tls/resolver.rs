@@ -7,9 +7,8 @@ use pilotlight_config::manifest::KeyPair;
 use rustls::crypto::CryptoProvider;
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
-use rustls::{Error, InconsistentKeys};
 
-use super::certificate::Certificate;
+use super::certificate::{Certificate, Outline};
 use super::{TlsProblem, pem};
 use crate::clock::Clock;
 
@@ -100,17 +99,22 @@ fn load(
     };
     let one = |message: String| vec![TlsProblem::new(&pair.place, message)];
     let file = pair.certificate.display();
-    let read = chain.first().and_then(|der| Certificate::read(der));
-    let read = read.ok_or_else(|| one(format!("the certificate in {file} is malformed")))?;
-    let certified = CertifiedKey::from_der(chain, key, provider).map_err(|error| match error {
-        Error::InconsistentKeys(InconsistentKeys::KeyMismatch) => {
-            let message = format!("the key in {} does not belong to {file}", pair.key.display());
-            let problem = TlsProblem::new(&pair.place, message);
-            vec![problem.hint("the certificate of the server must stand first in its file")]
-        }
-        error => one(format!("{file} and {} can't be used: {error}", pair.key.display())),
+    let malformed = || one(format!("the certificate in {file} is malformed"));
+    let leaf = chain.first().ok_or_else(malformed)?;
+    let read = Certificate::read(leaf).ok_or_else(malformed)?;
+    let outline = Outline::read(leaf).ok_or_else(malformed)?;
+    let key = provider.key_provider.load_private_key(key).map_err(|error| {
+        one(format!("{file} and {} can't be used: {error}", pair.key.display()))
     })?;
-    Ok((certified, read))
+    // Compared here: rustls reads no certificate of version 1, which clients take all the same.
+    if key.public_key().is_some_and(|public| *public != *outline.public_key) {
+        let message = format!("the key in {} does not belong to {file}", pair.key.display());
+        let problem = TlsProblem::new(&pair.place, message);
+        return Err(vec![
+            problem.hint("the certificate of the server must stand first in its file"),
+        ]);
+    }
+    Ok((CertifiedKey::new(chain, key), read))
 }
 
 fn expired(pair: &KeyPair, read: &Certificate) -> Option<TlsProblem> {

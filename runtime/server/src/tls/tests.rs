@@ -131,6 +131,38 @@ fn each_broken_file_has_its_own_words() {
     assert_eq!(both.err().map(|problems| problems.len()), Some(3), "all are said at once");
 }
 
+/// `openssl x509 -req` without extensions.
+const VERSION_1: [&str; 2] = [
+    "-----BEGIN CERTIFICATE-----\n\
+     MIIBIjCByQIULumhjifCvUfpMB/CBCG9Sd8oHIQwCgYIKoZIzj0EAwIwEzERMA8G\n\
+     A1UEAwwIb25lLnRlc3QwIBcNMjYxMTI2MDEyODMzWhgPMjEyNjExMDIwMTI4MzNa\n\
+     MBMxETAPBgNVBAMMCG9uZS50ZXN0MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE\n\
+     XzEmc7HvX7r3cULTVCtKeoMO4CdBtTtq8I3JT7oTTUBAnj9Dl3TqYf3LrK1IRWB0\n\
+     OZg1KNouZaAwchUE2NgTmjAKBggqhkjOPQQDAgNIADBFAiEAxBUIuZwnQxRhR7oc\n\
+     ud9WV0sVRF1kVlGZPzg4fKPtAwYCIG9/kmr4i5XiuVQ9zvxsBVqmrUUlFIzKdc0L\n\
+     ucDXmUK6\n\
+     -----END CERTIFICATE-----\n",
+    "-----BEGIN PRIVATE KEY-----\n\
+     MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgFIP3L2uBdXYWLpqx\n\
+     bI57rwxaef0Zsx+eM4WLrP6NGWahRANCAARfMSZzse9fuvdxQtNUK0p6gw7gJ0G1\n\
+     O2rwjclPuhNNQECeP0OXdOph/cusrUhFYHQ5mDUo2i5loDByFQTY2BOa\n\
+     -----END PRIVATE KEY-----\n",
+];
+
+#[test]
+fn a_certificate_of_version_1_is_shown_as_it_is() {
+    let folder = Folder::new("version-1");
+    let other = folder.pair(&["a.test"]);
+    let pair = |key| KeyPair {
+        place: Place::default(),
+        certificate: folder.file("one.pem", VERSION_1[0]),
+        key,
+    };
+    assert!(load(vec![pair(folder.file("one.key", VERSION_1[1]))]).is_ok());
+    let problems = load(vec![pair(other.key)]).err().unwrap();
+    assert!(problems[0].message.contains("does not belong"), "{}", problems[0].message);
+}
+
 #[test]
 fn an_expired_certificate_warns() {
     let folder = Folder::new("expired");
