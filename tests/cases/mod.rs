@@ -93,5 +93,6 @@ suites!(
     lua,
     wasm,
     chains,
-    waiting
+    waiting,
+    sockets
 );

@@ -154,7 +154,7 @@ unsafe extern "C-unwind" fn connect(state: *mut lua_State) -> c_int {
         match stream.busy(Use::Both) {
             _ if stream.owner() != Owner::new(window.serial) => Some(BAD_REQUEST),
             Some(busy) => Some(busy),
-            None if stream.is_request() => Some("attempt to re-connect a request socket"),
+            None if stream.is_body() => Some("attempt to re-connect a request socket"),
             None => None,
         }
     };
@@ -253,7 +253,7 @@ unsafe extern "C-unwind" fn close(state: *mut lua_State) -> c_int {
         Ok(stream) => stream,
         Err(failure) => return refuse(stack, &failure.why),
     };
-    if stream.borrow().is_request() {
+    if stream.borrow().is_body() {
         return refuse(stack, "attempt to close a request socket");
     }
     stream.borrow_mut().shut();

@@ -24,12 +24,13 @@ pub(crate) fn fast() -> [Fast; 1] {
     [Fast("token_forget", "int (*)(pl_window *, double)", forget as *const c_void)]
 }
 
-pub(crate) fn slow() -> [Slow; 4] {
+pub(crate) fn slow() -> [Slow; 5] {
     [
         Slow("socket_handshake", socket_handshake),
         Slow("socket_session", session),
-        Slow("certificate_read", certificate_read),
-        Slow("key_read", key_read),
+        Slow("tls_chain", chain),
+        Slow("tls_key", key),
+        Slow("tls_der", der),
     ]
 }
 
@@ -54,7 +55,7 @@ unsafe extern "C-unwind" fn socket_handshake(state: *mut lua_State) -> c_int {
         match stream.busy(Use::Both) {
             _ if stream.is_closed(Use::Read) || stream.is_closed(Use::Write) => Some(CLOSED),
             _ if stream.owner() != Owner::new(window.serial) => Some(BAD_REQUEST),
-            None if stream.is_request() => Some("not supported for downstream sockets"),
+            None if stream.is_body() => Some("not supported for downstream sockets"),
             busy => busy,
         }
     };
@@ -136,8 +137,8 @@ unsafe extern "C-unwind" fn session(state: *mut lua_State) -> c_int {
     1
 }
 
-/// `certificate_read(text, der)`: the number of a chain, or nil and what is wrong.
-unsafe extern "C-unwind" fn certificate_read(state: *mut lua_State) -> c_int {
+/// `tls_chain(text, der)`: the number of a chain, or nil and what is wrong.
+unsafe extern "C-unwind" fn chain(state: *mut lua_State) -> c_int {
     // SAFETY: as in `socket_handshake`.
     let (stack, window) = unsafe { (Stack::new(state), window_of(state)) };
     let bytes = stack.bytes(1).unwrap_or_default();
@@ -153,8 +154,8 @@ unsafe extern "C-unwind" fn certificate_read(state: *mut lua_State) -> c_int {
     1
 }
 
-/// `key_read(text, der)`: the number of a private key, or nil and what is wrong.
-unsafe extern "C-unwind" fn key_read(state: *mut lua_State) -> c_int {
+/// `tls_key(text, der)`: the number of a private key, or nil and what is wrong.
+unsafe extern "C-unwind" fn key(state: *mut lua_State) -> c_int {
     // SAFETY: as in `socket_handshake`.
     let (stack, window) = unsafe { (Stack::new(state), window_of(state)) };
     let bytes = stack.bytes(1).unwrap_or_default();
@@ -166,6 +167,20 @@ unsafe extern "C-unwind" fn key_read(state: *mut lua_State) -> c_int {
         Ok(Some(number)) => stack.push_number(f64::from(number)),
         Ok(None) => return refuse(stack, "too many keys"),
         Err(message) => return refuse(stack, message),
+    }
+    1
+}
+
+/// `tls_der(number)`: the bytes of a chain or a key.
+unsafe extern "C-unwind" fn der(state: *mut lua_State) -> c_int {
+    // SAFETY: as in `socket_handshake`.
+    let (stack, window) = unsafe { (Stack::new(state), window_of(state)) };
+    let number = stack.number(1).unwrap_or_default();
+    let tokens = &window.host.tokens;
+    match (tokens.get::<Chain>(number), tokens.get::<Key>(number)) {
+        (Some(chain), _) => stack.push_bytes(&chain.0.concat()),
+        (_, Some(key)) => stack.push_bytes(&key.0),
+        (None, None) => stack.push_nil(),
     }
     1
 }

@@ -35,7 +35,6 @@ impl Send {
     fn poll_all(&mut self, cx: &mut Context<'_>, stream: &mut Stream) -> Poll<io::Result<()>> {
         let socket = match &mut stream.wire {
             Wire::Link(link) => &mut link.socket,
-            Wire::Client(socket) => socket,
             Wire::None | Wire::Body => {
                 return Poll::Ready(Err(io::ErrorKind::NotConnected.into()));
             }

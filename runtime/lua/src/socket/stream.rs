@@ -40,8 +40,6 @@ pub(super) enum Wire {
     /// Nowhere: not connected yet, or not any more.
     None,
     Link(Link),
-    /// The client's own connection, taken from HTTP.
-    Client(Box<dyn Socket>),
     /// The body of the request at hand.
     Body,
 }
@@ -99,7 +97,6 @@ impl Stream {
     pub(crate) fn socket(&self) -> Option<&dyn Socket> {
         match &self.wire {
             Wire::Link(link) => Some(&*link.socket),
-            Wire::Client(socket) => Some(&**socket),
             Wire::None | Wire::Body => None,
         }
     }
@@ -112,11 +109,7 @@ impl Stream {
         }
     }
 
-    /// Whether it is of the request at hand, not of the script's own making.
-    pub(crate) fn is_request(&self) -> bool {
-        matches!(self.wire, Wire::Body | Wire::Client(_))
-    }
-
+    /// Whether it is the request's body, and not of the script's own making.
     pub(crate) fn is_body(&self) -> bool {
         matches!(self.wire, Wire::Body)
     }
@@ -184,7 +177,6 @@ impl Stream {
     ) -> Poll<Result<bool, Failure>> {
         let socket = match &mut self.wire {
             Wire::Link(link) => &mut link.socket,
-            Wire::Client(socket) => socket,
             Wire::Body => {
                 let Some(exchange) = exchange else {
                     return Poll::Ready(Err(Failure::new(CLOSED)));

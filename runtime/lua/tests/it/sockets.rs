@@ -448,3 +448,24 @@ fn client_certificates_that_are_none() {
     let want = ["nil bad cert arg: cdata expected, got string", missing, missing, "true"];
     assert_eq!(talk(&[], script), want);
 }
+
+#[test]
+fn certificates_and_keys_are_opaque() {
+    let script = "local ssl = require 'ngx.ssl'
+        local b = function(label) return '-----BEGIN ' .. label .. '-----\\nYWJj\\n-----END ' .. label .. '-----\\n' end
+        local cert, key = ssl.parse_pem_cert(b 'CERTIFICATE'), ssl.parse_pem_priv_key(b 'PRIVATE KEY')
+        all(type(cert), type(key), ssl.cert_pem_to_der(b 'CERTIFICATE'), ssl.priv_key_pem_to_der(b 'PRIVATE KEY'))
+        all(ssl.parse_pem_cert 'x') all(ssl.parse_pem_priv_key 'x') all(type(ssl.parse_der_cert 'x'), type(ssl.parse_der_priv_key 'x'))
+        local s = open() all(s:setclientcert(cert, key)) all(type(s:sslhandshake())) all(pcall(ssl.parse_pem_cert))";
+    let rig = access(script);
+    rig.world.net.peer("192.0.2.1:80", &[Tls(Ok(()))]);
+    rig.request().0.unwrap_or_else(|fault| panic!("{fault}"));
+    let (said, _) = said(&rig);
+    assert_eq!(said[..6], [
+        "cdata cdata abc abc", "nil PEM_read_bio_X509_AUX() failed", "nil PEM_read_bio_PrivateKey() failed",
+        "cdata cdata", "true", "cdata",
+    ]);
+    assert!(said[6].ends_with("bad argument #1 to 'parse_pem_cert' (string expected, got nil)"), "{said:?}");
+    let notes = rig.world.net.noted();
+    assert!(notes[1].contains("client Some((1, 3))"), "{notes:?}");
+}

@@ -210,3 +210,6 @@ impl Datagram for Post {
         Poll::Ready(Ok(read))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -125,7 +125,7 @@ world.plan = plan
 -- All of it, in this order. A part is a function of `ngx` and this world.
 for _, name in ipairs {
   "constants", "log", "control", "output", "header", "request", "var", "thread", "timer",
-  "semaphore", "capture", "worker", "shared", "re", "socket",
+  "semaphore", "capture", "worker", "shared", "re", "socket", "ssl",
   "encode", "time", "cjson", "resty", "modules",
 } do
   pl.part("ngx/" .. name)(ngx, world)
