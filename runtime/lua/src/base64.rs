@@ -174,7 +174,11 @@ mod tests {
             ("+/8", [true, true, false]),
         ] {
             let all = [Reader::Strict, Reader::Nginx, Reader::Url];
-            assert_eq!(all.map(|reader| read(text.as_bytes(), reader).is_some()), readers, "{text:?}");
+            assert_eq!(
+                all.map(|reader| read(text.as_bytes(), reader).is_some()),
+                readers,
+                "{text:?}"
+            );
         }
         assert_eq!(read(b" Zm9v\r\n Yg==", Reader::Mime).as_deref(), Some(&b"foob"[..]));
         assert_eq!(read(b"Zm9vY", Reader::Mime), None);

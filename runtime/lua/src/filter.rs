@@ -5,9 +5,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use pilotlight_filter::abi::Phase;
-use pilotlight_filter::{
-    Call, End, Exchange, Fault, FaultKind, Filter, Frame, Pull, Verdict,
-};
+use pilotlight_filter::{Call, End, Exchange, Fault, FaultKind, Filter, Frame, Pull, Verdict};
 
 use crate::calls::world::page;
 use crate::finish::finish;
@@ -170,11 +168,7 @@ impl LuaFilter {
     }
 
     /// Goes on with what is under way of an answer; ready when that has ended.
-    fn go_on(
-        &mut self,
-        cx: &mut Context<'_>,
-        exchange: &mut Exchange,
-    ) -> Poll<Result<(), Fault>> {
+    fn go_on(&mut self, cx: &mut Context<'_>, exchange: &mut Exchange) -> Poll<Result<(), Fault>> {
         let Some(mut waiting) = self.waiting[0].take() else { return Poll::Ready(Ok(())) };
         let Some((vm, program)) = self.home.clone() else { return Poll::Ready(Ok(())) };
         let visit = program.visit(waiting.phase, exchange, self.output.as_ref());

@@ -61,11 +61,7 @@ fn native(stack: Stack, program: &Program, call: &mut Call<'_>) -> Result<Verdic
 }
 
 /// A number says what became of the request; a body that was written stands in the output.
-fn dialect(
-    stack: Stack,
-    call: &mut Call<'_>,
-    output: Option<&Output>,
-) -> Result<Verdict, String> {
+fn dialect(stack: Stack, call: &mut Call<'_>, output: Option<&Output>) -> Result<Verdict, String> {
     match stack.number(1) {
         Some(ANSWERED) => {
             if let Some(output) = output {

@@ -122,7 +122,8 @@ pub(crate) fn pack(
     stop: &dyn Fn() -> bool,
 ) -> Result<Vec<u8>, &'static str> {
     let bits = if wrapping == Wrapping::Zlib { 15 } else { -15 };
-    let mut state = Box::new(CompressorOxide::new(create_comp_flags_from_zip_params(level, bits, 0)));
+    let mut state =
+        Box::new(CompressorOxide::new(create_comp_flags_from_zip_params(level, bits, 0)));
     let head = if wrapping == Wrapping::Gzip { GZIP_HEAD } else { &[] };
     let mut out = head.to_vec();
     let mut rest = text;

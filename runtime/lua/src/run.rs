@@ -87,10 +87,12 @@ impl Run {
             let went = match answer {
                 Ready::Read => self.read(index),
                 Ready::Begin(arguments) => self.go_on(index, arguments, &mut visit),
-                Ready::Answer(answer) => match answer.push(&self.vm, self.strands[index].thread.stack) {
-                    Ok(count) => self.go_on(index, count, &mut visit),
-                    Err(fault) => Err(fault),
-                },
+                Ready::Answer(answer) => {
+                    match answer.push(&self.vm, self.strands[index].thread.stack) {
+                        Ok(count) => self.go_on(index, count, &mut visit),
+                        Err(fault) => Err(fault),
+                    }
+                }
             };
             match went {
                 Ok(Some(ended)) => return Poll::Ready(Ok(ended)),

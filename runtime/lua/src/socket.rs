@@ -77,11 +77,7 @@ pub(crate) struct Place {
 
 impl Sockets {
     pub(crate) fn new(services: Rc<dyn Services>) -> Sockets {
-        Sockets {
-            members: Rc::default(),
-            open: Rc::default(),
-            pools: Pools::new(services),
-        }
+        Sockets { members: Rc::default(), open: Rc::default(), pools: Pools::new(services) }
     }
 
     /// Makes a socket of `owner`'s.

@@ -101,11 +101,7 @@ pub(crate) struct World {
 }
 
 impl Window {
-    pub(crate) fn new(
-        services: Rc<dyn Services>,
-        world: Arc<World>,
-        memory: u64,
-    ) -> Box<Window> {
+    pub(crate) fn new(services: Rc<dyn Services>, world: Arc<World>, memory: u64) -> Box<Window> {
         let dictionaries = vec![None; world.shared.len()];
         Box::new(Window {
             serial: 0.0,

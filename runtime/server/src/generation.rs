@@ -17,8 +17,8 @@ use pilotlight_filter::{Chain, Library, Link, OnError, Realm};
 
 use crate::clock::{self, Clock};
 use crate::metrics::Series;
-use crate::services::{Dictionary, Host};
 use crate::services::resolver::Resolver;
+use crate::services::{Dictionary, Host};
 use crate::tls::{ClientTls, ProgramTls, ServerTls};
 use crate::upstream::{Hosts, Shared, Upstream};
 use crate::worker::Worker;

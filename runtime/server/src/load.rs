@@ -219,9 +219,11 @@ fn program_tls(manifest: &Manifest, report: &mut Report) -> Arc<ProgramTls> {
         manifest::Program::OpenResty(scripts) => Some((tls_files(&scripts.ssl), &filter.place)),
         _ => None,
     });
-    let of_redis = manifest.redis.iter().filter(|redis| redis.tls).map(|redis| {
-        (TlsFiles { ca: redis.ca.clone(), ..TlsFiles::default() }, &redis.place)
-    });
+    let of_redis = manifest
+        .redis
+        .iter()
+        .filter(|redis| redis.tls)
+        .map(|redis| (TlsFiles { ca: redis.ca.clone(), ..TlsFiles::default() }, &redis.place));
     for (files, place) in of_filters.chain(of_redis) {
         if let Err(problem) = programs.check(&files) {
             report.push(tls_problem(&problem, place, false));

@@ -15,7 +15,8 @@ use std::time::Duration;
 
 use pilotlight_filter::Services;
 use pilotlight_filter::host::{
-    Connect, Datagram, Fetch, FetchError, Fetched, Level, LogLine, Metric, Module, Names, NewMetric, Remote, Shared, Socket, Subanswer, Subrequest, Wait,
+    Connect, Datagram, Fetch, FetchError, Fetched, Level, LogLine, Metric, Module, Names,
+    NewMetric, Remote, Shared, Socket, Subanswer, Subrequest, Wait,
 };
 
 use crate::clock::{self, Clock};

@@ -5,9 +5,9 @@ use std::os::raw::c_int;
 use mlua_sys::lua_State;
 
 use super::Slow;
+use crate::cjson::Wrong;
 use crate::cjson::decode::{self, decode};
 use crate::cjson::encode::{self, EMPTY_ARRAY, Invalid, encode};
-use crate::cjson::Wrong;
 use crate::stack::Stack;
 use crate::value::refuse;
 

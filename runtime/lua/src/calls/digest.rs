@@ -7,9 +7,9 @@ use mlua_sys::lua_State;
 use pilotlight_filter::abi::limit::LUA_STRING;
 
 use super::{Fast, Slow};
+use crate::crypto;
 use crate::crypto::hash::{self, Hash, Hasher};
 use crate::crypto::mac::Mac;
-use crate::crypto;
 use crate::plain::{self, Plain};
 use crate::stack::Stack;
 use crate::value::{nothing, refuse};
@@ -58,8 +58,7 @@ unsafe extern "C" fn digest(
     len: c_int,
 ) -> c_int {
     // SAFETY: the prelude passes its own window and Lua strings.
-    let (window, name, text) =
-        unsafe { (&mut *window, given(name, name_len), given(at, len)) };
+    let (window, name, text) = unsafe { (&mut *window, given(name, name_len), given(at, len)) };
     let Some(hash) = Hash::named(name) else { return NONE };
     let mut hasher = Hasher::new(hash);
     window.fill(|out| {
@@ -80,9 +79,8 @@ unsafe extern "C" fn hmac(
     len: c_int,
 ) -> c_int {
     // SAFETY: as in `digest`.
-    let (window, name, key, text) = unsafe {
-        (&mut *window, given(name, name_len), given(key, key_len), given(at, len))
-    };
+    let (window, name, key, text) =
+        unsafe { (&mut *window, given(name, name_len), given(key, key_len), given(at, len)) };
     let Some(hash) = Hash::named(name) else { return NONE };
     let mut mac = Mac::new(hash, key);
     window.fill(|out| {

@@ -24,7 +24,9 @@ pub(crate) fn gather(stack: Stack, index: c_int, most: usize) -> Result<Vec<u8>,
         }
         _ => {
             let kind = type_name(stack, index);
-            return Err(format!("string, number, boolean, nil, or array table expected, got {kind}"));
+            return Err(format!(
+                "string, number, boolean, nil, or array table expected, got {kind}"
+            ));
         }
     }
     Ok(out)

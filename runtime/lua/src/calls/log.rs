@@ -75,7 +75,13 @@ unsafe extern "C-unwind" fn log_request(state: *mut lua_State) -> c_int {
         }
     }
     let filter = &window.host.filter;
-    window.host.services.log(&LogLine { level, filter, id: &id, message: &message, fields: &fields });
+    window.host.services.log(&LogLine {
+        level,
+        filter,
+        id: &id,
+        message: &message,
+        fields: &fields,
+    });
     0
 }
 

@@ -62,7 +62,10 @@ fn write(
     let gathered: Result<Vec<_>, _> = parts
         .map(|at| match stack.kind(at) {
             Kind::Str | Kind::Number | Kind::Bool => gather(stack, at, limit::LUA_SOCKET_BYTES),
-            _ => Err(format!("a command is of strings and numbers, not of a {}", stack.kind_name(at))),
+            _ => Err(format!(
+                "a command is of strings and numbers, not of a {}",
+                stack.kind_name(at)
+            )),
         })
         .collect();
     let gathered = gathered?;

@@ -9,11 +9,7 @@ use crate::window::{NONE, NUMBER, Window, given};
 pub(crate) fn fast() -> [Fast; 2] {
     [
         Fast("time_format", "int (*)(pl_window *, int, double)", format as *const c_void),
-        Fast(
-            "time_parse",
-            "int (*)(pl_window *, int, const char *, int)",
-            parse as *const c_void,
-        ),
+        Fast("time_parse", "int (*)(pl_window *, int, const char *, int)", parse as *const c_void),
     ]
 }
 

@@ -168,7 +168,9 @@ const VARIABLES: &[(&str, Variable)] = &[
     }),
     ("http3", |e, _| text(if e.request.head.version == Version::Http3 { "h3" } else { "" })),
     ("https", |e, _| text(if e.request.head.scheme == Scheme::Https { "on" } else { "" })),
-    ("is_args", |e, _| text(if e.request.head.query().is_some_and(|q| !q.is_empty()) { "?" } else { "" })),
+    ("is_args", |e, _| {
+        text(if e.request.head.query().is_some_and(|q| !q.is_empty()) { "?" } else { "" })
+    }),
     ("msec", |_, moment| seconds(moment.now)),
     ("pid", |_, _| made(std::process::id())),
     ("proxy_protocol_addr", |_, _| None),
@@ -202,7 +204,9 @@ const VARIABLES: &[(&str, Variable)] = &[
     ("request_time", |e, moment| seconds((moment.now - e.stats.started).max(0.0))),
     ("request_uri", |e, _| Some(Cow::Owned(target(e)))),
     ("scheme", |e, _| text(e.request.head.scheme.text())),
-    ("server_addr", |e, _| e.peer.local.map(|local| Cow::Owned(address(local.ip()).to_string().into()))),
+    ("server_addr", |e, _| {
+        e.peer.local.map(|local| Cow::Owned(address(local.ip()).to_string().into()))
+    }),
     ("server_name", |e, _| text(&e.peer.listener)),
     ("server_port", |e, _| e.peer.local.map(|local| Cow::Owned(local.port().to_string().into()))),
     ("server_protocol", |e, _| text(protocol(e.request.head.version))),
@@ -210,10 +214,13 @@ const VARIABLES: &[(&str, Variable)] = &[
     ("ssl_client_fingerprint", |e, _| client(e).map(|c| Cow::Borrowed(c.fingerprint.as_bytes()))),
     ("ssl_client_s_dn", |e, _| client(e).map(|c| Cow::Borrowed(c.subject.as_bytes()))),
     ("ssl_client_verify", |e, _| {
-        tls(e).map(|tls| Cow::Borrowed(if tls.client.is_some() { &b"SUCCESS"[..] } else { b"NONE" }))
+        tls(e)
+            .map(|tls| Cow::Borrowed(if tls.client.is_some() { &b"SUCCESS"[..] } else { b"NONE" }))
     }),
     ("ssl_protocol", |e, _| tls(e).map(|tls| Cow::Owned(format!("TLSv{}", tls.version).into()))),
-    ("ssl_server_name", |e, _| tls(e).and_then(|tls| Some(Cow::Borrowed(tls.server_name.as_ref()?.as_bytes())))),
+    ("ssl_server_name", |e, _| {
+        tls(e).and_then(|tls| Some(Cow::Borrowed(tls.server_name.as_ref()?.as_bytes())))
+    }),
     ("status", |e, _| made(format!("{:03}", e.response.head.status))),
     ("time_iso8601", |_, moment| made(calendar::format(moment.now, Form::Iso8601))),
     ("time_local", |_, moment| made(calendar::format(moment.now, Form::Log))),
@@ -266,7 +273,8 @@ const FAMILIES: &[(&[u8], Family)] = &[
         all.next().map(Cow::Borrowed)
     }),
     (b"cookie_", |e, name| {
-        let mut cookies = e.request.head.fields.all(b"cookie").flat_map(|line| line.split(|b| *b == b';'));
+        let mut cookies =
+            e.request.head.fields.all(b"cookie").flat_map(|line| line.split(|b| *b == b';'));
         cookies.find_map(|cookie| {
             let cookie = cookie.trim_ascii();
             let at = memchr::memchr(b'=', cookie)?;
@@ -284,9 +292,10 @@ const FAMILIES: &[(&[u8], Family)] = &[
 fn joined<'a>(fields: &'a Fields, name: &[u8]) -> Found<'a> {
     let matches = |field: &[u8]| {
         field.len() == name.len()
-            && field.iter().zip(name).all(|(f, n)| {
-                f.eq_ignore_ascii_case(n) || *n == b'_' && !f.is_ascii_alphanumeric()
-            })
+            && field
+                .iter()
+                .zip(name)
+                .all(|(f, n)| f.eq_ignore_ascii_case(n) || *n == b'_' && !f.is_ascii_alphanumeric())
     };
     let mut found = fields.iter().filter(|(_, field, _)| matches(field)).map(|(_, _, value)| value);
     let first = found.next()?;
@@ -298,4 +307,3 @@ fn joined<'a>(fields: &'a Fields, name: &[u8]) -> Found<'a> {
     }
     Some(Cow::Owned(all))
 }
-

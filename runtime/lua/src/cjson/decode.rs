@@ -117,7 +117,8 @@ pub(crate) fn decode(stack: Stack, text: &[u8], options: &Options) -> Result<(),
             match (open.last(), token) {
                 (None, Token::End) => return Ok(()),
                 (None, other) => return Err(reader.wrong("the end", other)),
-                (Some(Open::Array(_)), Token::ArrayEnd) | (Some(Open::Object), Token::ObjectEnd) => {
+                (Some(Open::Array(_)), Token::ArrayEnd)
+                | (Some(Open::Object), Token::ObjectEnd) => {
                     open.pop();
                 }
                 (Some(Open::Array(_)), Token::Comma) => {

@@ -202,8 +202,8 @@ impl Job<'_> {
                     gcm.decrypt(piece);
                 }
                 // Who sends a text may cut its tag: eight bytes are the least that libraries write.
-                let is_right = matches!(tag.len(), 8..=16)
-                    && super::equal(&gcm.tag()[..tag.len()], tag);
+                let is_right =
+                    matches!(tag.len(), 8..=16) && super::equal(&gcm.tag()[..tag.len()], tag);
                 return if is_right { Ok(text) } else { Err(BAD_DECRYPT) };
             }
             Mode::Wrap => return unwrap(&aes, self.iv, &text),

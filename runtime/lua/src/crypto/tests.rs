@@ -142,10 +142,7 @@ fn derived_keys() {
     // RFC 5869, appendix A.1.
     let (salt, info) = (unhex("000102030405060708090a0b0c"), unhex("f0f1f2f3f4f5f6f7f8f9"));
     let extracted = derive::extract(Hash::Sha256, &salt, &[0x0b; 22]);
-    assert_eq!(
-        hex(&extracted),
-        "077709362c2e32df0ddc3f0dc47bba6390b6c73bb50f9c3122ec844ad7c2b3e5"
-    );
+    assert_eq!(hex(&extracted), "077709362c2e32df0ddc3f0dc47bba6390b6c73bb50f9c3122ec844ad7c2b3e5");
     let mut out = [0; 42];
     derive::expand(Hash::Sha256, &extracted, &info, &mut out).unwrap();
     assert_eq!(
@@ -164,30 +161,70 @@ fn job<'a>(mode: &str, key: &'a [u8], iv: &'a [u8]) -> Job<'a> {
 
 /// By `openssl enc`: mode, key, the text encrypted. The IV counts from 0 to 15.
 const CIPHERS: &[(&str, &str, &str)] = &[
-    ("ecb", "2b7e151628aed2a6abf7158809cf4f3c", "\
+    (
+        "ecb",
+        "2b7e151628aed2a6abf7158809cf4f3c",
+        "\
 60dcd4b2c50745b5a045a9b921e3d1cd974f7bac1045574b74c2049e65d2a8894a6b6117512f17c880de68a9\
-e1003a74"),
-    ("ecb", "8e73b0f7da0e6452c810f32b809079e562f8ead2522c6b7b", "\
+e1003a74",
+    ),
+    (
+        "ecb",
+        "8e73b0f7da0e6452c810f32b809079e562f8ead2522c6b7b",
+        "\
 4b889e2dbd0dff231f5c3c4610ff6de3b4dae8511297ba2053728b7fd5b75508a84c08bdae7435f588bd5840\
-386f458d"),
-    ("cbc", "2b7e151628aed2a6abf7158809cf4f3c", "\
+386f458d",
+    ),
+    (
+        "cbc",
+        "2b7e151628aed2a6abf7158809cf4f3c",
+        "\
 b91cd26487bcd9615e73c8209754023b8dab88c7fc0759e96b6e587d21137d4566774b37866d274044b01b15\
-e367d6dd"),
-    ("cbc", "603deb1015ca71be2b73aef0857d77811f352c073b6108d72d9810a30914dff4", "\
+e367d6dd",
+    ),
+    (
+        "cbc",
+        "603deb1015ca71be2b73aef0857d77811f352c073b6108d72d9810a30914dff4",
+        "\
 dc5cf5b0c2750f7ffa6274c87f70682a9d1dae150a6848b31db40932a9582e3ff34ca15886fb6f1194c718b6\
-88f656e3"),
-    ("cfb", "2b7e151628aed2a6abf7158809cf4f3c", "\
-249602ece8185bd5b129559bf4d88240b6a412b95a0537baf54b6d438ccc63eef9aa3e9b221da7d2cf483d"),
-    ("cfb128", "8e73b0f7da0e6452c810f32b809079e562f8ead2522c6b7b", "\
-d261d6ad82c47a5eb6df456ad57e387e3dbc7bcbda77672eaded0637d99e3918a1e1f29a588a3b7c205d1b"),
-    ("cfb8", "2b7e151628aed2a6abf7158809cf4f3c", "\
-2411dd2d03e41420593c74adbbce0e2b27e94bc51073d661cba8aebca3ca0e86b18b44ee688cbb95c57b85"),
-    ("ofb", "603deb1015ca71be2b73aef0857d77811f352c073b6108d72d9810a30914dff4", "\
-c3d75f7d854ce0befcd098e584b9416a87a92e1034a4cad625186a020a921ea829067b8a44cef3dc7209ba"),
-    ("ctr", "2b7e151628aed2a6abf7158809cf4f3c", "\
-249602ece8185bd5b129559bf4d88240c94ef66eed96fedaa91124921e85832bfe8fafe564f9e962dda1e7"),
-    ("ctr", "603deb1015ca71be2b73aef0857d77811f352c073b6108d72d9810a30914dff4", "\
-c3d75f7d854ce0befcd098e584b9416a1d358afcf9fc4498b884a50f2f5fb115a7445176376dbebc4d19c1"),
+88f656e3",
+    ),
+    (
+        "cfb",
+        "2b7e151628aed2a6abf7158809cf4f3c",
+        "\
+249602ece8185bd5b129559bf4d88240b6a412b95a0537baf54b6d438ccc63eef9aa3e9b221da7d2cf483d",
+    ),
+    (
+        "cfb128",
+        "8e73b0f7da0e6452c810f32b809079e562f8ead2522c6b7b",
+        "\
+d261d6ad82c47a5eb6df456ad57e387e3dbc7bcbda77672eaded0637d99e3918a1e1f29a588a3b7c205d1b",
+    ),
+    (
+        "cfb8",
+        "2b7e151628aed2a6abf7158809cf4f3c",
+        "\
+2411dd2d03e41420593c74adbbce0e2b27e94bc51073d661cba8aebca3ca0e86b18b44ee688cbb95c57b85",
+    ),
+    (
+        "ofb",
+        "603deb1015ca71be2b73aef0857d77811f352c073b6108d72d9810a30914dff4",
+        "\
+c3d75f7d854ce0befcd098e584b9416a87a92e1034a4cad625186a020a921ea829067b8a44cef3dc7209ba",
+    ),
+    (
+        "ctr",
+        "2b7e151628aed2a6abf7158809cf4f3c",
+        "\
+249602ece8185bd5b129559bf4d88240c94ef66eed96fedaa91124921e85832bfe8fafe564f9e962dda1e7",
+    ),
+    (
+        "ctr",
+        "603deb1015ca71be2b73aef0857d77811f352c073b6108d72d9810a30914dff4",
+        "\
+c3d75f7d854ce0befcd098e584b9416a1d358afcf9fc4498b884a50f2f5fb115a7445176376dbebc4d19c1",
+    ),
 ];
 
 #[test]
@@ -278,10 +315,7 @@ fn gcm() {
 fn wrapped_keys() {
     let iv = [0xa6; 8];
     for (key, want) in [
-        (
-            "2b7e151628aed2a6abf7158809cf4f3c",
-            "e601905daa5f5beafd315ed99ac7249efbdd523681deac95",
-        ),
+        ("2b7e151628aed2a6abf7158809cf4f3c", "e601905daa5f5beafd315ed99ac7249efbdd523681deac95"),
         (
             "603deb1015ca71be2b73aef0857d77811f352c073b6108d72d9810a30914dff4",
             "96285d16ec9e0a45db9c8e93045391bd17ab021c29db6fd0",

@@ -7,9 +7,13 @@ fn block(label: &str, body: &str) -> String {
 #[test]
 fn chains() {
     let two = block("CERTIFICATE", "YWJj\r\nZGVm") + &block("X509 CERTIFICATE", "eA==");
-    assert_eq!(chain(two.as_bytes()).ok().map(|chain| chain.0), Some(vec![b"abcdef".to_vec(), b"x".to_vec()]));
+    assert_eq!(
+        chain(two.as_bytes()).ok().map(|chain| chain.0),
+        Some(vec![b"abcdef".to_vec(), b"x".to_vec()])
+    );
     let damaged = block("CERTIFICATE", "YWJj") + &block("CERTIFICATE", "?");
-    for bad in [damaged.as_str(), "", "-----BEGIN CERTIFICATE-----", &block("PRIVATE KEY", "YWJj")] {
+    for bad in [damaged.as_str(), "", "-----BEGIN CERTIFICATE-----", &block("PRIVATE KEY", "YWJj")]
+    {
         assert_eq!(chain(bad.as_bytes()).err(), Some("PEM_read_bio_X509_AUX() failed"), "{bad}");
     }
 }

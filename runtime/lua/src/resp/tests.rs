@@ -45,10 +45,7 @@ fn replies_of_all_kinds_however_they_come() {
         ("$-1\r\n", Reply::Value(Value::Nil)),
         ("*-1\r\n", Reply::Value(Value::Nil)),
         ("*0\r\n", Reply::Value(Value::List(vec![]))),
-        (
-            "*4\r\n:1\r\n*2\r\n$4\r\na\r\nb\r\n$-1\r\n-ERR no\r\n*0\r\n",
-            Reply::Value(nested),
-        ),
+        ("*4\r\n:1\r\n*2\r\n$4\r\na\r\nb\r\n$-1\r\n-ERR no\r\n*0\r\n", Reply::Value(nested)),
     ] {
         for step in [1, 2, 7, 100] {
             let twice = replies(&[bytes, bytes].concat().into_bytes(), step);

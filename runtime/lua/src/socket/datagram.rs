@@ -6,8 +6,8 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
-use pilotlight_filter::host::{Datagram, Names, Remote, Services, Wait};
 use pilotlight_filter::Exchange;
+use pilotlight_filter::host::{Datagram, Names, Remote, Services, Wait};
 
 use super::link::Open;
 use super::open::pick;

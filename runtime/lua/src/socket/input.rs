@@ -103,12 +103,12 @@ impl Reading {
             Want::Exactly(count) => (there >= *count).then(|| plain(input.take(*count))),
             Want::Any(most) => (there > 0).then(|| plain(input.take(there.min(*most)))),
             Want::Until { pattern, size, inclusive } => {
-                let (before, at_text) =
-                    match pattern.find(&mut self.search, input.unread(), *size) {
-                        Found::More => return None,
-                        Found::Text(before) => (before, true),
-                        Found::Enough(before) => (before, false),
-                    };
+                let (before, at_text) = match pattern.find(&mut self.search, input.unread(), *size)
+                {
+                    Found::More => return None,
+                    Found::Text(before) => (before, true),
+                    Found::Enough(before) => (before, false),
+                };
                 let text = if at_text { pattern.text().len() } else { 0 };
                 let kept = if *inclusive { text } else { 0 };
                 let bytes = input.take(before + kept);

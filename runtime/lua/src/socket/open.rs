@@ -170,7 +170,9 @@ impl Opening {
                     };
                     let name = named(&self.target.host(), self.target.port(), &address);
                     return match polled {
-                        Poll::Ready(Ok(socket)) => Poll::Ready(self.connected(stream, socket, &name)),
+                        Poll::Ready(Ok(socket)) => {
+                            Poll::Ready(self.connected(stream, socket, &name))
+                        }
                         Poll::Ready(Err(error)) => Poll::Ready(Err(self.failed(&error, &name))),
                         Poll::Pending => {
                             ready!(self.patience.poll(cx));

@@ -99,12 +99,7 @@ impl Pools {
     }
 
     /// The pool of this name; what it is made with when there is none yet.
-    pub(crate) fn get_or_make(
-        &self,
-        key: &[u8],
-        size: usize,
-        backlog: Option<usize>,
-    ) -> Rc<Pool> {
+    pub(crate) fn get_or_make(&self, key: &[u8], size: usize, backlog: Option<usize>) -> Rc<Pool> {
         if let Some(pool) = self.get(key) {
             return pool;
         }

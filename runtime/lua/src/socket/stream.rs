@@ -200,9 +200,7 @@ impl Stream {
             Ok(read) => Poll::Ready(Ok(read > 0)),
             // TLS that ends without saying so.
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Poll::Ready(Ok(false)),
-            Err(error) => {
-                Poll::Ready(Err(Failure::system("recv()", &error, &self.name())))
-            }
+            Err(error) => Poll::Ready(Err(Failure::system("recv()", &error, &self.name()))),
         }
     }
 }

@@ -70,7 +70,8 @@ fn parse(host: &str, port: u16) -> Result<Target, &'static str> {
     if name.is_empty() {
         return Err("no host");
     }
-    if name.len() > NAME_MAX || name.bytes().any(|b| b.is_ascii_control() || b" /?#@[]".contains(&b))
+    if name.len() > NAME_MAX
+        || name.bytes().any(|b| b.is_ascii_control() || b" /?#@[]".contains(&b))
     {
         return Err("invalid host");
     }

@@ -39,38 +39,67 @@ fn with_keys(before: &str) -> String {
 
 #[test]
 fn digests_and_secrets() {
-    check("local crypto, hex = gateway.crypto, gateway.hex.encode", &[
-        ("hex(crypto.digest('sha256', 'hello')):sub(1, 16)", "2cf24dba5fb0a30e"),
-        ("hex(crypto.digest('MD5', ''))", "d41d8cd98f00b204e9800998ecf8427e"),
-        (
-            "hex(crypto.hmac('SHA-256', 'key', 'The quick brown fox jumps over the lazy dog')):sub(1, 16)",
-            "f7bc83f430538424",
-        ),
-        ("hex(crypto.random(4)), #crypto.random(0)", "04040404 0"),
-        ("crypto.equal('a', 'a'), crypto.equal('a', 'b'), crypto.equal('a', 'ab')", "true false false"),
-        ("select(2, pcall(crypto.digest, 'none', ''))", "there is no hash \"none\""),
-        ("select(2, pcall(crypto.digest, 'md5', nil))", "crypto.digest takes a string, not a nil"),
-        ("select(2, pcall(crypto.equal, 5, 'a'))", "crypto.equal takes a string, not a number"),
-        ("(pcall(crypto.random, 2 ^ 30)), (pcall(crypto.random, -1))", "false false"),
-    ]);
+    check(
+        "local crypto, hex = gateway.crypto, gateway.hex.encode",
+        &[
+            ("hex(crypto.digest('sha256', 'hello')):sub(1, 16)", "2cf24dba5fb0a30e"),
+            ("hex(crypto.digest('MD5', ''))", "d41d8cd98f00b204e9800998ecf8427e"),
+            (
+                "hex(crypto.hmac('SHA-256', 'key', 'The quick brown fox jumps over the lazy dog')):sub(1, 16)",
+                "f7bc83f430538424",
+            ),
+            ("hex(crypto.random(4)), #crypto.random(0)", "04040404 0"),
+            (
+                "crypto.equal('a', 'a'), crypto.equal('a', 'b'), crypto.equal('a', 'ab')",
+                "true false false",
+            ),
+            ("select(2, pcall(crypto.digest, 'none', ''))", "there is no hash \"none\""),
+            (
+                "select(2, pcall(crypto.digest, 'md5', nil))",
+                "crypto.digest takes a string, not a nil",
+            ),
+            ("select(2, pcall(crypto.equal, 5, 'a'))", "crypto.equal takes a string, not a number"),
+            ("(pcall(crypto.random, 2 ^ 30)), (pcall(crypto.random, -1))", "false false"),
+        ],
+    );
 }
 
 #[test]
 fn signatures() {
-    check(&with_keys("local verify, b64 = gateway.crypto.verify, gateway.base64.decode
+    check(
+        &with_keys(
+            "local verify, b64 = gateway.crypto.verify, gateway.base64.decode
         local token = gateway.jwt.sign({}, P256, { algorithm = 'ES256' })
-        local signed, signature = token:match '(.*)%.(.*)' signature = b64(signature)"), &[
-        ("verify('ES256', P256_PUBLIC, signed, signature)", "true"),
-        ("verify('ES256', CERTIFICATE, signed, signature), verify('ES256', P256_PUBLIC, 'x', signature)", "true false"),
-        ("verify('ES256', P384, signed, signature)", "nil the key is of another kind than the algorithm"),
-        ("verify('HS256', P256_PUBLIC, signed, signature)", "nil the key is of another kind than the algorithm"),
-        ("verify('ES256', 'secret', signed, signature)", "nil the key is of another kind than the algorithm"),
-        ("verify('none', P256_PUBLIC, signed, '')", "nil an unknown algorithm"),
-        ("verify('HS256', 'key', 'text', gateway.crypto.hmac('sha256', 'key', 'text'))", "true"),
-        ("verify('ES256', 5, '', '')", "nil a key is a string or a JWK"),
-        ("verify('ES256', '-----BEGIN PUBLIC KEY-----\\nx', '', '')", "nil not a key"),
-        ("verify('ES256', {}, '', '')", "nil keys of the kind nil  are not supported"),
-    ]);
+        local signed, signature = token:match '(.*)%.(.*)' signature = b64(signature)",
+        ),
+        &[
+            ("verify('ES256', P256_PUBLIC, signed, signature)", "true"),
+            (
+                "verify('ES256', CERTIFICATE, signed, signature), verify('ES256', P256_PUBLIC, 'x', signature)",
+                "true false",
+            ),
+            (
+                "verify('ES256', P384, signed, signature)",
+                "nil the key is of another kind than the algorithm",
+            ),
+            (
+                "verify('HS256', P256_PUBLIC, signed, signature)",
+                "nil the key is of another kind than the algorithm",
+            ),
+            (
+                "verify('ES256', 'secret', signed, signature)",
+                "nil the key is of another kind than the algorithm",
+            ),
+            ("verify('none', P256_PUBLIC, signed, '')", "nil an unknown algorithm"),
+            (
+                "verify('HS256', 'key', 'text', gateway.crypto.hmac('sha256', 'key', 'text'))",
+                "true",
+            ),
+            ("verify('ES256', 5, '', '')", "nil a key is a string or a JWK"),
+            ("verify('ES256', '-----BEGIN PUBLIC KEY-----\\nx', '', '')", "nil not a key"),
+            ("verify('ES256', {}, '', '')", "nil keys of the kind nil  are not supported"),
+        ],
+    );
 }
 
 #[test]
@@ -108,20 +137,26 @@ fn tokens() {
 
 #[test]
 fn what_is_no_token() {
-    check("local jwt = gateway.jwt local token = gateway.jwt.sign({}, 'k')", &[
-        ("jwt.verify('', 'k')", "nil not a token"),
-        ("jwt.verify(nil, 'k')", "nil not a token"),
-        ("jwt.verify('a.b', 'k')", "nil not a token"),
-        ("jwt.verify('a.b.c.d', 'k')", "nil not a token"),
-        ("jwt.verify('e30.e30.AA', 'k')", "nil not a token"),
-        ("jwt.verify(token .. '=', 'k')", "nil not a token"),
-        ("jwt.verify(token .. '\\n', 'k')", "nil not a token"),
-        ("jwt.verify('WzFd.WzFd.AA', 'k')", "nil not a token"),
-        ("jwt.verify(('x'):rep(70000), 'k')", "nil not a token"),
-        ("jwt.verify(jwt.sign({}, 'k', { head = { crit = { 'b64' } } }), 'k')", "nil the token has critical extensions"),
-        ("jwt.decode('e30.e30.')", "nil not a token"),
-        ("pcall(jwt.sign, 'x', 'k')", "false jwt.sign takes a table of claims"),
-    ]);
+    check(
+        "local jwt = gateway.jwt local token = gateway.jwt.sign({}, 'k')",
+        &[
+            ("jwt.verify('', 'k')", "nil not a token"),
+            ("jwt.verify(nil, 'k')", "nil not a token"),
+            ("jwt.verify('a.b', 'k')", "nil not a token"),
+            ("jwt.verify('a.b.c.d', 'k')", "nil not a token"),
+            ("jwt.verify('e30.e30.AA', 'k')", "nil not a token"),
+            ("jwt.verify(token .. '=', 'k')", "nil not a token"),
+            ("jwt.verify(token .. '\\n', 'k')", "nil not a token"),
+            ("jwt.verify('WzFd.WzFd.AA', 'k')", "nil not a token"),
+            ("jwt.verify(('x'):rep(70000), 'k')", "nil not a token"),
+            (
+                "jwt.verify(jwt.sign({}, 'k', { head = { crit = { 'b64' } } }), 'k')",
+                "nil the token has critical extensions",
+            ),
+            ("jwt.decode('e30.e30.')", "nil not a token"),
+            ("pcall(jwt.sign, 'x', 'k')", "false jwt.sign takes a table of claims"),
+        ],
+    );
 }
 
 #[test]
@@ -164,10 +199,13 @@ fn sets_of_keys() {
 
 #[test]
 fn identifiers() {
-    check("local uuid = gateway.uuid", &[
-        ("uuid.v4()", "04040404-0404-4404-8404-040404040404"),
-        ("uuid.v7()", "00000000-0000-7404-8404-040404040404"),
-    ]);
+    check(
+        "local uuid = gateway.uuid",
+        &[
+            ("uuid.v4()", "04040404-0404-4404-8404-040404040404"),
+            ("uuid.v7()", "00000000-0000-7404-8404-040404040404"),
+        ],
+    );
     let rig = rig("return { request = function() return { body = gateway.uuid.v7() } end }");
     rig.world.now.set(1_645_557_742.0);
     let (result, mut exchange) = rig.request();
@@ -178,16 +216,28 @@ fn identifiers() {
 
 #[test]
 fn times() {
-    check("local time = gateway.time", &[
-        ("time.rfc3339(1290079655), time.rfc3339(1290079655.25)", "2010-11-18T11:27:35Z 2010-11-18T11:27:35.250Z"),
-        ("time.rfc3339(), time.http()", "1970-01-01T00:00:00Z Thu, 01 Jan 1970 00:00:00 GMT"),
-        ("time.http(784111777)", "Sun, 06 Nov 1994 08:49:37 GMT"),
-        ("time.parse('2010-11-18T11:27:35Z'), time.parse('2010-11-18T13:27:35.5+02:00')", "1290079655 1290079655.5"),
-        ("time.parse('Sunday, 06-Nov-94 08:49:37 GMT'), time.parse('Sun Nov  6 08:49:37 1994')", "784111777 784111777"),
-        ("time.parse('yesterday')", "nil not a time"),
-        ("pcall(time.http, 'x')", "false time.http takes seconds, not a string"),
-        ("pcall(time.parse, 5)", "false time.parse takes a string, not a number"),
-    ]);
+    check(
+        "local time = gateway.time",
+        &[
+            (
+                "time.rfc3339(1290079655), time.rfc3339(1290079655.25)",
+                "2010-11-18T11:27:35Z 2010-11-18T11:27:35.250Z",
+            ),
+            ("time.rfc3339(), time.http()", "1970-01-01T00:00:00Z Thu, 01 Jan 1970 00:00:00 GMT"),
+            ("time.http(784111777)", "Sun, 06 Nov 1994 08:49:37 GMT"),
+            (
+                "time.parse('2010-11-18T11:27:35Z'), time.parse('2010-11-18T13:27:35.5+02:00')",
+                "1290079655 1290079655.5",
+            ),
+            (
+                "time.parse('Sunday, 06-Nov-94 08:49:37 GMT'), time.parse('Sun Nov  6 08:49:37 1994')",
+                "784111777 784111777",
+            ),
+            ("time.parse('yesterday')", "nil not a time"),
+            ("pcall(time.http, 'x')", "false time.http takes seconds, not a string"),
+            ("pcall(time.parse, 5)", "false time.parse takes a string, not a number"),
+        ],
+    );
 }
 
 #[test]
@@ -212,27 +262,33 @@ fn metrics() {
     let errors = text(&mut exchange.response.body).replace("filters/f0.lua:", "");
     let errors: Vec<&str> =
         errors.split('\n').map(|line| line.split_once(": ").unwrap_or(("", line)).1).collect();
-    assert_eq!(errors, [
-        "a counter only grows",
-        "attempt to call method 'set' (a nil value)",
-        "metric \"a b\": not a name",
-        "a metric's name must be a string, not a number",
-        "labels must be a table",
-        "a label's value must be a string, not a table",
-        "labels are named by strings",
-        "set takes a number",
-        "set takes a number",
-        "metric \"h\": bounds are a list of numbers, each larger than the one before",
-    ]);
+    assert_eq!(
+        errors,
+        [
+            "a counter only grows",
+            "attempt to call method 'set' (a nil value)",
+            "metric \"a b\": not a name",
+            "a metric's name must be a string, not a number",
+            "labels must be a table",
+            "a label's value must be a string, not a table",
+            "labels are named by strings",
+            "set takes a number",
+            "set takes a number",
+            "metric \"h\": bounds are a list of numbers, each larger than the one before",
+        ]
+    );
     let recorded = rig.world.recorded.lock().unwrap();
     let labels = r#"[("a", "x"), ("b", "2")]"#;
-    assert_eq!(*recorded, [
-        format!("Counter hits {labels} [] add 1"),
-        format!("Counter hits {labels} [] add 1"),
-        "Counter hits [] [] add 2.5".into(),
-        "Gauge depth [] [] set 7".into(),
-        "Gauge depth [] [] add -1".into(),
-        "Gauge depth [] [] add 1".into(),
-        "Histogram size [] [1.0, 10.0] observe 3".into(),
-    ]);
+    assert_eq!(
+        *recorded,
+        [
+            format!("Counter hits {labels} [] add 1"),
+            format!("Counter hits {labels} [] add 1"),
+            "Counter hits [] [] add 2.5".into(),
+            "Gauge depth [] [] set 7".into(),
+            "Gauge depth [] [] add -1".into(),
+            "Gauge depth [] [] add 1".into(),
+            "Histogram size [] [1.0, 10.0] observe 3".into(),
+        ]
+    );
 }

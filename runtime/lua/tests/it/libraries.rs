@@ -22,12 +22,15 @@ fn with_keys(before: &str) -> String {
 
 #[test]
 fn resty_string() {
-    check("local str, random = require 'resty.string', require 'resty.random'", &[
-        ("str.to_hex('\\0\\255a')", "00ff61"),
-        ("str.atoi('32'), str.atoi('3x'), str.atoi('')", "32 -1 -1"),
-        ("#random.bytes(16), #random.bytes(0), #random.bytes(5, true)", "16 0 5"),
-        ("random.bytes(-1), random.bytes(2 ^ 30)", "nil nil"),
-    ]);
+    check(
+        "local str, random = require 'resty.string', require 'resty.random'",
+        &[
+            ("str.to_hex('\\0\\255a')", "00ff61"),
+            ("str.atoi('32'), str.atoi('3x'), str.atoi('')", "32 -1 -1"),
+            ("#random.bytes(16), #random.bytes(0), #random.bytes(5, true)", "16 0 5"),
+            ("random.bytes(-1), random.bytes(2 ^ 30)", "nil nil"),
+        ],
+    );
 }
 
 #[test]
@@ -42,32 +45,47 @@ fn hashes_are_fed_and_reset() {
             "require 'resty.sha'
              local hex, hash = require 'resty.string'.to_hex, require 'resty.{name}':new()"
         );
-        check(&before, &[
-            ("hex(hash:final())", empty),
-            ("hash:update('hel'), hash:update('lo')", "true true"),
-            ("hex(hash:final()) == hex(hash:final())", "true"),
-            ("hash:reset(), hex(hash:final())", &format!("true {empty}")),
-            ("pcall(hash.update, { _ctx = {} }, 'x')", "true false"),
-            ("pcall(hash.update, hash, nil)", "true false"),
-        ]);
+        check(
+            &before,
+            &[
+                ("hex(hash:final())", empty),
+                ("hash:update('hel'), hash:update('lo')", "true true"),
+                ("hex(hash:final()) == hex(hash:final())", "true"),
+                ("hash:reset(), hex(hash:final())", &format!("true {empty}")),
+                ("pcall(hash.update, { _ctx = {} }, 'x')", "true false"),
+                ("pcall(hash.update, hash, nil)", "true false"),
+            ],
+        );
     }
-    check("local a, b = require 'resty.sha512':new(), require 'resty.sha384':new()", &[
-        ("#a:final(), #b:final(), getmetatable(a._ctx)", "64 48 false"),
-        ("a:update(('x'):rep(200000)), require 'resty.string'.to_hex(a:final()):sub(1, 16)", "true 810c4d8e4bc69c27"),
-    ]);
+    check(
+        "local a, b = require 'resty.sha512':new(), require 'resty.sha384':new()",
+        &[
+            ("#a:final(), #b:final(), getmetatable(a._ctx)", "64 48 false"),
+            (
+                "a:update(('x'):rep(200000)), require 'resty.string'.to_hex(a:final()):sub(1, 16)",
+                "true 810c4d8e4bc69c27",
+            ),
+        ],
+    );
 }
 
 #[test]
 fn resty_hmac() {
-    check("local hmac = require 'resty.hmac'", &[
-        (
-            "hmac:new('key', hmac.ALGOS.SHA256):final('The quick brown fox jumps over the lazy dog', true)",
-            "f7bc83f430538424b13298e6aa6fb143ef4d59a14946175997479dbc2d1a3cd8",
-        ),
-        ("hmac:new('key'):final('', true)", "63530468a04e386459855da0063b6596"),
-        ("(function() local m = hmac:new('k', hmac.ALGOS.SHA1) m:update('a') m:update('b') local one = m:final() m:reset() return one == m:final('ab') end)()", "true"),
-        ("hmac:new('k', 'none')", "nil"),
-    ]);
+    check(
+        "local hmac = require 'resty.hmac'",
+        &[
+            (
+                "hmac:new('key', hmac.ALGOS.SHA256):final('The quick brown fox jumps over the lazy dog', true)",
+                "f7bc83f430538424b13298e6aa6fb143ef4d59a14946175997479dbc2d1a3cd8",
+            ),
+            ("hmac:new('key'):final('', true)", "63530468a04e386459855da0063b6596"),
+            (
+                "(function() local m = hmac:new('k', hmac.ALGOS.SHA1) m:update('a') m:update('b') local one = m:final() m:reset() return one == m:final('ab') end)()",
+                "true",
+            ),
+            ("hmac:new('k', 'none')", "nil"),
+        ],
+    );
 }
 
 /// The expectations are those of lua-resty-string's own documentation and tests.
@@ -78,24 +96,63 @@ fn resty_aes() {
           if type(made) == 'table' then return hex(made[1]), hex(made[2]), a:decrypt(made[1], made[2], ...) end
           return hex(made), a:decrypt(made)
         end";
-    check(before, &[
-        ("both(aes:new('secret'), 'hello')", "7b47a4dbb11e2cddb2f3740c9e3a552b hello"),
-        ("both(aes:new('secret', 'WhatSalt'), 'hello')", "f72db89f8e19326d8da4928be106705c hello"),
-        ("aes:new('secret', 'abc')", "nil salt must be 8 characters or nil"),
-        ("both(aes:new('secret', nil, aes.cipher(256, 'ecb'), aes.hash.sha1), 'hello')", "927148b31f0e89696a222489403f540d hello"),
-        ("both(aes:new('secret', nil, aes.cipher(256, 'ecb'), aes.hash.sha1, 5), 'hello')", "d1a9b6e59b8980e783df223889563bee hello"),
-        ("both(aes:new('secret', nil, aes.cipher(256, 'gcm'), aes.hash.sha256, 1, 12), 'hello')", "4acef84443 bcecc29fb0d8b5c895e21f6ea89681a2 hello"),
-        ("select(3, both(aes:new('secret', nil, aes.cipher(256, 'gcm'), aes.hash.sha256, 1), 'hello', 'aad'))", "hello"),
-        ("(function() local a = aes:new('secret', nil, aes.cipher(256, 'gcm')) local e = a:encrypt('hi') return a:decrypt(e[1], e[2]:reverse()) end)()", "nil EVP_DecryptFinal_ex failed"),
-        ("aes:new('hel', nil, aes.cipher(128, 'cbc'), { iv = ('x'):rep(16) })", "nil bad key length"),
-        ("aes:new(('k'):rep(16), nil, aes.cipher(128, 'cbc'), { iv = ('x'):rep(21) })", "nil bad iv length"),
-        ("aes:new(('k'):rep(16), nil, aes.cipher(128, 'cbc'), {})", "nil iv is needed"),
-        ("select(2, both(aes:new('secret', nil, aes.cipher(128, 'cbc'), { iv = ('x'):rep(16), method = ngx.md5_bin }), 'hello'))", "hello"),
-        ("#aes:new(('k'):rep(32), nil, aes.cipher(256, 'cbc'), { iv = ('x'):rep(16) }, nil, nil, false):encrypt(('x'):rep(32))", "32"),
-        ("aes:new(('k'):rep(32), nil, aes.cipher(256, 'cbc'), { iv = ('x'):rep(16) }, nil, nil, false):encrypt('x')", "nil EVP_EncryptFinal_ex failed"),
-        ("aes.cipher(100), aes.cipher(128, 'none'), aes.cipher(192).size", "nil nil 192"),
-        ("pcall(aes.encrypt, 'hello')", "false bad argument #1 self: table expected, got string"),
-    ]);
+    check(
+        before,
+        &[
+            ("both(aes:new('secret'), 'hello')", "7b47a4dbb11e2cddb2f3740c9e3a552b hello"),
+            (
+                "both(aes:new('secret', 'WhatSalt'), 'hello')",
+                "f72db89f8e19326d8da4928be106705c hello",
+            ),
+            ("aes:new('secret', 'abc')", "nil salt must be 8 characters or nil"),
+            (
+                "both(aes:new('secret', nil, aes.cipher(256, 'ecb'), aes.hash.sha1), 'hello')",
+                "927148b31f0e89696a222489403f540d hello",
+            ),
+            (
+                "both(aes:new('secret', nil, aes.cipher(256, 'ecb'), aes.hash.sha1, 5), 'hello')",
+                "d1a9b6e59b8980e783df223889563bee hello",
+            ),
+            (
+                "both(aes:new('secret', nil, aes.cipher(256, 'gcm'), aes.hash.sha256, 1, 12), 'hello')",
+                "4acef84443 bcecc29fb0d8b5c895e21f6ea89681a2 hello",
+            ),
+            (
+                "select(3, both(aes:new('secret', nil, aes.cipher(256, 'gcm'), aes.hash.sha256, 1), 'hello', 'aad'))",
+                "hello",
+            ),
+            (
+                "(function() local a = aes:new('secret', nil, aes.cipher(256, 'gcm')) local e = a:encrypt('hi') return a:decrypt(e[1], e[2]:reverse()) end)()",
+                "nil EVP_DecryptFinal_ex failed",
+            ),
+            (
+                "aes:new('hel', nil, aes.cipher(128, 'cbc'), { iv = ('x'):rep(16) })",
+                "nil bad key length",
+            ),
+            (
+                "aes:new(('k'):rep(16), nil, aes.cipher(128, 'cbc'), { iv = ('x'):rep(21) })",
+                "nil bad iv length",
+            ),
+            ("aes:new(('k'):rep(16), nil, aes.cipher(128, 'cbc'), {})", "nil iv is needed"),
+            (
+                "select(2, both(aes:new('secret', nil, aes.cipher(128, 'cbc'), { iv = ('x'):rep(16), method = ngx.md5_bin }), 'hello'))",
+                "hello",
+            ),
+            (
+                "#aes:new(('k'):rep(32), nil, aes.cipher(256, 'cbc'), { iv = ('x'):rep(16) }, nil, nil, false):encrypt(('x'):rep(32))",
+                "32",
+            ),
+            (
+                "aes:new(('k'):rep(32), nil, aes.cipher(256, 'cbc'), { iv = ('x'):rep(16) }, nil, nil, false):encrypt('x')",
+                "nil EVP_EncryptFinal_ex failed",
+            ),
+            ("aes.cipher(100), aes.cipher(128, 'none'), aes.cipher(192).size", "nil nil 192"),
+            (
+                "pcall(aes.encrypt, 'hello')",
+                "false bad argument #1 self: table expected, got string",
+            ),
+        ],
+    );
 }
 
 #[test]
@@ -168,16 +225,31 @@ fn openssl_kdf() {
 
 #[test]
 fn openssl_numbers() {
-    check("local bn = require 'resty.openssl.bn'", &[
-        ("bn.from_dec('18446744073709551616'):to_hex()", "010000000000000000"),
-        ("bn.from_hex('FFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFF'):to_dec()", "340282366920938463463374607431768211455"),
-        ("bn.from_binary('\\1\\0'):to_dec(), bn.from_dec('256'):to_binary() == '\\1\\0'", "256 true"),
-        ("bn.from_dec('0'):to_dec(), bn.new(65537):to_hex(), tostring(bn.from_dec('-12'))", "0 010001 -12"),
-        ("bn.from_dec('5') < bn.from_dec('10'), bn.new(7) == bn.new('7'), bn.new(0):is_zero(), bn.new(3):is_odd()", "true true true true"),
-        ("#bn.new(1):to_binary(16), bn.new(256):to_binary(1)", "16 nil bn:to_binary"),
-        ("bn.from_dec('x')", "nil bn.from_dec: set_dec"),
-        ("bn.new(12):to_number() + 1", "13"),
-    ]);
+    check(
+        "local bn = require 'resty.openssl.bn'",
+        &[
+            ("bn.from_dec('18446744073709551616'):to_hex()", "010000000000000000"),
+            (
+                "bn.from_hex('FFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFF'):to_dec()",
+                "340282366920938463463374607431768211455",
+            ),
+            (
+                "bn.from_binary('\\1\\0'):to_dec(), bn.from_dec('256'):to_binary() == '\\1\\0'",
+                "256 true",
+            ),
+            (
+                "bn.from_dec('0'):to_dec(), bn.new(65537):to_hex(), tostring(bn.from_dec('-12'))",
+                "0 010001 -12",
+            ),
+            (
+                "bn.from_dec('5') < bn.from_dec('10'), bn.new(7) == bn.new('7'), bn.new(0):is_zero(), bn.new(3):is_odd()",
+                "true true true true",
+            ),
+            ("#bn.new(1):to_binary(16), bn.new(256):to_binary(1)", "16 nil bn:to_binary"),
+            ("bn.from_dec('x')", "nil bn.from_dec: set_dec"),
+            ("bn.new(12):to_number() + 1", "13"),
+        ],
+    );
 }
 
 #[test]
@@ -235,21 +307,38 @@ fn openssl_certificates() {
 
 #[test]
 fn resty_evp() {
-    check(&with_keys("local evp = require 'resty.evp'
+    check(
+        &with_keys(
+            "local evp = require 'resty.evp'
         local cert, public = evp.Cert:new(CERTIFICATE), evp.PublicKey:new(RSA_PUBLIC)
         local signer, verifier = evp.ECSigner:new(P256), evp.ECVerifier:new(cert)
         local rsa, rsa_verifier = evp.RSASigner:new(RSA), evp.RSAVerifier:new(public)
-        local pss = evp.CONST.RSA_PKCS1_PSS_PADDING"), &[
-        ("verifier:verify('text', signer:get_raw_sig(signer:sign('text', 'SHA256')), 'SHA256')", "true"),
-        ("verifier:verify('other', signer:get_raw_sig(signer:sign('text', 'SHA256')), 'SHA256')", "false Verification failed"),
-        ("verifier:verify('text', 'short', 'SHA256')", "nil signature length != 2 * order length"),
-        ("rsa_verifier:verify('text', rsa:sign('text', 'SHA512'), 'SHA512')", "true"),
-        ("evp.RSAVerifier:new(public, pss):verify('text', evp.RSASigner:new(RSA, nil, pss):sign('text', 'SHA256'), 'SHA256')", "true"),
-        ("#cert:get_der() > 300, #cert:get_fingerprint('SHA256')", "true 95"),
-        ("evp.Cert:new('x'), (evp.PublicKey:new('x'))", "nil nil"),
-        ("evp.RSADecryptor:new(RSA)", "nil RSA encryption is not supported"),
-        ("evp.RSASigner:new(P256)", "nil not a private key of this kind"),
-    ]);
+        local pss = evp.CONST.RSA_PKCS1_PSS_PADDING",
+        ),
+        &[
+            (
+                "verifier:verify('text', signer:get_raw_sig(signer:sign('text', 'SHA256')), 'SHA256')",
+                "true",
+            ),
+            (
+                "verifier:verify('other', signer:get_raw_sig(signer:sign('text', 'SHA256')), 'SHA256')",
+                "false Verification failed",
+            ),
+            (
+                "verifier:verify('text', 'short', 'SHA256')",
+                "nil signature length != 2 * order length",
+            ),
+            ("rsa_verifier:verify('text', rsa:sign('text', 'SHA512'), 'SHA512')", "true"),
+            (
+                "evp.RSAVerifier:new(public, pss):verify('text', evp.RSASigner:new(RSA, nil, pss):sign('text', 'SHA256'), 'SHA256')",
+                "true",
+            ),
+            ("#cert:get_der() > 300, #cert:get_fingerprint('SHA256')", "true 95"),
+            ("evp.Cert:new('x'), (evp.PublicKey:new('x'))", "nil nil"),
+            ("evp.RSADecryptor:new(RSA)", "nil RSA encryption is not supported"),
+            ("evp.RSASigner:new(P256)", "nil not a private key of this kind"),
+        ],
+    );
 }
 
 #[test]

@@ -8,9 +8,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
-use pilotlight_filter::host::socket::{
-    Secured, SocketOption, StartTls, TlsFailure, TlsSession,
-};
+use pilotlight_filter::host::socket::{Secured, SocketOption, StartTls, TlsFailure, TlsSession};
 use pilotlight_filter::host::{Connect, Datagram, Names, Remote, Socket, Wait};
 
 /// What a peer does next.

@@ -28,7 +28,9 @@ fn peers(rig: &Rig, count: usize, steps: &[Step]) {
 
 #[test]
 fn what_is_kept_is_used_again() {
-    let rig = access("local s = open() all(s:getreusedtimes()) all(s:setkeepalive()) all(s:getreusedtimes()) all(s:send 'x')");
+    let rig = access(
+        "local s = open() all(s:getreusedtimes()) all(s:setkeepalive()) all(s:getreusedtimes()) all(s:send 'x')",
+    );
     peers(&rig, 1, &[]);
     let (said, notes) = again(&rig, 3);
     let each = |n: &str| [n.to_owned(), "1".into(), "nil closed".into(), "nil closed".into()];
@@ -59,9 +61,10 @@ fn the_one_that_was_not_used_for_longest_goes() {
     }
     let (said, notes) = again(&rig, 1);
     assert_eq!(said, ["1", "1", "1", "1", "1", "nil no resolver defined to resolve \"x.test\""]);
-    assert_eq!(notes[..4], [
-        "open 192.0.2.1:80", "open 192.0.2.1:81", "open 192.0.2.1:82", "close 192.0.2.1:80",
-    ]);
+    assert_eq!(
+        notes[..4],
+        ["open 192.0.2.1:80", "open 192.0.2.1:81", "open 192.0.2.1:82", "close 192.0.2.1:80",]
+    );
 }
 
 #[test]
@@ -109,10 +112,10 @@ fn idle_connections_have_their_time() {
         closed.extend(rig.world.net.noted().into_iter().map(|note| (note, rig.world.now.get())));
     }
     closed.extend(rig.world.net.noted().into_iter().map(|note| (note, rig.world.now.get())));
-    assert_eq!(closed, [
-        ("close 192.0.2.1:80".to_owned(), 60.0),
-        ("close 192.0.2.1:81".to_owned(), 60.0),
-    ]);
+    assert_eq!(
+        closed,
+        [("close 192.0.2.1:80".to_owned(), 60.0), ("close 192.0.2.1:81".to_owned(), 60.0),]
+    );
 }
 
 #[test]
@@ -130,7 +133,10 @@ fn settings_say_how_long_and_how_many() {
         "lua tcp socket keepalive create connection pool for key \"192.0.2.1:80\"",
         "lua tcp socket keepalive timeout: 100 ms",
     ] {
-        assert!(lines.iter().any(|other| other == &format!("Debug  : {line}")), "{line}: {lines:?}");
+        assert!(
+            lines.iter().any(|other| other == &format!("Debug  : {line}")),
+            "{line}: {lines:?}"
+        );
     }
     assert_eq!(rig.world.net.noted()[2..], ["close 192.0.2.1:80"], "there is room for one");
     drop(exchange);
@@ -138,7 +144,10 @@ fn settings_say_how_long_and_how_many() {
     assert_eq!(rig.world.net.noted(), ["close 192.0.2.1:80"]);
     let lines = rig.world.lines.take();
     assert!(lines[0].starts_with("Debug  : lua tcp socket keepalive close handler, upstream: "));
-    assert_eq!(lines[1], "Debug  : lua tcp socket keepalive: free connection pool for \"192.0.2.1:80\"");
+    assert_eq!(
+        lines[1],
+        "Debug  : lua tcp socket keepalive: free connection pool for \"192.0.2.1:80\""
+    );
 }
 
 #[test]
@@ -157,10 +166,18 @@ fn with_a_backlog_those_who_find_no_room_wait() {
     let rig = access(script);
     peers(&rig, 1, &[Pause(1), Pause(3), Say("1\n"), Pause(3), Say("2\n"), Pause(3), Say("3\n")]);
     let (said, notes) = again(&rig, 1);
-    assert_eq!(said, [
-        "d nil too many waiting connect operations nil",
-        "a 1 nil 0", "a 1", "b 1 nil 1", "b 1", "c 1 nil 2", "c 1",
-    ]);
+    assert_eq!(
+        said,
+        [
+            "d nil too many waiting connect operations nil",
+            "a 1 nil 0",
+            "a 1",
+            "b 1 nil 1",
+            "b 1",
+            "c 1 nil 2",
+            "c 1",
+        ]
+    );
     assert_eq!(notes, ["open 192.0.2.1:80"]);
 }
 
@@ -177,7 +194,12 @@ fn given_up_waits_make_room() {
     result.unwrap();
     let (said, errors) = said(&rig);
     assert_eq!(said, ["nil too many waiting connect operations", "nil timeout", "1"]);
-    assert!(errors[0].starts_with("lua tcp socket queued connect timed out, when trying to connect to 192.0.2.1:80 "), "{errors:?}");
+    assert!(
+        errors[0].starts_with(
+            "lua tcp socket queued connect timed out, when trying to connect to 192.0.2.1:80 "
+        ),
+        "{errors:?}"
+    );
     drop(exchange);
 }
 

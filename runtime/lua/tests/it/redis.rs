@@ -55,11 +55,19 @@ fn with(peers: &[&[Step]], script: &str) -> String {
 #[test]
 fn commands_and_replies() {
     let steps = [
-        Hear("*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$2\r\n12\r\n"), Say("+OK\r\n"),
-        Hear("*2\r\n$3\r\nGET\r\n$1\r\nk\r\n"), Pause(2), Say("$2\r\n1"), Pause(2), Say("2\r\n"),
-        Hear("*1\r\n$3\r\nNIL\r\n"), Say("$-1\r\n"),
-        Hear("*1\r\n$3\r\nBAD\r\n"), Say("-ERR no such command\r\n"),
-        Hear("*1\r\n$4\r\nLIST\r\n"), Say("*3\r\n:1\r\n$-1\r\n*1\r\n+x\r\n"),
+        Hear("*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$2\r\n12\r\n"),
+        Say("+OK\r\n"),
+        Hear("*2\r\n$3\r\nGET\r\n$1\r\nk\r\n"),
+        Pause(2),
+        Say("$2\r\n1"),
+        Pause(2),
+        Say("2\r\n"),
+        Hear("*1\r\n$3\r\nNIL\r\n"),
+        Say("$-1\r\n"),
+        Hear("*1\r\n$3\r\nBAD\r\n"),
+        Say("-ERR no such command\r\n"),
+        Hear("*1\r\n$4\r\nLIST\r\n"),
+        Say("*3\r\n:1\r\n$-1\r\n*1\r\n+x\r\n"),
     ];
     let script = "all(r:cmd('SET', 'k', 12)) all(r:cmd('GET', 'k')) all(r:cmd('NIL')) all(r:cmd('BAD')) all(r:cmd('LIST'))";
     let want = "OK|12|nil|nil ERR no such command|[1,false,[\"x\"]]";
@@ -119,9 +127,10 @@ fn connections_are_kept_and_looked_after() {
     // A reply too many: whose it is nobody knows.
     assert_eq!(ran(&rig), "3");
     assert_eq!(ran(&rig), "5");
-    assert_eq!(rig.world.net.noted(), [
-        "open 192.0.2.1:6379", "close 192.0.2.1:6379", "open 192.0.2.1:6379",
-    ]);
+    assert_eq!(
+        rig.world.net.noted(),
+        ["open 192.0.2.1:6379", "close 192.0.2.1:6379", "open 192.0.2.1:6379",]
+    );
 }
 
 #[test]
@@ -129,8 +138,10 @@ fn signing_in() {
     let script = "all(r:cmd('A'))";
     let end = [Hear("*1\r\n$1\r\nA\r\n"), Say("+OK\r\n")];
     let user = [
-        Hear("*3\r\n$4\r\nAUTH\r\n$1\r\nu\r\n$1\r\np\r\n"), Say("+OK\r\n"),
-        Hear("*2\r\n$6\r\nSELECT\r\n$1\r\n3\r\n"), Say("+OK\r\n"),
+        Hear("*3\r\n$4\r\nAUTH\r\n$1\r\nu\r\n$1\r\np\r\n"),
+        Say("+OK\r\n"),
+        Hear("*2\r\n$6\r\nSELECT\r\n$1\r\n3\r\n"),
+        Say("+OK\r\n"),
     ];
     let spec = RedisSpec {
         user: Some("u".into()),
@@ -140,7 +151,8 @@ fn signing_in() {
         ..server()
     };
     assert_eq!(ran(&towards(spec, &[&[&user[..], &end].concat()], script)), "OK");
-    let spec = RedisSpec { password: Some("p".into()), tls: true, host: "system.test".into(), ..server() };
+    let spec =
+        RedisSpec { password: Some("p".into()), tls: true, host: "system.test".into(), ..server() };
     let refused = [Tls(Ok(())), Hear("*2\r\n$4\r\nAUTH\r\n$1\r\np\r\n"), Say("-WRONGPASS\r\n")];
     let rig = towards(spec, &[&refused], script);
     assert_eq!(ran(&rig), "nil WRONGPASS");
@@ -150,7 +162,10 @@ fn signing_in() {
 
 #[test]
 fn servers_that_the_manifest_does_not_have() {
-    let rig = load(&["return { request = function() gateway.redis 'other' end }"], |plan, _| plan.redis.push(server())).unwrap();
+    let rig = load(&["return { request = function() gateway.redis 'other' end }"], |plan, _| {
+        plan.redis.push(server())
+    })
+    .unwrap();
     let fault = rig.request().0.unwrap_err();
     assert!(fault.message.ends_with("the manifest has no [redis.other], but main"), "{fault}");
 }

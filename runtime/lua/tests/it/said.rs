@@ -45,8 +45,7 @@ pub fn said_by(rig: &Rig) -> String {
     result.unwrap_or_else(|fault| panic!("{fault}\n{:?}", fault.trace));
     let hex = exchange.request.head.fields.get(b"x-said").unwrap_or_default();
     let digit = |c: u8| (c as char).to_digit(16).unwrap() as u8;
-    let bytes: Vec<u8> =
-        hex.chunks(2).map(|pair| digit(pair[0]) << 4 | digit(pair[1])).collect();
+    let bytes: Vec<u8> = hex.chunks(2).map(|pair| digit(pair[0]) << 4 | digit(pair[1])).collect();
     String::from_utf8_lossy(&bytes).into_owned()
 }
 

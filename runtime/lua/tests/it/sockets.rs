@@ -69,22 +69,46 @@ fn error(script: &str) -> String {
 #[test]
 fn reads_of_every_kind() {
     for (steps, script, want) in [
-        (&[Say("a\r\nb"), Pause(2), Say("c\n\n"), End][..], "local s = open() all(s:receive()) all(s:receive '*l') all(s:receive('*l')) all(s:receive()) all(s:receive())",
-            &["a", "bc", "", "nil closed ", "nil closed"][..]),
-        (&[Say("ab"), Pause(1), Say("cd"), End], "local s = open() all(s:receive(3)) all(s:receive('1')) all(s:receive(0)) all(s:receive(1))",
-            &["abc", "d", "", "nil closed "]),
-        (&[Say("ab"), Pause(1), Say("c"), End], "local s = open() all(s:receive('*a')) all(s:receive('*a')) all(s:receive())",
-            &["abc", "", "nil closed "]),
-        (&[Say("abc"), End], "local s = open() all(s:receive(5)) all(s:receive(1)) all(s:send('x'))",
-            &["nil closed abc", "nil closed", "1"]),
-        (&[Say("abcdef"), Pause(1), Say("gh"), End], "local s = open() all(s:receiveany(4)) all(s:receiveany(4)) all(s:receiveany(4)) all(s:receiveany(4))",
-            &["abcd", "ef", "gh", "nil closed "]),
-        (&[Say("a--"), Pause(1), Say("b-"), Pause(1), Say("-c"), End], "local s = open() local r = s:receiveuntil('--') all(r()) all(r()) all(r()) all(r())",
-            &["a", "b", "nil closed c", "nil closed"]),
-        (&[Say("abcd--e"), End], "local s = open() local r = s:receiveuntil('--', { inclusive = true }) all(r(3)) all(r(3)) all(r(3)) all(r(3))",
-            &["abc", "d--", "nil nil nil", "nil closed e"]),
-        (&[Say("ab--x"), Reset], "local s = open() local r = s:receiveuntil '--' all(r()) all(s:receive(2)) all(s:receive(2))",
-            &["ab", "nil connection reset by peer x", "nil closed"]),
+        (
+            &[Say("a\r\nb"), Pause(2), Say("c\n\n"), End][..],
+            "local s = open() all(s:receive()) all(s:receive '*l') all(s:receive('*l')) all(s:receive()) all(s:receive())",
+            &["a", "bc", "", "nil closed ", "nil closed"][..],
+        ),
+        (
+            &[Say("ab"), Pause(1), Say("cd"), End],
+            "local s = open() all(s:receive(3)) all(s:receive('1')) all(s:receive(0)) all(s:receive(1))",
+            &["abc", "d", "", "nil closed "],
+        ),
+        (
+            &[Say("ab"), Pause(1), Say("c"), End],
+            "local s = open() all(s:receive('*a')) all(s:receive('*a')) all(s:receive())",
+            &["abc", "", "nil closed "],
+        ),
+        (
+            &[Say("abc"), End],
+            "local s = open() all(s:receive(5)) all(s:receive(1)) all(s:send('x'))",
+            &["nil closed abc", "nil closed", "1"],
+        ),
+        (
+            &[Say("abcdef"), Pause(1), Say("gh"), End],
+            "local s = open() all(s:receiveany(4)) all(s:receiveany(4)) all(s:receiveany(4)) all(s:receiveany(4))",
+            &["abcd", "ef", "gh", "nil closed "],
+        ),
+        (
+            &[Say("a--"), Pause(1), Say("b-"), Pause(1), Say("-c"), End],
+            "local s = open() local r = s:receiveuntil('--') all(r()) all(r()) all(r()) all(r())",
+            &["a", "b", "nil closed c", "nil closed"],
+        ),
+        (
+            &[Say("abcd--e"), End],
+            "local s = open() local r = s:receiveuntil('--', { inclusive = true }) all(r(3)) all(r(3)) all(r(3)) all(r(3))",
+            &["abc", "d--", "nil nil nil", "nil closed e"],
+        ),
+        (
+            &[Say("ab--x"), Reset],
+            "local s = open() local r = s:receiveuntil '--' all(r()) all(s:receive(2)) all(s:receive(2))",
+            &["ab", "nil connection reset by peer x", "nil closed"],
+        ),
     ] {
         assert_eq!(talk(steps, script), want, "{script}");
     }
@@ -114,7 +138,10 @@ fn what_is_sent() {
         all(s:send { 'a', { 'bc', '-', 1, {} }, '-', 'de' })
         all(s:send(true)) all(s:send(false)) all(s:send(nil)) all(s:send '') all(s:send {})";
     assert_eq!(talk(&heard, script), ["4", "3", "3", "8", "4", "5", "3", "0", "0"]);
-    let full = talk(&[Hear("abc"), Full], "local s = open() s:settimeout(5) all(s:send('abcdef')) all(s:send('x')) all(s:close())");
+    let full = talk(
+        &[Hear("abc"), Full],
+        "local s = open() s:settimeout(5) all(s:send('abcdef')) all(s:send('x')) all(s:close())",
+    );
     assert_eq!(full, ["nil timeout", "nil closed", "1"]);
     assert_eq!(talk(&[Reset], "local s = open() all(s:send('x'))"), ["nil broken pipe"]);
     for (data, why) in [
@@ -140,18 +167,38 @@ fn connecting_and_failing_to() {
         ("all(ngx.socket.tcp():connect('192.0.2.1', nil, {}))", "nil missing the port number"),
         ("all(ngx.socket.tcp():connect('192.0.2.1', 65536))", "nil bad port number: 65536"),
         ("all(ngx.socket.tcp():connect('192.0.2.1', -1))", "nil bad port number: -1"),
-        ("all(ngx.socket.tcp():connect('other.test', 80))", "nil no resolver defined to resolve \"other.test\""),
-        ("all(ngx.socket.tcp():connect('gone.test', 80))", "nil gone.test could not be resolved (3: Host not found)"),
-        ("all(ngx.socket.tcp():connect('a b', 80))", "nil failed to parse host name \"a b\": invalid host"),
-        ("all(ngx.socket.tcp():connect('unix:', 80))", "nil failed to parse host name \"unix:\": no path in the unix domain socket"),
+        (
+            "all(ngx.socket.tcp():connect('other.test', 80))",
+            "nil no resolver defined to resolve \"other.test\"",
+        ),
+        (
+            "all(ngx.socket.tcp():connect('gone.test', 80))",
+            "nil gone.test could not be resolved (3: Host not found)",
+        ),
+        (
+            "all(ngx.socket.tcp():connect('a b', 80))",
+            "nil failed to parse host name \"a b\": invalid host",
+        ),
+        (
+            "all(ngx.socket.tcp():connect('unix:', 80))",
+            "nil failed to parse host name \"unix:\": no path in the unix domain socket",
+        ),
         ("all(ngx.socket.tcp():connect('one.test', '80'))", "1"),
         ("all(ngx.socket.tcp():connect('192.0.2.1:80', 1))", "1"),
-        ("local s = ngx.socket.tcp() s:settimeout(1) all(s:connect('192.0.2.1', 81))", "nil timeout"),
+        (
+            "local s = ngx.socket.tcp() s:settimeout(1) all(s:connect('192.0.2.1', 81))",
+            "nil timeout",
+        ),
         ("local s = ngx.socket.tcp() all(s:connect('unix:/run/x'))", "1"),
-        ("local s = ngx.socket.stream() all(s:bind('192.0.2.9')) all(s:connect('192.0.2.1', 80))", "true 1"),
+        (
+            "local s = ngx.socket.stream() all(s:bind('192.0.2.9')) all(s:connect('192.0.2.1', 80))",
+            "true 1",
+        ),
         ("local s = ngx.socket.tcp() all(s:bind('nowhere'))", "nil bad address"),
-        ("local s = ngx.socket.tcp() all(s:send('x')) all(s:receive()) all(s:close()) all(s:getreusedtimes()) all(s:setkeepalive())",
-            "nil closed nil closed nil closed nil closed nil closed"),
+        (
+            "local s = ngx.socket.tcp() all(s:send('x')) all(s:receive()) all(s:close()) all(s:getreusedtimes()) all(s:setkeepalive())",
+            "nil closed nil closed nil closed nil closed nil closed",
+        ),
     ] {
         let rig = access(script);
         rig.world.net.peer("192.0.2.1:80", &[]);
@@ -179,7 +226,10 @@ fn failures_are_logged_where_the_settings_do_not_say_otherwise() {
             "attempt to receive data on a closed socket: ",
         ];
         assert_eq!(errors.len(), if logged { texts.len() } else { 0 }, "{errors:?}");
-        assert!(errors.iter().zip(texts).all(|(error, text)| error.starts_with(text)), "{errors:?}");
+        assert!(
+            errors.iter().zip(texts).all(|(error, text)| error.starts_with(text)),
+            "{errors:?}"
+        );
     }
 }
 
@@ -195,26 +245,68 @@ fn arguments_that_are_wrong() {
         ("open():receiveany(0)", "bad argument #1 to 'receiveany' (bad max argument)"),
         ("open():receiveany('x')", "bad argument #1 to 'receiveany' (bad max argument)"),
         ("open():receiveuntil()", "expecting 2 or 3 arguments (including the object), but got 1"),
-        ("open().receiveuntil(32, 'ab')", "bad argument #1 to 'receiveuntil' (table expected, got number)"),
-        ("open():receiveuntil('x', { inclusive = 1 })", "bad \"inclusive\" option value type: number"),
+        (
+            "open().receiveuntil(32, 'ab')",
+            "bad argument #1 to 'receiveuntil' (table expected, got number)",
+        ),
+        (
+            "open():receiveuntil('x', { inclusive = 1 })",
+            "bad \"inclusive\" option value type: number",
+        ),
         ("open().send('x')", "expecting 2 arguments (including the object), but got 1"),
         ("open().send('x', 1)", "bad argument #1 to 'send' (table expected, got string)"),
         ("open().close(2)", "bad argument #1 to 'close' (table expected, got number)"),
-        ("open().getreusedtimes(2)", "bad argument #1 to 'getreusedtimes' (table expected, got number)"),
-        ("open().setkeepalive(2)", "bad argument #1 to 'setkeepalive' (table expected, got number)"),
-        ("open():setkeepalive('x')", "bad argument #1 to 'setkeepalive' (number expected, got string)"),
-        ("open():setkeepalive(1, 'x')", "bad argument #2 to 'setkeepalive' (number expected, got string)"),
-        ("open():setkeepalive(1, 0)", "bad argument #2 to 'setkeepalive' (bad \"pool_size\" option value: 0)"),
+        (
+            "open().getreusedtimes(2)",
+            "bad argument #1 to 'getreusedtimes' (table expected, got number)",
+        ),
+        (
+            "open().setkeepalive(2)",
+            "bad argument #1 to 'setkeepalive' (table expected, got number)",
+        ),
+        (
+            "open():setkeepalive('x')",
+            "bad argument #1 to 'setkeepalive' (number expected, got string)",
+        ),
+        (
+            "open():setkeepalive(1, 'x')",
+            "bad argument #2 to 'setkeepalive' (number expected, got string)",
+        ),
+        (
+            "open():setkeepalive(1, 0)",
+            "bad argument #2 to 'setkeepalive' (bad \"pool_size\" option value: 0)",
+        ),
         ("open():settimeout(-1)", "bad timeout value"),
-        ("open():settimeouts(1, 2)", "ngx.socket settimeouts: expecting 4 arguments (including the object) but seen 3"),
+        (
+            "open():settimeouts(1, 2)",
+            "ngx.socket settimeouts: expecting 4 arguments (including the object) but seen 3",
+        ),
         ("ngx.socket.tcp(1)", "expecting zero arguments, but got 1"),
-        ("ngx.socket.tcp():connect()", "ngx.socket connect: expecting 2, 3, or 4 arguments (including the object), but seen 1"),
-        ("ngx.socket.tcp():connect('h', 1, { pool = {} })", "bad argument #3 to 'connect' (bad \"pool\" option type: table)"),
-        ("ngx.socket.tcp():connect('h', 1, { pool_size = 0 })", "bad argument #3 to 'connect' (bad \"pool_size\" option value: 0)"),
-        ("ngx.socket.tcp():connect('h', 1, { backlog = -1 })", "bad argument #3 to 'connect' (bad \"backlog\" option value: -1)"),
+        (
+            "ngx.socket.tcp():connect()",
+            "ngx.socket connect: expecting 2, 3, or 4 arguments (including the object), but seen 1",
+        ),
+        (
+            "ngx.socket.tcp():connect('h', 1, { pool = {} })",
+            "bad argument #3 to 'connect' (bad \"pool\" option type: table)",
+        ),
+        (
+            "ngx.socket.tcp():connect('h', 1, { pool_size = 0 })",
+            "bad argument #3 to 'connect' (bad \"pool_size\" option value: 0)",
+        ),
+        (
+            "ngx.socket.tcp():connect('h', 1, { backlog = -1 })",
+            "bad argument #3 to 'connect' (bad \"backlog\" option value: -1)",
+        ),
         ("ngx.socket.tcp():setoption('keepalive', 1)", "socket is never created nor connected"),
-        ("ngx.socket.tcp().sslhandshake()", "ngx.socket sslhandshake: expecting 1 ~ 5 arguments (including the object), but seen 0"),
-        ("local f = open().setkeepalive local ok, e = pcall(f, open(82), 0, 0) error(e, 0)", "bad argument #3 to '?' (bad \"pool_size\" option value: 0)"),
+        (
+            "ngx.socket.tcp().sslhandshake()",
+            "ngx.socket sslhandshake: expecting 1 ~ 5 arguments (including the object), but seen 0",
+        ),
+        (
+            "local f = open().setkeepalive local ok, e = pcall(f, open(82), 0, 0) error(e, 0)",
+            "bad argument #3 to '?' (bad \"pool_size\" option value: 0)",
+        ),
     ] {
         let rig = access(script);
         rig.world.net.peer("192.0.2.1:80", &[]);
@@ -233,10 +325,19 @@ fn one_thread_reads_while_another_writes() {
         all(s:send('x'))
         ngx.thread.wait(reader) ngx.thread.wait(writer) all(s:close())";
     let got = talk(&[Pause(1), Pause(6), Hear("abc"), Pause(4), Say("hi\n")], script);
-    assert_eq!(got, [
-        "nil socket busy reading", "nil socket busy reading", "nil socket busy reading",
-        "nil socket busy reading", "nil socket busy writing", "sent 3", "read hi", "1",
-    ]);
+    assert_eq!(
+        got,
+        [
+            "nil socket busy reading",
+            "nil socket busy reading",
+            "nil socket busy reading",
+            "nil socket busy reading",
+            "nil socket busy writing",
+            "sent 3",
+            "read hi",
+            "1",
+        ]
+    );
     let script = "local s = ngx.socket.tcp()
         ngx.thread.spawn(function() all('open', s:connect('192.0.2.1', 80)) end)
         all(s:connect('192.0.2.1', 80)) all(s:receive()) all(s:send('x')) all(s:close())";
@@ -265,7 +366,9 @@ fn sockets_end_with_their_exchange() {
 
 #[test]
 fn sockets_end_when_they_are_collected() {
-    let rig = access("do local s = open() end collectgarbage() for i = 1, 1e4 do local t = {} end collectgarbage() all 'done'");
+    let rig = access(
+        "do local s = open() end collectgarbage() for i = 1, 1e4 do local t = {} end collectgarbage() all 'done'",
+    );
     rig.world.net.peer("192.0.2.1:80", &[]);
     let (result, exchange) = rig.request();
     result.unwrap();
@@ -305,7 +408,8 @@ fn a_socket_of_another_exchange_is_refused() {
     rig.request().0.unwrap();
     let got = said(&rig).0;
     assert_eq!(got.len(), 7);
-    let refused = |line: &String| line.starts_with("false access.lua:") && line.ends_with(": bad request");
+    let refused =
+        |line: &String| line.starts_with("false access.lua:") && line.ends_with(": bad request");
     assert!(got.iter().all(refused), "{got:?}");
     drop(first);
 }
@@ -358,7 +462,8 @@ fn the_request_body_as_a_socket() {
         let rig = access(script);
         let mut exchange = exchange();
         exchange.request.body = body;
-        run(&mut *rig.realm.start(0), Phase::Request, &mut exchange).map_err(|fault| fault.message)?;
+        run(&mut *rig.realm.start(0), Phase::Request, &mut exchange)
+            .map_err(|fault| fault.message)?;
         Ok::<_, String>(said(&rig).0)
     };
     let whole = || Body::full(Bytes::from_static(b"ab\ncd"));
@@ -368,8 +473,14 @@ fn the_request_body_as_a_socket() {
     assert_eq!(read(script, whole()).unwrap(), want);
     let of = |script: &str, body| read(&format!("local s, e = ngx.req.socket() {script}"), body);
     assert_eq!(of("all(s, e)", Body::empty()).unwrap(), ["nil no body"]);
-    assert_eq!(of("all(s.close, s.send, s.sslhandshake, s.connect)", whole()).unwrap(), ["nil nil nil nil"]);
-    assert_eq!(of("local t = ngx.socket.tcp() t[1] = s[1] all(t:close())", whole()).unwrap(), ["nil attempt to close a request socket"]);
+    assert_eq!(
+        of("all(s.close, s.send, s.sslhandshake, s.connect)", whole()).unwrap(),
+        ["nil nil nil nil"]
+    );
+    assert_eq!(
+        of("local t = ngx.socket.tcp() t[1] = s[1] all(t:close())", whole()).unwrap(),
+        ["nil attempt to close a request socket"]
+    );
     let write = of("local t = ngx.socket.tcp() t[1] = s[1] t:send('x')", whole()).unwrap_err();
     assert!(write.ends_with("attempt to write to request sockets"), "{write}");
 }
@@ -382,17 +493,40 @@ fn datagrams() {
         all(u:setpeername('192.0.2.1', 70000)) all(u:setpeername('gone.test', 1)) all(u:bind 'x') all(u:bind '192.0.2.9')
         all(u:setpeername('unix:/run/u'))";
     let rig = access(script);
-    rig.world.net.peer("192.0.2.1:53", &[Hear("a1"), Pause(2), Say("hello"), Say("world"), Pause(30), Reset]);
+    rig.world.net.peer(
+        "192.0.2.1:53",
+        &[Hear("a1"), Pause(2), Say("hello"), Say("world"), Pause(30), Reset],
+    );
     rig.world.net.peer("unix:/run/u", &[]);
     rig.request().0.unwrap();
     let (said, errors) = said(&rig);
-    assert_eq!(said, [
-        "nil closed", "nil closed", "1", "1", "hello", "wo", "nil timeout",
-        "nil connection reset by peer", "1", "nil closed", "nil bad port number: 70000",
-        "nil gone.test could not be resolved (3: Host not found)", "nil bad address", "1", "1",
-    ]);
-    assert!(errors[2].starts_with("lua udp socket read timed out, upstream: 192.0.2.1:53(192.0.2.1)"), "{errors:?}");
-    assert!(errors[3].starts_with("recv() failed (104: Connection reset by peer), upstream: 192.0.2.1:53(192.0.2.1)"));
+    assert_eq!(
+        said,
+        [
+            "nil closed",
+            "nil closed",
+            "1",
+            "1",
+            "hello",
+            "wo",
+            "nil timeout",
+            "nil connection reset by peer",
+            "1",
+            "nil closed",
+            "nil bad port number: 70000",
+            "nil gone.test could not be resolved (3: Host not found)",
+            "nil bad address",
+            "1",
+            "1",
+        ]
+    );
+    assert!(
+        errors[2].starts_with("lua udp socket read timed out, upstream: 192.0.2.1:53(192.0.2.1)"),
+        "{errors:?}"
+    );
+    assert!(errors[3].starts_with(
+        "recv() failed (104: Connection reset by peer), upstream: 192.0.2.1:53(192.0.2.1)"
+    ));
 }
 
 #[test]
@@ -400,10 +534,21 @@ fn options_and_fields() {
     let script = "local s = open() all(s:setoption('keepalive', true)) all(s:getoption('keepalive')) all(s:setoption('sndbuf', -1))
         all(s:getoption('x')) all(s:setoption('x', 1)) all(s:getoption()) all(s:setoption('sndbuf')) all(s:getfd())
         s.name = 'mine' all(s.name) all(s:setoption('ip-transparent', true))";
-    assert_eq!(talk(&[], script), [
-        "true", "1", "nil invalid argument", "nil unsupported option x", "nil unsupported option x",
-        "nil missing the \"option\" argument", "nil missing the \"value\" argument", "7", "mine", "true",
-    ]);
+    assert_eq!(
+        talk(&[], script),
+        [
+            "true",
+            "1",
+            "nil invalid argument",
+            "nil unsupported option x",
+            "nil unsupported option x",
+            "nil missing the \"option\" argument",
+            "nil missing the \"value\" argument",
+            "7",
+            "mine",
+            "true",
+        ]
+    );
 }
 
 #[test]
@@ -426,19 +571,32 @@ fn tls() {
     rig.request().0.unwrap();
     let notes: Vec<_> = net.noted().into_iter().filter(|note| note.starts_with("tls")).collect();
     let (said, errors) = said(&rig);
-    assert_eq!(said[..9], [
-        "cdata", "true", "true", "cdata", "1", "cdata", "nil closed",
-        "nil 20: unable to get local issuer certificate", "nil closed",
-    ]);
+    assert_eq!(
+        said[..9],
+        [
+            "cdata",
+            "true",
+            "true",
+            "cdata",
+            "1",
+            "cdata",
+            "nil closed",
+            "nil 20: unable to get local issuer certificate",
+            "nil closed",
+        ]
+    );
     assert_eq!(said[9..12], ["nil timeout", "nil closed", "nil no session"]);
     assert!(said[12..].iter().all(|line| line.starts_with("false ")), "{said:?}");
     assert!(errors[0].starts_with("lua ssl certificate verify error: (20: unable to get local issuer certificate), upstream: 192.0.2.1:82(192.0.2.1)"));
-    assert_eq!(notes, [
-        "tls None verify false ca Some(\"/etc/ca.pem\") client None session None",
-        "tls Some(\"b.test\") verify true ca Some(\"/etc/ca.pem\") client None session Some(\"session of \")",
-        "tls Some(\"c.test\") verify true ca Some(\"/etc/ca.pem\") client None session None",
-        "tls None verify false ca Some(\"/etc/ca.pem\") client None session None",
-    ]);
+    assert_eq!(
+        notes,
+        [
+            "tls None verify false ca Some(\"/etc/ca.pem\") client None session None",
+            "tls Some(\"b.test\") verify true ca Some(\"/etc/ca.pem\") client None session Some(\"session of \")",
+            "tls Some(\"c.test\") verify true ca Some(\"/etc/ca.pem\") client None session None",
+            "tls None verify false ca Some(\"/etc/ca.pem\") client None session None",
+        ]
+    );
 }
 
 #[test]
@@ -461,11 +619,21 @@ fn certificates_and_keys_are_opaque() {
     rig.world.net.peer("192.0.2.1:80", &[Tls(Ok(()))]);
     rig.request().0.unwrap_or_else(|fault| panic!("{fault}"));
     let (said, _) = said(&rig);
-    assert_eq!(said[..6], [
-        "cdata cdata abc abc", "nil PEM_read_bio_X509_AUX() failed", "nil PEM_read_bio_PrivateKey() failed",
-        "cdata cdata", "true", "cdata",
-    ]);
-    assert!(said[6].ends_with("bad argument #1 to 'parse_pem_cert' (string expected, got nil)"), "{said:?}");
+    assert_eq!(
+        said[..6],
+        [
+            "cdata cdata abc abc",
+            "nil PEM_read_bio_X509_AUX() failed",
+            "nil PEM_read_bio_PrivateKey() failed",
+            "cdata cdata",
+            "true",
+            "cdata",
+        ]
+    );
+    assert!(
+        said[6].ends_with("bad argument #1 to 'parse_pem_cert' (string expected, got nil)"),
+        "{said:?}"
+    );
     let notes = rig.world.net.noted();
     assert!(notes[1].contains("client Some((1, 3))"), "{notes:?}");
 }

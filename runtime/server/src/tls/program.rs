@@ -8,7 +8,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use pilotlight_config::Place;
 use pilotlight_filter::host::socket::{ClientIdentity, StartTls, TlsFailure, TlsFiles, TlsSession};
-use rustls::client::{ClientSessionStore, Resumption, Tls12ClientSessionValue, Tls13ClientSessionValue};
+use rustls::client::{
+    ClientSessionStore, Resumption, Tls12ClientSessionValue, Tls13ClientSessionValue,
+};
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer, ServerName};
 use rustls::{
@@ -153,7 +155,11 @@ fn build(key: &Key) -> Result<ClientConfig, TlsProblem> {
     }
 }
 
-fn strict(provider: &Arc<CryptoProvider>, key: &Key, place: &Place) -> Result<Verifier, TlsProblem> {
+fn strict(
+    provider: &Arc<CryptoProvider>,
+    key: &Key,
+    place: &Place,
+) -> Result<Verifier, TlsProblem> {
     let problem = |message: String| TlsProblem::new(place, message);
     let (roots, own) = match &key.files.ca {
         Some(path) => (Arc::new(pem::trust(path, place)?.0), pem::chain(path, place)?),

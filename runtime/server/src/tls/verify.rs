@@ -174,9 +174,9 @@ fn is_for(leaf: &CertificateDer<'_>, name: &ServerName<'_>) -> bool {
 /// Whether a name, which may begin with `*.`, covers another.
 fn matches(pattern: &str, name: &str) -> bool {
     match pattern.strip_prefix("*.") {
-        Some(rest) => name.split_once('.').is_some_and(|(first, parent)| {
-            !first.is_empty() && parent.eq_ignore_ascii_case(rest)
-        }),
+        Some(rest) => name
+            .split_once('.')
+            .is_some_and(|(first, parent)| !first.is_empty() && parent.eq_ignore_ascii_case(rest)),
         None => pattern.eq_ignore_ascii_case(name),
     }
 }
@@ -194,7 +194,9 @@ fn flaw(
         CertificateError::ExpiredRevocationList
         | CertificateError::ExpiredRevocationListContext { .. } => CRL_EXPIRED,
         CertificateError::BadSignature => SIGNATURE,
-        CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => PURPOSE,
+        CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
+            PURPOSE
+        }
         _ => unknown(leaf, others),
     }
 }
@@ -277,8 +279,7 @@ fn signature(
     let outline =
         Outline::read(cert).ok_or(Error::InvalidCertificate(CertificateError::BadEncoding))?;
     let known = algorithms.mapping.iter().find(|(scheme, _)| *scheme == signed.scheme);
-    let (_, candidates) =
-        known.ok_or(PeerMisbehaved::SignedHandshakeWithUnadvertisedSigScheme)?;
+    let (_, candidates) = known.ok_or(PeerMisbehaved::SignedHandshakeWithUnadvertisedSigScheme)?;
     let mut fitting = candidates
         .iter()
         .take(tries)

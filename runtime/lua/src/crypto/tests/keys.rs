@@ -36,11 +36,7 @@ fn every_form_is_the_same_key() {
                 file!("rsa-certificate"),
             ][..],
         ),
-        (
-            Kind::P256,
-            P256,
-            &[&file!("p256-sec1")[..], file!("p256-public"), file!("certificate")],
-        ),
+        (Kind::P256, P256, &[&file!("p256-sec1")[..], file!("p256-public"), file!("certificate")]),
         (Kind::P384, P384, &[file!("p384-public")]),
         (Kind::Ed25519, ED25519, &[file!("ed25519-public")]),
     ] {
@@ -99,7 +95,8 @@ fn what_is_no_key_is_refused() {
         assert_eq!(Key::read(text), Err(why));
     }
     // Every cut and every flipped byte is an error or another key, never a crash.
-    for whole in [RSA, P256, file!("rsa-pkcs1"), file!("p256-sec1"), file!("certificate"), ED25519] {
+    for whole in [RSA, P256, file!("rsa-pkcs1"), file!("p256-sec1"), file!("certificate"), ED25519]
+    {
         let (_, der) = pem::blocks(whole).last().unwrap();
         for at in 0..der.len() {
             let _ = Key::read(&der[..at]);
@@ -115,52 +112,107 @@ fn what_is_no_key_is_refused() {
 
 /// Of "some message", by `openssl dgst -sign` and `openssl pkeyutl`.
 const SIGNATURES: &[(&[u8], Scheme, Option<Hash>, &str)] = &[
-    (RSA, Scheme::Legacy, Some(Hash::Sha1), "\
+    (
+        RSA,
+        Scheme::Legacy,
+        Some(Hash::Sha1),
+        "\
 fcnRZAQZJYX+QJuggxGme0x93HrQDZFP2Q6eaVipwlK+mSZmgd5ieDZ/n+211Bb+998cF9G/hSb3ZKhoVdhkJmNA\
 hcMOl3z8YPag9Cz2ufWFy5FwhePf3mHcqaVY91z5UVXgoOkTQflFa0n+/+m4UwMz/ryJgdzBXXo6M8c/fMGHneOx\
 aZ4X1u6eAAHcm3h1SXJjb9cjDWOvHX2aJEVakiCkkQ9glmdenKMe7Q0JP9VHQ+s7t9FHyqH5gO1UpPr2ntbRCkDY\
-yyxMsIedMCw+DvAvSZpt7soZ0QBnTgxxdHgSloIkwIARlOy0GAKvcw0zq1Zw2r1JuW0+fMm0J7NR5A=="),
-    (RSA, Scheme::Plain, Some(Hash::Sha256), "\
+yyxMsIedMCw+DvAvSZpt7soZ0QBnTgxxdHgSloIkwIARlOy0GAKvcw0zq1Zw2r1JuW0+fMm0J7NR5A==",
+    ),
+    (
+        RSA,
+        Scheme::Plain,
+        Some(Hash::Sha256),
+        "\
 CqphXHhxGRPMNkK0DVE/f9wi4nHrPY5m2fSbvQJabULar9cwxOK25TpjAo5mm6p4PygOOS7wK0vN9+u/EQp0q561\
 1ersIgiWf7xWnJSSjqm/tBllN8aNtqquNUd/yeBbIgDMMO4sgKhba0OSyjJjXEvDnXW/eOehEV71BASmJHEHj0zE\
 kQdnitJRw25/EgGdcGa4mxzi9xP2YV35hZGgZmKV7W2VBB4uKjYVvjP1Fl8MnS/5PzpSIFR09P31LhjIYH1sueb4\
-fw9jkRUHS4r+nMDCDxHEZBFvf01f2cJFVErGP73+/82bHM9Z811bNx23KTmUs44TAd7gy0fkH4UTqA=="),
-    (RSA, Scheme::Legacy, Some(Hash::Sha384), "\
+fw9jkRUHS4r+nMDCDxHEZBFvf01f2cJFVErGP73+/82bHM9Z811bNx23KTmUs44TAd7gy0fkH4UTqA==",
+    ),
+    (
+        RSA,
+        Scheme::Legacy,
+        Some(Hash::Sha384),
+        "\
 Cw7+ESHKXHj5rsB5zKsfyy+J8fWbpwiJ57qDBrjXwd7yTP9oaluSDPObq4x9UgMdJDCoPq29weRLLfqNkjjw5Ylh\
 6ITm7Td9fsab2oHrDkiyJn9d/9qL2GXRIJ0sE5PyYBDxWYcpFM/7MnB//YhfH81V1mUdC5veuOjYVa2QZg7kJyG7\
 +Y3yEO8F6Rp9zNyKkUT0tKAKm/wlxqLLu37vL1F+a3OO1rLfA00k7ycYz1O8Y5hmCkLtpYHCOEzOxaKAuPFT7kWU\
-klBvRC5WubYeMCmPKl3nsrE+iu80L3P/8UOgxsDqyvDZbCADjVI/+gRR0MJkCaY2ulzG7WJ9Z3USjw=="),
-    (RSA, Scheme::Plain, Some(Hash::Sha512), "\
+klBvRC5WubYeMCmPKl3nsrE+iu80L3P/8UOgxsDqyvDZbCADjVI/+gRR0MJkCaY2ulzG7WJ9Z3USjw==",
+    ),
+    (
+        RSA,
+        Scheme::Plain,
+        Some(Hash::Sha512),
+        "\
 QUaWKKhPTBsHPpR8ivrzgdkj6ULmI+ND9gRZ547tP/bjZP4Ywhg6ImtvIt6+ZluSE56wOMwoZBF/mm13GLQQJbGY\
 fTmqjDgB7h1K4Zwzv9qCFwwzgOgsUlJXmmGA2E9NyLtDCNtwjCftWWMYTr9MfIcfCuiglc7LacvhNaCmvv0Jh3QM\
 kfe8mp6aVQb6BnP5pUeAhBZCmAIIC/E4QieEacCl+Sg4dyLLxzcwxfE73f2JGQPWdo05kUAXwSM4eEpIq7lnxBbX\
-x7BUw+ksCvMLXHxm1yDXmkf/MCcYqIxpSKaLYQ95cF5SimiqQM3qaNH8/LXFJjt4yF81hEd2X5JJ1w=="),
-    (RSA, Scheme::Pss, Some(Hash::Sha256), "\
+x7BUw+ksCvMLXHxm1yDXmkf/MCcYqIxpSKaLYQ95cF5SimiqQM3qaNH8/LXFJjt4yF81hEd2X5JJ1w==",
+    ),
+    (
+        RSA,
+        Scheme::Pss,
+        Some(Hash::Sha256),
+        "\
 dHZt96Nq+iwj0Evkg8I52uPlflHLUhNKSl+WnTfaWb919zMEmSphTsXsSX/UOO+Gqw8l5brVZRWv0Vu+H4iFCgVH\
 gZR8QH73dZANj/Bk3XYyAks/NlK6JII9o35TO8lB4xlFZAh2FZ75jqToMDt+CjStd1l4FGlkTQlx6qEeCfx+1K82\
 bXYJaqdfOKaL/0rnf8/2BFhsq9QmH5lARVvXVcgDKeRjFFphtkOFiLlDmrhQ7RQdHzARlQlV9Z0IfsMEHukb/8Yi\
-12JSCuSC9uasUKOwCfINezigQbPfyuX7cr3ZEAogZ3y8Cuk3WNI/Lon2bshkJD2tS/RRUEycq0uy3A=="),
-    (RSA, Scheme::Pss, Some(Hash::Sha384), "\
+12JSCuSC9uasUKOwCfINezigQbPfyuX7cr3ZEAogZ3y8Cuk3WNI/Lon2bshkJD2tS/RRUEycq0uy3A==",
+    ),
+    (
+        RSA,
+        Scheme::Pss,
+        Some(Hash::Sha384),
+        "\
 PEB0T7+i2HA/+5L3s2z730cvY9cY4cVZpdghHhOwFY4wwfylXUSmbeU/NBg+JRcPwGmqL2pXYSqb9v9YEPVPfuKL\
 6Mzk4TUm0eNf1SUMMXFfS1YSWuDPuNvowx4BJ14iR3Tu0sT5EG0cJZhNOQ90BUHb+RqxWhGc+btBLzv1kaDUBRhX\
 VhsVgkInPv8WRLEXFARuSywFz+PScVA+ZzXdchrTeEcR7u169mZLEL7c1tOvMDRiHa7d4rhdOD5hTRWp4Lt9XaJO\
-Ih64+EMAPJBFwLKZsDmiD2RKKcH6t4dfiwA/rw0kgUWC+zU6iX+QpGy0l7tQ480Ht2gSIFRLfPy7xw=="),
-    (RSA, Scheme::Pss, Some(Hash::Sha512), "\
+Ih64+EMAPJBFwLKZsDmiD2RKKcH6t4dfiwA/rw0kgUWC+zU6iX+QpGy0l7tQ480Ht2gSIFRLfPy7xw==",
+    ),
+    (
+        RSA,
+        Scheme::Pss,
+        Some(Hash::Sha512),
+        "\
 LvMky2VU4rX1kfZWwzeVFvvNAXSgnaNUEU7QummCJsVJoVptSGRguEPegDFb4f01Y5xGDRrDzlNONjcFxnnp4ryS\
 8iOP0bZ+8xr+u1fm1lzoiOGDva0FzVECFpxuA5JZDLD7S7snSybKlgZmU0oOflidtWCILzBSSoKHwit4YRzjnqPD\
 o50bDjF8polZRfP8TgNDOLDYizNf+KMtUh5mvBc9C0abCIEvhLIF0d5t+DK7qqLg4zRJh6vuIW8P9DBRHe6bgqyB\
-iIR1ap9mBECi5MUys1sqT/umtA6hB3NYd6eaxx51bOcsEgHojcClEFf6rsEX0m+7NooknhCC9wrOtw=="),
-    (P256, Scheme::Plain, Some(Hash::Sha256), "\
+iIR1ap9mBECi5MUys1sqT/umtA6hB3NYd6eaxx51bOcsEgHojcClEFf6rsEX0m+7NooknhCC9wrOtw==",
+    ),
+    (
+        P256,
+        Scheme::Plain,
+        Some(Hash::Sha256),
+        "\
 MEUCIHgr9PcaoOdhbr5K+rjt7mOQKzskZf61N8Gf9OLB1vKBAiEA9wsvEEYj0+GXC0fgjHpgCBYXAjDXp0kHDVI6\
-b9av/kE="),
-    (P256, Scheme::Plain, Some(Hash::Sha384), "\
+b9av/kE=",
+    ),
+    (
+        P256,
+        Scheme::Plain,
+        Some(Hash::Sha384),
+        "\
 MEUCIGnRbn8xjns3UF+aT0PL7NNGDa5DHRxudOpe67gRmNsrAiEAj4tv2X+2yttOK6ac1B5lNJKKIA/6WnSoleST\
-kh54huU="),
-    (P384, Scheme::Plain, Some(Hash::Sha384), "\
+kh54huU=",
+    ),
+    (
+        P384,
+        Scheme::Plain,
+        Some(Hash::Sha384),
+        "\
 MGYCMQC/y4K3EtK6WlLwHjeOO9W3tnotOQhDyUkL5rB+shGqoXcbuaD0iddUn2ysZkaXRhMCMQDcBWCdjY1QK82w\
-W2lgy5KMnCI9WdRf8WrhvAq4GBftXW09nHrBaLE9b2KH5BrrvXg="),
-    (ED25519, Scheme::Plain, None, "\
-1GQtAICJZlNt03HX9j5RSlSMfC/vF17KWEviFFc3c4OXmzKVk3cGZyHfQocP706ZYc6r6IZgVoYfAVKEr0gCBQ=="),
+W2lgy5KMnCI9WdRf8WrhvAq4GBftXW09nHrBaLE9b2KH5BrrvXg=",
+    ),
+    (
+        ED25519,
+        Scheme::Plain,
+        None,
+        "\
+1GQtAICJZlNt03HX9j5RSlSMfC/vF17KWEviFFc3c4OXmzKVk3cGZyHfQocP706ZYc6r6IZgVoYfAVKEr0gCBQ==",
+    ),
 ];
 
 const MESSAGE: &[u8] = b"some message";
@@ -191,8 +243,8 @@ fn signatures_of_our_own() {
         let key = read(text);
         let Ok(signature) = sign::sign(*scheme, *hash, &key, MESSAGE) else {
             // ring signs neither with SHA-1 nor with a hash that does not fit the curve.
-            let is_odd = *hash == Some(Hash::Sha1)
-                || (key.kind, *hash) == (Kind::P256, Some(Hash::Sha384));
+            let is_odd =
+                *hash == Some(Hash::Sha1) || (key.kind, *hash) == (Kind::P256, Some(Hash::Sha384));
             assert!(is_odd, "{scheme:?} {hash:?}");
             continue;
         };
@@ -246,7 +298,7 @@ fn ecdsa_goes_both_ways() {
     assert_eq!(sign::to_der(Kind::P256, &raw), Some(der));
     let small = [&[0; 31][..], &[1], &[0; 31], &[0x80]].concat();
     let der = sign::to_der(Kind::P256, &small).unwrap();
-    assert_eq!(hex(&der), "30070201010202" .to_owned() + "0080");
+    assert_eq!(hex(&der), "30070201010202".to_owned() + "0080");
     assert_eq!(sign::to_raw(Kind::P256, &der), Some(small));
     assert_eq!(sign::to_der(Kind::P384, &raw), None);
     assert_eq!(sign::to_raw(Kind::P256, b"0"), None);

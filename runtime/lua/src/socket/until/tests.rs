@@ -33,7 +33,12 @@ fn texts_that_repeat_within_themselves() {
         ("aaaaad", "baaaaaaaaeaaaaaaaadf\n", 0, &["baaaaaaaaeaaa", "closed [f\n]"]),
         ("abcabdabcabe", "abcabdabcabdabcabe\n", 0, &["abcabd", "closed [\n]"]),
         ("--abc", "hello, world ----abc\n", 0, &["hello, world --", "closed [\n]"]),
-        ("--abc", "hello, world ----abc\n", 4, &["hell", "o, w", "orld", " --", "nil", "closed [\n]"]),
+        (
+            "--abc",
+            "hello, world ----abc\n",
+            4,
+            &["hell", "o, w", "orld", " --", "nil", "closed [\n]"],
+        ),
         ("--abc", "-----abc\n", 2, &["--", "-", "nil", "closed [\n]"]),
         // A part that comes to nothing counts as a whole.
         ("ab1ab2", "ab1ab1\n", 2, &["ab1", "ab1", "closed [\n]"]),

@@ -39,7 +39,11 @@ pub(super) async fn ask(
             some((all, ttl))
         }
         (Ok(found), Err(refusal)) | (Err(refusal), Ok(found)) => {
-            if found.0.is_empty() { Err(refusal) } else { Ok(found) }
+            if found.0.is_empty() {
+                Err(refusal)
+            } else {
+                Ok(found)
+            }
         }
         (Err(refusal), Err(_)) => Err(refusal),
     }

@@ -35,7 +35,8 @@ struct Folder(std::path::PathBuf);
 
 impl Folder {
     fn new(name: &str) -> Folder {
-        let path = std::env::temp_dir().join(format!("pilotlight-socket-{name}-{}", std::process::id()));
+        let path =
+            std::env::temp_dir().join(format!("pilotlight-socket-{name}-{}", std::process::id()));
         std::fs::create_dir_all(&path).unwrap();
         Folder(path)
     }
@@ -84,7 +85,8 @@ fn what_can_not_be_reached() {
         assert_eq!(refused.raw_os_error(), Some(libc::ECONNREFUSED));
         let none = open(to(Remote::Unix("/nowhere/s".into()))).await.map(drop).unwrap_err();
         assert_eq!(none.raw_os_error(), Some(libc::ENOENT));
-        let foreign = Connect { from: Some("192.0.2.1:0".parse().unwrap()), ..to(Remote::Inet(unused)) };
+        let foreign =
+            Connect { from: Some("192.0.2.1:0".parse().unwrap()), ..to(Remote::Inet(unused)) };
         let foreign = open(foreign).await.map(drop).unwrap_err();
         assert_eq!(foreign.raw_os_error(), Some(libc::EADDRNOTAVAIL));
     });
@@ -147,7 +149,8 @@ fn tls_goes_on_where_clear_text_was() {
             .with_single_cert(vec![made.cert.der().clone()], key.into())
             .unwrap();
         let serve = async {
-            let mut tls = tokio_rustls::TlsAcceptor::from(Arc::new(config)).accept(peer).await.unwrap();
+            let mut tls =
+                tokio_rustls::TlsAcceptor::from(Arc::new(config)).accept(peer).await.unwrap();
             tls.write_all(b"secret").await.unwrap();
             tls.flush().await.unwrap();
             let mut got = [0; 4];
@@ -156,7 +159,8 @@ fn tls_goes_on_where_clear_text_was() {
         };
         let ask = async {
             let tls = StartTls { files: TlsFiles::default(), ..StartTls::default() };
-            let mut end = end.start_tls(tls).await.map_err(|failure| failure.message).unwrap().socket;
+            let mut end =
+                end.start_tls(tls).await.map_err(|failure| failure.message).unwrap().socket;
             assert_eq!(read(&mut end, 100).await.unwrap(), "secret");
             write(&mut end, "mine").await.unwrap();
             assert_eq!(end.option(SocketOption::NoDelay).unwrap(), 1);
@@ -188,7 +192,8 @@ fn datagrams_over_udp_and_unix() {
         let from: std::os::unix::net::SocketAddr = from.into();
         let plain = SockRef::from(&unix);
         let name = std::os::linux::net::SocketAddrExt::as_abstract_name(&from).unwrap().to_vec();
-        let address = SockAddr::unix(std::str::from_utf8(&[&[0], &name[..]].concat()).unwrap()).unwrap();
+        let address =
+            SockAddr::unix(std::str::from_utf8(&[&[0], &name[..]].concat()).unwrap()).unwrap();
         plain.send_to(b"answer", &address).unwrap();
         for end in [&mut a, &mut b] {
             let mut buffer = b"> ".to_vec();

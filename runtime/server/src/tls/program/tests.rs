@@ -43,7 +43,10 @@ fn authority(name: &str) -> CertifiedIssuer<'static, KeyPair> {
     CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap()
 }
 
-fn below(issuer: &CertifiedIssuer<'static, KeyPair>, name: &str) -> CertifiedIssuer<'static, KeyPair> {
+fn below(
+    issuer: &CertifiedIssuer<'static, KeyPair>,
+    name: &str,
+) -> CertifiedIssuer<'static, KeyPair> {
     let mut params = CertificateParams::default();
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     params.distinguished_name.push(DnType::CommonName, name);
@@ -138,8 +141,18 @@ fn what_is_wrong_with_a_certificate_in_openssl_s_words() {
         (&leaf(Some(&ca), "a.test", true), "a.test", &trusts_ca, Ok(())),
         (&leaf(Some(&ca), "*.test", true), "a.test", &trusts_ca, Ok(())),
         (&leaf(Some(&ca), "a.test", false), "a.test", &trusts_ca, Ok(())),
-        (&leaf(Some(&ca), "b.test", false), "a.test", &trusts_ca, no(0, "certificate host mismatch")),
-        (&leaf(Some(&ca), "b.test", true), "a.test", &trusts_ca, no(0, "certificate host mismatch")),
+        (
+            &leaf(Some(&ca), "b.test", false),
+            "a.test",
+            &trusts_ca,
+            no(0, "certificate host mismatch"),
+        ),
+        (
+            &leaf(Some(&ca), "b.test", true),
+            "a.test",
+            &trusts_ca,
+            no(0, "certificate host mismatch"),
+        ),
         (&leaf(Some(&ca), "b.test", true), "", &trusts_ca, Ok(())),
         (&through, "a.test", &trusts_ca, Ok(())),
         (&through, "a.test", &no_depth, no(22, "certificate chain too long")),
@@ -147,7 +160,12 @@ fn what_is_wrong_with_a_certificate_in_openssl_s_words() {
         (&own, "a.test", &trusts_own, Ok(())),
         (&own, "b.test", &trusts_own, no(0, "certificate host mismatch")),
         (&own, "", &trusts_own, Ok(())),
-        (&leaf(Some(&other), "a.test", true), "a.test", &trusts_ca, no(21, "unable to verify the first certificate")),
+        (
+            &leaf(Some(&other), "a.test", true),
+            "a.test",
+            &trusts_ca,
+            no(21, "unable to verify the first certificate"),
+        ),
         (&by_other, "a.test", &trusts_ca, no(19, "self-signed certificate in certificate chain")),
         (&cut, "a.test", &trusts_ca, no(20, "unable to get local issuer certificate")),
     ] {
@@ -168,7 +186,11 @@ fn log_lines_say_which_and_why() {
     let ca = authority("ca");
     let files = TlsFiles { ca: Some(folder.file("ca.pem", &ca.pem())), ..TlsFiles::default() };
     let line = |shown: &Shown| {
-        let done = block(shake(&ProgramTls::default(), serving(shown, &BOTH), wanted("a.test", true, &files)));
+        let done = block(shake(
+            &ProgramTls::default(),
+            serving(shown, &BOTH),
+            wanted("a.test", true, &files),
+        ));
         done.map(drop).unwrap_err().line
     };
     let other = leaf(Some(&ca), "b.test", true);
@@ -208,7 +230,11 @@ fn who_was_revoked_is_refused() {
             crl: Some(folder.file("list.pem", &crl)),
             ..TlsFiles::default()
         };
-        let done = block(shake(&ProgramTls::default(), serving(&shown, &BOTH), wanted("a.test", true, &files)));
+        let done = block(shake(
+            &ProgramTls::default(),
+            serving(&shown, &BOTH),
+            wanted("a.test", true, &files),
+        ));
         assert_eq!(done.map(drop).map_err(|failure| (failure.code, failure.message)), want);
     }
 }
@@ -255,19 +281,30 @@ fn settings_choose_versions_suites_and_certificates() {
         kept.iter().filter(|suite| suite.tls13().is_none()).count()
     };
     let all = suites("HIGH");
-    assert_eq!((all, suites("ECDHE-RSA-AES256-GCM-SHA384"), suites("ECDHE-ECDSA-CHACHA20-POLY1305:RC4")), (6, 1, 1));
+    assert_eq!(
+        (all, suites("ECDHE-RSA-AES256-GCM-SHA384"), suites("ECDHE-ECDSA-CHACHA20-POLY1305:RC4")),
+        (6, 1, 1)
+    );
     let key = folder.file("a.key", &shown.key.serialize_pem());
-    let files = TlsFiles { certificate: Some(folder.file("a.pem", &shown.pem)), key: Some(key), ..TlsFiles::default() };
+    let files = TlsFiles {
+        certificate: Some(folder.file("a.pem", &shown.pem)),
+        key: Some(key),
+        ..TlsFiles::default()
+    };
     programs.check(&files).unwrap();
     for (files, why) in [
         (TlsFiles { key: None, ..files.clone() }, "`certificate` and `key` belong together"),
         (TlsFiles { ca: files.key.clone(), ..TlsFiles::default() }, "no certificate in "),
-        (TlsFiles { ca: files.certificate.clone(), crl: files.key, ..TlsFiles::default() }, "no revocation list in "),
+        (
+            TlsFiles { ca: files.certificate.clone(), crl: files.key, ..TlsFiles::default() },
+            "no revocation list in ",
+        ),
     ] {
         let problem = programs.check(&files).unwrap_err();
         assert!(problem.message.starts_with(why), "{problem:?}");
     }
-    let malformed = block(shake(&programs, serving(&shown, &BOTH), wanted("a b", true, &TlsFiles::default())));
+    let malformed =
+        block(shake(&programs, serving(&shown, &BOTH), wanted("a b", true, &TlsFiles::default())));
     assert_eq!(malformed.map(drop).unwrap_err().message, "handshake failed");
 }
 

@@ -34,7 +34,12 @@ fn certificates_of_version_1_have_keys_too() {
     let at = |seconds: u64| UnixTime::since_unix_epoch(std::time::Duration::from_secs(seconds));
     let check = |named: bool, name: &ServerName<'_>, now: u64| {
         let trusted = Verifier::strict(
-            &provider, Arc::new(roots.clone()), vec![der.clone()], vec![], Some(1), named,
+            &provider,
+            Arc::new(roots.clone()),
+            vec![der.clone()],
+            vec![],
+            Some(1),
+            named,
         );
         trusted.unwrap().verify_server_cert(&der, &[], name, &[], at(now)).map(drop)
     };

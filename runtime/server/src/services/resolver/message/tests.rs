@@ -55,7 +55,8 @@ fn addresses_of_a_name_and_of_what_it_stands_for() {
         let got = heard(|packet| packet.answers = records);
         assert_eq!(got, Heard::Addresses(want.0, seconds(want.1)));
     }
-    let circle = [alias("www.example.com", 1, "b.example"), alias("b.example", 1, "www.example.com")];
+    let circle =
+        [alias("www.example.com", 1, "b.example"), alias("b.example", 1, "www.example.com")];
     let got = heard(|packet| packet.answers = circle.to_vec());
     assert_eq!(got, Heard::Refused(Refusal::SERVER));
 }
