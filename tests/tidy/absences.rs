@@ -32,7 +32,10 @@ const ABSENCES: &[Absence] = &[
         what: "one file draws randomness",
         below: ALL,
         words: &["getrandom", "thread_rng", "rand::", "SystemRandom"],
-        except: &[("runtime/server/src/clock.rs", "the kernel's randomness")],
+        except: &[
+            ("runtime/server/src/clock.rs", "the kernel's randomness"),
+            ("runtime/lua/src/crypto/sign.rs", "ring signs with randomness of its own type only"),
+        ],
     },
     Absence {
         what: "no sockets and no event loop below floor 3",
