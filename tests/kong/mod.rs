@@ -4,4 +4,4 @@
 mod names;
 mod plugins;
 
-pub use names::{Is, Name, all};
+pub use names::{Is, all};

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::support::gateway::{Gateway, Setup};
 use crate::support::message::{Protocol, ask};
@@ -103,12 +103,11 @@ async fn start(names: &[Name]) -> (Gateway, u16) {
     let mut checks = String::new();
     for name in names {
         let code = name.check.replace("OTHER_PORT", &format!("\"{}\"", other.port()));
-        let code = code.replace("\"127.0.0.1\", tonumber", &format!("\"{}\", tonumber", other.ip()));
-        let row = toml::Value::Table(toml::Table::from_iter([
-            ("phase".to_owned(), toml::Value::from(name.phase.as_str())),
-            ("code".to_owned(), toml::Value::from(code)),
-        ]));
-        let _ = writeln!(checks, "{row},");
+        let code =
+            code.replace("\"127.0.0.1\", tonumber", &format!("\"{}\", tonumber", other.ip()));
+        // A string of JSON is one of TOML, too.
+        let (phase, code) = (json!(name.phase), json!(code));
+        let _ = writeln!(checks, "{{ phase = {phase}, code = {code} }},");
     }
     let rest = format!(
         r#"
@@ -161,7 +160,13 @@ username = "bob"
     );
     let mut setup = Setup::new(rest).file("echo.lua", ECHO).file("results.lua", RESULTS);
     setup.gateway = "env = [\"PROBE_SECRET\"]\nforwarded = { trust = [\"127.0.0.0/8\"] }".into();
-    for file in ["probe/handler", "probe/run", "probe/schema", "probe-response/handler", "probe-response/schema"] {
+    for file in [
+        "probe/handler",
+        "probe/run",
+        "probe/schema",
+        "probe-response/handler",
+        "probe-response/schema",
+    ] {
         let text = std::fs::read(root().join(format!("tests/kong/plugins/{file}.lua"))).unwrap();
         setup = setup.file(&format!("kong/plugins/{file}.lua"), text);
     }
@@ -208,7 +213,9 @@ fn wrong(name: &Name, answer: &Answer, other: u16) -> Option<String> {
     for (key, value) in &name.echo {
         let (got, value) = match key.as_str() {
             "port" => (&seen["listener"], value.clone()),
-            "host" if value == "127.0.0.1" => (&seen["host"], seen["host"].as_str().unwrap_or_default().to_owned()),
+            "host" if value == "127.0.0.1" => {
+                (&seen["host"], seen["host"].as_str().unwrap_or_default().to_owned())
+            }
             _ => (&seen[key.as_str()], value.clone()),
         };
         if got.as_str() != Some(value.as_str()) {
@@ -259,5 +266,11 @@ fn each_name_of_the_kit_does_what_the_table_says() {
             }
         }
     });
-    assert!(failures.is_empty(), "{} of {} fail:\n{}", failures.len(), names.len(), failures.join("\n"));
+    assert!(
+        failures.is_empty(),
+        "{} of {} fail:\n{}",
+        failures.len(),
+        names.len(),
+        failures.join("\n")
+    );
 }

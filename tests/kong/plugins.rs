@@ -123,7 +123,11 @@ return Mark
         answer.assert(403);
         assert_eq!(answer.text(), "no\n");
         assert_eq!((answer.field("x-one"), answer.field("x-two")), (Some("ran"), None), "{answer}");
-        assert_eq!((answer.field("x-after"), answer.field("x-back")), (None, Some("one")), "{answer}");
+        assert_eq!(
+            (answer.field("x-after"), answer.field("x-back")),
+            (None, Some("one")),
+            "{answer}"
+        );
     });
 }
 
@@ -161,12 +165,19 @@ return Mark
     run(async {
         let upstream = Upstream::always(Script::ok("hello")).await;
         let mut setup = setup(handler, "word = \"two\"");
-        let target = format!("upstream = \"up\"\n[upstreams.up]\nendpoints = [\"http://{}\"]", upstream.address);
+        let target = format!(
+            "upstream = \"up\"\n[upstreams.up]\nendpoints = [\"http://{}\"]",
+            upstream.address
+        );
         setup.rest = setup.rest.replace("respond = { body = \"target\\n\" }", &target);
         let gateway = setup.start().await;
         let answer = get(&gateway).await;
         answer.assert(202);
-        assert_eq!((answer.text().as_str(), answer.field("x-seen")), ("HELLO", Some("5")), "{answer}");
+        assert_eq!(
+            (answer.text().as_str(), answer.field("x-seen")),
+            ("HELLO", Some("5")),
+            "{answer}"
+        );
     });
 }
 
@@ -178,12 +189,18 @@ fn modules_do_what_those_of_kong_do() {
         let mut setup = setup(handler, "");
         setup.rest = setup.rest.replace("respond = { body = \"target\\n\" }", "");
         setup.rest = setup.rest.replace("[\"one\", \"two\"]", "[\"one\", \"units\"]");
-        setup.rest.push_str("[filters.units]\nopenresty = { content = \"units.lua\" }\nlimits = { cpu = \"5s\" }\n");
+        setup.rest.push_str(
+            "[filters.units]\nopenresty = { content = \"units.lua\" }\nlimits = { cpu = \"5s\" }\n",
+        );
         let units = std::fs::read(root().join("tests/kong/units.lua")).unwrap();
         let gateway = setup.file("units.lua", units).start().await;
         let answer = get(&gateway).await;
         answer.assert(200);
-        let (count, failures) = answer.text().split_once(" tests\n").map(|(c, f)| (c.to_owned(), f.to_owned())).unwrap();
+        let (count, failures) = answer
+            .text()
+            .split_once(" tests\n")
+            .map(|(c, f)| (c.to_owned(), f.to_owned()))
+            .unwrap();
         assert!(failures.is_empty() && count.parse::<u32>().unwrap() > 80, "{failures}");
     });
 }
@@ -227,7 +244,10 @@ fn a_bad_configuration_is_refused_by_path() {
         ("names = [\"ok\", \"not ok\"]", "config.names[2]: bad header name 'not ok'"),
         ("redis = { port = 99999 }", "config.redis.port: value should be between 0 and 65535"),
         ("redis = { host = \"a:1\", port = 1 }", "config.redis.host: must not have a port"),
-        ("redis = { host = \"a\" }", "all or none of these fields must be set: 'config.redis.host', 'config.redis.port'"),
+        (
+            "redis = { host = \"a\" }",
+            "all or none of these fields must be set: 'config.redis.host', 'config.redis.port'",
+        ),
     ] {
         let (code, said) = check(HANDLER, &schema, config);
         let right = if wanted.is_empty() { code == 0 } else { code == 2 && said.contains(wanted) };
@@ -244,7 +264,11 @@ fn a_broken_plugin_is_refused() {
         ("return { PRIORITY = 1 }", &schema, "needs a VERSION"),
         ("return 1", &schema, "handler.lua must return a table"),
         ("return {", &schema, "mark/handler.lua:1:"),
-        ("return { PRIORITY = 1, VERSION = '1.0.0', response = function() end, body_filter = function() end }", &schema, "can't have response beside"),
+        (
+            "return { PRIORITY = 1, VERSION = '1.0.0', response = function() end, body_filter = function() end }",
+            &schema,
+            "can't have response beside",
+        ),
         (HANDLER, typed, "config.a: missing type declaration"),
         (HANDLER, "return require 'kong.none'", "module 'kong.none' not found"),
     ] {

@@ -45,8 +45,11 @@ fn route(manifest: &Manifest, route: &Route) -> Value {
                 && (listens.is_empty() || listens.iter().any(|name| *name == *listener.name))
         })
     };
-    let protocols: Vec<_> =
-        [("http", false), ("https", true)].iter().filter(|(_, tls)| reached(*tls)).map(|p| p.0).collect();
+    let protocols: Vec<_> = [("http", false), ("https", true)]
+        .iter()
+        .filter(|(_, tls)| reached(*tls))
+        .map(|p| p.0)
+        .collect();
     json!({
         "hosts": matcher.host.as_ref().map(|host| [host]),
         "paths": path.map(|path| [path]),
