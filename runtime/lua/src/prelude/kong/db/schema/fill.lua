@@ -102,8 +102,9 @@ local function auto(key, field, value, context)
     or key == "updated_at" and (made or context == "update")
   then
     ngx.update_time()
-    if field.type == "number" then return ngx.now() end
-    if field.type == "integer" then return ngx.time() end
+    -- While a manifest is only checked there is no clock.
+    if field.type == "number" then return math.max(ngx.now(), 1) end
+    if field.type == "integer" then return math.max(ngx.time(), 1) end
   end
   return value
 end
