@@ -35,6 +35,10 @@ pub struct Plan {
     pub script: ScriptSpec,
     /// Where compiled modules are kept.
     pub cache_dir: PathBuf,
+    /// The manifest's folder.
+    pub folder: PathBuf,
+    /// Wall clock at the load, seconds since 1970.
+    pub now: f64,
     /// Environment variables that programs may read.
     pub env: Vec<(String, String)>,
     /// Names of the modules of the manifest, whichever engine runs them.

@@ -6,9 +6,16 @@ use pilotlight_filter::abi::shared::{End, Found, Kept, Mode, Put, Scalar};
 use pilotlight_filter::host::{Services, Shared};
 
 /// Services at load. A script's log lines are written and its tasks run when a worker runs it, not here.
-pub(crate) struct Scratch;
+pub(crate) struct Scratch {
+    /// The time of the load: it stands still.
+    pub(crate) now: f64,
+}
 
 impl Services for Scratch {
+    fn now(&self) -> f64 {
+        self.now
+    }
+
     fn shared(&self, _: &str) -> Option<Arc<dyn Shared>> {
         Some(Arc::new(Void))
     }

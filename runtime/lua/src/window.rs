@@ -93,6 +93,8 @@ pub(crate) struct World {
     pub(crate) script: ScriptSpec,
     /// The routes' variables, JSON.
     pub(crate) vars: String,
+    /// The manifest's folder, with a slash behind it.
+    pub(crate) folder: String,
     /// The consumers, JSON.
     pub(crate) consumers: String,
     /// What Kong's plugins see of the manifest, JSON.

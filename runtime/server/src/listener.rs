@@ -204,7 +204,8 @@ impl Acceptor {
         match self {
             Acceptor::Tcp(listener) => {
                 let (stream, from) = listener.accept().await?;
-                Ok(Accepted { plain: Plain::Tcp(stream), from: Some(from), local: None })
+                let local = stream.local_addr().ok();
+                Ok(Accepted { plain: Plain::Tcp(stream), from: Some(from), local })
             }
             Acceptor::Unix(listener) => {
                 let (stream, _) = listener.accept().await?;

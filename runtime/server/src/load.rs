@@ -72,11 +72,12 @@ impl Loader {
         number: u64,
         report: &mut Report,
     ) -> (Vec<Arc<dyn Library>>, Vec<ProgramRef>) {
+        unheard(manifest, report);
         let mut libraries = Vec::new();
         let nowhere = ProgramRef { library: 0, index: 0, phases: Phases::NONE };
         let mut programs = vec![nowhere; manifest.filters.len()];
         for engine in &self.engines {
-            let mut plan = plan(manifest, number);
+            let mut plan = plan(manifest, number, self.clock.wall().as_secs_f64());
             let mut mine = Vec::new();
             for (index, filter) in manifest.filters.iter().enumerate() {
                 if kind(&filter.program) == engine.name() {
@@ -169,6 +170,29 @@ fn unrun(filter: &manifest::Filter) -> Problem {
         format!("the phase `connect` of {} never runs: no listener names it", filter.name);
     let problem = Problem::warning(filter.place.clone(), message);
     problem.hint("put it into the `filters` of a listener")
+}
+
+/// Warns of what scripts for nginx are told and this version does not do.
+fn unheard(manifest: &Manifest, report: &mut Report) {
+    for filter in &manifest.filters {
+        let manifest::Program::OpenResty(scripts) = &filter.program else { continue };
+        let mut warn = |key: &str, instead: &str| {
+            let message = format!("`{key}` of {} has no effect in this version", filter.name);
+            report.push(Problem::warning(filter.place.clone(), message).hint(instead.to_owned()));
+        };
+        if scripts.body_in_file {
+            warn("openresty.body_in_file", "bodies stay in memory: `ngx.req.get_body_data`");
+        }
+        if !scripts.http10_buffering {
+            warn("openresty.http10_buffering", "an answer to HTTP/1.0 ends with its connection");
+        }
+        if !manifest.lua.threads.is_empty() {
+            warn("lua.threads", "call a module by `gateway.wasm` for work that takes long");
+        }
+        if manifest.lua.capture_log > 0 {
+            warn("lua.capture_log", "read the log where `[log]` writes it");
+        }
+    }
 }
 
 fn tls_problem(problem: &TlsProblem, fallback: &Place, warning: bool) -> Problem {

@@ -133,6 +133,7 @@ struct Running {
 }
 
 #[derive(Clone)]
+#[allow(clippy::large_enum_variant)] // it lies in Lua's memory, and must hold no memory of its own
 enum State {
     Hash(Hasher),
     Mac(Mac),

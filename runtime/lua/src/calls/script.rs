@@ -52,9 +52,13 @@ unsafe extern "C-unwind" fn plan(state: *mut lua_State) -> c_int {
     let (stack, window) = unsafe { (Stack::new(state), window_of(state)) };
     let world = window.host.world.clone();
     stack.push_table(0, 4);
-    for (name, text) in
-        [("vars", &world.vars), ("consumers", &world.consumers), ("kong", &world.kong)]
-    {
+    let texts = [
+        ("vars", &world.vars),
+        ("consumers", &world.consumers),
+        ("kong", &world.kong),
+        ("folder", &world.folder),
+    ];
+    for (name, text) in texts {
         stack.push_bytes(text.as_bytes());
         stack.set(-2, name.as_bytes());
     }

@@ -313,7 +313,7 @@ unsafe extern "C-unwind" fn option(state: *mut lua_State) -> c_int {
     match stack.number(3) {
         Some(value) => {
             let set = socket.set_option(*option, value as i32).map_err(|error| said(&error));
-            status(stack, set.as_ref().map(|()| ()).map_err(String::as_str))
+            status(stack, set.as_ref().copied().map_err(String::as_str))
         }
         None => match socket.option(*option) {
             Ok(value) => {

@@ -65,8 +65,8 @@ unsafe extern "C" fn capture(window: *mut Window, number: c_int) -> c_int {
     let Some(text) = usize::try_from(number).ok().and_then(|n| exchange.captures.get(n)) else {
         return NONE;
     };
-    let text = &raw const **text;
-    window.show(text);
+    let text = percent_decode(text, false);
+    window.show_held(text);
     TEXT
 }
 

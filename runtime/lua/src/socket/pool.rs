@@ -250,10 +250,10 @@ impl Pools {
     /// The task is woken by what the connection on top of a pool hears from now on.
     fn watch(&self, pool: &Pool) {
         let waker = self.keeper.borrow().waker.clone();
-        if let (Some(waker), Some(idle)) = (waker, pool.idle.borrow_mut().front_mut()) {
-            if !idle.link.is_silent(&mut Context::from_waker(&waker)) {
-                waker.wake();
-            }
+        if let (Some(waker), Some(idle)) = (waker, pool.idle.borrow_mut().front_mut())
+            && !idle.link.is_silent(&mut Context::from_waker(&waker))
+        {
+            waker.wake();
         }
     }
 }

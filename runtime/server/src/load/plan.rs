@@ -22,9 +22,9 @@ pub(super) const fn kind(program: &Program) -> &'static str {
     }
 }
 
-/// What all programs share. `number` is that of the generation.
+/// What all programs share. `number` is that of the generation, `now` the wall clock.
 #[allow(clippy::disallowed_methods)]
-pub(super) fn plan(manifest: &Manifest, number: u64) -> Plan {
+pub(super) fn plan(manifest: &Manifest, number: u64, now: f64) -> Plan {
     let variable = |name: &String| Some((name.clone(), std::env::var(name).ok()?));
     Plan {
         script: script(&manifest.lua),
@@ -36,6 +36,8 @@ pub(super) fn plan(manifest: &Manifest, number: u64) -> Plan {
         consumers: consumers(&manifest.consumers),
         redis: manifest.redis.iter().map(redis).collect(),
         kong: kong::facts(manifest, number),
+        folder: manifest.file.parent().map(PathBuf::from).unwrap_or_default(),
+        now,
         ..Plan::default()
     }
 }

@@ -95,6 +95,8 @@ impl Socket for Wired {
 
     fn start_tls(self: Box<Self>, tls: StartTls) -> Wait<Result<Secured, TlsFailure>> {
         Box::pin(async move {
+            // What follows may read certificates: that is not the script's time.
+            tokio::task::yield_now().await;
             let Wired { stream, to, programs } = *self;
             let (plain, address) = match (stream, &to) {
                 (Stream::Tcp(socket), Remote::Inet(to)) => (Plain::Tcp(socket), Some(to.ip())),
@@ -184,9 +186,19 @@ pub(super) fn datagram(to: &Remote, from: Option<SocketAddr>) -> io::Result<Box<
 
 impl Datagram for Post {
     fn poll_send(&mut self, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
-        match self {
-            Post::Inet(socket) => socket.poll_send(cx, data),
-            Post::Unix(socket) => socket.poll_send(cx, data),
+        // A new socket is not known to be writable yet, but is: the system says so at once.
+        let sent = match self {
+            Post::Inet(socket) => SockRef::from(&*socket).send(data),
+            Post::Unix(socket) => SockRef::from(&*socket).send(data),
+        };
+        match (sent, self) {
+            (Err(error), Post::Inet(socket)) if error.kind() == io::ErrorKind::WouldBlock => {
+                socket.poll_send(cx, data)
+            }
+            (Err(error), Post::Unix(socket)) if error.kind() == io::ErrorKind::WouldBlock => {
+                socket.poll_send(cx, data)
+            }
+            (sent, _) => Poll::Ready(sent),
         }
     }
 

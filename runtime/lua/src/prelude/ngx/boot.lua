@@ -248,7 +248,10 @@ return function(scripts, settings)
         end
       end)
     elseif REQUEST[step.phase] then
-      if step.var then step.set = setter(step) end
+      if step.var then
+        world.declare { [""] = { [step.var] = "" } }
+        step.set = setter(step)
+      end
       steps[#steps + 1] = step
     elseif OTHERS[step.phase] then
       local phase, make = OTHERS[step.phase][1], OTHERS[step.phase][2]

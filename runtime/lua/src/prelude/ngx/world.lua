@@ -120,7 +120,7 @@ end
 -- What the manifest says to all.
 local plan = pl.slow.plan()
 world.timers = { pending = plan.timers_pending, running = plan.timers_running }
-world.plan = plan
+world.plan, world.prefix = plan, plan.folder
 
 -- All of it, in this order. A part is a function of `ngx` and this world.
 for _, name in ipairs {
