@@ -73,11 +73,16 @@ fn no_file_is_dead() {
             complaints.push(format!("{}: no module declares it", file.path));
         }
     }
+    // The build takes the whole prelude: a file of it is alive when something runs it by its name.
     let engine = sources(&["runtime/lua"]);
-    for file in files(&["runtime/lua/src"], &[".lua"]) {
-        let name = file.path.rsplit('/').next().unwrap();
-        if !engine.iter().any(|source| source.text.contains(name)) {
-            complaints.push(format!("{}: nothing includes it", file.path));
+    let scripts = files(&["runtime/lua/src"], &[".lua"]);
+    for file in &scripts {
+        let parts = file.path.rsplit_once('/').unwrap();
+        let stem = parts.1.trim_end_matches(".lua");
+        let mut others =
+            engine.iter().chain(scripts.iter().filter(|other| other.path != file.path));
+        if !others.any(|source| source.text.contains(stem)) {
+            complaints.push(format!("{}: nothing runs it", file.path));
         }
     }
     none(&complaints);

@@ -55,6 +55,13 @@ pub struct Manifest {
     pub consumers: Vec<Consumer>,
 }
 
+impl Manifest {
+    /// Whom programs' sockets ask for addresses.
+    pub fn resolver(&self) -> Option<&Resolver> {
+        self.lua.resolver.as_ref()
+    }
+}
+
 /// The process as a whole.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Gateway {

@@ -27,6 +27,16 @@ impl Version {
             Version::Http3 => "3",
         }
     }
+
+    /// As nginx and its logs write it: "HTTP/1.1", "HTTP/2.0".
+    pub const fn protocol(self) -> &'static str {
+        match self {
+            Version::Http10 => "HTTP/1.0",
+            Version::Http11 => "HTTP/1.1",
+            Version::Http2 => "HTTP/2.0",
+            Version::Http3 => "HTTP/3.0",
+        }
+    }
 }
 
 /// How the client reached us.

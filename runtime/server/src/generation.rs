@@ -110,7 +110,7 @@ impl Local {
                 realms,
                 upstreams,
                 hosts: Hosts::default(),
-                resolver: generation.manifest.lua.resolver.as_ref().map(|meant| {
+                resolver: generation.manifest.resolver().map(|meant| {
                     let manifest::Resolver { servers, timeout, ipv6 } = meant.clone();
                     Resolver::new(servers, timeout, ipv6, clock)
                 }),

@@ -12,7 +12,7 @@ use pilotlight_core::router::Router;
 use pilotlight_filter::host::socket::TlsFiles;
 use pilotlight_filter::{Engine, Library, LoadError};
 
-use self::plan::{kind, module, plan, spec};
+use self::plan::{kind, module, plan, spec, unheard};
 use crate::clock::Clock;
 use crate::generation::{Generation, Listener, ProgramRef};
 use crate::metrics::Registry;
@@ -170,29 +170,6 @@ fn unrun(filter: &manifest::Filter) -> Problem {
         format!("the phase `connect` of {} never runs: no listener names it", filter.name);
     let problem = Problem::warning(filter.place.clone(), message);
     problem.hint("put it into the `filters` of a listener")
-}
-
-/// Warns of what scripts for nginx are told and this version does not do.
-fn unheard(manifest: &Manifest, report: &mut Report) {
-    for filter in &manifest.filters {
-        let manifest::Program::OpenResty(scripts) = &filter.program else { continue };
-        let mut warn = |key: &str, instead: &str| {
-            let message = format!("`{key}` of {} has no effect in this version", filter.name);
-            report.push(Problem::warning(filter.place.clone(), message).hint(instead.to_owned()));
-        };
-        if scripts.body_in_file {
-            warn("openresty.body_in_file", "bodies stay in memory: `ngx.req.get_body_data`");
-        }
-        if !scripts.http10_buffering {
-            warn("openresty.http10_buffering", "an answer to HTTP/1.0 ends with its connection");
-        }
-        if !manifest.lua.threads.is_empty() {
-            warn("lua.threads", "call a module by `gateway.wasm` for work that takes long");
-        }
-        if manifest.lua.capture_log > 0 {
-            warn("lua.capture_log", "read the log where `[log]` writes it");
-        }
-    }
 }
 
 fn tls_problem(problem: &TlsProblem, fallback: &Place, warning: bool) -> Problem {

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::net::IpAddr;
 use std::os::raw::{c_int, c_void};
 
-use pilotlight_filter::{Exchange, Fields, Scheme, Version};
+use pilotlight_filter::{Exchange, Fields, Scheme};
 
 use super::Fast;
 use super::url::percent_decode;
@@ -111,15 +111,6 @@ fn is_unix(e: &Exchange) -> bool {
     e.peer.port == 0 && e.peer.address.is_unspecified()
 }
 
-fn protocol(version: Version) -> &'static str {
-    match version {
-        Version::Http10 => "HTTP/1.0",
-        Version::Http11 => "HTTP/1.1",
-        Version::Http2 => "HTTP/2.0",
-        Version::Http3 => "HTTP/3.0",
-    }
-}
-
 /// The request's target as it was sent.
 fn target(e: &Exchange) -> Vec<u8> {
     e.original.as_ref().map_or_else(|| target_now(e), |original| original.to_vec())
@@ -161,12 +152,12 @@ const VARIABLES: &[(&str, Variable)] = &[
         host => Some(Cow::Owned(host.to_ascii_lowercase())),
     }),
     ("hostname", |_, _| None),
-    ("http2", |e, _| match (e.request.head.version, e.request.head.scheme) {
-        (Version::Http2, Scheme::Https) => text("h2"),
-        (Version::Http2, Scheme::Http) => text("h2c"),
+    ("http2", |e, _| match (e.request.head.version.text(), e.request.head.scheme) {
+        ("2", Scheme::Https) => text("h2"),
+        ("2", Scheme::Http) => text("h2c"),
         _ => text(""),
     }),
-    ("http3", |e, _| text(if e.request.head.version == Version::Http3 { "h3" } else { "" })),
+    ("http3", |e, _| text(if e.request.head.version.text() == "3" { "h3" } else { "" })),
     ("https", |e, _| text(if e.request.head.scheme == Scheme::Https { "on" } else { "" })),
     ("is_args", |e, _| {
         text(if e.request.head.query().is_some_and(|q| !q.is_empty()) { "?" } else { "" })
@@ -189,7 +180,7 @@ const VARIABLES: &[(&str, Variable)] = &[
         line.push(b' ');
         line.extend_from_slice(&target(e));
         line.push(b' ');
-        line.extend_from_slice(protocol(head.version).as_bytes());
+        line.extend_from_slice(head.version.protocol().as_bytes());
         Some(Cow::Owned(line))
     }),
     ("request_body", |e, _| e.request.body.whole().filter(|b| !b.is_empty()).map(Cow::Borrowed)),
@@ -209,7 +200,7 @@ const VARIABLES: &[(&str, Variable)] = &[
     }),
     ("server_name", |e, _| text(&e.peer.listener)),
     ("server_port", |e, _| e.peer.local.map(|local| Cow::Owned(local.port().to_string().into()))),
-    ("server_protocol", |e, _| text(protocol(e.request.head.version))),
+    ("server_protocol", |e, _| text(e.request.head.version.protocol())),
     ("ssl_cipher", |e, _| tls(e).map(|_| Cow::Borrowed(&b""[..]))),
     ("ssl_client_fingerprint", |e, _| client(e).map(|c| Cow::Borrowed(c.fingerprint.as_bytes()))),
     ("ssl_client_s_dn", |e, _| client(e).map(|c| Cow::Borrowed(c.subject.as_bytes()))),

@@ -363,7 +363,7 @@ fn unescape(text: &[u8], out: &mut Vec<u8>) -> Result<usize, &'static str> {
     Ok(2)
 }
 
-/// `\uXXXX`, or two of them that make a pair.
+/// A unit of UTF-16 in hexadecimal, or two of them that make a pair.
 fn unicode(text: &[u8], out: &mut Vec<u8>) -> Option<usize> {
     let unit = |at: usize| -> Option<u32> {
         let digits = text.get(at..at + 6)?.strip_prefix(b"\\u")?;

@@ -84,8 +84,9 @@ local function all(functions)
     if ok then results[index] = result else failed = failed or { result } end
   end
   for index = 1, #functions do
-    if type(functions[index]) ~= "function" then
-      error("gateway.all takes a list of functions", 2)
+    local fn = functions[index]
+    if type(fn) ~= "function" then
+      error("bad argument #1 to 'all' (function expected, got " .. type(fn) .. ")", 2)
     end
     local id, why = yield(WAIT, pl.START, run, index)
     if not id then

@@ -7,6 +7,7 @@ mod attacks;
 mod basics;
 mod cjson;
 mod crypto;
+mod datagrams;
 mod dictionary;
 mod encode;
 mod libraries;

@@ -22,7 +22,7 @@ use pilotlight_filter::host::{
     Called, Connect, Datagram, Fetch, FetchError, Fetched, Level, LogLine, Metric, Module, Names,
     NewMetric, Remote, Services, Shared, Socket, Wait,
 };
-use pilotlight_filter::{Body, Call, Chunk, Exchange, Fault, Filter, Peer, Verdict};
+use pilotlight_filter::{Body, Call, Chunk, Exchange, Fault, Filter, Origin, Peer, Verdict};
 use pilotlight_lua::LuaEngine;
 
 use crate::dictionary::{Dictionary, NOW};
@@ -321,6 +321,10 @@ pub fn poll(
     chunk: Option<&mut Chunk>,
 ) -> Poll<Result<Verdict, Fault>> {
     let mut cx = Context::from_waker(Waker::noop());
+    if phase.is_response() || phase == Phase::Log {
+        // Somebody has answered by then.
+        exchange.response.origin.get_or_insert(Origin::Upstream);
+    }
     filter.poll(&mut cx, Call { phase, exchange, chunk })
 }
 

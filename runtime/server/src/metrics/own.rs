@@ -34,8 +34,10 @@ pub(super) struct Family {
 
 /// One series.
 pub(super) enum Series {
-    /// The bits of a counter's or gauge's number.
-    Number(AtomicU64),
+    /// The bits of a counter's number, which only grows.
+    Counter(AtomicU64),
+    /// The bits of a gauge's number.
+    Gauge(AtomicU64),
     Buckets(Mutex<Buckets>),
 }
 
@@ -89,7 +91,8 @@ impl Own {
                 counts: vec![0; family.bounds.len() + 1],
                 sum: 0.0,
             })),
-            MetricKind::Counter | MetricKind::Gauge => Series::Number(AtomicU64::new(0)),
+            MetricKind::Counter => Series::Counter(AtomicU64::new(0)),
+            MetricKind::Gauge => Series::Gauge(AtomicU64::new(0)),
         });
         family.series.insert(new.labels.to_vec(), series.clone());
         Ok(series)
@@ -104,7 +107,9 @@ impl Own {
 impl Series {
     pub(super) fn number(&self) -> f64 {
         match self {
-            Series::Number(bits) => f64::from_bits(bits.load(Ordering::Relaxed)),
+            Series::Counter(bits) | Series::Gauge(bits) => {
+                f64::from_bits(bits.load(Ordering::Relaxed))
+            }
             Series::Buckets(_) => 0.0,
         }
     }
@@ -112,7 +117,8 @@ impl Series {
 
 impl Metric for Series {
     fn add(&self, by: f64) {
-        if let Series::Number(bits) = self {
+        let grows = !matches!(self, Series::Counter(_)) || by >= 0.0;
+        if let (Series::Counter(bits) | Series::Gauge(bits), true) = (self, grows) {
             let sum = |bits| Some((f64::from_bits(bits) + by).to_bits());
             // It always gives a number, so it always comes to an end.
             let _ = bits.fetch_update(Ordering::Relaxed, Ordering::Relaxed, sum);
@@ -120,7 +126,7 @@ impl Metric for Series {
     }
 
     fn set(&self, to: f64) {
-        if let Series::Number(bits) = self {
+        if let Series::Gauge(bits) = self {
             bits.store(to.to_bits(), Ordering::Relaxed);
         }
     }

@@ -110,7 +110,7 @@ return function(ngx, world)
 
   function world.get.headers_sent()
     local at = state()
-    return at.sent == true
+    return at.sent == true and at.phase ~= "header_filter"
   end
 
   function world.get.status()
