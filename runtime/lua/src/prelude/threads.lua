@@ -4,14 +4,15 @@ local WAIT, yield = pl.WAIT, pl.yield
 local DEPTH = pl.depth_max
 local create, resume, running, status =
   coroutine.create, coroutine.resume, coroutine.running, coroutine.status
-local type, error, pcall, setmetatable = type, error, pcall, setmetatable
+local type, error, pcall, select, setmetatable = type, error, pcall, select, setmetatable
 
 -- How deep each coroutine of scripts is; the host's own are not in it.
 local level = setmetatable({}, { __mode = "k" })
 
-local function pass(co, ok, mark, ...)
-  if ok and mark == WAIT then return pass(co, resume(co, yield(WAIT, ...))) end
-  return ok, mark, ...
+local function pass(co, ...)
+  local ok, mark = ...
+  if ok and mark == WAIT then return pass(co, resume(co, yield(select(2, ...)))) end
+  return ...
 end
 
 local function make(fn, name)

@@ -63,6 +63,7 @@ fn every_wait_everywhere() {
         ("return { body = ('a-b'):gsub('%a', function(c) gateway.sleep(1) return c:upper() end) }", "A-B"),
         ("local t = { 3, 1, 2 } table.sort(t, function(a, b) gateway.sleep(0.1) return a < b end) return { body = table.concat(t) }", "123"),
         ("local t = setmetatable({}, { __index = function(t, k) gateway.sleep(1) return k end }) return { body = t.lazy }", "lazy"),
+        ("return { body = select('#', coroutine.resume(coroutine.create(function() end))) .. '' }", "1"),
         ("local co co = coroutine.create(function() return coroutine.status(co) .. tostring(coroutine.running() == co) .. tostring(coroutine.isyieldable()) end) return { body = select(2, coroutine.resume(co)) .. tostring(coroutine.isyieldable()) }", "runningtruetruefalse"),
         ("local r = gateway.all { function() gateway.sleep(2) return 'a' end, function() return 'b' end, function() return (gateway.fetch 'http://x/').status end } return { body = table.concat(r, ' ') }", "a b 200"),
         ("local ok, e = pcall(gateway.all, { function() gateway.sleep(2) error('one', 0) end, function() end }) return { body = e }", "one"),
