@@ -60,6 +60,8 @@ pub(crate) async fn drive(
         Box::pin(turn.rest(exchange, end)).await;
     }
     turn.log(exchange).await;
+    // An idle connection keeps its exchange for the next request: nothing of this one's scripts.
+    exchange.kept.clear();
 }
 
 /// The client left before there was a response.
