@@ -19,6 +19,10 @@ use crate::log::Log;
 use crate::metrics::{Connected, Protocol, Shard};
 use crate::timer::Timers;
 
+/// Serials never repeat between workers, of which there are at most 1,024, and scripts hold them
+/// as doubles, which are exact up to 2^53: each worker has so many bits of its own.
+const SERIALS: u32 = 43;
+
 /// What a worker's tasks share.
 pub(crate) struct Worker {
     /// Its place among the workers.
@@ -82,8 +86,7 @@ impl Worker {
             draining,
             local: RefCell::new(Local::open(generation, worker.clone(), clock, None)),
             control,
-            // Serials never repeat between workers.
-            serial: Cell::new((index as u64) << 48),
+            serial: Cell::new((index as u64) << SERIALS),
             random: Cell::new(u64::from_ne_bytes(seed) | 1),
             open: Cell::new(0),
             lingering: Rc::default(),
