@@ -16,6 +16,7 @@ mod cases;
 mod clients;
 mod commands;
 mod conformance;
+mod escapes;
 mod faults;
 mod kong;
 mod malformed;

@@ -156,8 +156,8 @@ pub struct Peer {
     pub port: u16,
     /// Where it connected to.
     pub local: Option<std::net::SocketAddr>,
-    /// Of a TLS connection.
-    pub tls: Option<TlsInfo>,
+    /// Of a TLS connection; boxed, since others need no room for it.
+    pub tls: Option<Box<TlsInfo>>,
     /// The listener's name.
     pub listener: Arc<str>,
     /// Its number among the connections of this worker.

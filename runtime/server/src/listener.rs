@@ -5,6 +5,7 @@ use std::io::{self, ErrorKind};
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::Path;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -253,33 +254,41 @@ fn admit(worker: &Rc<Worker>, listener: &Arc<Listener>, accepted: Accepted) {
     if let Plain::Tcp(stream) = &accepted.plain {
         drop(stream.set_nodelay(true));
     }
-    let (worker, listener) = (worker.clone(), listener.clone());
+    let counted = worker.count();
+    // Boxed, so that what set-up needs is gone once the connection serves.
+    let opening = Box::pin(establish(worker.clone(), listener.clone(), accepted));
     tokio::task::spawn_local(async move {
-        let _permit = permit;
-        let _counted = worker.count();
-        // Boxed, so that what set-up needs is gone once the connection serves.
-        let opened = Box::pin(establish(&worker, &listener, accepted)).await;
-        if let Some((inlet, stream, h2)) = opened
-            && connect(&inlet).await
-        {
-            match h2 {
-                true => {
-                    let _connected = inlet.connected(Protocol::Http2);
-                    Box::pin(h2::serve(inlet, stream)).await;
-                }
-                false => {
-                    let _connected = inlet.connected(Protocol::Http1);
-                    h1::serve(inlet, stream).await;
-                }
-            }
+        let _kept = (permit, counted);
+        if let Some(opened) = opening.await {
+            serve(opened).await;
         }
     });
 }
 
+/// Serves a connection that is open. What waits here for as long as the connection is idle is a
+/// pointer: see `h1::serve`.
+fn serve((inlet, stream, h2): (Rc<Inlet>, Stream, bool)) -> Pin<Box<dyn Future<Output = ()>>> {
+    match h2 {
+        true => Box::pin(async move {
+            let _connected = inlet.connected(Protocol::Http2);
+            h2::serve(inlet, stream).await;
+        }),
+        false => {
+            let connected = inlet.connected(Protocol::Http1);
+            let serving = h1::serve(inlet, stream);
+            Box::pin(async move {
+                let _connected = connected;
+                serving.await;
+            })
+        }
+    }
+}
+
 /// PROXY header, TLS, and which protocol it is going to be.
+/// `None`: it is not to be served.
 async fn establish(
-    worker: &Rc<Worker>,
-    listener: &Arc<Listener>,
+    worker: Rc<Worker>,
+    listener: Arc<Listener>,
     accepted: Accepted,
 ) -> Option<(Rc<Inlet>, Stream, bool)> {
     let limit = listener.settings.timeouts.handshake;
@@ -307,7 +316,8 @@ async fn establish(
         }
     });
     let (stream, info, h2, from, local) = opened.await.ok()??;
-    Some((Rc::new(inlet(worker, listener, from, local, info)), stream, h2))
+    let inlet = Rc::new(inlet(&worker, &listener, from, local, info));
+    connect(&inlet).await.then_some((inlet, stream, h2))
 }
 
 /// What the exchanges of a connection share.
@@ -322,7 +332,7 @@ pub(crate) fn inlet(
         address: from.map_or(IpAddr::V6(Ipv6Addr::UNSPECIFIED), |a| a.ip().to_canonical()),
         port: from.map_or(0, |a| a.port()),
         local,
-        tls,
+        tls: tls.map(Box::new),
         listener: listener.name.clone(),
         number: worker.number_connection(),
         requests: Default::default(),

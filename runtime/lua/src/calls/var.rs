@@ -127,7 +127,7 @@ fn target_now(e: &Exchange) -> Vec<u8> {
 }
 
 fn tls(e: &Exchange) -> Option<&pilotlight_filter::TlsInfo> {
-    e.peer.tls.as_ref()
+    e.peer.tls.as_deref()
 }
 
 /// A variable by name; `None` where it has no value now.

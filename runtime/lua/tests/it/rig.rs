@@ -280,7 +280,7 @@ pub fn peer() -> Rc<Peer> {
         address: IpAddr::V4(Ipv4Addr::new(192, 0, 2, 7)),
         port: 4711,
         local: None,
-        tls: Some(TlsInfo {
+        tls: Some(Box::new(TlsInfo {
             version: "1.3",
             server_name: Some("example.com".into()),
             alpn: Some("h2".into()),
@@ -289,7 +289,7 @@ pub fn peer() -> Rc<Peer> {
                 san: vec!["device.local".into()],
                 fingerprint: "00ff".into(),
             }),
-        }),
+        })),
         listener: Arc::from("web"),
         number: 0,
         requests: Default::default(),

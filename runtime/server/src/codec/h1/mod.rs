@@ -39,14 +39,21 @@ use crate::timer::Timer;
 use crate::worker::Inlet;
 
 /// Serves a connection until it ends.
-pub(crate) async fn serve(inlet: Rc<Inlet>, stream: Stream) {
-    let conn = Rc::new(RefCell::new(Conn::new(inlet.clone(), stream)));
-    while poll_fn(|cx| conn.borrow_mut().poll_wake(cx)).await {
-        // Boxed, so that an idle connection is small.
-        if !Box::pin(exchanges(&inlet, &conn)).await {
-            break;
+pub(crate) fn serve(inlet: Rc<Inlet>, stream: Stream) -> impl Future<Output = ()> {
+    let conn = Rc::new(RefCell::new(Conn::new(inlet, stream)));
+    // What needs room is boxed, so that an idle connection is small.
+    async move {
+        while poll_fn(|cx| conn.borrow_mut().poll_wake(cx)).await {
+            if !Box::pin(exchanges(&conn)).await {
+                break;
+            }
         }
+        Box::pin(close(&conn)).await;
     }
+}
+
+async fn close(conn: &RefCell<Conn>) {
+    let inlet = conn.borrow().inlet.clone();
     let mut stream = conn.borrow_mut().stream.take();
     if conn.borrow().current.is_cut() {
         return stream.reset();
@@ -55,7 +62,8 @@ pub(crate) async fn serve(inlet: Rc<Inlet>, stream: Stream) {
 }
 
 /// Exchanges until the connection idles (true) or ends (false).
-async fn exchanges(inlet: &Rc<Inlet>, conn: &Rc<RefCell<Conn>>) -> bool {
+async fn exchanges(conn: &Rc<RefCell<Conn>>) -> bool {
+    let inlet = &conn.borrow().inlet.clone();
     let worker = &inlet.worker;
     let mut exchange = worker.spares.take(&inlet.peer);
     let idles = loop {
