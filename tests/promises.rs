@@ -94,6 +94,58 @@ async fn download(client: &mut tokio::net::TcpStream, bytes: u64, mut look: impl
     look();
 }
 
+/// What a route's manifest, its place in the router and its metrics may take, each once.
+const ROUTE: u64 = 8 << 10;
+
+/// Scripts are held once a worker, however many routes use them: a thousand routes over twenty scripts
+/// are one route with twenty, and what a route itself takes.
+#[test]
+fn routes_share_their_scripts() {
+    run(async {
+        let one = with_routes(1).await;
+        let many = with_routes(1000).await;
+        eprintln!("20 scripts, 2 workers: {} KiB with a route, {} KiB with 1,000", one >> 10, many >> 10);
+        let added = many.saturating_sub(one);
+        assert!(added < 999 * ROUTE, "{} bytes a route", added / 999);
+    });
+}
+
+/// Resident after each route was used a few times on each of two workers.
+async fn with_routes(count: usize) -> u64 {
+    let mut setup = Setup { gateway: "workers = 2".into(), ..Setup::default() }.quiet();
+    for script in 0..20 {
+        setup.rest.push_str(&format!(
+            "[filters.native{script}]\nlua = \"native{script}.lua\"\n\
+             [filters.ngx{script}]\nopenresty = {{ access = \"ngx{script}.lua\" }}\n"
+        ));
+        let table = "local t = {} for n = 1, 500 do t[n] = { n = n, s = 'x' .. n } end\n";
+        let native = "return { request = function(req) req.headers['x-a'] = t[1].s end }";
+        let ngx = "ngx.req.set_header('x-b', t[2].s) ngx.ctx.t = t";
+        setup = setup
+            .file(&format!("native{script}.lua"), format!("{table}{native}"))
+            .file(&format!("ngx{script}.lua"), format!("{table}{ngx}"));
+    }
+    for route in 0..count {
+        // With one route, all twenty are its own: the same scripts are at work.
+        let scripts = if count == 1 { 0..20 } else { route % 20..route % 20 + 1 };
+        let filters: Vec<String> =
+            scripts.map(|n| format!("\"native{n}\", \"ngx{n}\"")).collect();
+        setup.rest.push_str(&format!(
+            "[[routes]]\nmatch = {{ path = \"/{route}\" }}\nfilters = [{}]\nrespond = {{ body = \"ok\" }}\n",
+            filters.join(", ")
+        ));
+    }
+    let gateway = setup.start().await;
+    // Connections of both workers: the kernel spreads them.
+    for _ in 0..16 {
+        let mut client = h1::Client::connect(gateway.clear).await;
+        for route in (0..1000).step_by(7) {
+            client.send(&Request::get(&format!("/{}", route % count))).await.assert(200);
+        }
+    }
+    gateway.resident()
+}
+
 /// Connections of the burst.
 const BURST: usize = 64;
 

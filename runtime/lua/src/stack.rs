@@ -213,27 +213,35 @@ impl Stack {
 
     /// Pops a value into the table below it: under `key`, where a second value makes a list of both.
     pub(crate) fn append(self, key: &[u8]) {
+        // Below: the table, the value.
         self.push_bytes(key);
-        self.get_raw(-3);
+        self.push_copy(-1);
+        self.get_raw(-4);
         match self.kind(-1) {
             Kind::Nil => {
                 self.pop(1);
-                self.set(-2, key);
+                unsafe {
+                    lua::lua_insert(self.0, -2);
+                    lua::lua_rawset(self.0, -3);
+                }
             }
             Kind::Table => {
                 let length = self.length(-1);
-                self.push_copy(-2);
+                self.push_copy(-3);
                 self.set_at(-2, length as c_int + 1);
-                self.pop(2);
+                self.pop(3);
             }
             _ => {
                 self.push_table(2, 0);
                 self.push_copy(-2);
                 self.set_at(-2, 1);
-                self.push_copy(-3);
+                self.push_copy(-4);
                 self.set_at(-2, 2);
-                self.set(-4, key);
-                self.pop(2);
+                unsafe {
+                    lua::lua_remove(self.0, -2);
+                    lua::lua_rawset(self.0, -4);
+                }
+                self.pop(1);
             }
         }
     }

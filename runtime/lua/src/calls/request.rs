@@ -95,7 +95,7 @@ unsafe extern "C-unwind" fn head_table(state: *mut lua_State) -> c_int {
     let (stack, window) = unsafe { (Stack::new(state), window_of(state)) };
     let (which, max, raw) = (stack.number(1).unwrap_or_default(), most(stack, 2), stack.truth(3));
     let Some(exchange) = window.exchange() else { return nothing(stack) };
-    let host = exchange.request.head.authority().to_vec();
+    let host = exchange.request.head.authority();
     let fields: Option<&Fields> = match which as i32 {
         0 => Some(&exchange.request.head.fields),
         _ => exchange.response_fields(),
@@ -107,13 +107,21 @@ unsafe extern "C-unwind" fn head_table(state: *mut lua_State) -> c_int {
     let length = length.as_ref().map(|length| (&b"Content-Length"[..], length.as_bytes()));
     let count = fields.map_or(0, Fields::len) + usize::from(has_host) + length.iter().count();
     stack.push_table(0, count.min(max) as c_int);
-    let host = has_host.then_some((&b"host"[..], &host[..]));
+    let mut lower = [0; 64];
+    let host = has_host.then_some((&b"host"[..], host));
     let all = fields.into_iter().flat_map(|fields| fields.iter().map(|(_, n, v)| (n, v)));
     for (name, value) in host.into_iter().chain(length).chain(all).take(max) {
         stack.push_bytes(value);
         match raw {
             true => stack.append(name),
-            false => stack.append(&name.to_ascii_lowercase()),
+            false => match lower.get_mut(..name.len()) {
+                Some(room) => {
+                    room.copy_from_slice(name);
+                    room.make_ascii_lowercase();
+                    stack.append(room);
+                }
+                None => stack.append(&name.to_ascii_lowercase()),
+            },
         }
     }
     if !raw {

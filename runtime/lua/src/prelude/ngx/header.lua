@@ -2,6 +2,7 @@
 local pl = ...
 local C, window, text, slow = pl.C, pl.window, pl.text, pl.slow
 local type, error, setmetatable, stock_tostring = type, error, setmetatable, tostring
+local fields = pl.part("ngx/field")
 local RESPONSE = 1
 
 -- Fields that hold one value, whatever a script hands over.
@@ -14,34 +15,24 @@ local SINGLE = {
 return function(ngx, world)
   local state, allow = world.state, world.allow
 
-  -- A field's name as it goes out, and in lower case.
   local function name_of(name, level)
     if type(name) == "number" then name = stock_tostring(name) end
     if type(name) ~= "string" then
       error("bad argument #1 to 'header' (string expected, got " .. type(name) .. ")", level)
     end
-    if state().settings.header_underscores ~= true then name = name:gsub("_", "-") end
+    if state().settings.header_underscores ~= true then name = fields.dashed(name) end
     return name
   end
 
-  -- Bytes that would split the head go out percent-encoded, as in OpenResty.
-  local function safe(value, pattern)
-    return (value:gsub(pattern, function(c) return ("%%%02X"):format(c:byte()) end))
-  end
-
-  local function value_of(value, level)
+  local function put(how, name, value, level)
     local kind = type(value)
-    if kind == "number" or kind == "boolean" then value = stock_tostring(value) end
-    if type(value) ~= "string" then
+    if kind == "number" or kind == "boolean" then
+      value = stock_tostring(value)
+    elseif kind ~= "string" then
       error("invalid header value type: " .. kind, level)
     end
-    return safe(value, "[%z\1-\8\10-\31\127]")
-  end
-
-  local function put(how, name, value)
-    if how(window, RESPONSE, name, #name, value, #value) ~= 0 then
-      world.write_log(ngx.WARN, "header \"" .. name .. "\": " .. text(window.ptr, window.len))
-    end
+    local refused = fields.put(how, RESPONSE, name, value)
+    if refused then world.write_log(ngx.WARN, refused) end
   end
 
   local function set(name, value)
@@ -51,7 +42,7 @@ return function(ngx, world)
         .. " after sending out response headers")
       return
     end
-    local lower = name:lower()
+    local lower = fields.lower(name)
     if lower == "content-length" then
       C.length_set(window, value == nil and -1 or tonumber(value) or -1)
       return
@@ -60,20 +51,20 @@ return function(ngx, world)
       if #value == 0 then value = nil
       elseif SINGLE[lower] then value = value[#value] end
     end
-    name = safe(name, "[^%w!#$%%&'*+%-.^_`|~]")
-    if value == nil or value == pl.null and false then
+    name = fields.safe(name)
+    if value == nil then
       C.head_remove(window, RESPONSE, name, #name)
     elseif type(value) == "table" then
-      put(C.head_set, name, value_of(value[1], 5))
-      for index = 2, #value do put(C.head_add, name, value_of(value[index], 5)) end
+      put(C.head_set, name, value[1], 5)
+      for index = 2, #value do put(C.head_add, name, value[index], 5) end
     else
-      put(C.head_set, name, value_of(value, 5))
+      put(C.head_set, name, value, 5)
     end
   end
 
   local function get(name)
     allow(world.REQUEST, 4)
-    local lower = name:lower()
+    local lower = fields.lower(name)
     if lower == "content-length" then
       local length = C.length(window)
       if length < 0 then return nil end
@@ -120,7 +111,7 @@ return function(ngx, world)
           error("bad 'name' argument: string expected, got " .. type(name), 2)
         end
         if SINGLE[name:lower()] then return set(name, value[#value]) end
-        for index = 1, #value do put(C.head_add, name, value_of(value[index], 3)) end
+        for index = 1, #value do put(C.head_add, name, value[index], 3) end
       end,
       set_status = function(status, reason)
         allow(world.REQUEST)

@@ -3,6 +3,8 @@ local pl = ...
 local C, window, text, slow = pl.C, pl.window, pl.text, pl.slow
 local type, error, pairs, stock_tostring = type, error, pairs, tostring
 local floor = math.floor
+local fields = pl.part("ngx/field")
+local safe, put_field = fields.safe, fields.put
 local REQUEST = 0
 
 return function(ngx, world)
@@ -26,24 +28,19 @@ return function(ngx, world)
     if type(name) ~= "string" then
       error("bad argument #1 to 'set_header' (string expected, got " .. type(name) .. ")", 3)
     end
-    return (name:gsub("[^%w!#$%%&'*+%-.^_`|~]", function(c)
-      return ("%%%02X"):format(c:byte())
-    end))
-  end
-
-  local function value_of(value)
-    if type(value) == "number" or type(value) == "boolean" then value = stock_tostring(value) end
-    if type(value) ~= "string" then
-      error("bad argument #2 to 'set_header' (string, number, or array table expected, got "
-        .. type(value) .. ")", 3)
-    end
-    return (value:gsub("[%z\1-\8\10-\31\127]", function(c) return ("%%%02X"):format(c:byte()) end))
+    return safe(name)
   end
 
   local function put(how, name, value)
-    if how(window, REQUEST, name, #name, value, #value) ~= 0 then
-      world.write_log(ngx.WARN, "header \"" .. name .. "\": " .. text(window.ptr, window.len))
+    local kind = type(value)
+    if kind == "number" or kind == "boolean" then
+      value = stock_tostring(value)
+    elseif kind ~= "string" then
+      error("bad argument #2 to 'set_header' (string, number, or array table expected, got "
+        .. kind .. ")", 3)
     end
+    local refused = put_field(how, REQUEST, name, value)
+    if refused then world.write_log(ngx.WARN, refused) end
   end
 
   function req.get_headers(max, raw)
@@ -57,11 +54,11 @@ return function(ngx, world)
     name = name_of(name)
     if type(value) == "table" then
       if #value == 0 then return req.clear_header(name) end
-      put(C.head_set, name, value_of(value[1]))
-      for index = 2, #value do put(C.head_add, name, value_of(value[index])) end
+      put(C.head_set, name, value[1])
+      for index = 2, #value do put(C.head_add, name, value[index]) end
       return
     end
-    put(C.head_set, name, value_of(value))
+    put(C.head_set, name, value)
   end
 
   function req.clear_header(name)
@@ -283,7 +280,7 @@ return function(ngx, world)
             .. (value == nil and "nil" or "empty table"), 2)
         end
         name = name_of(name)
-        for index = 1, #values do put(C.head_add, name, value_of(values[index])) end
+        for index = 1, #values do put(C.head_add, name, values[index]) end
       end,
     }
   end

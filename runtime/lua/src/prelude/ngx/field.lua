@@ -1,0 +1,42 @@
+-- Names and values of header fields, as scripts give them. Bytes that would split a head go out
+-- percent-encoded, as OpenResty has it.
+local pl = ...
+local C, window, text = pl.C, pl.window, pl.text
+local type, error, stock_tostring = type, error, tostring
+local KNOWN_MAX = 512
+
+local field = {}
+
+local function encoded(byte) return ("%%%02X"):format(byte:byte()) end
+
+-- What `make` answers for a string, looked up when it is asked for again: few names are ever used.
+local function known(make)
+  local answers, count = {}, 0
+  return function(name)
+    local answer = answers[name]
+    if answer then return answer end
+    answer = make(name)
+    if count == KNOWN_MAX then
+      pl.table.clear(answers)
+      count = 0
+    end
+    answers[name], count = answer, count + 1
+    return answer
+  end
+end
+
+-- A name as it can go out; with dashes for underscores; in lower case.
+field.safe = known(function(name) return (name:gsub("[^%w!#$%%&'*+%-.^_`|~]", encoded)) end)
+field.dashed = known(function(name) return (name:gsub("_", "-")) end)
+field.lower = known(function(name) return name:lower() end)
+
+-- Writes a field by `how`: `C.head_set` or `C.head_add`. nil, or why it was refused. The host looks
+-- at each byte of a value: only what it refuses is encoded here.
+function field.put(how, which, name, value)
+  if how(window, which, name, #name, value, #value) == 0 then return nil end
+  local safe = value:gsub("[%z\1-\8\10-\31\127]", encoded)
+  if how(window, which, name, #name, safe, #safe) == 0 then return nil end
+  return "header \"" .. name .. "\": " .. text(window.ptr, window.len)
+end
+
+return field
