@@ -275,17 +275,19 @@ fn none_harms_another() {
             let begun = Instant::now();
             let path = format!("/{index}");
             let request = Request::get(&path);
-            let attack = ask(Protocol::H1, &gateway, &request);
-            tokio::pin!(attack);
             let mut slowest = Duration::ZERO;
-            let answer = loop {
-                let begun = Instant::now();
-                let request = Request::get("/ok");
-                tokio::select! {
-                    done = &mut attack => break done,
-                    good = other.send(&request) => {
-                        good.assert(200);
-                        slowest = slowest.max(begun.elapsed());
+            let answer = {
+                let attack = ask(Protocol::H1, &gateway, &request);
+                tokio::pin!(attack);
+                loop {
+                    let begun = Instant::now();
+                    let request = Request::get("/ok");
+                    tokio::select! {
+                        done = &mut attack => break done,
+                        good = other.send(&request) => {
+                            good.assert(200);
+                            slowest = slowest.max(begun.elapsed());
+                        }
                     }
                 }
             };

@@ -104,7 +104,11 @@ fn routes_share_their_scripts() {
     run(async {
         let one = with_routes(1).await;
         let many = with_routes(1000).await;
-        eprintln!("20 scripts, 2 workers: {} KiB with a route, {} KiB with 1,000", one >> 10, many >> 10);
+        eprintln!(
+            "20 scripts, 2 workers: {} KiB with a route, {} KiB with 1,000",
+            one >> 10,
+            many >> 10
+        );
         let added = many.saturating_sub(one);
         assert!(added < 999 * ROUTE, "{} bytes a route", added / 999);
     });
@@ -128,8 +132,7 @@ async fn with_routes(count: usize) -> u64 {
     for route in 0..count {
         // With one route, all twenty are its own: the same scripts are at work.
         let scripts = if count == 1 { 0..20 } else { route % 20..route % 20 + 1 };
-        let filters: Vec<String> =
-            scripts.map(|n| format!("\"native{n}\", \"ngx{n}\"")).collect();
+        let filters: Vec<String> = scripts.map(|n| format!("\"native{n}\", \"ngx{n}\"")).collect();
         setup.rest.push_str(&format!(
             "[[routes]]\nmatch = {{ path = \"/{route}\" }}\nfilters = [{}]\nrespond = {{ body = \"ok\" }}\n",
             filters.join(", ")

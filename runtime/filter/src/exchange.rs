@@ -152,6 +152,8 @@ impl Origin {
 pub struct Peer {
     /// The client's address, by the PROXY protocol where it is on. Unspecified for Unix sockets.
     pub address: IpAddr,
+    /// The same as text.
+    pub text: Box<str>,
     /// The client's port; 0 for Unix sockets.
     pub port: u16,
     /// Where it connected to.

@@ -145,7 +145,7 @@ impl RequestHead {
 
     /// The authority without its port, IPv6 brackets kept.
     pub fn host(&self) -> &[u8] {
-        split_port(self.authority()).0
+        split_host(self.authority()).0
     }
 
     /// The canonical path; `*` for `OPTIONS *`, empty for `CONNECT`.
@@ -247,12 +247,17 @@ pub struct ResponseHead {
 
 /// Splits `host:port`; the port is `None` when there is none or it is not one.
 pub fn split_port(authority: &[u8]) -> (&[u8], Option<u16>) {
-    let Some(colon) = memchr::memrchr(b':', authority) else { return (authority, None) };
-    let (host, port) = (&authority[..colon], &authority[colon + 1..]);
-    if host.contains(&b':') && host.last() != Some(&b']') {
-        return (authority, None);
-    }
+    let (host, port) = split_host(authority);
     (host, std::str::from_utf8(port).ok().and_then(|p| p.parse().ok()))
+}
+
+/// The host, and what follows the colon behind it. The colons of an address without brackets are its own.
+fn split_host(authority: &[u8]) -> (&[u8], &[u8]) {
+    let Some(colon) = authority.iter().rposition(|byte| *byte == b':') else {
+        return (authority, &[]);
+    };
+    let (host, port) = (&authority[..colon], &authority[colon + 1..]);
+    if host.last() != Some(&b']') && host.contains(&b':') { (authority, &[]) } else { (host, port) }
 }
 
 /// RFC 3986 section 3.2, without user information: `host`, `host:port`, `[v6]:port`.

@@ -58,6 +58,7 @@ fn main() {
     let realm = library.open(Rc::new(Nothing));
     let peer = Rc::new(Peer {
         address: IpAddr::V4(Ipv4Addr::LOCALHOST),
+        text: "127.0.0.1".into(),
         port: 1,
         local: None,
         tls: None,

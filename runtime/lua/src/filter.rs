@@ -74,7 +74,7 @@ impl LuaFilter {
         let stack = thread.stack;
         stack.push_kept(entry.place);
         if program.dialect {
-            stack.push_kept(kept::state(call.exchange, vm));
+            stack.push_kept(kept::show(call.exchange, vm));
         }
         if let Some(chunk) = &call.chunk {
             stack.push_bytes(&chunk.data);
@@ -125,7 +125,12 @@ impl LuaFilter {
     ) -> Result<Step, Fault> {
         let output = self.output.clone().filter(|_| call.phase == Phase::Request);
         let mut waiting = match self.waiting[side(call.phase)].take() {
-            Some(waiting) if waiting.phase == call.phase => waiting,
+            Some(waiting) if waiting.phase == call.phase => {
+                if program.dialect {
+                    kept::show(call.exchange, vm);
+                }
+                waiting
+            }
             // A phase of the same direction that was given up goes.
             _ => {
                 let thread = vm.thread();
@@ -171,6 +176,9 @@ impl LuaFilter {
     fn go_on(&mut self, cx: &mut Context<'_>, exchange: &mut Exchange) -> Poll<Result<(), Fault>> {
         let Some(mut waiting) = self.waiting[0].take() else { return Poll::Ready(Ok(())) };
         let Some((vm, program)) = self.home.clone() else { return Poll::Ready(Ok(())) };
+        if program.dialect {
+            kept::show(exchange, &vm);
+        }
         let visit = program.visit(waiting.phase, exchange, self.output.as_ref());
         match waiting.run.poll(cx, visit) {
             Poll::Pending => {
@@ -264,7 +272,7 @@ impl Filter for LuaFilter {
         {
             let thread = vm.thread();
             thread.stack.push_kept(abort);
-            thread.stack.push_kept(kept::state(exchange, &vm));
+            thread.stack.push_kept(kept::show(exchange, &vm));
             waiting.run.join(thread, 1);
         }
         if let Some(output) = &self.output {

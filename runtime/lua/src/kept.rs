@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use pilotlight_filter::Exchange;
 
-use crate::vm::Vm;
+use crate::vm::{CURRENT, Vm};
 
 /// A value of a VM that belongs to an exchange.
 struct Kept {
@@ -15,12 +15,28 @@ struct Kept {
 
 impl Drop for Kept {
     fn drop(&mut self) {
+        if self.vm.shown.get() == self.place {
+            self.vm.shown.set(0);
+        }
         self.vm.forget(self.place);
     }
 }
 
+/// Shows the scripts of `vm` the exchange that they are going to work on (`current` in
+/// `prelude/ngx/world.lua`): the place of the table that they share.
+pub(crate) fn show(exchange: &mut Exchange, vm: &Rc<Vm>) -> c_int {
+    let (stack, place) = (vm.stack, state(exchange, vm));
+    if vm.shown.replace(place) != place {
+        stack.push_kept(CURRENT);
+        stack.push_kept(place);
+        stack.set_at(-2, 1);
+        stack.pop(1);
+    }
+    place
+}
+
 /// The place of the table that all scripts of `vm` share on this exchange; made when there is none.
-pub(crate) fn state(exchange: &mut Exchange, vm: &Rc<Vm>) -> c_int {
+fn state(exchange: &mut Exchange, vm: &Rc<Vm>) -> c_int {
     let kept = exchange.kept.iter().filter_map(|kept| kept.downcast_ref::<Kept>());
     if let Some(kept) = kept.into_iter().find(|kept| Rc::ptr_eq(&kept.vm, vm)) {
         return kept.place;

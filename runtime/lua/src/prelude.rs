@@ -14,7 +14,7 @@ use pilotlight_filter::{Fault, FaultKind};
 
 use crate::calls;
 use crate::stack::Stack;
-use crate::vm::{ARRAY, BOOT, ENTRY, FIELDS, MARK, REQUEST, RESPONSE, Vm};
+use crate::vm::{ARRAY, BOOT, CURRENT, ENTRY, FIELDS, MARK, REQUEST, RESPONSE, Vm};
 use crate::watchdog::KILL_MESSAGE;
 use crate::window::World;
 
@@ -45,6 +45,8 @@ pub(crate) fn load(vm: &Vm, services: &Rc<dyn Services>, world: &World) -> Resul
     stack.keep_at(KILL_MESSAGE);
     push_host_table(vm, services);
     let table = stack.top();
+    stack.push_table(1, 0);
+    stack.set(table, b"current");
     stack.push_bool(world.script.ffi);
     stack.set(table, b"ffi");
     for name in FIRST {
@@ -63,6 +65,7 @@ pub(crate) fn load(vm: &Vm, services: &Rc<dyn Services>, world: &World) -> Resul
         ("entry", ENTRY),
         ("boot", BOOT),
         ("fields", FIELDS),
+        ("current", CURRENT),
     ] {
         stack.get(table, name);
         stack.keep_at(place);

@@ -13,7 +13,7 @@ use pilotlight_filter::{Fault, FaultKind};
 use crate::visit::{Ran, Visit};
 use crate::vm::{Thread, Vm};
 use crate::wait::{Answer, Op, Pending};
-use crate::watchdog::thread_cpu;
+use crate::watchdog::script_cpu;
 
 /// The thread that a run begins with.
 const ENTRY: u32 = 0;
@@ -150,12 +150,12 @@ impl Run {
         arguments: c_int,
         visit: &mut Visit<'_>,
     ) -> Result<Option<Ended>, Fault> {
-        let before = thread_cpu();
+        let before = script_cpu();
         match self.vm.resume(&self.strands[index].thread, arguments, self.left, visit.again()) {
             Ran::Failed(fault) => Err(fault),
             Ran::Done => Ok(self.ended(index)),
             Ran::Waits => {
-                self.left = self.left.saturating_sub(thread_cpu().saturating_sub(before));
+                self.left = self.left.saturating_sub(script_cpu().saturating_sub(before));
                 if self.left.is_zero() {
                     let message = format!("{}: over its CPU time", visit.name());
                     return Err(Fault::new(FaultKind::Cpu, message));

@@ -31,7 +31,8 @@ pub(crate) const RESPONSE: c_int = 4;
 pub(crate) const ENTRY: c_int = 5;
 pub(crate) const BOOT: c_int = 6;
 pub(crate) const FIELDS: c_int = 7;
-const FIRST_FREE: c_int = 8;
+pub(crate) const CURRENT: c_int = 8;
+const FIRST_FREE: c_int = 9;
 
 /// Finished coroutines kept for the next calls.
 const THREADS: usize = 64;
@@ -98,6 +99,10 @@ unsafe fn collect(state: *mut lua_State, arena: &mut Arena) {
     arena.soft = (arena.limit / 4 * 3).max(arena.used + arena.room() / 2);
 }
 
+/// A collection begins when a VM holds so many percent of what the last one left: most of that is the
+/// prelude, which every collection walks. An idle VM collects whatever it holds (`rest`).
+const PAUSE: c_int = 300;
+
 /// A VM. Lives and dies on one thread.
 pub(crate) struct Vm {
     pub(crate) stack: Stack,
@@ -109,6 +114,8 @@ pub(crate) struct Vm {
     free: RefCell<Vec<c_int>>,
     next: Cell<c_int>,
     threads: RefCell<Vec<Thread>>,
+    /// Whose state `CURRENT` shows: its place, or 0.
+    pub(crate) shown: Cell<c_int>,
     programs: RefCell<Vec<Option<Rc<Program>>>>,
     pub(crate) tasks: Tasks,
     retired: Cell<bool>,
@@ -173,6 +180,7 @@ impl Vm {
             free: RefCell::new(Vec::new()),
             next: Cell::new(FIRST_FREE),
             threads: RefCell::new(Vec::new()),
+            shown: Cell::new(0),
             programs: RefCell::new(Vec::new()),
             tasks: Tasks::default(),
             retired: Cell::new(false),
@@ -186,6 +194,8 @@ impl Vm {
             lua::luaL_openlibs(state);
         }
         prelude::load(&vm, &services, world)?;
+        // SAFETY: the VM is alive and no script runs.
+        unsafe { lua::lua_gc(state, lua::LUA_GCSETPAUSE, PAUSE) };
         Ok(vm)
     }
 

@@ -56,6 +56,10 @@ static WATCHER: OnceLock<Thread> = OnceLock::new();
 thread_local! {
     /// The slot of the call under way on this thread; read by the signal handler.
     static CURRENT: Cell<*const Slot> = const { Cell::new(ptr::null()) };
+    /// CPU time of this thread that its scripts are not asked for, and the pause under way: since
+    /// when, and the budget to go on with.
+    static SPARED: Cell<Duration> = const { Cell::new(Duration::ZERO) };
+    static PAUSE: Cell<(Duration, u64)> = const { Cell::new((Duration::ZERO, 0)) };
 }
 
 /// A VM's hold on the watchdog.
@@ -136,6 +140,29 @@ pub(crate) fn stopping() -> bool {
     let slot = CURRENT.get();
     // SAFETY: slots are never freed.
     !slot.is_null() && unsafe { (*slot).fired.load(Relaxed) }
+}
+
+/// Until `proceed`, the call under way on this thread is at work of the host's own, which ends by
+/// itself: its script's time stands still.
+pub(crate) fn pause() {
+    // SAFETY: slots are never freed.
+    let Some(slot) = (unsafe { CURRENT.get().as_ref() }) else { return };
+    PAUSE.set((thread_cpu(), slot.budget.swap(u64::MAX / 2, Relaxed)));
+}
+
+/// The script goes on.
+pub(crate) fn proceed() {
+    // SAFETY: slots are never freed.
+    let Some(slot) = (unsafe { CURRENT.get().as_ref() }) else { return };
+    let (since, budget) = PAUSE.get();
+    let spared = thread_cpu().saturating_sub(since);
+    SPARED.set(SPARED.get() + spared);
+    slot.budget.store(budget.saturating_add(spared.as_nanos() as u64), Relaxed);
+}
+
+/// CPU time of the calling thread, without what `pause` has spared its scripts.
+pub(crate) fn script_cpu() -> Duration {
+    thread_cpu().saturating_sub(SPARED.get())
 }
 
 /// CPU time of the calling thread.

@@ -38,7 +38,7 @@ pub(crate) struct Figures {
     pub(crate) route: Option<usize>,
     pub(crate) upstream: Option<usize>,
     /// The endpoint's address.
-    pub(crate) endpoint: Option<String>,
+    pub(crate) endpoint: Option<Rc<str>>,
     /// Why it went wrong, in the words of RFC 9209.
     pub(crate) error: Option<&'static str>,
 }

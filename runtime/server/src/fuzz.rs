@@ -112,6 +112,7 @@ pub fn frames<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> Option<Frames> {
     let listener = "fuzz".into();
     let peer = Rc::new(Peer {
         address,
+        text: "127.0.0.1".into(),
         port: 1,
         local: None,
         tls: None,

@@ -328,8 +328,10 @@ pub(crate) fn inlet(
     local: Option<SocketAddr>,
     tls: Option<TlsInfo>,
 ) -> Inlet {
+    let address = from.map_or(IpAddr::V6(Ipv6Addr::UNSPECIFIED), |a| a.ip().to_canonical());
     let peer = Peer {
-        address: from.map_or(IpAddr::V6(Ipv6Addr::UNSPECIFIED), |a| a.ip().to_canonical()),
+        address,
+        text: address.to_string().into(),
         port: from.map_or(0, |a| a.port()),
         local,
         tls: tls.map(Box::new),
@@ -337,8 +339,7 @@ pub(crate) fn inlet(
         number: worker.number_connection(),
         requests: Default::default(),
     };
-    let client = peer.address.to_string().into_boxed_str();
-    Inlet { worker: worker.clone(), listener: listener.clone(), peer: Rc::new(peer), client }
+    Inlet { worker: worker.clone(), listener: listener.clone(), peer: Rc::new(peer) }
 }
 
 /// HTTP/2 by prior knowledge (RFC 9113 section 3.3): looks at the first bytes without taking them.

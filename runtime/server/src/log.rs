@@ -111,7 +111,7 @@ impl Log {
         line.text("error", fault.message.as_bytes());
         line.text("request_id", exchange.id.as_bytes());
         line.integer("connection", exchange.peer.number);
-        line.text("client", exchange.peer.address.to_string().as_bytes());
+        line.text("client", exchange.peer.text.as_bytes());
         self.request(&mut line, &exchange.request.head);
         if let Some(trace) = &fault.trace {
             line.text("trace", trace.as_bytes());
@@ -138,7 +138,7 @@ impl Log {
         let mut line = Line::new();
         line.number("time", exchange.stats.started);
         line.text("request_id", exchange.id.as_bytes());
-        line.text("client", inlet.client.as_bytes());
+        line.text("client", inlet.peer.text.as_bytes());
         line.text("listener", inlet.listener.name.as_bytes());
         self.request(&mut line, &exchange.request.head);
         line.integer("status", exchange.response.head.status.into());
@@ -181,7 +181,7 @@ impl Log {
         let mut line = Line::new();
         line.number("time", self.clock.wall().as_secs_f64());
         line.text("request_id", id.as_bytes());
-        line.text("client", inlet.client.as_bytes());
+        line.text("client", inlet.peer.text.as_bytes());
         line.text("listener", inlet.listener.name.as_bytes());
         self.request(&mut line, head);
         line.integer("status", status.into());

@@ -57,8 +57,6 @@ pub(crate) struct Inlet {
     pub(crate) worker: Rc<Worker>,
     pub(crate) listener: Arc<Listener>,
     pub(crate) peer: Rc<Peer>,
-    /// The client's address as text: what forwarding headers and the log say of it.
-    pub(crate) client: Box<str>,
 }
 
 impl Worker {

@@ -1,6 +1,5 @@
 //! Fields of `req`, `res` and the log entry.
 
-use std::net::IpAddr;
 use std::os::raw::{c_int, c_void};
 use std::sync::Arc;
 
@@ -190,12 +189,7 @@ unsafe extern "C-unwind" fn client(state: *mut lua_State) -> c_int {
     let peer = &exchange.peer;
     stack.push_table(0, 2);
     let unix = peer.port == 0 && peer.address.is_unspecified();
-    let address = match peer.address {
-        _ if unix => "unix".to_owned(),
-        IpAddr::V6(v6) => v6.to_canonical().to_string(),
-        IpAddr::V4(v4) => v4.to_string(),
-    };
-    stack.push_bytes(address.as_bytes());
+    stack.push_bytes(if unix { b"unix" } else { peer.text.as_bytes() });
     stack.set(-2, b"address");
     stack.push_number(f64::from(peer.port));
     stack.set(-2, b"port");

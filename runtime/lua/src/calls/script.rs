@@ -12,7 +12,7 @@ use crate::prelude;
 use crate::stack::Stack;
 use crate::value::{nothing, refuse};
 use crate::vm::window_of;
-use crate::watchdog::stopping;
+use crate::watchdog::{pause, proceed, stopping};
 
 /// Source text of one chunk.
 const SOURCE_MAX: usize = 512 * 1024;
@@ -35,8 +35,9 @@ unsafe extern "C-unwind" fn next_piece(
     piece.as_ptr().cast()
 }
 
-pub(crate) fn slow() -> [Slow; 5] {
+pub(crate) fn slow() -> [Slow; 6] {
     [
+        Slow("own_work", own_work),
         Slow("compile", compile),
         Slow("find_module", find_module),
         Slow("env", env),
@@ -68,6 +69,17 @@ unsafe extern "C-unwind" fn plan(state: *mut lua_State) -> c_int {
         stack.set(-2, name.as_bytes());
     }
     1
+}
+
+/// `own_work(begins)`: the prelude works for itself, and its script's time stands still, until it has
+/// done (`false`).
+unsafe extern "C-unwind" fn own_work(state: *mut lua_State) -> c_int {
+    // SAFETY: Lua calls with a live state.
+    match unsafe { Stack::new(state) }.truth(1) {
+        true => pause(),
+        false => proceed(),
+    }
+    0
 }
 
 /// `part(name)`: a file of the prelude as a function; only the prelude reaches this.

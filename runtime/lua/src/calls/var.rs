@@ -166,11 +166,11 @@ const VARIABLES: &[(&str, Variable)] = &[
     ("pid", |_, _| made(std::process::id())),
     ("proxy_protocol_addr", |_, _| None),
     ("query_string", |e, _| bytes(e.request.head.query().unwrap_or_default())),
-    ("realip_remote_addr", |e, _| made(address(e.peer.address))),
+    ("realip_remote_addr", |e, _| text(&e.peer.text)),
     ("realip_remote_port", |e, _| made(e.peer.port)),
     ("remote_addr", |e, _| match is_unix(e) {
         true => text("unix:"),
-        false => made(address(e.peer.address)),
+        false => text(&e.peer.text),
     }),
     ("remote_port", |e, _| if is_unix(e) { text("") } else { made(e.peer.port) }),
     ("remote_user", |_, _| None),

@@ -43,16 +43,28 @@ pl.START, pl.ANY, pl.OTHERS, pl.KILL, pl.EXIT, pl.TURN, pl.READ, pl.YIELD =
 pl.yield = coroutine.yield
 
 -- A part of the prelude that few scripts need runs when the first asks for it; what it returns is
--- kept. `pl.part("ngx/re")` is the file `ngx/re.lua`, run with `pl`.
+-- kept. `pl.part("ngx/re")` is the file `ngx/re.lua`, run with `pl`. A script that is the first to
+-- ask does not pay for it: on a small machine the parts of a dialect take longer than its limit.
 local parts = {}
+local function load_part(name)
+  local part = pl.slow.part(name)(pl)
+  if part == nil then part = true end
+  parts[name] = part
+  return part
+end
+
+local pcall, error, at_work = pcall, error, false
 function pl.part(name)
   local part = parts[name]
-  if part == nil then
-    part = pl.slow.part(name)(pl)
-    if part == nil then part = true end
-    parts[name] = part
-  end
-  return part
+  if part ~= nil then return part end
+  if at_work then return load_part(name) end
+  at_work = true
+  pl.slow.own_work(true)
+  local ok, loaded = pcall(load_part, name)
+  pl.slow.own_work(false)
+  at_work = false
+  if not ok then error(loaded, 0) end
+  return loaded
 end
 
 -- A VM's machine code stays near 1 MiB; the default is 2.

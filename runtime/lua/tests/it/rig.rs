@@ -278,6 +278,7 @@ pub fn rig(script: &str) -> Rig {
 pub fn peer() -> Rc<Peer> {
     Rc::new(Peer {
         address: IpAddr::V4(Ipv4Addr::new(192, 0, 2, 7)),
+        text: "192.0.2.7".into(),
         port: 4711,
         local: None,
         tls: Some(Box::new(TlsInfo {

@@ -28,7 +28,7 @@ pub(crate) async fn connect(inlet: &Inlet) -> bool {
     .await;
     let stays = passed == Some(Passed::Through);
     if !stays {
-        let fields = [("client", &*inlet.client), ("listener", &*inlet.listener.name)];
+        let fields = [("client", &*inlet.peer.text), ("listener", &*inlet.listener.name)];
         worker.log.event(Level::Info, "a filter refused a connection", &fields);
     }
     stays

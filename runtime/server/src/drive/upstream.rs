@@ -62,7 +62,7 @@ impl Turn<'_> {
         }
         self.rewrite(exchange, route);
         let settings = &self.local.generation.manifest.gateway.forwarded;
-        forward::request(exchange, settings, &self.inlet.client);
+        forward::request(exchange, settings, &self.inlet.peer.text);
 
         if let (Some(index), Some(_)) = (self.route(), &route.retry) {
             self.local.earn_retry(index, self.inlet.worker.clock.millis());
@@ -76,7 +76,7 @@ impl Turn<'_> {
             };
             let endpoint = lease.endpoint;
             if !self.chain.is_empty() {
-                exchange.server = Some(lease.address().into());
+                exchange.server = Some(lease.address());
             }
             let asked = self.inlet.worker.clock.elapsed();
             let (outcome, begun) = self.attempt(exchange, down, route, lease, refreshed).await?;

@@ -22,6 +22,7 @@ fn settings() -> Forwarded {
 fn exchange(peer: &str, fields: &[(&str, &str)]) -> Exchange {
     let peer = Peer {
         address: peer.parse().unwrap(),
+        text: "192.0.2.7".into(),
         port: 1,
         local: None,
         tls: None,

@@ -46,14 +46,13 @@ async fn run(
     to: oneshot::Sender<Subanswer>,
     _place: Place,
 ) {
-    let client = asked.peer.address.to_string().into_boxed_str();
     let mut exchange = Exchange::new(worker.serial(), asked.peer.clone(), asked.request);
     exchange.id = asked.id;
     exchange.reroute = asked.route;
     exchange.parent = Some(asked.parent);
     exchange.family = Some(asked.family);
     exchange.properties = asked.properties;
-    let inlet = Inlet { worker, listener, peer: asked.peer, client };
+    let inlet = Inlet { worker, listener, peer: asked.peer };
     drive(&inlet, local, &mut exchange, &mut Collector::new(to)).await;
 }
 

@@ -177,13 +177,9 @@ impl Lease {
         self.upstream.shared.meant.timeouts.idle
     }
 
-    /// The endpoint's address, for logs.
-    pub(crate) fn address(&self) -> String {
-        let endpoint = &self.upstream.shared.meant.endpoints[self.endpoint];
-        match &endpoint.unix {
-            Some(path) => format!("unix:{}", path.display()),
-            None => format!("{}:{}", endpoint.host, endpoint.port),
-        }
+    /// The endpoint's address, for logs and scripts.
+    pub(crate) fn address(&self) -> Rc<str> {
+        self.here().address.clone()
     }
 }
 

@@ -63,8 +63,9 @@ pub(crate) struct Upstream {
     sweeping: Cell<bool>,
 }
 
-#[derive(Default)]
 pub(super) struct Endpoint {
+    /// Its address or path, for logs and scripts.
+    pub(super) address: Rc<str>,
     idle: RefCell<Vec<Idle>>,
     multiplexed: RefCell<Vec<Rc<Multiplexed>>>,
     /// One that is being opened and will take many exchanges: others wait for it.
@@ -72,6 +73,23 @@ pub(super) struct Endpoint {
     /// The last connection took one exchange at a time.
     pub(super) single: Cell<bool>,
     pub(super) active: Cell<usize>,
+}
+
+impl Endpoint {
+    fn new(meant: &manifest::Endpoint) -> Endpoint {
+        let address = match &meant.unix {
+            Some(path) => format!("unix:{}", path.display()),
+            None => format!("{}:{}", meant.host, meant.port),
+        };
+        Endpoint {
+            address: address.into(),
+            idle: RefCell::default(),
+            multiplexed: RefCell::default(),
+            opening: RefCell::default(),
+            single: Cell::default(),
+            active: Cell::default(),
+        }
+    }
 }
 
 struct Idle {
@@ -94,7 +112,7 @@ impl Upstream {
         let weights: Vec<u32> = meant.endpoints.iter().map(|e| e.weight).collect();
         Upstream {
             balancer: RefCell::new(Balancer::new(&meant.balance, &weights).starting_at(seed)),
-            endpoints: meant.endpoints.iter().map(|_| Endpoint::default()).collect(),
+            endpoints: meant.endpoints.iter().map(Endpoint::new).collect(),
             queue: Queue::default(),
             sweeping: Cell::new(false),
             shared,

@@ -164,6 +164,7 @@ pub fn refused(guest: &[u8], change: impl FnOnce(&mut Spec)) -> Vec<LoadError> {
 pub fn exchange(target: &str, fields: &[(&str, &str)]) -> Exchange {
     let peer = Peer {
         address: IpAddr::V4(Ipv4Addr::new(10, 1, 2, 3)),
+        text: "10.1.2.3".into(),
         port: 4321,
         local: Some("10.0.0.1:443".parse().unwrap()),
         tls: None,

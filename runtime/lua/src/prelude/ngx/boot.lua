@@ -2,7 +2,7 @@
 local pl = ...
 local C, window, slow = pl.C, pl.window, pl.slow
 local world = pl.part("ngx/world")
-local ngx, yield, states = world.ngx, world.yield, world.states
+local ngx, yield = world.ngx, world.yield
 local setfenv, type, error, pairs, ipairs, tostring, unpack =
   setfenv, type, error, pairs, ipairs, tostring, unpack
 
@@ -16,9 +16,8 @@ local CLOSES = { [-1] = true, [444] = true, [499] = true }
 
 -- The state of the exchange at hand: what the host keeps for it, and begins as an empty table.
 local function enter(state, filter)
-  if state.serial ~= window.serial then
+  if not state.serial then
     state.serial = window.serial
-    states[window.serial] = state
     if C.parent(window) ~= 0 then
       state.parent, state.body_read = window.num, true
       local given = world.handed[slow.handed()]

@@ -6,9 +6,10 @@ local type, error, setmetatable, rawget = type, error, setmetatable, rawget
 
 local world = { preload = {}, vars = {} }
 
--- What an exchange (or timer) has in this VM, by its serial. The exchange itself holds it.
+-- What the exchange has in this VM that the host runs scripts for: it stands at 1. And by their serial,
+-- what tasks have, which their own functions hold.
+local current = pl.current
 local states = setmetatable({}, { __mode = "v" })
-world.states = states
 
 -- As messages call the phases.
 local CONTEXTS = {
@@ -42,14 +43,14 @@ local HOST = { [4] = "balancer", [5] = "header_filter", [6] = "body_filter", [8]
 
 -- The state of the exchange or timer at hand; that of the load while there is neither.
 local function state()
-  local serial = window.serial
-  if serial == 0 then return loading end
-  local found = states[serial]
-  if found then
-    found.phase = HOST[window.phase] or found.step
-    return found
+  local serial, found = window.serial, current[1]
+  if not found or found.serial ~= serial then
+    if serial == 0 then return loading end
+    found = states[serial]
+    if not found then error("no request found", 3) end
   end
-  error("no request found", 3)
+  found.phase = HOST[window.phase] or found.step
+  return found
 end
 world.state, world.loading = state, loading
 

@@ -183,6 +183,7 @@ impl Rig {
         let worker = Worker::new(0, clock, control, draining);
         let peer = Rc::new(Peer {
             address: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            text: "127.0.0.1".into(),
             port: 1,
             local: None,
             tls: None,
@@ -190,7 +191,7 @@ impl Rig {
             number: 0,
             requests: Default::default(),
         });
-        let inlet = Rc::new(Inlet { worker, listener, peer, client: "127.0.0.1".into() });
+        let inlet = Rc::new(Inlet { worker, listener, peer });
         Rig { runtime, local: tokio::task::LocalSet::new(), inlet, _serving: serving }
     }
 

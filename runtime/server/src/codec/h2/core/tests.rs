@@ -47,6 +47,7 @@ fn settings(id: u16, value: u32) -> Vec<u8> {
 fn server() -> Core {
     let peer = Rc::new(Peer {
         address: IpAddr::from([127, 0, 0, 1]),
+        text: "127.0.0.1".into(),
         port: 1,
         local: None,
         tls: None,
