@@ -139,20 +139,8 @@ const SCRIPTS: &[(&str, &str)] = &[
         "debug.setmetatable('', nil) debug.setmetatable(nil, { __index = function() return 1 end })",
     ),
     ("access", "getmetatable('').__index = { len = function() return 'evil' end }"),
-    (
-        "access",
-        "setmetatable(string, { __index = function() return 'evil' end }) string.upper = nil",
-    ),
-    ("access", "_G.string = nil _G.tostring = nil _G.pairs = nil ngx = nil"),
-    ("access", "for k in pairs(_G) do _G[k] = nil end"),
-    ("access", "for k in pairs(ngx) do ngx[k] = nil end"),
-    ("access", "ngx.say = nil ngx.re.match = nil ngx.shared.tiny.get = nil ngx.var = nil"),
-    ("access", "setfenv(0, {}) setfenv(1, {}) setfenv(2, {}) setfenv(3, {})"),
-    (
-        "access",
-        "for i = 0, 20 do local e = getfenv(i) if e then for k in pairs(e) do e[k] = nil end end end",
-    ),
-    ("access", "package.loaded.string = nil package.loaded.ngx = nil package.loaders = nil"),
+    ("access",),
+    ("access",),
     ("access", "package.preload.evil = function() while true do end end require 'evil'"),
     ("access", "setmetatable(_G, { __index = function() while true do end end }) return nothing"),
     ("access", "newproxy(true)"),
@@ -165,10 +153,7 @@ const SCRIPTS: &[(&str, &str)] = &[
     ("access", "ngx.redirect('/a\\r\\nset-cookie: evil=1')"),
     ("access", "ngx.status = 1e300 ngx.exit(-1e300)"),
     ("access", "ngx.exit(0 / 0)"),
-    // Timers, sleeps, peers.
-    ("access", "for i = 1, 1e9 do ngx.timer.at(0, function() while true do end end) end"),
-    ("access", "local function f() ngx.timer.at(0, f) ngx.timer.at(0, f) end f()"),
-    ("access", "for i = 1, 1e9 do ngx.timer.every(0.001, function() error 'x' end) end"),
+    // Sleeps and peers.
     ("access", "ngx.sleep(-1) ngx.sleep(0 / 0) ngx.sleep(1e-300) while true do ngx.sleep(0) end"),
     ("access", "while true do ngx.socket.tcp() end"),
     (
@@ -196,6 +181,23 @@ const SCRIPTS: &[(&str, &str)] = &[
         "access",
         "local r = gateway.redis { url = 'redis://' .. string.gsub(table.concat({ DIES }, ':'), ' ', ''), timeout = 0.2 } r:get 'x'",
     ),
+    // What goes on behind the answer.
+    ("access", "for i = 1, 1e9 do ngx.timer.at(0, function() while true do end end) end"),
+    ("access", "local function f() ngx.timer.at(0, f) ngx.timer.at(0, f) end f()"),
+    ("access", "for i = 1, 1e9 do ngx.timer.every(0.001, function() error 'x' end) end"),
+];
+
+/// What changes the world that scripts of a VM share, as those of a worker of nginx do: contained by
+/// `limits.memory`, which gives a filter a VM of its own.
+const POISON: &[(&str, &str)] = &[
+    "setmetatable(string, { __index = function() return 'evil' end }) string.upper = nil",
+    ("access", "_G.string = nil _G.tostring = nil _G.pairs = nil ngx = nil"),
+    ("access", "for k in pairs(_G) do _G[k] = nil end"),
+    ("access", "for k in pairs(ngx) do ngx[k] = nil end"),
+    ("access", "ngx.say = nil ngx.re.match = nil ngx.shared.tiny.get = nil ngx.var = nil"),
+    ("access", "setfenv(0, {}) setfenv(1, {}) setfenv(2, {}) setfenv(3, {})"),
+    "for i = 0, 20 do local e = getfenv(i) if e then for k in pairs(e) do e[k] = nil end end end",
+    ("access", "package.loaded.string = nil package.loaded.ngx = nil package.loaders = nil"),
 ];
 
 /// A peer that takes connections and does with each as it is told.
@@ -236,7 +238,8 @@ async fn start() -> Gateway {
          [filters.witness]\nopenresty = { content = \"witness.lua\" }\n",
     );
     let mut setup = Setup::default().quiet().file("witness.lua", WITNESS);
-    for (index, (phase, body)) in SCRIPTS.iter().enumerate() {
+    for (index, (phase, body)) in SCRIPTS.iter().chain(POISON).enumerate() {
+        let memory = if index < SCRIPTS.len() { "" } else { ", memory = \"16MiB\"" };
         let answer = match *phase {
             "content" => "",
             _ => "respond = { body = \"never\" }\n",
@@ -244,7 +247,7 @@ async fn start() -> Gateway {
         let _ = write!(
             manifest,
             "[[routes]]\nmatch = {{ path = \"/{index}\" }}\nfilters = [\"f{index}\"]\n{answer}\
-             [filters.f{index}]\nopenresty = {{ {phase} = \"{index}.lua\" }}\nlimits = {{ cpu = \"10ms\" }}\n"
+             [filters.f{index}]\nopenresty = {{ {phase} = \"{index}.lua\" }}\nlimits = {{ cpu = \"10ms\"{memory} }}\n"
         );
         let body =
             body.replace("STALLS", &stalls).replace("DIES", &dies).replace("FLOODS", &floods);
@@ -270,7 +273,7 @@ fn none_harms_another() {
     run(async {
         let mut gateway = start().await;
         let mut failures = Vec::new();
-        for (index, (phase, body)) in SCRIPTS.iter().enumerate() {
+        for (index, (phase, body)) in SCRIPTS.iter().chain(POISON).enumerate() {
             let mut other = Client::connect(Protocol::H1, &gateway, "a.test").await;
             let begun = Instant::now();
             let path = format!("/{index}");

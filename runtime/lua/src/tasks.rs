@@ -16,6 +16,7 @@ use crate::run::{Ended, Run};
 use crate::stack::Stack;
 use crate::visit::{Ran, Visit};
 use crate::vm::Vm;
+use crate::watchdog::script_cpu;
 
 /// A VM's tasks, those that run and those whose time has not come.
 #[derive(Default)]
@@ -24,11 +25,19 @@ pub(crate) struct Tasks {
     next: Cell<u32>,
     /// No exchange comes any more: tasks whose time has not come run now, and no more.
     closing: Cell<bool>,
+    /// What they have used of the worker's time, and lately have not paid back.
+    debt: Cell<Duration>,
+    /// Seconds of the worker's clock when `debt` was last looked at.
+    looked: Cell<f64>,
 }
+
+/// A storm of tasks gets half of the worker's time; so much at a time is free, since most are short.
+const FREE: Duration = Duration::from_millis(5);
 
 /// A task's place in the list.
 struct Ticket {
     id: u32,
+    filter: Arc<str>,
     given_up: Cell<bool>,
     running: Cell<bool>,
     /// It runs once more when the VM closes, however long its delay.
@@ -97,7 +106,28 @@ impl Tasks {
         (open.len() - running, running)
     }
 
-    fn add(&self, last_call: bool) -> Option<Rc<Ticket>> {
+    /// Gives up those of a filter that have not begun; how many they were.
+    fn give_up_of(&self, filter: &str) -> usize {
+        let open = self.open.borrow();
+        let idle = |ticket: &&Rc<Ticket>| {
+            &*ticket.filter == filter && !ticket.running.get() && !ticket.given_up.get()
+        };
+        open.iter().filter(idle).inspect(|ticket| ticket.give_up()).count()
+    }
+
+    /// Whether a task may run now, else how long it has to wait.
+    fn wait(&self, now: f64) -> Option<Duration> {
+        let paid = Duration::try_from_secs_f64(now - self.looked.replace(now)).unwrap_or_default();
+        self.debt.set(self.debt.get().saturating_sub(paid));
+        (self.debt.get() > FREE).then(|| self.debt.get())
+    }
+
+    /// A task has used so much of the worker's time, and owes it as much.
+    fn owe(&self, took: Duration) {
+        self.debt.set(self.debt.get() + took * 2);
+    }
+
+    fn add(&self, filter: Arc<str>, last_call: bool) -> Option<Rc<Ticket>> {
         let mut open = self.open.borrow_mut();
         if open.len() >= limit::LUA_TASKS {
             return None;
@@ -105,7 +135,7 @@ impl Tasks {
         self.next.set(self.next.get() + 1);
         let (given_up, running, waiting) = Default::default();
         let id = self.next.get();
-        let ticket = Rc::new(Ticket { id, given_up, running, last_call, waiting });
+        let ticket = Rc::new(Ticket { id, filter, given_up, running, last_call, waiting });
         open.push(ticket.clone());
         Some(ticket)
     }
@@ -139,10 +169,10 @@ impl Task {
         period: Option<Duration>,
         last_call: bool,
     ) -> Option<u32> {
-        let ticket = vm.tasks.add(last_call)?;
+        let (filter, cpu) = vm.at_work();
+        let ticket = vm.tasks.add(filter.clone(), last_call)?;
         let mut call: Vec<_> = (0..=arguments).map(|_| vm.keep(stack)).collect();
         call.reverse();
-        let (filter, cpu) = vm.at_work();
         let id = ticket.id;
         let task = Task { vm: vm.clone(), ticket, call, filter, cpu, delay, period };
         vm.services().spawn(Box::pin(task.live()));
@@ -160,6 +190,12 @@ impl Task {
                 })
                 .await;
             }
+            while let Some(wait) = self.vm.tasks.wait(services.monotonic())
+                && !self.ticket.given_up.get()
+                && !self.vm.tasks.are_closing()
+            {
+                services.sleep(wait).await;
+            }
             if self.ticket.given_up.get() {
                 return;
             }
@@ -167,6 +203,10 @@ impl Task {
             self.ticket.running.set(true);
             if let Err(fault) = self.run().await {
                 report(&*services, &self.filter, &fault);
+                if self.vm.is_retired() {
+                    // Its VM goes: what else the filter has put off would end it no better.
+                    self.vm.tasks.give_up_of(&self.filter);
+                }
             }
             self.ticket.running.set(false);
             let over = self.vm.is_retired() || self.vm.tasks.are_closing();
@@ -193,7 +233,10 @@ impl Task {
         self.call.iter().for_each(|place| thread.stack.push_kept(*place));
         vm.begin_call();
         let arguments = self.call.len() as c_int - 1;
-        match vm.resume(&thread, arguments, self.cpu, visit()) {
+        let began = script_cpu();
+        let ran = vm.resume(&thread, arguments, self.cpu, visit());
+        vm.tasks.owe(script_cpu().saturating_sub(began));
+        match ran {
             Ran::Done => vm.recycle(thread),
             Ran::Failed(fault) => {
                 vm.discard(thread);
