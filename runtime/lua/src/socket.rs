@@ -25,6 +25,7 @@ mod waiting;
 mod words;
 
 pub(crate) use input::Want;
+pub(crate) use link::Open;
 pub(crate) use waiting::{Settled, results};
 pub(crate) use words::{BAD_REQUEST, CLOSED, Failure};
 
@@ -78,6 +79,11 @@ pub(crate) struct Place {
 impl Sockets {
     pub(crate) fn new(services: Rc<dyn Services>) -> Sockets {
         Sockets { members: Rc::default(), open: Rc::default(), pools: Pools::new(services) }
+    }
+
+    /// Leave to have one more connection open.
+    pub(crate) fn one_more(&self) -> Option<Open> {
+        Open::one_more(&self.open)
     }
 
     /// Makes a socket of `owner`'s.

@@ -259,6 +259,11 @@ impl Stack {
         }
     }
 
+    /// Pops a value and a key below it: `table[key] = value`.
+    pub(crate) fn set_raw(self, table: c_int) {
+        unsafe { lua::lua_rawset(self.0, table) }
+    }
+
     /// `table[index] = value`, which is on top and is popped.
     #[inline]
     pub(crate) fn set_at(self, table: c_int, index: c_int) {

@@ -11,7 +11,7 @@ import time
 
 LEVELS = ["stderr", "emerg", "alert", "crit", "error", "warn", "notice", "info", "debug"]
 # What nginx appends to a line, in its order; a field of the same name carries it here.
-CONTEXT = ["client", "server", "request", "upstream", "host"]
+CONTEXT = ["context", "client", "server", "request", "upstream", "host"]
 QUOTED = {"request", "upstream", "host"}
 
 

@@ -77,6 +77,10 @@ class Route:
                 elif name == "lua" and holder.phases[args[0]].phase == "set":
                     chunk = holder.phases[args[0]]
                     steps.append((chunk.args[0].lstrip("$"), None, chunk))
+        # nginx has a root for each location; here it is what the manifest says that it is
+        for name in ("realpath_root", "document_root"):
+            if re.search(rf"\b{name}\b", self.m.lua):
+                steps.append((name, os.path.join(self.m.plan.prefix, (self.option("root") or ["html"])[0]), None))
         constant = all(chunk is None and D.is_constant(value) for _, value, chunk in steps)
         if steps:
             self.out["vars"] = {var: value if constant else "" for var, value, _ in steps}

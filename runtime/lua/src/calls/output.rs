@@ -5,7 +5,8 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use mlua_sys::lua_State;
-use pilotlight_filter::{Exchange, Origin};
+use pilotlight_filter::fields::is_value;
+use pilotlight_filter::{Exchange, Origin, Version};
 
 use super::{Fast, Slow};
 use crate::output::Output;
@@ -14,11 +15,16 @@ use crate::vm::window_of;
 use crate::wait::{Answer, Waiter};
 use crate::window::{FAILED, NONE, TEXT, Window, given};
 
-pub(crate) fn fast() -> [Fast; 6] {
+pub(crate) fn fast() -> [Fast; 10] {
     const PLAIN: &str = "int (*)(pl_window *)";
+    const STATUS: &str = "int (*)(pl_window *, int, const char *, int)";
     [
         Fast("out", "int (*)(pl_window *, const char *, int)", write as *const c_void),
         Fast("out_begin", "int (*)(pl_window *, int)", begin as *const c_void),
+        Fast("out_hold", PLAIN, hold as *const c_void),
+        Fast("out_drop", PLAIN, drop_held as *const c_void),
+        Fast("out_cut", PLAIN, cut as *const c_void),
+        Fast("status_put", STATUS, status_put as *const c_void),
         Fast("out_end", PLAIN, end as *const c_void),
         Fast("length", "double (*)(pl_window *)", length as *const c_void),
         Fast("length_set", "int (*)(pl_window *, double)", length_set as *const c_void),
@@ -35,7 +41,7 @@ unsafe extern "C" fn write(window: *mut Window, at: *const u8, len: c_int) -> c_
     // SAFETY: the prelude passes its own window and a Lua string.
     let (window, text) = unsafe { (&mut *window, given(at, len)) };
     match &window.host.output {
-        Some(output) if !output.has_ended() => c_int::from(output.write(text)),
+        Some(output) if !output.has_ended() && !output.is_lost() => c_int::from(output.write(text)),
         _ => FAILED,
     }
 }
@@ -47,7 +53,44 @@ unsafe extern "C" fn begin(window: *mut Window, status: c_int) -> c_int {
     let Some(output) = window.host.output.clone() else { return FAILED };
     let Some(exchange) = window.exchange() else { return FAILED };
     output.begin();
-    exchange.begin_reply(status.clamp(200, 599) as u16);
+    // A client of HTTP/1.1 may be told to go on with another protocol.
+    let switches = status == 101 && exchange.request.head.version == Version::Http11;
+    exchange.begin_reply(if switches { 101 } else { status.clamp(200, 999) as u16 });
+    NONE
+}
+
+/// Holds an answer back until it is whole, where its client asked by HTTP/1.0 and its length is not
+/// known yet: 1 when it is so.
+unsafe extern "C" fn hold(window: *mut Window) -> c_int {
+    // SAFETY: as in `write`.
+    let window = unsafe { &mut *window };
+    let version = window.exchange().map(|exchange| exchange.request.head.version);
+    if version != Some(Version::Http10) {
+        return NONE;
+    }
+    let Some(output) = window.host.output.as_ref().filter(|o| o.length().is_none()) else {
+        return NONE;
+    };
+    output.hold(true);
+    TEXT
+}
+
+/// Drops what was held back and what was written; nothing is held back any more.
+unsafe extern "C" fn drop_held(window: *mut Window) -> c_int {
+    // SAFETY: as in `write`.
+    let window = unsafe { &mut *window };
+    if let Some(output) = &window.host.output {
+        drop(output.take());
+        output.hold(false);
+    }
+    NONE
+}
+
+/// What was written since the last cut reaches filters of bodies as one chunk.
+unsafe extern "C" fn cut(window: *mut Window) -> c_int {
+    // SAFETY: as in `write`.
+    let window = unsafe { &mut *window };
+    window.host.output.iter().for_each(|output| output.cut());
     NONE
 }
 
@@ -55,7 +98,28 @@ unsafe extern "C" fn begin(window: *mut Window, status: c_int) -> c_int {
 unsafe extern "C" fn end(window: *mut Window) -> c_int {
     // SAFETY: as in `write`.
     let window = unsafe { &mut *window };
-    window.host.output.iter().for_each(|output| output.end());
+    let Some(output) = &window.host.output else { return NONE };
+    output.end();
+    if output.is_lost() { FAILED } else { NONE }
+}
+
+/// Changes the status of a response that is there (any that has three digits), and what stands behind
+/// it: the usual words where there are none.
+unsafe extern "C" fn status_put(
+    window: *mut Window,
+    status: c_int,
+    reason: *const u8,
+    len: c_int,
+) -> c_int {
+    // SAFETY: as in `write`.
+    let (window, reason) = unsafe { (&mut *window, given(reason, len)) };
+    let Some(exchange) = window.exchange() else { return FAILED };
+    let head = &mut exchange.response.head;
+    if head.status != 101 {
+        head.status = status.clamp(200, 999) as u16;
+    }
+    let text = std::str::from_utf8(reason).ok().filter(|text| is_value(text.as_bytes()));
+    head.reason = text.filter(|text| !text.is_empty()).map(Box::from);
     NONE
 }
 

@@ -63,7 +63,11 @@ unsafe extern "C-unwind" fn plan(state: *mut lua_State) -> c_int {
         stack.set(-2, name.as_bytes());
     }
     let timers = world.script.timers;
-    for (name, number) in [("timers_pending", timers.pending), ("timers_running", timers.running)] {
+    for (name, number) in [
+        ("timers_pending", timers.pending),
+        ("timers_running", timers.running),
+        ("capture_log", world.script.capture_log as usize),
+    ] {
         stack.push_number(number as f64);
         stack.set(-2, name.as_bytes());
     }

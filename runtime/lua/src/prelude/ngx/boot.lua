@@ -38,6 +38,10 @@ end
 local function elsewhere(state)
   local to = state.exec
   state.exec = nil
+  if state.held then
+    C.out_drop(window)
+    state.held = nil
+  end
   if to:byte(1) == 64 then
     slow.reroute(to)
   else
@@ -59,6 +63,7 @@ local function leave(state, step)
     return elsewhere(state)
   end
   if state.sent then return ANSWERED end
+  if state.raw then return CLOSED end
   if code == 0 or code == -5 then
     if step.phase == "content" then
       world.send_head(state)
@@ -66,9 +71,9 @@ local function leave(state, step)
     end
     return GO_ON
   end
-  if CLOSES[code] then return CLOSED end
+  if CLOSES[code] and not state.parent then return CLOSED end
   if code < 0 or code > 999 then code = 500 end
-  if code >= 300 then
+  if code >= 300 and not (state.held and state.status == code) then
     world.page(state, code)
   elseif code >= 200 then
     world.send_head(state, state.status or code)
@@ -110,7 +115,9 @@ local function request_of(filter, steps)
         yield(pl.OTHERS)
         state.spawned = nil
       end
+      if state.held then world.send_head(state) end
       if state.sent then return ANSWERED end
+      if state.raw then return CLOSED end
       if step == last and step.phase == "content" then
         world.send_head(state)
         return ANSWERED
@@ -122,8 +129,11 @@ end
 
 -- Runs beside a request's scripts when the client has left.
 local function abort(state)
+  if state.settings.check_client_abort then
+    world.write_log(ngx.INFO, "client prematurely closed connection")
+  end
   local callback = state.on_abort
-  if callback then return callback() end
+  if callback then return world.alone(callback) end
   if state.settings.check_client_abort then
     state.exit = 499
     yield(pl.EXIT)
@@ -172,6 +182,8 @@ local function header_filter_of(filter, run)
 end
 
 local function body_filter_of(filter, run)
+  -- It sees what each ngx.print writes as a chunk of its own.
+  world.cuts = true
   return function(state, chunk, last)
     enter(state, filter)
     local arg = { chunk, last }

@@ -7,6 +7,8 @@ local ENDS = {
   server_rewrite = true, rewrite = true, access = true, precontent = true, content = true,
   timer = true, ssl_cert = true, ssl_client_hello = true, ssl_session_fetch = true,
 }
+-- Codes that break an exchange off, whatever is pending.
+local ABORTS = { [-1] = true, [408] = true, [444] = true, [499] = true }
 local REDIRECTS = { [301] = true, [302] = true, [303] = true, [307] = true, [308] = true }
 
 return function(ngx, world)
@@ -14,7 +16,9 @@ return function(ngx, world)
 
   -- Ends the phase with a code: no code of the script runs after this.
   local function leave(at, code)
-    if (at.asking or 0) > 0 then error("attempt to abort with pending subrequests", 3) end
+    if (at.asking or 0) > 0 and not ABORTS[code] then
+      error("attempt to abort with pending subrequests", 3)
+    end
     at.exit = code
     yield(pl.EXIT)
     error("unreachable", 0)
@@ -23,6 +27,9 @@ return function(ngx, world)
   function ngx.exit(code)
     if type(code) ~= "number" then
       error("bad argument #1 to 'exit' (number expected, got " .. type(code) .. ")", 2)
+    end
+    if code == ngx.AGAIN or code == ngx.DONE then
+      error("bad argument to 'ngx.exit': does not accept NGX_AGAIN or NGX_DONE", 2)
     end
     local at = state()
     if ENDS[at.phase] then

@@ -53,7 +53,11 @@ return function(ngx, world)
     end
     local lower = name:lower()
     if lower == "content-length" then
-      C.length_set(window, value == nil and -1 or tonumber(value) or -1)
+      local length = value == nil and -1 or tonumber(value)
+      if not length or length % 1 ~= 0 then
+        error("failed to set header content-length (" .. stock_tostring(value) .. ")", 4)
+      end
+      C.length_set(window, length)
       return
     end
     if type(value) == "table" then
@@ -97,8 +101,13 @@ return function(ngx, world)
 
   ngx.resp = {}
   function ngx.resp.get_headers(max, raw)
-    allow(world.REQUEST)
-    return slow.head_table(RESPONSE, max, raw)
+    local at = allow(world.REQUEST)
+    local chunked = at.sent and at.phase ~= "header_filter"
+    local all, why, count = slow.head_table(RESPONSE, max, raw, chunked)
+    if not why then return all end
+    world.write_log(ngx.DEBUG,
+      "lua exceeding response header limit " .. count .. " > " .. (max or 100))
+    return all, why
   end
 
   world.preload["ngx.resp"] = function()
@@ -123,11 +132,17 @@ return function(ngx, world)
         for index = 1, #value do put(C.head_add, name, value_of(value[index], 3)) end
       end,
       set_status = function(status, reason)
-        allow(world.REQUEST)
+        local at = allow(world.REQUEST)
         if type(status) ~= "number" then
           error("bad 'status' argument: number expected, got " .. type(status), 2)
         end
+        if reason ~= nil and type(reason) ~= "string" then
+          error("bad 'reason' argument: string expected, got " .. type(reason), 2)
+        end
         ngx.status = status
+        if not reason or at.status ~= status then return end
+        at.reason = reason
+        if at.phase == "header_filter" then C.status_put(window, status, reason, #reason) end
       end,
       bypass_if_checks = function() end,
     }

@@ -1,5 +1,6 @@
 -- Light threads and the coroutines of scripts.
 local pl = ...
+local slow = pl.slow
 local create, running, stock_status = coroutine.create, coroutine.running, coroutine.status
 local type, error, setmetatable, select, unpack, xpcall =
   type, error, setmetatable, select, unpack, xpcall
@@ -25,6 +26,18 @@ return function(ngx, world)
     if not ok and not info.gone then
       local why = ...
       world.write_log(ngx.ERR, "lua user thread aborted: runtime error: " .. pl.tostring(info.trace or why))
+    end
+  end
+
+  -- Runs a function whose failure is its own affair.
+  function world.alone(fn)
+    local trace
+    local ok, why = xpcall(fn, function(why)
+      trace = type(why) == "string" and traceback(why, 2) or why
+      return why
+    end)
+    if not ok then
+      world.write_log(ngx.ERR, "lua user thread aborted: runtime error: " .. pl.tostring(trace or why))
     end
   end
 
@@ -99,6 +112,20 @@ return function(ngx, world)
     info.gone = true
     yield(pl.KILL, info.id)
     return 1
+  end
+
+  -- A function of a module on a thread beside the workers, which a pool of `[lua] threads` has.
+  function ngx.run_worker_thread(...)
+    world.allow(YIELDS)
+    if select("#", ...) < 3 then return false, "expecting at least 3 arguments" end
+    local pool, module, name = ...
+    if type(pool) ~= "string" then return false, "threadpool should be a string" end
+    if not slow.has_pool(pool) then return false, "thread pool " .. pool .. " not found" end
+    if type(module) ~= "string" then return false, "module name should be a string" end
+    if type(name) ~= "string" then return false, "function name should be a string" end
+    local sent, why = slow.aside(...)
+    if not sent then return false, why end
+    return yield(pl.TAKE)
   end
 
   -- As the script's own coroutines, but that a light thread may yield, which gives others a turn.

@@ -29,6 +29,9 @@ return function(ngx, world)
       error("bad argument #2 to '" .. name .. "' (function expected, got " .. type(fn) .. ")", 3)
     end
     local at = world.state()
+    if at.phase == "exit_worker" then
+      error("API disabled in the context of exit_worker_by_lua*", 3)
+    end
     if slow.exiting() then return nil, "process exiting" end
     if slow.task_counts() >= world.timers.pending then return nil, "too many pending timers" end
     local id, why = slow.task_start(delay, repeats and delay, true, run, fn, at.settings, ...)

@@ -48,6 +48,11 @@ return function(ngx, world)
     end
     if kind ~= "string" then error("bad variable name", 2) end
     if declared[name] then return vars_of(at)[name] or "" end
+    if at.no_host and name == "http_host" then return nil end
+    if at.body_file then
+      if name == "request_body" then return nil end
+      if name == "request_body_file" then return at.body_file end
+    end
     if C.var(window, name, #name) == 0 then
       local lower = name:lower()
       if lower == name then return nil end

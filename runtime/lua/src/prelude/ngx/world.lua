@@ -4,7 +4,7 @@ local pl = ...
 local window, WAIT, yield = pl.window, pl.WAIT, pl.yield
 local type, error, setmetatable, rawget = type, error, setmetatable, rawget
 
-local world = { preload = {}, vars = {} }
+local world = { preload = {}, vars = {}, cuts = false }
 
 -- What an exchange (or timer) has in this VM, by its serial. The exchange itself holds it.
 local states = setmetatable({}, { __mode = "v" })
@@ -64,6 +64,14 @@ local function allow(phases, level)
   return at
 end
 world.allow = allow
+
+-- What log lines call the phase where there is no request; nothing where there is one.
+function world.context()
+  local serial = window.serial
+  local at = serial == 0 and loading or states[serial]
+  if at and serial <= 0 then return CONTEXTS[at.phase or at.step] end
+  return nil
+end
 
 function world.phase() return state().phase end
 

@@ -78,7 +78,8 @@ impl Writer {
         self.own.extend_from_slice(b"HTTP/1.1 ");
         self.own.extend_from_slice(itoa::Buffer::new().format(head.status).as_bytes());
         self.own.push(b' ');
-        self.own.extend_from_slice(reason(head.status).as_bytes());
+        let reason = head.reason.as_deref().unwrap_or_else(|| reason(head.status));
+        self.own.extend_from_slice(reason.as_bytes());
         self.own.extend_from_slice(b"\r\n");
         fields(&mut self.own, &head.fields, length == Length::None);
         if let Some(value) = connection {
