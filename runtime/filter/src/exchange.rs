@@ -89,6 +89,10 @@ pub struct Response {
     pub body: Body,
     /// Who wrote it; `None` while there is none.
     pub origin: Option<Origin>,
+    /// Its body is the usual page for its status: an error page of the route may take its place.
+    pub stock: bool,
+    /// A filter wants it to go out without a date.
+    pub dateless: bool,
 }
 
 /// Who made a subrequest.
@@ -275,6 +279,7 @@ impl Exchange {
         let (request, response) = (&mut self.request, &mut self.response);
         (request.body, response.body) = (Body::empty(), Body::empty());
         (request.upgrade, response.origin) = (None, None);
+        response.dateless = false;
         request.head.fields.clear();
         response.head.fields.clear();
         (response.head.status, response.head.reason) = (0, None);
@@ -297,7 +302,8 @@ impl Exchange {
         (self.response.head.status, self.response.head.reason) = (status, None);
         self.response.head.version = self.request.head.version;
         self.response.body = Body::full(body);
-        self.response.origin = Some(Origin::Filter);
+        (self.response.origin, self.response.stock) = (Some(Origin::Filter), false);
+        self.response.dateless = false;
         &mut self.response.head
     }
 

@@ -34,7 +34,10 @@ def line(record, pid):
     number = f"*{record['connection']} " if "connection" in record else ""
     if "error" in record:
         message = FAILED.get(record.get("phase"), str(record["message"]) + ": ")
-        message += str(record["error"]).removeprefix(f"{record.get('phase')}: ")
+        error = str(record["error"]).removeprefix(f"{record.get('phase')}: ")
+        if error.startswith("set_by_lua("):
+            message = "failed to run set_by_lua*: "
+        message += error
         trace = record.get("trace")
         message += f"\nstack traceback:\ncoroutine 0:\n{trace}" if trace else ""
     else:

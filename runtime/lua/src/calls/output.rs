@@ -6,16 +6,17 @@ use std::task::{Context, Poll};
 
 use mlua_sys::lua_State;
 use pilotlight_filter::fields::is_value;
-use pilotlight_filter::{Exchange, Origin, Version};
+use pilotlight_filter::{Exchange, Version};
 
 use super::{Fast, Slow};
+use crate::calendar;
 use crate::output::Output;
 use crate::stack::Stack;
 use crate::vm::window_of;
 use crate::wait::{Answer, Waiter};
 use crate::window::{FAILED, NONE, TEXT, Window, given};
 
-pub(crate) fn fast() -> [Fast; 10] {
+pub(crate) fn fast() -> [Fast; 13] {
     const PLAIN: &str = "int (*)(pl_window *)";
     const STATUS: &str = "int (*)(pl_window *, int, const char *, int)";
     [
@@ -23,6 +24,9 @@ pub(crate) fn fast() -> [Fast; 10] {
         Fast("out_begin", "int (*)(pl_window *, int)", begin as *const c_void),
         Fast("out_hold", PLAIN, hold as *const c_void),
         Fast("out_drop", PLAIN, drop_held as *const c_void),
+        Fast("dateless", PLAIN, dateless as *const c_void),
+        Fast("out_stock", PLAIN, stock as *const c_void),
+        Fast("conditional", PLAIN, conditional as *const c_void),
         Fast("out_cut", PLAIN, cut as *const c_void),
         Fast("status_put", STATUS, status_put as *const c_void),
         Fast("out_end", PLAIN, end as *const c_void),
@@ -57,6 +61,73 @@ unsafe extern "C" fn begin(window: *mut Window, status: c_int) -> c_int {
     let switches = status == 101 && exchange.request.head.version == Version::Http11;
     exchange.begin_reply(if switches { 101 } else { status.clamp(200, 999) as u16 });
     NONE
+}
+
+/// The response goes out without a date.
+unsafe extern "C" fn dateless(window: *mut Window) -> c_int {
+    // SAFETY: as in `write`.
+    let window = unsafe { &mut *window };
+    if let Some(exchange) = window.exchange() {
+        exchange.response.dateless = true;
+    }
+    NONE
+}
+
+/// The body is the usual page for the status.
+unsafe extern "C" fn stock(window: *mut Window) -> c_int {
+    // SAFETY: as in `write`.
+    let window = unsafe { &mut *window };
+    if let Some(exchange) = window.exchange() {
+        exchange.response.stock = true;
+    }
+    NONE
+}
+
+/// What the request's conditions make of an answer that is about to go out with 200 (RFC 9110 section
+/// 13), as nginx weighs them: 304, 412, or 0 when it goes out.
+unsafe extern "C" fn conditional(window: *mut Window) -> c_int {
+    // SAFETY: as in `write`.
+    let window = unsafe { &mut *window };
+    let Some(exchange) = window.exchange() else { return NONE };
+    let asked = &exchange.request.head.fields;
+    let is_one = |name: &[u8]| name.get(..3).is_some_and(|n| n.eq_ignore_ascii_case(b"if-"));
+    if !asked.iter().any(|(_, name, _)| is_one(name)) {
+        return NONE;
+    }
+    let field = |name| exchange.response_fields().and_then(|fields| fields.get(name));
+    let date = |text: &[u8]| calendar::parse_http(text);
+    let (modified, tag) = (field(b"last-modified").and_then(date), field(b"etag"));
+    if let Some(until) = asked.get(b"if-unmodified-since") {
+        let holds = modified.is_some_and(|modified| date(until) >= Some(modified));
+        if !holds {
+            return 412;
+        }
+    }
+    if asked.get(b"if-match").is_some_and(|list| !is_among(list, tag, false)) {
+        return 412;
+    }
+    let (since, none) = (asked.get(b"if-modified-since"), asked.get(b"if-none-match"));
+    let is_new = since.is_some_and(|since| modified.is_none() || date(since) != modified)
+        || none.is_some_and(|list| !is_among(list, tag, true));
+    if is_new || since.is_none() && none.is_none() { NONE } else { 304 }
+}
+
+/// Whether an entity tag is in a list of such.
+fn is_among(list: &[u8], tag: Option<&[u8]>, weak: bool) -> bool {
+    if list == b"*" {
+        return true;
+    }
+    let Some(tag) = tag else { return false };
+    let mut all = list.split(|b| *b == b',').map(<[u8]>::trim_ascii);
+    match weak {
+        true => all.any(|one| strong(one) == strong(tag)),
+        false => all.any(|one| one == tag && !one.starts_with(b"W/")),
+    }
+}
+
+/// A tag without the mark of a weak one.
+fn strong(tag: &[u8]) -> &[u8] {
+    tag.strip_prefix(b"W/").unwrap_or(tag)
 }
 
 /// Holds an answer back until it is whole, where its client asked by HTTP/1.0 and its length is not
@@ -142,7 +213,7 @@ unsafe extern "C" fn length_set(window: *mut Window, length: f64) -> c_int {
         output.promise(promised);
     } else if let Some(exchange) = window.exchange()
         && promised.is_none()
-        && exchange.response.origin == Some(Origin::Upstream)
+        && exchange.response.origin.is_some()
     {
         exchange.response.body.forget_length();
     }

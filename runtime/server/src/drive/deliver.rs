@@ -104,7 +104,8 @@ impl Turn<'_> {
     fn sign(&self, exchange: &mut Exchange) {
         let settings = &self.local.generation.manifest.gateway.forwarded;
         forward::response(exchange, settings, self.inlet.listener.alt_svc.as_deref());
-        if exchange.response.head.fields.known(Name::Date).is_none() {
+        if exchange.response.head.fields.known(Name::Date).is_none() && !exchange.response.dateless
+        {
             // RFC 9110 section 6.6.1: of answers of our own, and of upstreams that have no clock.
             let date = self.inlet.worker.date();
             exchange.response.head.fields.push(Name::Date, date.as_ref());

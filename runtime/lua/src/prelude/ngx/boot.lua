@@ -3,6 +3,7 @@ local pl = ...
 local C, window, slow = pl.C, pl.window, pl.slow
 local world = pl.part("ngx/world")
 local ngx, yield, states = world.ngx, world.yield, world.states
+local setmetatable = setmetatable
 local setfenv, type, error, pairs, ipairs, tostring, unpack =
   setfenv, type, error, pairs, ipairs, tostring, unpack
 
@@ -24,14 +25,25 @@ local function enter(state, filter)
       local given = world.handed[slow.handed()]
       if given then
         state.ctx, state.vars = given.ctx, given.vars
+        if given.vars then world.begin_vars(state) end
         if given.over then
           local vars = world.vars_of(state)
-          for name, value in pairs(given.over) do vars[name] = tostring(value) end
+          for name, value in pairs(given.over) do vars[tostring(name):lower()] = tostring(value) end
         end
       end
     end
   end
+  if state.moved then
+    state.moved = nil
+    world.begin_vars(state)
+  end
   state.settings = filter.settings
+end
+
+-- An error page takes the place of what was answered: its scripts find nothing of that.
+local function anew(state)
+  state.sent, state.held, state.eof, state.refused, state.status, state.reason, state.length, state.ctx = nil
+  world.begin_vars(state)
 end
 
 -- Sends the request elsewhere: ngx.exec, and ngx.req.set_uri with a jump.
@@ -48,7 +60,7 @@ local function elsewhere(state)
     local ok, why = slow.reroute(nil, to, state.exec_query)
     if not ok then error(why, 0) end
   end
-  state.internal, state.exit = true, nil
+  state.internal, state.moved, state.exit = true, true, nil
   if not state.jump then state.ctx = nil end
   state.jump = nil
   return ELSEWHERE
@@ -100,6 +112,7 @@ local function request_of(filter, steps)
       from = state.at + 1
     else
       enter(state, filter)
+      if state.sent then anew(state) end
     end
     for at = from, #steps do
       local step = steps[at]
@@ -150,9 +163,9 @@ local function setter(step)
     local value = run(unpack(arg))
     state.arg = nil
     if value ~= nil then
-      world.vars_of(state)[step.var] = tostring(value)
-    elseif world.vars_of(state)[step.var] == nil then
-      world.vars_of(state)[step.var] = ""
+      world.vars_of(state)[step.var:lower()] = tostring(value)
+    elseif world.vars_of(state)[step.var:lower()] == nil then
+      world.vars_of(state)[step.var:lower()] = ""
     end
   end
 end
@@ -181,12 +194,15 @@ local function header_filter_of(filter, run)
   end
 end
 
+-- A chunk that a script has set to nil is an empty one.
+local Swallowed = { __index = function(_, index) if index == 1 then return "" end return nil end }
+
 local function body_filter_of(filter, run)
   -- It sees what each ngx.print writes as a chunk of its own.
   world.cuts = true
   return function(state, chunk, last)
     enter(state, filter)
-    local arg = { chunk, last }
+    local arg = setmetatable({ chunk, last }, Swallowed)
     state.arg = arg
     run()
     state.arg = nil
@@ -212,6 +228,8 @@ end
 local function balancer_of(filter, run)
   return function(state)
     enter(state, filter)
+    -- Each try is picked for anew.
+    state.pick = nil
     run()
     local code = state.exit_code
     state.exit_code = nil

@@ -17,7 +17,8 @@ return function(ngx, world)
   -- Ends the phase with a code: no code of the script runs after this.
   local function leave(at, code)
     if (at.asking or 0) > 0 and not ABORTS[code] then
-      error("attempt to abort with pending subrequests", 3)
+      -- Only tail calls lead here: the script is at level 2.
+      error("attempt to abort with pending subrequests", 2)
     end
     at.exit = code
     yield(pl.EXIT)
@@ -64,9 +65,9 @@ return function(ngx, world)
     local bad = uri:find("[%z\1-\31\127]")
     if bad then
       error(("unsafe byte \"0x%02x\" in redirect uri \"%s\""):format(uri:byte(bad),
-        (uri:gsub("[%z\1-\31\127]", function(c) return ("\\x%02X"):format(c:byte()) end))), 2)
+        (uri:gsub("[%z\1-\31\"\\\127]", function(c) return ("\\x%02X"):format(c:byte()) end))), 2)
     end
-    ngx.header.location = uri
+    ngx.header.Location = uri
     return leave(at, status)
   end
 
@@ -96,6 +97,7 @@ return function(ngx, world)
       elseif kind ~= "string" then
         error("bad argument #2 to 'exec' (string, number, or table expected, but got " .. kind .. ")", 2)
       end
+      args = args:gsub("[%z\1-\32\127-\255#\\]", function(c) return ("%%%02X"):format(c:byte()) end)
       query = query and query .. "&" .. args or args
     end
     at.exec, at.exec_query = uri, query

@@ -58,6 +58,7 @@ return function(ngx, world)
         error("failed to set header content-length (" .. stock_tostring(value) .. ")", 4)
       end
       C.length_set(window, length)
+      at.length = length >= 0 and length or nil
       return
     end
     if type(value) == "table" then
@@ -67,6 +68,7 @@ return function(ngx, world)
     name = safe(name, "[^%w!#$%%&'*+%-.^_`|~]")
     if value == nil or value == pl.null and false then
       C.head_remove(window, RESPONSE, name, #name)
+      if lower == "date" then C.dateless(window) end
     elseif type(value) == "table" then
       put(C.head_set, name, value_of(value[1], 5))
       for index = 2, #value do put(C.head_add, name, value_of(value[index], 5)) end
@@ -76,9 +78,10 @@ return function(ngx, world)
   end
 
   local function get(name)
-    allow(world.REQUEST, 4)
+    local at = allow(world.REQUEST, 4)
     local lower = name:lower()
     if lower == "content-length" then
+      if at.length then return ("%d"):format(at.length) end
       local length = C.length(window)
       if length < 0 then return nil end
       return ("%d"):format(length)
@@ -144,7 +147,7 @@ return function(ngx, world)
         at.reason = reason
         if at.phase == "header_filter" then C.status_put(window, status, reason, #reason) end
       end,
-      bypass_if_checks = function() end,
+      bypass_if_checks = function() allow(world.REQUEST).unconditional = true end,
     }
   end
 end

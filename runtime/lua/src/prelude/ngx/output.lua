@@ -45,6 +45,21 @@ end
 return function(ngx, world)
   local allow, state, yield, ANSWER = world.allow, world.state, world.yield, world.ANSWER
 
+  -- The request's conditions want another answer than the script's.
+  local function refuse(at, code)
+    at.refused, at.eof, at.status = true, true, code
+    C.out_drop(window)
+    C.head_remove(window, 1, "Content-Type", 12)
+    if code == 412 then C.head_set(window, 1, "Content-Type", 12, "text/html", 9) end
+    C.out_begin(window, code)
+    if code == 412 then
+      local text = slow.page(code)
+      C.out(window, text, #text)
+      C.out_stock(window)
+    end
+    C.out_end(window)
+  end
+
   -- Fixes the head, so that the body can follow.
   local function send_head(at, status)
     at.sent, at.held = true, nil
@@ -53,6 +68,10 @@ return function(ngx, world)
     if default and at.settings.use_default_type ~= false and at.status ~= 204 and at.status ~= 304
       and C.head_get(window, 1, "Content-Type", 12) == 0 then
       C.head_set(window, 1, "Content-Type", 12, default, #default)
+    end
+    if at.status == 200 and not at.parent and not at.unconditional then
+      local code = C.conditional(window)
+      if code ~= 0 then return refuse(at, code) end
     end
     C.out_begin(window, at.status)
     if at.reason then C.status_put(window, at.status, at.reason, #at.reason) end
@@ -73,6 +92,7 @@ return function(ngx, world)
         at.held = true
       else
         send_head(at)
+        if at.refused then return nil, "nginx output filter error" end
       end
     end
     local took = C.out(window, text, #text)
@@ -173,5 +193,6 @@ return function(ngx, world)
     local text = slow.page(status)
     C.length_set(window, #text)
     C.out(window, text, #text)
+    C.out_stock(window)
   end
 end

@@ -157,7 +157,7 @@ return function(ngx, world)
     local bad = uri:find("[%z\1-\31\127]")
     if bad and not binary then
       error(("unsafe byte \"0x%02x\" in uri \"%s\" (maybe you want to set the 'binary' argument?)")
-        :format(uri:byte(bad), (uri:gsub("[%z\1-\31\127]", function(c)
+        :format(uri:byte(bad), (uri:gsub("[%z\1-\31\"\\\127]", function(c)
           return ("\\x%02X"):format(c:byte())
         end))), 2)
     end
@@ -211,11 +211,9 @@ return function(ngx, world)
     local here, why = yield(pl.READ)
     at.body_read = true
     if not here then
-      if why == "too large" then
-        at.exit = 413
-        yield(pl.EXIT)
-      end
-      error(why, 2)
+      -- Who does not send its body to the end gets no answer.
+      at.exit = why == "too large" and 413 or 444
+      yield(pl.EXIT)
     end
     place(at)
   end
@@ -303,7 +301,7 @@ return function(ngx, world)
   function req.get_post_args(max, into)
     local at = allow(READS)
     if not at.body_read then return nil, "no request body found" end
-    if at.body_file then return nil, "requesty body in temp file not supported" end
+    if at.body_file then return nil, "request body in temp file not supported" end
     if C.body_get(window, 0) == 0 or window.len == 0 then
       if into then pl.table.clear(into) end
       return into or {}

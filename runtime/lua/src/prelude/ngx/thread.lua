@@ -4,7 +4,6 @@ local slow = pl.slow
 local create, running, stock_status = coroutine.create, coroutine.running, coroutine.status
 local type, error, setmetatable, select, unpack, xpcall =
   type, error, setmetatable, select, unpack, xpcall
-local traceback = debug.traceback
 
 return function(ngx, world)
   local state, yield = world.state, world.yield
@@ -33,7 +32,7 @@ return function(ngx, world)
   function world.alone(fn)
     local trace
     local ok, why = xpcall(fn, function(why)
-      trace = type(why) == "string" and traceback(why, 2) or why
+      trace = type(why) == "string" and world.traceback(why, 2) or why
       return why
     end)
     if not ok then
@@ -45,7 +44,7 @@ return function(ngx, world)
     local co = running()
     threads[co], info.co = info, co
     keep(info, xpcall(fn, function(why)
-      if type(why) == "string" then info.trace = traceback(why, 2) end
+      if type(why) == "string" then info.trace = world.traceback(why, 2) end
       return why
     end, ...))
     -- What it started itself goes on; it ends with its own function.
@@ -142,7 +141,7 @@ return function(ngx, world)
       if info.ended then return "zombie" end
       if co == running() then return "running" end
       -- It waits for the host, not for a script: that is running to OpenResty.
-      return stock_status(co) == "normal" and "normal" or "running"
+      return (pl.within[co] or stock_status(co) == "normal") and "normal" or "running"
     end
     if co == running() then return "running" end
     return stock.status(co)

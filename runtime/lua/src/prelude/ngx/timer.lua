@@ -1,7 +1,7 @@
 -- ngx.timer: functions that run beside all exchanges.
 local pl = ...
 local slow = pl.slow
-local type, error, tonumber = type, error, tonumber
+local type, error, tonumber, getinfo = type, error, tonumber, debug.getinfo
 
 return function(ngx, world)
   local timer = {}
@@ -11,7 +11,9 @@ return function(ngx, world)
     local most = world.timers.running
     local _, running = slow.task_counts()
     if running > most then
-      return world.write_log(ngx.ALERT, most .. " lua_max_running_timers are not enough")
+      local info = getinfo(fn, "S")
+      return world.write_log(ngx.ALERT, ("lua failed to run timer with function defined at %s:%d: %d %s")
+        :format(info.source, info.linedefined, most, "lua_max_running_timers are not enough"))
     end
     -- The state is held by this function as long as it runs.
     local at = world.begin("timer", settings)

@@ -3,6 +3,7 @@
 local pl = ...
 local window, WAIT, yield = pl.window, pl.WAIT, pl.yield
 local type, error, setmetatable, rawget = type, error, setmetatable, rawget
+local traceback = debug.traceback
 
 local world = { preload = {}, vars = {}, cuts = false }
 
@@ -71,6 +72,14 @@ function world.context()
   local at = serial == 0 and loading or states[serial]
   if at and serial <= 0 then return CONTEXTS[at.phase or at.step] end
   return nil
+end
+
+-- A stack in words, without the host's own functions in it.
+function world.traceback(message, level)
+  local text = traceback(message, level + 1)
+  text = text:gsub("\n[^\n]*pilotlight:[^\n]*", ""):gsub("\n%s*%[C%]: in function 'x?pcall'", "")
+  -- The outermost is the script itself, whatever the host calls it by.
+  return (text:gsub("in function 'run'$", "in main chunk"))
 end
 
 function world.phase() return state().phase end
