@@ -59,7 +59,7 @@ impl Loader {
             programs,
             upstreams,
             listeners,
-            pools: Pools::new(&manifest.lua.threads),
+            pools: Pools::new(manifest.pools()),
             client_tls,
             program_tls,
             manifest,

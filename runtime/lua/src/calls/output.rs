@@ -5,8 +5,8 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use mlua_sys::lua_State;
+use pilotlight_filter::Exchange;
 use pilotlight_filter::fields::is_value;
-use pilotlight_filter::{Exchange, Version};
 
 use super::{Fast, Slow};
 use crate::calendar;
@@ -58,7 +58,7 @@ unsafe extern "C" fn begin(window: *mut Window, status: c_int) -> c_int {
     let Some(exchange) = window.exchange() else { return FAILED };
     output.begin();
     // A client of HTTP/1.1 may be told to go on with another protocol.
-    let switches = status == 101 && exchange.request.head.version == Version::Http11;
+    let switches = status == 101 && exchange.request.head.version.text() == "1.1";
     exchange.begin_reply(if switches { 101 } else { status.clamp(200, 999) as u16 });
     NONE
 }
@@ -135,8 +135,8 @@ fn strong(tag: &[u8]) -> &[u8] {
 unsafe extern "C" fn hold(window: *mut Window) -> c_int {
     // SAFETY: as in `write`.
     let window = unsafe { &mut *window };
-    let version = window.exchange().map(|exchange| exchange.request.head.version);
-    if version != Some(Version::Http10) {
+    let version = window.exchange().map(|exchange| exchange.request.head.version.text());
+    if version != Some("1.0") {
         return NONE;
     }
     let Some(output) = window.host.output.as_ref().filter(|o| o.length().is_none()) else {

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use mlua_sys::lua_State;
 use pilotlight_filter::abi::Value;
 use pilotlight_filter::host::{Spilled, Wait};
-use pilotlight_filter::{Exchange, Fields, Name, Pick, Version};
+use pilotlight_filter::{Exchange, Fields, Name, Pick};
 
 use super::{Fast, Slow};
 use crate::escape::unescaped;
@@ -132,7 +132,7 @@ fn own_fields(exchange: &Exchange, which: f64, told: bool) -> Vec<(&'static [u8]
         own.push((b"content-length", length.to_string().into()));
     }
     own.push((b"connection", connection(exchange).into()));
-    if told && length.is_none() && exchange.request.head.version == Version::Http11 {
+    if told && length.is_none() && exchange.request.head.version.text() == "1.1" {
         own.push((b"transfer-encoding", b"chunked".into()));
     }
     own
@@ -148,10 +148,10 @@ fn connection(exchange: &Exchange) -> &'static [u8] {
             value.split(|b| *b == b',').any(|token| token.trim_ascii().eq_ignore_ascii_case(word))
         })
     };
-    match head.version {
+    match head.version.text() {
         _ if exchange.response.head.status == 101 => b"upgrade",
-        Version::Http10 if !says(b"keep-alive") => b"close",
-        Version::Http11 if says(b"close") => b"close",
+        "1.0" if !says(b"keep-alive") => b"close",
+        "1.1" if says(b"close") => b"close",
         _ => b"keep-alive",
     }
 }

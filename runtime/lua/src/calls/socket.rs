@@ -108,10 +108,14 @@ fn at_hand(
     };
     let found = handle::get::<RefCell<Stream>>(stack, 1).ok_or_else(|| closed(false))?;
     let stream = found.borrow();
+    let is_others = stream.owner() != Owner::new(window.serial);
+    if is_others && stream.is_stranded() {
+        return Err(Failure::new(BAD_REQUEST));
+    }
     if stream.is_closed(way) {
         return Err(closed(stream.has_ended()));
     }
-    if stream.owner() != Owner::new(window.serial) {
+    if is_others {
         return Err(Failure::new(BAD_REQUEST));
     }
     if let Some(busy) = stream.busy(way) {

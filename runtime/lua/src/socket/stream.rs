@@ -88,6 +88,10 @@ impl Stream {
         self.wire = Wire::Link(Link { socket, name: "".into(), reused: 0, session: None, open });
     }
 
+    pub(crate) fn is_stranded(&self) -> bool {
+        self.place.is_stranded()
+    }
+
     pub(crate) fn owner(&self) -> Owner {
         self.place.owner()
     }
@@ -213,9 +217,10 @@ impl Stream {
 }
 
 impl Close for RefCell<Stream> {
-    fn close(&self) {
+    fn close(&self, stranded: bool) {
         // Nobody else is in it: waits poll it and are out again.
         if let Ok(mut stream) = self.try_borrow_mut() {
+            stream.place.strand(stranded);
             stream.shut();
         }
     }

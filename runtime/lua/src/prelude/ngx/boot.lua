@@ -141,15 +141,16 @@ local function request_of(filter, steps)
 end
 
 -- Runs beside a request's scripts when the client has left.
-local function abort(state)
-  if state.settings.check_client_abort then
-    world.write_log(ngx.INFO, "client prematurely closed connection")
-  end
-  local callback = state.on_abort
-  if callback then return world.alone(callback) end
-  if state.settings.check_client_abort then
-    state.exit = 499
-    yield(pl.EXIT)
+local function abort_of(filter)
+  local checks = filter.settings.check_client_abort
+  return function(state)
+    if checks then world.write_log(ngx.INFO, "client prematurely closed connection") end
+    local callback = state.on_abort
+    if callback then return world.alone(callback) end
+    if checks then
+      state.exit = 499
+      yield(pl.EXIT)
+    end
   end
 end
 
@@ -176,13 +177,16 @@ function world.get.arg()
   return at.arg
 end
 
+-- Whoever makes the response that a filter sees may go on afterwards, with its own settings.
 local function header_filter_of(filter, run)
   return function(state)
+    local before = state.settings
     enter(state, filter)
     state.exit_code = nil
     if not state.sent then C.field(window, pl.getters.status) state.status = window.num end
     state.sent = true
     run()
+    state.settings = before or state.settings
     local code = state.exit_code
     if not code or code == 0 then return end
     if code < 0 or CLOSES[code] then return CLOSED end
@@ -201,11 +205,12 @@ local function body_filter_of(filter, run)
   -- It sees what each ngx.print writes as a chunk of its own.
   world.cuts = true
   return function(state, chunk, last)
+    local before = state.settings
     enter(state, filter)
     local arg = setmetatable({ chunk, last }, Swallowed)
     state.arg = arg
     run()
-    state.arg = nil
+    state.arg, state.settings = nil, before or state.settings
     local out = arg[1]
     if out == nil then out = "" end
     if type(out) == "table" then
@@ -290,7 +295,7 @@ return function(scripts, settings)
   end
   if #steps > 0 then
     entries.request = request_of(filter, steps)
-    entries.abort = abort
+    entries.abort = abort_of(filter)
   end
   return entries, {}
 end

@@ -34,7 +34,7 @@ return function(ngx, world)
     end
     local at = state()
     if ENDS[at.phase] then
-      if at.sent and code >= 300 and at.phase ~= "timer" then
+      if at.sent and code >= 300 and not ABORTS[code] and at.phase ~= "timer" then
         if code ~= at.status then
           world.write_log(ngx.ERR, "attempt to set status " .. code
             .. " via ngx.exit after sending out the response status " .. (at.status or 0))

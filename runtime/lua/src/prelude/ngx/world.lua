@@ -69,8 +69,8 @@ world.allow = allow
 -- What log lines call the phase where there is no request; nothing where there is one.
 function world.context()
   local serial = window.serial
-  local at = serial == 0 and loading or states[serial]
-  if at and serial <= 0 then return CONTEXTS[at.phase or at.step] end
+  local at = serial < 0 and states[serial]
+  if at then return CONTEXTS[at.phase or at.step] end
   return nil
 end
 
