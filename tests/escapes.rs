@@ -139,8 +139,6 @@ const SCRIPTS: &[(&str, &str)] = &[
         "debug.setmetatable('', nil) debug.setmetatable(nil, { __index = function() return 1 end })",
     ),
     ("access", "getmetatable('').__index = { len = function() return 'evil' end }"),
-    ("access",),
-    ("access",),
     ("access", "package.preload.evil = function() while true do end end require 'evil'"),
     ("access", "setmetatable(_G, { __index = function() while true do end end }) return nothing"),
     ("access", "newproxy(true)"),
@@ -190,13 +188,19 @@ const SCRIPTS: &[(&str, &str)] = &[
 /// What changes the world that scripts of a VM share, as those of a worker of nginx do: contained by
 /// `limits.memory`, which gives a filter a VM of its own.
 const POISON: &[(&str, &str)] = &[
-    "setmetatable(string, { __index = function() return 'evil' end }) string.upper = nil",
+    (
+        "access",
+        "setmetatable(string, { __index = function() return 'evil' end }) string.upper = nil",
+    ),
     ("access", "_G.string = nil _G.tostring = nil _G.pairs = nil ngx = nil"),
     ("access", "for k in pairs(_G) do _G[k] = nil end"),
     ("access", "for k in pairs(ngx) do ngx[k] = nil end"),
     ("access", "ngx.say = nil ngx.re.match = nil ngx.shared.tiny.get = nil ngx.var = nil"),
     ("access", "setfenv(0, {}) setfenv(1, {}) setfenv(2, {}) setfenv(3, {})"),
-    "for i = 0, 20 do local e = getfenv(i) if e then for k in pairs(e) do e[k] = nil end end end",
+    (
+        "access",
+        "for i = 0, 20 do local e = getfenv(i) if e then for k in pairs(e) do e[k] = nil end end end",
+    ),
     ("access", "package.loaded.string = nil package.loaded.ngx = nil package.loaders = nil"),
 ];
 

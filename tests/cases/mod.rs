@@ -94,5 +94,6 @@ suites!(
     wasm,
     chains,
     waiting,
-    sockets
+    sockets,
+    openresty
 );

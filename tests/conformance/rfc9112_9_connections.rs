@@ -31,7 +31,7 @@ fn close_is_answered_by_close() {
         let (gateway, upstream) = forwarding(Script::ok("x")).await;
         let both = "GET /a HTTP/1.1\r\nhost: a.test\r\nconnection: Close\r\n\r\nGET /b HTTP/1.1\r\nhost: a.test\r\n\r\n";
         let answer = exchange(&gateway, both).await;
-        assert!(answer.contains("connection: close\r\n"), "{answer}");
+        assert!(answer.contains("Connection: close\r\n"), "{answer}");
         assert_eq!(
             answer.matches("HTTP/1.1").count(),
             1,

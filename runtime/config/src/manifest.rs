@@ -56,6 +56,11 @@ pub struct Manifest {
 }
 
 impl Manifest {
+    /// Pools of threads beside the workers: name and threads.
+    pub fn pools(&self) -> &[(String, usize)] {
+        &self.lua.threads
+    }
+
     /// Whom programs' sockets ask for addresses.
     pub fn resolver(&self) -> Option<&Resolver> {
         self.lua.resolver.as_ref()

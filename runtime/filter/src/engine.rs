@@ -305,6 +305,9 @@ pub trait Realm {
     /// A module for scripts, by its name; `None` when this engine has none of that name.
     fn module(&self, name: &str) -> Option<Rc<dyn Module>>;
 
+    /// The worker ends: what wants to run at the end does so now.
+    fn close(&self) {}
+
     /// Frees what nothing holds, and keeps what was made: the worker is idle for a moment.
     fn rest(&self) {}
 

@@ -1,7 +1,7 @@
 //! One request and its response, whatever protocol carries them.
 
 use std::any::Any;
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -13,6 +13,7 @@ use pilotlight_abi::Value;
 use crate::body::Body;
 use crate::fields::Fields;
 use crate::head::{RequestHead, ResponseHead};
+use crate::host::Socket;
 
 /// The subject of every filter.
 pub struct Exchange {
@@ -56,6 +57,8 @@ pub struct Exchange {
     /// Response fields that filters set before there was a response: they go out with it, whoever
     /// writes it.
     pub early: Option<Box<Fields>>,
+    /// A filter wants the client's connection itself: the host grants it while the filter waits.
+    pub takeover: Option<Rc<Takeover>>,
     /// What a client is shown, as HTML, of the failure of the filter that has just failed.
     pub page: Option<Box<str>>,
     /// The server that was asked last, as its address or path.
@@ -86,6 +89,10 @@ pub struct Response {
     pub body: Body,
     /// Who wrote it; `None` while there is none.
     pub origin: Option<Origin>,
+    /// Its body is the usual page for its status: an error page of the route may take its place.
+    pub stock: bool,
+    /// A filter wants it to go out without a date.
+    pub dateless: bool,
 }
 
 /// Who made a subrequest.
@@ -114,6 +121,30 @@ pub struct Pick {
     pub read: Option<Duration>,
     /// Tries that may follow when this one fails, beside those of the route's `retry`.
     pub more_tries: u32,
+}
+
+/// Where a filter finds the connection that it wants.
+#[derive(Default)]
+pub struct Takeover(RefCell<Option<Option<Taken>>>);
+
+/// A client's connection that a filter has taken over: what it speaks is the filter's affair.
+pub struct Taken {
+    /// The connection.
+    pub socket: Box<dyn Socket>,
+    /// What was read of it already.
+    pub early: Bytes,
+}
+
+impl Takeover {
+    /// Hands it over; `None`: the protocol has no connection of the exchange's own.
+    pub fn grant(&self, taken: Option<Taken>) {
+        self.0.replace(Some(taken));
+    }
+
+    /// What was granted; `None` while nothing was decided.
+    pub fn take(&self) -> Option<Option<Taken>> {
+        self.0.take()
+    }
 }
 
 /// How a try at an upstream went wrong.
@@ -209,6 +240,8 @@ pub struct Stats {
     pub received: u64,
     /// Body bytes to the client.
     pub sent: u64,
+    /// Bytes of the response's head, where filters might ask.
+    pub head: u64,
     /// Tries beyond the first.
     pub retries: u32,
 }
@@ -235,6 +268,7 @@ impl Exchange {
             original: None,
             captures: Vec::new(),
             early: None,
+            takeover: None,
             page: None,
             server: None,
             kept: Vec::new(),
@@ -247,9 +281,10 @@ impl Exchange {
         let (request, response) = (&mut self.request, &mut self.response);
         (request.body, response.body) = (Body::empty(), Body::empty());
         (request.upgrade, response.origin) = (None, None);
+        response.dateless = false;
         request.head.fields.clear();
         response.head.fields.clear();
-        response.head.status = 0;
+        (response.head.status, response.head.reason) = (0, None);
         self.serial = serial;
         self.upstream = None;
         self.properties.clear();
@@ -257,6 +292,7 @@ impl Exchange {
         (self.reroute, self.reroutes) = (None, 0);
         (self.family, self.pick, self.failure) = (None, None, None);
         (self.original, self.early, self.page, self.server) = (None, None, None, None);
+        self.takeover = None;
         self.captures.clear();
         self.kept.clear();
         self.stats = Stats::default();
@@ -265,10 +301,11 @@ impl Exchange {
     /// Begins a response of a filter's own: what was there before is dropped.
     pub fn reply(&mut self, status: u16, body: Bytes) -> &mut ResponseHead {
         self.response.head.fields.clear();
-        self.response.head.status = status;
+        (self.response.head.status, self.response.head.reason) = (status, None);
         self.response.head.version = self.request.head.version;
         self.response.body = Body::full(body);
-        self.response.origin = Some(Origin::Filter);
+        (self.response.origin, self.response.stock) = (Some(Origin::Filter), false);
+        self.response.dateless = false;
         &mut self.response.head
     }
 

@@ -70,6 +70,8 @@ pub const FIELDS_MAX: usize = 1024;
 pub struct Fields {
     arena: Vec<u8>,
     list: Vec<Field>,
+    /// What ends at this hop, for those who want to see what was sent.
+    hidden: Vec<Field>,
 }
 
 impl Fields {
@@ -134,6 +136,7 @@ impl Fields {
     pub fn set(&mut self, name: &[u8], value: &[u8]) -> Result<(), BadField> {
         let id = check(name, value)?;
         self.room(name.len() + value.len())?;
+        self.forget_hidden(name);
         let Some(place) = self.list.iter().position(|f| self.names(f, name)) else {
             return self.put(id, name, value);
         };
@@ -186,6 +189,7 @@ impl Fields {
 
     /// Drops all fields called `name`; says whether there was one.
     pub fn remove(&mut self, name: &[u8]) -> bool {
+        self.forget_hidden(name);
         let before = self.list.len();
         let (arena, list) = (&self.arena, &mut self.list);
         list.retain(|f| !f.name.of(arena).eq_ignore_ascii_case(name));
@@ -205,10 +209,35 @@ impl Fields {
         list.retain(|f| keep(f.id, f.name.of(arena), f.value.of(arena)));
     }
 
+    /// Takes away the fields for which `ends` holds: only [`Fields::hidden`] shows them.
+    pub fn hide(&mut self, mut ends: impl FnMut(Name, &[u8]) -> bool) {
+        let (arena, list, hidden) = (&self.arena, &mut self.list, &mut self.hidden);
+        list.retain(|f| {
+            let ends = ends(f.id, f.name.of(arena));
+            if ends {
+                hidden.push(*f);
+            }
+            !ends
+        });
+    }
+
+    /// Names and values of what was hidden and has not been written or removed since.
+    pub fn hidden(&self) -> impl Iterator<Item = (&[u8], &[u8])> + '_ {
+        let all = self.hidden.iter();
+        all.map(|f| (f.name.of(&self.arena), f.value.of(&self.arena)))
+            .filter(|(name, _)| self.get(name).is_none())
+    }
+
+    fn forget_hidden(&mut self, name: &[u8]) {
+        let (arena, hidden) = (&self.arena, &mut self.hidden);
+        hidden.retain(|f| !f.name.of(arena).eq_ignore_ascii_case(name));
+    }
+
     /// Forgets all fields, keeps the memory.
     pub fn clear(&mut self) {
         self.arena.clear();
         self.list.clear();
+        self.hidden.clear();
     }
 
     /// The bytes that all spans point into.
@@ -220,6 +249,7 @@ impl Fields {
     /// Codecs: takes a read buffer as the arena without copying, gives the old arena back.
     pub fn adopt(&mut self, buffer: Vec<u8>) -> Vec<u8> {
         self.list.clear();
+        self.hidden.clear();
         std::mem::replace(&mut self.arena, buffer)
     }
 

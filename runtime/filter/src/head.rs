@@ -122,6 +122,8 @@ pub struct RequestHead {
     authority: Span,
     path: Span,
     query: Option<Span>,
+    /// All of it as it came, where it came as text.
+    sent: Span,
 }
 
 impl RequestHead {
@@ -225,7 +227,17 @@ impl RequestHead {
     pub fn adopt_line(&mut self, method: Span, path: Span, query: Option<Span>) {
         self.method = Method::of(method.of(self.fields.arena()));
         (self.method_text, self.path, self.query) = (method, path, query);
-        self.authority = Span::EMPTY;
+        (self.authority, self.sent) = (Span::EMPTY, Span::EMPTY);
+    }
+
+    /// Codecs: the head stands at the beginning of the arena as it came, so many bytes of it.
+    pub fn adopt_sent(&mut self, len: usize) {
+        self.sent = Span { start: 0, len: len as u32 };
+    }
+
+    /// The head as it came, with its empty line; nothing where the protocol has another form for it.
+    pub fn sent(&self) -> &[u8] {
+        self.sent.of(self.fields.arena())
     }
 
     /// Codecs: the authority, where it lies in the arena, checked.
@@ -239,8 +251,10 @@ impl RequestHead {
 pub struct ResponseHead {
     /// Header fields.
     pub fields: Fields,
-    /// 100 to 599.
+    /// 100 to 599; scripts for nginx may go up to 999.
     pub status: u16,
+    /// What a filter wants to stand behind the status, where the protocol has room for it.
+    pub reason: Option<Box<str>>,
     /// The version it came in.
     pub version: Version,
 }

@@ -7,6 +7,7 @@ use std::cell::Cell;
 use std::future::Future;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -21,6 +22,9 @@ use crate::exchange::{Exchange, Parent, Peer, Request};
 use crate::head::ResponseHead;
 
 pub use socket::{Connect, Datagram, Names, Remote, Socket};
+
+/// Work for a thread beside the workers, which gives it services of its own.
+pub type Job = Box<dyn FnOnce(Rc<dyn Services>) + Send>;
 
 /// A wait. Dropping it cancels what it waits for.
 pub type Wait<T> = Pin<Box<dyn Future<Output = T>>>;
@@ -64,6 +68,24 @@ pub trait Services {
 
     /// Runs a task of the program's own on this worker, beside its exchanges.
     fn spawn(&self, task: Wait<()>) {}
+
+    /// Has a thread of one of the manifest's pools do a job.
+    ///
+    /// # Errors
+    /// There is no such pool, or it takes no more.
+    fn aside(&self, pool: &str, job: Job) -> Result<(), &'static str> {
+        Err("no such pool of threads")
+    }
+
+    /// Writes a body into a file of its own.
+    fn spill(&self, body: Bytes) -> Wait<io::Result<Spilled>> {
+        Box::pin(std::future::ready(Err(io::ErrorKind::Unsupported.into())))
+    }
+
+    /// Removes a file when what this gives is dropped.
+    fn passing(&self, file: PathBuf) -> Box<dyn Any> {
+        Box::new(())
+    }
 
     /// The worker does not end before this is dropped, or its time to drain is over.
     fn hold(&self) -> Box<dyn Any> {
@@ -117,6 +139,14 @@ pub trait Services {
     fn metric(&self, new: &NewMetric<'_>) -> Result<Arc<dyn Metric>, &'static str> {
         Ok(Arc::new(Uncounted))
     }
+}
+
+/// A body in a file.
+pub struct Spilled {
+    /// The file's path.
+    pub path: Box<[u8]>,
+    /// The file is there as long as this is.
+    pub hold: Box<dyn Any>,
 }
 
 /// Which series a program means.

@@ -2,6 +2,7 @@
 //!
 //! FFI functions get numbers and strings, never touch the Lua stack, and never fail but by a code.
 
+pub(crate) mod aside;
 pub(crate) mod cipher;
 pub(crate) mod cjson;
 pub(crate) mod codec;
@@ -65,6 +66,7 @@ pub(crate) fn fast() -> impl Iterator<Item = Fast> {
 pub(crate) fn slow() -> impl Iterator<Item = Slow> {
     codec::slow()
         .into_iter()
+        .chain(aside::slow())
         .chain(cipher::slow())
         .chain(cjson::slow())
         .chain(digest::slow())

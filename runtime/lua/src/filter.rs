@@ -275,10 +275,14 @@ impl Filter for LuaFilter {
             thread.stack.push_kept(kept::show(exchange, &vm));
             waiting.run.join(thread, 1);
         }
-        if let Some(output) = &self.output {
-            // Nobody reads it any more.
-            drop(output.take());
-            output.flushed(true);
+        match &self.output {
+            Some(output) if end == End::Gone => output.lose(),
+            Some(output) => {
+                // The client has all of the answer.
+                drop(output.take());
+                output.flushed(true);
+            }
+            None => {}
         }
         self.go_on(cx, exchange)
     }

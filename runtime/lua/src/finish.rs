@@ -65,12 +65,15 @@ fn dialect(stack: Stack, call: &mut Call<'_>, output: Option<&Output>) -> Result
     match stack.number(1) {
         Some(ANSWERED) => {
             if let Some(output) = output {
+                if output.is_cut() {
+                    return Ok(Verdict::Stream { length: output.length() });
+                }
                 let mut body = output.take();
                 // What goes beyond the length that the script promised is not sent.
                 let promised = output.length().and_then(|length| usize::try_from(length).ok());
                 body.truncate(promised.unwrap_or(body.len()));
                 call.exchange.response.body = Body::full(body);
-                if promised.is_none() {
+                if promised.is_none() && !output.is_held() {
                     // As nginx does: clients see an answer of a script, not one of a known length.
                     call.exchange.response.body.forget_length();
                 }

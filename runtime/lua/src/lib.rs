@@ -24,6 +24,7 @@ mod json;
 mod kept;
 mod leave;
 mod output;
+mod parcel;
 mod pattern;
 mod pem;
 mod plain;

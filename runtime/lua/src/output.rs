@@ -1,9 +1,11 @@
 //! What a script has written of its answer and the client has not yet.
 
 use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
 
 use bytes::{Bytes, BytesMut};
 use pilotlight_filter::Frame;
+use pilotlight_filter::abi::limit;
 
 /// Written bytes past which a script waits for the client.
 const HIGH_WATER: usize = 64 * 1024;
@@ -12,10 +14,16 @@ const HIGH_WATER: usize = 64 * 1024;
 #[derive(Default)]
 pub(crate) struct Output {
     written: RefCell<BytesMut>,
+    /// Where it was cut, as lengths, for filters that see each piece by itself.
+    cuts: RefCell<VecDeque<usize>>,
     /// The head stands: what follows is body.
     begun: Cell<bool>,
     /// The script has said that it writes no more.
     ended: Cell<bool>,
+    /// Nothing leaves before the script has ended, so that the length is known (HTTP/1.0).
+    held: Cell<bool>,
+    /// Nobody takes it any more.
+    gone: Cell<bool>,
     /// Bytes that the head promises.
     length: Cell<Option<u64>>,
     /// All that was written has left.
@@ -39,6 +47,25 @@ impl Output {
         self.ended.get()
     }
 
+    /// The client has left: what is written from here on is lost, and its script learns of it.
+    pub(crate) fn lose(&self) {
+        drop(self.take());
+        self.gone.set(true);
+        self.flushed.set(true);
+    }
+
+    pub(crate) fn is_lost(&self) -> bool {
+        self.gone.get()
+    }
+
+    pub(crate) fn hold(&self, held: bool) {
+        self.held.set(held);
+    }
+
+    pub(crate) fn is_held(&self) -> bool {
+        self.held.get()
+    }
+
     pub(crate) fn promise(&self, length: Option<u64>) {
         self.length.set(length);
     }
@@ -52,17 +79,37 @@ impl Output {
         let mut written = self.written.borrow_mut();
         written.extend_from_slice(text);
         self.flushed.set(false);
-        written.len() >= HIGH_WATER
+        let most = if self.held.get() { limit::BODY_COLLECT as usize } else { HIGH_WATER };
+        written.len() >= most
+    }
+
+    /// What was written since the last cut is a piece of its own.
+    pub(crate) fn cut(&self) {
+        let mut cuts = self.cuts.borrow_mut();
+        let before: usize = cuts.iter().sum();
+        let piece = self.written.borrow().len().saturating_sub(before);
+        if piece > 0 {
+            cuts.push_back(piece);
+        }
+    }
+
+    /// Whether what was written is more than one piece.
+    pub(crate) fn is_cut(&self) -> bool {
+        self.cuts.borrow().len() > 1
     }
 
     /// All that was written, to be sent.
     pub(crate) fn take(&self) -> Bytes {
+        self.cuts.borrow_mut().clear();
         self.written.borrow_mut().split().freeze()
     }
 
     /// The next frame, when something was written.
     pub(crate) fn frame(&self) -> Option<Frame> {
-        let bytes = self.take();
+        let bytes = match self.cuts.borrow_mut().pop_front() {
+            Some(piece) => self.written.borrow_mut().split_to(piece).freeze(),
+            None => self.written.borrow_mut().split().freeze(),
+        };
         (!bytes.is_empty()).then_some(Frame::Data(bytes))
     }
 

@@ -49,6 +49,8 @@ pub(crate) fn load(vm: &Vm, services: &Rc<dyn Services>, world: &World) -> Resul
     stack.set(table, b"current");
     stack.push_bool(world.script.ffi);
     stack.set(table, b"ffi");
+    stack.push_bool(world.script.io);
+    stack.set(table, b"io");
     for name in FIRST {
         let missing = || Fault::new(FaultKind::Internal, format!("no prelude {name}"));
         vm.load(stack, &file(name).ok_or_else(missing)?, &chunk_name(name))?;

@@ -96,10 +96,16 @@ impl LuaRealm {
     }
 }
 
+impl LuaRealm {
+    fn close(&self) {
+        self.own.borrow().iter().flatten().for_each(|vm| vm.tasks.close());
+        self.common.borrow().iter().for_each(|vm| vm.tasks.close());
+    }
+}
+
 impl Drop for LuaRealm {
     fn drop(&mut self) {
-        let own = self.own.get_mut().iter().flatten();
-        own.chain(self.common.get_mut().iter()).for_each(|vm| vm.tasks.close());
+        self.close();
     }
 }
 
@@ -113,6 +119,10 @@ impl Realm for OpenRealm {
 
     fn module(&self, _: &str) -> Option<Rc<dyn Module>> {
         None
+    }
+
+    fn close(&self) {
+        self.0.close();
     }
 
     fn rest(&self) {

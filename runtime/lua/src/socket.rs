@@ -25,6 +25,7 @@ mod waiting;
 mod words;
 
 pub(crate) use input::Want;
+pub(crate) use link::Open;
 pub(crate) use waiting::{Settled, results};
 pub(crate) use words::{BAD_REQUEST, CLOSED, Failure};
 
@@ -65,7 +66,8 @@ impl Owner {
 
 /// What ends with its owner.
 trait Close {
-    fn close(&self);
+    /// `stranded`: the exchange was a subrequest's, whose parent may still hold the script's table.
+    fn close(&self, stranded: bool);
 }
 
 /// A socket's place among those of its owner, given back by drop.
@@ -73,6 +75,8 @@ pub(crate) struct Place {
     owner: Owner,
     number: u64,
     members: Weak<Members>,
+    /// Its owner has ended before the client's request did.
+    stranded: Cell<bool>,
 }
 
 impl Sockets {
@@ -80,11 +84,21 @@ impl Sockets {
         Sockets { members: Rc::default(), open: Rc::default(), pools: Pools::new(services) }
     }
 
+    /// Leave to have one more connection open.
+    pub(crate) fn one_more(&self) -> Option<Open> {
+        Open::one_more(&self.open)
+    }
+
     /// Makes a socket of `owner`'s.
     fn add<T: Close + 'static>(&self, owner: Owner, make: impl FnOnce(Place) -> T) -> Rc<T> {
         let members = &self.members;
         let number = members.next.replace(members.next.get() + 1);
-        let made = Rc::new(make(Place { owner, number, members: Rc::downgrade(members) }));
+        let made = Rc::new(make(Place {
+            owner,
+            number,
+            members: Rc::downgrade(members),
+            stranded: Cell::new(false),
+        }));
         let weak: Weak<dyn Close> = Rc::<T>::downgrade(&made);
         members.all.borrow_mut().insert((owner, number), weak);
         made
@@ -97,23 +111,25 @@ impl Sockets {
             end.is_some_and(|end| Weak::ptr_eq(&end.members, &Rc::downgrade(&self.members)))
         };
         if !exchange.kept.iter().any(ours) {
-            exchange.kept.push(Box::new(self.end_of(Owner::new(exchange.serial as f64))));
+            let mut end = self.end_of(Owner::new(exchange.serial as f64));
+            end.stranded = exchange.parent.is_some();
+            exchange.kept.push(Box::new(end));
         }
     }
 
     /// Closes what `owner` has when it is dropped.
     pub(crate) fn end_of(&self, owner: Owner) -> End {
-        End { owner, members: Rc::downgrade(&self.members) }
+        End { owner, members: Rc::downgrade(&self.members), stranded: false }
     }
 }
 
 impl Members {
-    fn end(&self, owner: Owner) {
+    fn end(&self, owner: Owner, stranded: bool) {
         let (from, to) = ((owner, 0), (owner, u64::MAX));
         let members = self.all.borrow();
         let of_owner: Vec<_> = members.range(from..=to).filter_map(|(_, m)| m.upgrade()).collect();
         drop(members);
-        of_owner.iter().for_each(|member| member.close());
+        of_owner.iter().for_each(|member| member.close(stranded));
     }
 }
 
@@ -121,17 +137,28 @@ impl Members {
 pub(crate) struct End {
     owner: Owner,
     members: Weak<Members>,
+    stranded: bool,
 }
 
 impl Drop for End {
     fn drop(&mut self) {
         if let Some(members) = self.members.upgrade() {
-            members.end(self.owner);
+            members.end(self.owner, self.stranded);
         }
     }
 }
 
 impl Place {
+    /// Its owner has ended, but the client's request may not have.
+    fn strand(&self, stranded: bool) {
+        self.stranded.set(stranded);
+    }
+
+    /// Whether it is closed only because it was a subrequest's: a script of another has no right to it.
+    pub(crate) fn is_stranded(&self) -> bool {
+        self.stranded.get()
+    }
+
     pub(crate) fn owner(&self) -> Owner {
         self.owner
     }

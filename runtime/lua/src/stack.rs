@@ -267,6 +267,11 @@ impl Stack {
         }
     }
 
+    /// Pops a value and a key below it: `table[key] = value`.
+    pub(crate) fn set_raw(self, table: c_int) {
+        unsafe { lua::lua_rawset(self.0, table) }
+    }
+
     /// `table[index] = value`, which is on top and is popped.
     #[inline]
     pub(crate) fn set_at(self, table: c_int, index: c_int) {
@@ -293,35 +298,76 @@ impl Stack {
         if index > 0 || index <= lua::LUA_REGISTRYINDEX { index } else { self.top() + index + 1 }
     }
 
-    /// Where the functions of a thread stand, innermost first, a line each.
+    /// Where the functions of a thread stand, innermost first, a line each; of many the first and the
+    /// last ones, as Lua shows them.
     pub(crate) fn trace(self) -> String {
+        const FIRST: c_int = 12;
+        const LAST: c_int = 10;
+        let depth = self.depth();
         let mut text = String::new();
-        for level in 0..32 {
-            let mut frame: lua::lua_Debug = unsafe { std::mem::zeroed() };
-            unsafe {
-                if lua::lua_getstack(self.0, level, &raw mut frame) == 0 {
-                    break;
+        let mut line = |written: &str| {
+            if !text.is_empty() {
+                text.push('\n');
+            }
+            text.push('\t');
+            text.push_str(written);
+        };
+        for level in 0..depth {
+            if depth > FIRST + LAST && (FIRST..depth - LAST).contains(&level) {
+                if level == FIRST {
+                    line("...");
                 }
-                lua::lua_getinfo(self.0, c"Sln".as_ptr(), &raw mut frame);
-                let source = std::ffi::CStr::from_ptr(frame.short_src.as_ptr()).to_string_lossy();
-                if source.starts_with("[C]") || source.starts_with("pilotlight:") {
-                    continue;
-                }
-                let name = match frame.name.is_null() {
-                    true => std::borrow::Cow::Borrowed("?"),
-                    false => std::ffi::CStr::from_ptr(frame.name).to_string_lossy(),
-                };
-                if !text.is_empty() {
-                    text.push('\n');
-                }
-                // LuaJIT has forgotten where a dead coroutine's innermost function was: the message
-                // says it.
-                match frame.currentline {
-                    line @ 1.. => text.push_str(&format!("{source}:{line}: in {name}")),
-                    _ => text.push_str(&format!("{source}: in {name}")),
-                }
+                continue;
+            }
+            if let Some(written) = self.frame(level) {
+                line(&written);
             }
         }
         text
+    }
+
+    /// How many functions stand on it.
+    fn depth(self) -> c_int {
+        let mut frame: lua::lua_Debug = unsafe { std::mem::zeroed() };
+        let mut is_there = |level| unsafe { lua::lua_getstack(self.0, level, &raw mut frame) != 0 };
+        let (mut low, mut high) = (0, 1);
+        while is_there(high) {
+            (low, high) = (high, high.saturating_mul(2));
+        }
+        if low == 0 && !is_there(0) {
+            return 0;
+        }
+        while high - low > 1 {
+            let middle = low + (high - low) / 2;
+            *(if is_there(middle) { &mut low } else { &mut high }) = middle;
+        }
+        low + 1
+    }
+
+    /// A function in words; nothing of the host's own.
+    fn frame(self, level: c_int) -> Option<String> {
+        let mut frame: lua::lua_Debug = unsafe { std::mem::zeroed() };
+        let text_of = |at| unsafe { std::ffi::CStr::from_ptr(at) }.to_string_lossy();
+        unsafe {
+            if lua::lua_getstack(self.0, level, &raw mut frame) == 0 {
+                return None;
+            }
+            lua::lua_getinfo(self.0, c"Sln".as_ptr(), &raw mut frame);
+        }
+        let source = text_of(frame.short_src.as_ptr());
+        let is_foreign = source.starts_with("[C]") && frame.name.is_null();
+        if is_foreign || source.starts_with("pilotlight:") {
+            return None;
+        }
+        let name = match frame.name.is_null() {
+            _ if text_of(frame.what) == "main" => "main chunk".to_owned(),
+            false => format!("function '{}'", text_of(frame.name)),
+            true => format!("function <{source}:{}>", frame.linedefined),
+        };
+        // LuaJIT has forgotten where a dead coroutine's innermost function was: the message says it.
+        Some(match frame.currentline {
+            line @ 1.. => format!("{source}:{line}: in {name}"),
+            _ => format!("{source}: in {name}"),
+        })
     }
 }

@@ -226,6 +226,7 @@ impl Vm {
         match stack.kind(-1) {
             Kind::Str => short(stack, -1).unwrap_or_default(),
             Kind::Number => stack.number(-1).unwrap_or_default().to_string(),
+            Kind::Nil => "unknown reason (the error is nil)".into(),
             Kind::Table => {
                 stack.get(-1, "message");
                 let text = short(stack, -1);

@@ -9,6 +9,7 @@ use pilotlight_filter::abi::{Value, limit};
 use pilotlight_filter::host::{Fetch, FetchError, Fetched, Subanswer, Wait};
 use pilotlight_filter::{Exchange, Fault, FaultKind};
 
+use crate::parcel::Parcel;
 use crate::stack::{Kind, Stack};
 use crate::value;
 use crate::vm::Vm;
@@ -95,6 +96,8 @@ pub(crate) enum Answer {
     /// Several results, in order.
     Values(Vec<Value>),
     Fetched(Fetched),
+    /// What came from another VM.
+    Parcel(Parcel),
     /// A subrequest's response.
     Subanswer(Box<Subanswer>),
     /// A thread was started: its number, and its place in the registry.
@@ -203,6 +206,7 @@ impl Answer {
             Answer::Fetched(fetched) => fetched.body.len(),
             Answer::Subanswer(answer) => answer.body.len(),
             Answer::Value(value) => text_len(value),
+            Answer::Parcel(parcel) => parcel.bytes(),
             Answer::Values(values) => values.iter().map(text_len).sum(),
             _ => 0,
         };
@@ -217,6 +221,7 @@ impl Answer {
                 values.iter().for_each(|value| value::push(stack, value));
                 return Ok(values.len() as c_int);
             }
+            Answer::Parcel(parcel) => return Ok(parcel.unpack(stack)),
             Answer::Started(id, thread) => {
                 stack.push_number(f64::from(id));
                 stack.push_kept(thread);

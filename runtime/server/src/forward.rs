@@ -9,7 +9,7 @@ use pilotlight_filter::{Exchange, Fields, Name, RequestHead, Version};
 
 /// Removes connection fields and those that `Connection` nominates, but for protected ones: a
 /// client can't make us drop `Authorization` or what other hops said of it. `TE: trailers` stays
-/// (RFC 9110 section 10.1.4), for upstreams that speak HTTP/2.
+/// (RFC 9110 section 10.1.4), for upstreams that speak HTTP/2. Scripts for nginx still see them.
 pub(crate) fn strip_hop_by_hop(fields: &mut Fields) {
     let trailers =
         fields.all_known(Name::Te).any(|v| tokens(v).any(|t| t.eq_ignore_ascii_case(b"trailers")));
@@ -22,8 +22,8 @@ pub(crate) fn strip_hop_by_hop(fields: &mut Fields) {
             }
         }
     }
-    fields.retain(|id, name, _| {
-        !id.is_hop_by_hop() && !nominated.iter().any(|n| n.eq_ignore_ascii_case(name))
+    fields.hide(|id, name| {
+        id.is_hop_by_hop() || nominated.iter().any(|n| n.eq_ignore_ascii_case(name))
     });
     if trailers {
         fields.push(Name::Te, b"trailers");

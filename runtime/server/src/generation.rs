@@ -15,6 +15,7 @@ use pilotlight_core::retry::Budget;
 use pilotlight_core::router::Router;
 use pilotlight_filter::{Chain, Library, Link, OnError, Realm};
 
+use crate::aside::Pools;
 use crate::clock::{self, Clock};
 use crate::metrics::Series;
 use crate::services::resolver::Resolver;
@@ -36,6 +37,7 @@ pub(crate) struct Generation {
     pub(crate) upstreams: Vec<Arc<Shared>>,
     pub(crate) listeners: Vec<Arc<Listener>>,
     pub(crate) dictionaries: BTreeMap<String, Arc<Dictionary>>,
+    pub(crate) pools: Pools,
     pub(crate) client_tls: ClientTls,
     pub(crate) program_tls: Arc<ProgramTls>,
     pub(crate) series: Arc<Series>,

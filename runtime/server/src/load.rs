@@ -12,7 +12,8 @@ use pilotlight_core::router::Router;
 use pilotlight_filter::host::socket::TlsFiles;
 use pilotlight_filter::{Engine, Library, LoadError};
 
-use self::plan::{kind, module, plan, spec, unheard};
+use self::plan::{kind, module, plan, spec};
+use crate::aside::Pools;
 use crate::clock::Clock;
 use crate::generation::{Generation, Listener, ProgramRef};
 use crate::metrics::Registry;
@@ -58,6 +59,7 @@ impl Loader {
             programs,
             upstreams,
             listeners,
+            pools: Pools::new(manifest.pools()),
             client_tls,
             program_tls,
             manifest,
@@ -72,7 +74,6 @@ impl Loader {
         number: u64,
         report: &mut Report,
     ) -> (Vec<Arc<dyn Library>>, Vec<ProgramRef>) {
-        unheard(manifest, report);
         let mut libraries = Vec::new();
         let nowhere = ProgramRef { library: 0, index: 0, phases: Phases::NONE };
         let mut programs = vec![nowhere; manifest.filters.len()];

@@ -3,22 +3,26 @@
 mod fetch;
 pub(crate) mod resolver;
 mod shared;
-mod socket;
+pub(crate) mod socket;
+mod spill;
 mod subrequest;
 
 use std::any::Any;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use pilotlight_filter::Services;
 use pilotlight_filter::host::{
-    Connect, Datagram, Fetch, FetchError, Fetched, Level, LogLine, Metric, Module, Names,
-    NewMetric, Remote, Shared, Socket, Subanswer, Subrequest, Wait,
+    Connect, Datagram, Fetch, FetchError, Fetched, Job, Level, LogLine, Metric, Module, Names,
+    NewMetric, Remote, Shared, Socket, Spilled, Subanswer, Subrequest, Wait,
 };
 
+use crate::aside::Aside;
 use crate::clock::{self, Clock};
 use crate::generation::Local;
 use crate::worker::Worker;
@@ -77,6 +81,27 @@ impl Services for Host {
 
     fn spawn(&self, task: Wait<()>) {
         tokio::task::spawn_local(task);
+    }
+
+    fn aside(&self, pool: &str, job: Job) -> Result<(), &'static str> {
+        let (worker, local) = self.place().map_err(|_| "the gateway is closing")?;
+        let generation = &local.generation;
+        let (log, dictionaries) = (worker.log.clone(), generation.dictionaries.clone());
+        generation.pools.run(pool, job, Aside { log, clock: self.clock, dictionaries })
+    }
+
+    fn spill(&self, body: Bytes) -> Wait<io::Result<Spilled>> {
+        match self.local.upgrade() {
+            Some(local) => {
+                let folder = local.generation.manifest.gateway.cache_dir.clone();
+                Box::pin(spill::spill(folder, body))
+            }
+            None => Box::pin(async { Err(io::ErrorKind::ConnectionAborted.into()) }),
+        }
+    }
+
+    fn passing(&self, file: PathBuf) -> Box<dyn Any> {
+        spill::passing(file)
     }
 
     fn hold(&self) -> Box<dyn Any> {

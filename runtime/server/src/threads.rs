@@ -93,6 +93,17 @@ fn work(
     runtime.shutdown_timeout(Duration::from_millis(100));
 }
 
+/// Turns that scripts have when their worker ends.
+const LAST_TURNS: usize = 64;
+
+/// Scripts may want to run when their worker ends; whatever they wait for then is given up.
+async fn end(worker: &Rc<Worker>) {
+    worker.local().realms.iter().for_each(|realm| realm.close());
+    for _ in 0..LAST_TURNS {
+        tokio::task::yield_now().await;
+    }
+}
+
 async fn run(worker: Rc<Worker>, mut inbox: mpsc::Receiver<Order>, busy: &AtomicUsize) {
     tokio::task::spawn_local(worker.timers.clone().sweep());
     tokio::task::spawn_local(idle::watch(worker.clone()));
@@ -102,7 +113,7 @@ async fn run(worker: Rc<Worker>, mut inbox: mpsc::Receiver<Order>, busy: &Atomic
     loop {
         tokio::select! {
             order = inbox.recv() => match order {
-                None => return,
+                None => return end(&worker).await,
                 Some(Order::Listen { listener, sockets, stop }) => {
                     let (worker, acceptors) = (worker.clone(), acceptors.clone());
                     tokio::task::spawn_local(async move {

@@ -47,6 +47,8 @@ pub const LUA_THREADS: usize = 256;
 pub const LUA_TIMERS_PENDING: usize = 1024;
 /// Timers of a VM's scripts that run.
 pub const LUA_TIMERS_RUNNING: usize = 256;
+/// CPU time of a function on a thread beside the workers (`ngx.run_worker_thread`).
+pub const LUA_ASIDE_CPU_MICROS: u64 = 60_000_000;
 /// Steps of one match of a regular expression.
 pub const REGEX_STEPS: u32 = 1_000_000;
 /// Compiled regular expressions that a VM keeps.
@@ -136,6 +138,12 @@ pub const LIMITS: &[Limit] = &[
         unit: Unit::Count,
         default: LUA_TIMERS_RUNNING as u64,
         doc: "timers of a VM that run; past it one that is due is dropped, which the log says",
+    },
+    Limit {
+        name: "lua_aside_cpu",
+        unit: Unit::CpuMicros,
+        default: LUA_ASIDE_CPU_MICROS,
+        doc: "one function that ngx.run_worker_thread runs; past it the function fails",
     },
     Limit {
         name: "regex_steps",

@@ -198,7 +198,9 @@ def response_headers(actions, options, server):
             value = f"ngx.header[{literal(args[0])}] = {expression(args[1])}"
             always = len(args) > 2 and args[2] == "always"
             lines.append(value if always else "if ngx.status < 400 then " + value + " end")
-    lines.insert(0, f"if not ngx.header.server then ngx.header.Server = {literal(server)} end")
+    # nginx's own fields stand in its order: Server, then Content-Type
+    lines.insert(0, f"if not ngx.header.server then local kind = ngx.header.content_type ngx.header.content_type = nil "
+                    f"ngx.header.Server = {literal(server)} ngx.header['Content-Type'] = kind end")
     return "\n".join(lines) + "\n"
 
 

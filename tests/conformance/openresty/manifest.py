@@ -10,6 +10,7 @@ import re
 
 import directives as D
 import keys
+import syntax
 import units
 from adapters.base import Untranslatable
 from route import Route
@@ -224,8 +225,12 @@ class Manifest:
     def script_file(self, name):
         path = os.path.join(self.plan.prefix, name)
         if D.is_constant(name) and os.path.isfile(path):
+            if not self.ctx.block.has("must_die"):
+                with open(path, encoding="latin-1") as f:
+                    syntax.check(name, f.read())
             return path
         # nginx opens the file for each request: its name may hold a variable, or lead nowhere
+        self.doc["lua"]["io"] = True
         path = D.expression(name if name.startswith("/") else f"{self.plan.prefix}/{name}")
         code = BY_NAME.replace("PATH", path)
         return self.write("by-name", code)
@@ -236,6 +241,8 @@ class Manifest:
         while self.written.get(at, code) != code:
             number += 1
             at = f"{number}/{name}"
+        if not self.ctx.block.has("must_die"):
+            syntax.check(name, code)
         self.written[at] = code
         file = os.path.join(self.folder, at)
         os.makedirs(os.path.dirname(file), exist_ok=True)

@@ -11,7 +11,7 @@ import time
 
 LEVELS = ["stderr", "emerg", "alert", "crit", "error", "warn", "notice", "info", "debug"]
 # What nginx appends to a line, in its order; a field of the same name carries it here.
-CONTEXT = ["client", "server", "request", "upstream", "host"]
+CONTEXT = ["context", "client", "server", "request", "upstream", "host"]
 QUOTED = {"request", "upstream", "host"}
 
 
@@ -34,7 +34,10 @@ def line(record, pid):
     number = f"*{record['connection']} " if "connection" in record else ""
     if "error" in record:
         message = FAILED.get(record.get("phase"), str(record["message"]) + ": ")
-        message += str(record["error"]).removeprefix(f"{record.get('phase')}: ")
+        error = str(record["error"]).removeprefix(f"{record.get('phase')}: ")
+        if error.startswith("set_by_lua("):
+            message = "failed to run set_by_lua*: "
+        message += error
         trace = record.get("trace")
         message += f"\nstack traceback:\ncoroutine 0:\n{trace}" if trace else ""
     else:

@@ -77,6 +77,10 @@ class Route:
                 elif name == "lua" and holder.phases[args[0]].phase == "set":
                     chunk = holder.phases[args[0]]
                     steps.append((chunk.args[0].lstrip("$"), None, chunk))
+        # nginx has a root for each location; here it is what the manifest says that it is
+        for name in ("realpath_root", "document_root"):
+            if re.search(rf"\b{name}\b", self.m.lua):
+                steps.append((name, os.path.join(self.m.plan.prefix, (self.option("root") or ["html"])[0]), None))
         constant = all(chunk is None and D.is_constant(value) for _, value, chunk in steps)
         if steps:
             self.out["vars"] = {var: value if constant else "" for var, value, _ in steps}
@@ -179,6 +183,7 @@ class Route:
         ssl = {"proxy_ssl_trusted_certificate": "ca", "proxy_ssl_certificate": "certificate",
                "proxy_ssl_certificate_key": "key"}
         wait = {"proxy_connect_timeout": "connect", "proxy_read_timeout": "first_byte"}
+        between = self.option("proxy_read_timeout")
         block = next((u for u in self.m.plan.upstreams if u.names == [host]), None)
         table = {"endpoints": [self.endpoint(scheme, host, [])]}
         if block:
@@ -193,6 +198,8 @@ class Route:
                 tls["server_name"] = name[0]
             table["tls"] = tls
         timeouts = {key: units.time(o[0]) for d, key in wait.items() if (o := self.option(d))}
+        if between:
+            timeouts["idle"] = units.time(between[0])
         if timeouts:
             table["timeouts"] = timeouts
         return self.m.upstream(host, table)
@@ -234,6 +241,8 @@ class Route:
         first = {"header_filter": m.write("headers", headers)}
         if lines:
             first["rewrite"] = m.write("before", "\n".join(lines) + "\n")
+            whole = keys.settings(self.m.ctx, self.option)
+            first |= {k: whole[k] for k in ("body_in_file", "body_buffer") if k in whole}
         links = [("first", first)]
         if around := D.echo_around(location.actions):
             links.insert(0, ("around", {k: m.write(f"around-{k}", v) for k, v in around.items()}))

@@ -56,7 +56,8 @@ table::tables! {
         ssl: SocketTls,
         /// How sockets behave that say nothing else themselves.
         socket: Sockets,
-        /// The most of a request's body that is kept in memory; more goes to a file. Default "16KiB".
+        /// The most of a request's body that is kept in memory; a larger one is shown to scripts as a
+        /// file. Default: all of it.
         body_buffer: Size,
         /// Whether each request's body goes to a file. Default false.
         body_in_file: bool,

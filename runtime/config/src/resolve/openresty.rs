@@ -38,7 +38,10 @@ pub(super) fn openresty(table: &At<raw::OpenResty>, scene: &mut Scene<'_>) -> Op
         check_client_abort: on(&raw.check_client_abort, false),
         ssl: ssl(raw.ssl.as_ref(), scene),
         socket: sockets(raw.socket.as_ref(), scene),
-        body_buffer: scene.size(raw.body_buffer.as_ref(), &row::BODY_BUFFER),
+        body_buffer: raw
+            .body_buffer
+            .as_ref()
+            .map_or(u64::MAX, |size| scene.size(Some(size), &row::BODY_BUFFER)),
         body_in_file: on(&raw.body_in_file, false),
         http10_buffering: on(&raw.http10_buffering, true),
         header_underscores: on(&raw.header_underscores, false),

@@ -33,10 +33,14 @@ fn at_hand(stack: Stack, window: &Window, does: &str) -> Result<Rc<RefCell<Peer>
     let closed = || Failure::new(CLOSED).line(format!("attempt to {does} data on a closed socket"));
     let found = handle::get::<RefCell<Peer>>(stack, 1).ok_or_else(closed)?;
     let peer = found.borrow();
+    let is_others = peer.owner() != Owner::new(window.serial);
+    if is_others && peer.is_stranded() {
+        return Err(Failure::new(BAD_REQUEST));
+    }
     if peer.is_closed() {
         return Err(closed());
     }
-    if peer.owner() != Owner::new(window.serial) {
+    if is_others {
         return Err(Failure::new(BAD_REQUEST));
     }
     if peer.is_busy() {

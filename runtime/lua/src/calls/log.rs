@@ -45,7 +45,7 @@ fn may_write(window: &mut Window) -> bool {
     true
 }
 
-/// `log_request(level, message, severity)`: a line with what nginx says of the request beside it.
+/// `log_request(level, message, severity, context)`: a line with what nginx says of the request beside it.
 unsafe extern "C-unwind" fn log_request(state: *mut lua_State) -> c_int {
     // SAFETY: Lua calls with a live state; the window outlives the VM.
     let (stack, window) = unsafe { (Stack::new(state), window_of(state)) };
@@ -59,6 +59,9 @@ unsafe extern "C-unwind" fn log_request(state: *mut lua_State) -> c_int {
     let mut field = |name: &str, value: Value| fields.push((name.into(), value));
     field("severity", Value::from(&*stack.text(3).unwrap_or_default()));
     let mut id = Box::default();
+    if let Some(context) = stack.text(4) {
+        field("context", Value::from(&*context));
+    }
     if let Some(exchange) = window.exchange() {
         id = exchange.id.clone();
         field("connection", Value::Int(exchange.peer.number as i64));

@@ -5,20 +5,30 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use mlua_sys::lua_State;
-use pilotlight_filter::{Exchange, Origin};
+use pilotlight_filter::Exchange;
+use pilotlight_filter::fields::is_value;
 
 use super::{Fast, Slow};
+use crate::calendar;
 use crate::output::Output;
 use crate::stack::Stack;
 use crate::vm::window_of;
 use crate::wait::{Answer, Waiter};
 use crate::window::{FAILED, NONE, TEXT, Window, given};
 
-pub(crate) fn fast() -> [Fast; 6] {
+pub(crate) fn fast() -> [Fast; 13] {
     const PLAIN: &str = "int (*)(pl_window *)";
+    const STATUS: &str = "int (*)(pl_window *, int, const char *, int)";
     [
         Fast("out", "int (*)(pl_window *, const char *, int)", write as *const c_void),
         Fast("out_begin", "int (*)(pl_window *, int)", begin as *const c_void),
+        Fast("out_hold", PLAIN, hold as *const c_void),
+        Fast("out_drop", PLAIN, drop_held as *const c_void),
+        Fast("dateless", PLAIN, dateless as *const c_void),
+        Fast("out_stock", PLAIN, stock as *const c_void),
+        Fast("conditional", PLAIN, conditional as *const c_void),
+        Fast("out_cut", PLAIN, cut as *const c_void),
+        Fast("status_put", STATUS, status_put as *const c_void),
         Fast("out_end", PLAIN, end as *const c_void),
         Fast("length", "double (*)(pl_window *)", length as *const c_void),
         Fast("length_set", "int (*)(pl_window *, double)", length_set as *const c_void),
@@ -35,7 +45,7 @@ unsafe extern "C" fn write(window: *mut Window, at: *const u8, len: c_int) -> c_
     // SAFETY: the prelude passes its own window and a Lua string.
     let (window, text) = unsafe { (&mut *window, given(at, len)) };
     match &window.host.output {
-        Some(output) if !output.has_ended() => c_int::from(output.write(text)),
+        Some(output) if !output.has_ended() && !output.is_lost() => c_int::from(output.write(text)),
         _ => FAILED,
     }
 }
@@ -47,7 +57,111 @@ unsafe extern "C" fn begin(window: *mut Window, status: c_int) -> c_int {
     let Some(output) = window.host.output.clone() else { return FAILED };
     let Some(exchange) = window.exchange() else { return FAILED };
     output.begin();
-    exchange.begin_reply(status.clamp(200, 599) as u16);
+    // A client of HTTP/1.1 may be told to go on with another protocol.
+    let switches = status == 101 && exchange.request.head.version.text() == "1.1";
+    exchange.begin_reply(if switches { 101 } else { status.clamp(200, 999) as u16 });
+    NONE
+}
+
+/// The response goes out without a date.
+unsafe extern "C" fn dateless(window: *mut Window) -> c_int {
+    // SAFETY: as in `write`.
+    let window = unsafe { &mut *window };
+    if let Some(exchange) = window.exchange() {
+        exchange.response.dateless = true;
+    }
+    NONE
+}
+
+/// The body is the usual page for the status.
+unsafe extern "C" fn stock(window: *mut Window) -> c_int {
+    // SAFETY: as in `write`.
+    let window = unsafe { &mut *window };
+    if let Some(exchange) = window.exchange() {
+        exchange.response.stock = true;
+    }
+    NONE
+}
+
+/// What the request's conditions make of an answer that is about to go out with 200 (RFC 9110 section
+/// 13), as nginx weighs them: 304, 412, or 0 when it goes out.
+unsafe extern "C" fn conditional(window: *mut Window) -> c_int {
+    // SAFETY: as in `write`.
+    let window = unsafe { &mut *window };
+    let Some(exchange) = window.exchange() else { return NONE };
+    let asked = &exchange.request.head.fields;
+    let is_one = |name: &[u8]| name.get(..3).is_some_and(|n| n.eq_ignore_ascii_case(b"if-"));
+    if !asked.iter().any(|(_, name, _)| is_one(name)) {
+        return NONE;
+    }
+    let field = |name| exchange.response_fields().and_then(|fields| fields.get(name));
+    let date = |text: &[u8]| calendar::parse_http(text);
+    let (modified, tag) = (field(b"last-modified").and_then(date), field(b"etag"));
+    if let Some(until) = asked.get(b"if-unmodified-since") {
+        let holds = modified.is_some_and(|modified| date(until) >= Some(modified));
+        if !holds {
+            return 412;
+        }
+    }
+    if asked.get(b"if-match").is_some_and(|list| !is_among(list, tag, false)) {
+        return 412;
+    }
+    let (since, none) = (asked.get(b"if-modified-since"), asked.get(b"if-none-match"));
+    let is_new = since.is_some_and(|since| modified.is_none() || date(since) != modified)
+        || none.is_some_and(|list| !is_among(list, tag, true));
+    if is_new || since.is_none() && none.is_none() { NONE } else { 304 }
+}
+
+/// Whether an entity tag is in a list of such.
+fn is_among(list: &[u8], tag: Option<&[u8]>, weak: bool) -> bool {
+    if list == b"*" {
+        return true;
+    }
+    let Some(tag) = tag else { return false };
+    let mut all = list.split(|b| *b == b',').map(<[u8]>::trim_ascii);
+    match weak {
+        true => all.any(|one| strong(one) == strong(tag)),
+        false => all.any(|one| one == tag && !one.starts_with(b"W/")),
+    }
+}
+
+/// A tag without the mark of a weak one.
+fn strong(tag: &[u8]) -> &[u8] {
+    tag.strip_prefix(b"W/").unwrap_or(tag)
+}
+
+/// Holds an answer back until it is whole, where its client asked by HTTP/1.0 and its length is not
+/// known yet: 1 when it is so.
+unsafe extern "C" fn hold(window: *mut Window) -> c_int {
+    // SAFETY: as in `write`.
+    let window = unsafe { &mut *window };
+    let version = window.exchange().map(|exchange| exchange.request.head.version.text());
+    if version != Some("1.0") {
+        return NONE;
+    }
+    let Some(output) = window.host.output.as_ref().filter(|o| o.length().is_none()) else {
+        return NONE;
+    };
+    output.hold(true);
+    TEXT
+}
+
+/// Drops what was held back and what was written; nothing is held back any more.
+unsafe extern "C" fn drop_held(window: *mut Window) -> c_int {
+    // SAFETY: as in `write`.
+    let window = unsafe { &mut *window };
+    if let Some(output) = &window.host.output {
+        drop(output.take());
+        output.hold(false);
+    }
+    NONE
+}
+
+/// What was written since the last cut reaches filters of bodies as one chunk.
+unsafe extern "C" fn cut(window: *mut Window) -> c_int {
+    // SAFETY: as in `write`.
+    let window = unsafe { &mut *window };
+    window.host.output.iter().for_each(|output| output.cut());
     NONE
 }
 
@@ -55,7 +169,28 @@ unsafe extern "C" fn begin(window: *mut Window, status: c_int) -> c_int {
 unsafe extern "C" fn end(window: *mut Window) -> c_int {
     // SAFETY: as in `write`.
     let window = unsafe { &mut *window };
-    window.host.output.iter().for_each(|output| output.end());
+    let Some(output) = &window.host.output else { return NONE };
+    output.end();
+    if output.is_lost() { FAILED } else { NONE }
+}
+
+/// Changes the status of a response that is there (any that has three digits), and what stands behind
+/// it: the usual words where there are none.
+unsafe extern "C" fn status_put(
+    window: *mut Window,
+    status: c_int,
+    reason: *const u8,
+    len: c_int,
+) -> c_int {
+    // SAFETY: as in `write`.
+    let (window, reason) = unsafe { (&mut *window, given(reason, len)) };
+    let Some(exchange) = window.exchange() else { return FAILED };
+    let head = &mut exchange.response.head;
+    if head.status != 101 {
+        head.status = status.clamp(200, 999) as u16;
+    }
+    let text = std::str::from_utf8(reason).ok().filter(|text| is_value(text.as_bytes()));
+    head.reason = text.filter(|text| !text.is_empty()).map(Box::from);
     NONE
 }
 
@@ -78,7 +213,7 @@ unsafe extern "C" fn length_set(window: *mut Window, length: f64) -> c_int {
         output.promise(promised);
     } else if let Some(exchange) = window.exchange()
         && promised.is_none()
-        && exchange.response.origin == Some(Origin::Upstream)
+        && exchange.response.origin.is_some()
     {
         exchange.response.body.forget_length();
     }

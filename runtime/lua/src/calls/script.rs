@@ -63,8 +63,19 @@ unsafe extern "C-unwind" fn plan(state: *mut lua_State) -> c_int {
         stack.push_bytes(text.as_bytes());
         stack.set(-2, name.as_bytes());
     }
+    let path = &world.script.path;
+    stack.push_table(path.len() as c_int, 0);
+    for (index, pattern) in path.iter().enumerate() {
+        stack.push_bytes(pattern.as_bytes());
+        stack.set_at(-2, index as c_int + 1);
+    }
+    stack.set(-2, b"path");
     let timers = world.script.timers;
-    for (name, number) in [("timers_pending", timers.pending), ("timers_running", timers.running)] {
+    for (name, number) in [
+        ("timers_pending", timers.pending),
+        ("timers_running", timers.running),
+        ("capture_log", world.script.capture_log as usize),
+    ] {
         stack.push_number(number as f64);
         stack.set(-2, name.as_bytes());
     }

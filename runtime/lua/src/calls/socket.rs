@@ -5,11 +5,13 @@ use std::cell::RefCell;
 use std::net::IpAddr;
 use std::os::raw::c_int;
 use std::rc::Rc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use mlua_sys::lua_State;
-use pilotlight_filter::abi::limit;
+use pilotlight_filter::abi::{Value, limit};
 use pilotlight_filter::host::socket::SocketOption;
+use pilotlight_filter::{Exchange, Takeover};
 
 use super::Slow;
 use super::gather::gather;
@@ -17,12 +19,12 @@ use crate::handle;
 use crate::socket::receive::{Limits, receive};
 use crate::socket::stream::{Stream, Use};
 use crate::socket::{
-    BAD_REQUEST, CLOSED, Failure, Owner, Settled, Want, keepalive, open, results, send,
+    BAD_REQUEST, CLOSED, Failure, Open, Owner, Settled, Want, keepalive, open, results, send,
 };
 use crate::stack::Stack;
 use crate::value::{self, refuse, status};
 use crate::vm::{shared_vm_of, window_of};
-use crate::wait::Waiter;
+use crate::wait::{Answer, Waiter};
 use crate::window::Window;
 
 /// The longest time that a script may wait for, milliseconds: 24 days, as in OpenResty.
@@ -44,10 +46,11 @@ const OPTIONS: [SocketOption; 7] = [
     SocketOption::KeepAliveCount,
 ];
 
-pub(crate) fn slow() -> [Slow; 12] {
+pub(crate) fn slow() -> [Slow; 13] {
     [
         Slow("socket_new", new),
         Slow("socket_of_body", of_body),
+        Slow("socket_of_client", of_client),
         Slow("socket_connect", connect),
         Slow("socket_receive", socket_receive),
         Slow("socket_until", until),
@@ -105,10 +108,14 @@ fn at_hand(
     };
     let found = handle::get::<RefCell<Stream>>(stack, 1).ok_or_else(|| closed(false))?;
     let stream = found.borrow();
+    let is_others = stream.owner() != Owner::new(window.serial);
+    if is_others && stream.is_stranded() {
+        return Err(Failure::new(BAD_REQUEST));
+    }
     if stream.is_closed(way) {
         return Err(closed(stream.has_ended()));
     }
-    if stream.owner() != Owner::new(window.serial) {
+    if is_others {
         return Err(Failure::new(BAD_REQUEST));
     }
     if let Some(busy) = stream.busy(way) {
@@ -125,6 +132,51 @@ unsafe extern "C-unwind" fn new(state: *mut lua_State) -> c_int {
     let Some(owner) = window.owner() else { return value::nothing(stack) };
     let stream = Stream::new(&window.host.sockets, owner);
     handle::push(stack, stream);
+    1
+}
+
+/// A connection that a script wants to take over.
+struct Taking {
+    wish: Rc<Takeover>,
+    stream: Rc<RefCell<Stream>>,
+    open: Option<Open>,
+}
+
+impl Waiter for Taking {
+    fn poll(&mut self, _: &mut Context<'_>, _: Option<&mut Exchange>) -> Poll<Answer> {
+        // Whoever grants it polls the script afterwards: nobody need be woken.
+        match (self.wish.take(), self.open.take()) {
+            (None, open) => {
+                self.open = open;
+                Poll::Pending
+            }
+            (Some(Some(taken)), Some(open)) => {
+                self.stream.borrow_mut().take_over(taken, open);
+                Poll::Ready(Answer::Value(Value::Bool(true)))
+            }
+            _ => {
+                Poll::Ready(Answer::Refused("this protocol has no connection to take over".into()))
+            }
+        }
+    }
+}
+
+/// `socket_of_client()`: a handle of the client's connection, which the script takes over; leaves a
+/// wait for that. Nil when there are too many.
+unsafe extern "C-unwind" fn of_client(state: *mut lua_State) -> c_int {
+    // SAFETY: as in `new`.
+    let (stack, window) = unsafe { (Stack::new(state), window_of(state)) };
+    let (Some(owner), open) = (window.owner(), window.host.sockets.one_more()) else {
+        return value::nothing(stack);
+    };
+    let Some(exchange) = window.exchange().filter(|_| open.is_some()) else {
+        return value::nothing(stack);
+    };
+    let wish = Rc::<Takeover>::default();
+    exchange.takeover = Some(wish.clone());
+    let stream = Stream::new(&window.host.sockets, owner);
+    handle::push(stack, stream.clone());
+    window.host.pending = Some(Box::new(Taking { wish, stream, open }));
     1
 }
 

@@ -8,7 +8,9 @@ use pilotlight_filter::{Exchange, Fields, Scheme};
 
 use super::Fast;
 use super::url::percent_decode;
+use crate::base64::{self, Reader};
 use crate::calendar::{self, Form};
+use crate::watchdog::stopping;
 use crate::window::{NONE, TEXT, Window, given};
 
 type Found<'a> = Option<Cow<'a, [u8]>>;
@@ -138,7 +140,7 @@ const VARIABLES: &[(&str, Variable)] = &[
         IpAddr::V6(v6) => Some(Cow::Owned(v6.octets().to_vec())),
     }),
     ("body_bytes_sent", |e, _| made(e.stats.sent)),
-    ("bytes_sent", |e, _| made(e.stats.sent)),
+    ("bytes_sent", |e, _| made(e.stats.head + e.stats.sent)),
     ("connection", |e, _| made(e.peer.number)),
     ("connection_requests", |e, _| made(e.peer.requests.get())),
     ("content_length", |e, _| {
@@ -151,7 +153,7 @@ const VARIABLES: &[(&str, Variable)] = &[
         [] => text(&e.peer.listener),
         host => Some(Cow::Owned(host.to_ascii_lowercase())),
     }),
-    ("hostname", |_, _| None),
+    ("hostname", |_, _| hostname()),
     ("http2", |e, _| match (e.request.head.version.text(), e.request.head.scheme) {
         ("2", Scheme::Https) => text("h2"),
         ("2", Scheme::Http) => text("h2c"),
@@ -163,6 +165,7 @@ const VARIABLES: &[(&str, Variable)] = &[
         text(if e.request.head.query().is_some_and(|q| !q.is_empty()) { "?" } else { "" })
     }),
     ("msec", |_, moment| seconds(moment.now)),
+    ("nginx_version", |_, _| text(NGINX_VERSION)),
     ("pid", |_, _| made(std::process::id())),
     ("proxy_protocol_addr", |_, _| None),
     ("query_string", |e, _| bytes(e.request.head.query().unwrap_or_default())),
@@ -173,7 +176,13 @@ const VARIABLES: &[(&str, Variable)] = &[
         false => text(&e.peer.text),
     }),
     ("remote_port", |e, _| if is_unix(e) { text("") } else { made(e.peer.port) }),
-    ("remote_user", |_, _| None),
+    ("remote_user", |e, _| {
+        let given = e.request.head.fields.get(b"authorization")?;
+        let basic = given.get(..6).filter(|scheme| scheme.eq_ignore_ascii_case(b"basic "))?;
+        let pair = base64::decode(given[basic.len()..].trim_ascii(), Reader::Nginx, &stopping)?;
+        let colon = memchr::memchr(b':', &pair)?;
+        Some(Cow::Owned(pair[..colon].to_vec()))
+    }),
     ("request", |e, _| {
         let head = &e.request.head;
         let mut line = head.method_text().to_vec();
@@ -225,6 +234,17 @@ const VARIABLES: &[(&str, Variable)] = &[
     ("uri", |e, _| uri(e)),
 ];
 
+/// The nginx whose dialect this is.
+const NGINX_VERSION: &str = "1.29.2";
+
+fn hostname<'a>() -> Found<'a> {
+    let mut name = [0_u8; 256];
+    // SAFETY: writes a name of at most that many bytes, which ends with a zero where there is room.
+    let status = unsafe { libc::gethostname(name.as_mut_ptr().cast(), name.len()) };
+    let len = name.iter().position(|byte| *byte == 0).filter(|_| status == 0)?;
+    Some(Cow::Owned(name[..len].to_ascii_lowercase()))
+}
+
 fn client(e: &Exchange) -> Option<&pilotlight_filter::exchange::ClientCertificate> {
     tls(e)?.client.as_ref()
 }
@@ -253,7 +273,10 @@ const FAMILIES: &[(&[u8], Family)] = &[
             let length = e.request.body.length().filter(|length| *length > 0)?;
             Some(Cow::Owned(length.to_string().into_bytes()))
         }
-        _ => joined(&e.request.head.fields, name),
+        _ => joined(&e.request.head.fields, name).or_else(|| {
+            let mut hidden = e.request.head.fields.hidden();
+            hidden.find(|(field, _)| stands_for(name, field)).map(|(_, value)| Cow::Borrowed(value))
+        }),
     }),
     (b"arg_", |e, name| {
         let query = e.request.head.query()?;
@@ -273,27 +296,37 @@ const FAMILIES: &[(&[u8], Family)] = &[
         })
     }),
     (b"sent_http_", |e, name| joined(e.response_fields()?, name)),
+    (b"upstream_cookie_", |e, name| {
+        asked(e)?;
+        let mut cookies = e.response.head.fields.all(b"set-cookie");
+        cookies.find_map(|cookie| {
+            let pair = cookie.split(|b| *b == b';').next().unwrap_or_default().trim_ascii();
+            let at = memchr::memchr(b'=', pair)?;
+            (pair[..at].eq_ignore_ascii_case(name)).then(|| Cow::Borrowed(&pair[at + 1..]))
+        })
+    }),
     (b"upstream_http_", |e, name| {
         asked(e)?;
         joined(&e.response.head.fields, name)
     }),
 ];
 
-/// All values of a field; `_` in a variable's name stands for `-`.
+/// Whether a variable's name is that of a field; `_` stands for `-`.
+fn stands_for(name: &[u8], field: &[u8]) -> bool {
+    let same =
+        |f: &u8, n: &u8| f.eq_ignore_ascii_case(n) || *n == b'_' && !f.is_ascii_alphanumeric();
+    field.len() == name.len() && field.iter().zip(name).all(|(f, n)| same(f, n))
+}
+
+/// All values of a field.
 fn joined<'a>(fields: &'a Fields, name: &[u8]) -> Found<'a> {
-    let matches = |field: &[u8]| {
-        field.len() == name.len()
-            && field
-                .iter()
-                .zip(name)
-                .all(|(f, n)| f.eq_ignore_ascii_case(n) || *n == b'_' && !f.is_ascii_alphanumeric())
-    };
-    let mut found = fields.iter().filter(|(_, field, _)| matches(field)).map(|(_, _, value)| value);
+    let mut found =
+        fields.iter().filter(|(_, field, _)| stands_for(name, field)).map(|(_, _, v)| v);
     let first = found.next()?;
     let Some(second) = found.next() else { return Some(Cow::Borrowed(first)) };
     let mut all = first.to_vec();
     for more in std::iter::once(second).chain(found) {
-        all.extend_from_slice(b", ");
+        all.extend_from_slice(if name == b"cookie" { b"; " } else { b", " });
         all.extend_from_slice(more);
     }
     Some(Cow::Owned(all))

@@ -15,10 +15,10 @@ use pilotlight_filter::{Body, Exchange, Method};
 use super::Slow;
 use super::log::level;
 use super::request::HANDED;
-use crate::stack::Stack;
+use crate::stack::{Kind, Stack};
 use crate::value::{refuse, status};
 use crate::vm::{shared_vm_of, window_of};
-use crate::wait::{Answer, Waiter};
+use crate::wait::{Answer, Waiter, read_headers};
 
 pub(crate) fn slow() -> [Slow; 10] {
     [
@@ -166,7 +166,7 @@ impl Waiter for Asked {
     }
 }
 
-/// `subrequest({ path, query, method, body, keep_body, state })`: leaves a wait for the answer of one
+/// `subrequest({ path, query, method, headers, body, keep_body, state })`: leaves a wait for the answer of one
 /// of the gateway's own routes. True, or nil and why not.
 unsafe extern "C-unwind" fn subrequest(state: *mut lua_State) -> c_int {
     // SAFETY: as in `logs`.
@@ -198,6 +198,15 @@ fn ask(stack: Stack, exchange: &mut Exchange) -> Result<Subrequest, FetchError> 
     }
     head.set_query(text("query").as_deref()).map_err(|_| wrong("query"))?;
     head.set_method(&text("method").unwrap_or_default()).map_err(|_| wrong("method"))?;
+    stack.get(1, "headers");
+    let set = match stack.kind(-1) {
+        Kind::Table => read_headers(stack, &mut |name, value| {
+            head.fields.set(name, value).map_err(|error| error.to_string())
+        }),
+        _ => Ok(()),
+    };
+    stack.pop(1);
+    set.map_err(FetchError)?;
     stack.get(1, "keep_body");
     let keeps = stack.truth(-1);
     stack.pop(1);

@@ -73,3 +73,6 @@ math.randomseed(pl.seed)
 
 -- The manifest grants `ffi` to scripts, or not.
 pl.ffi = pl.ffi and ffi
+-- The same with `io`: files, but no processes.
+pl.io = pl.io and io
+if pl.io then io.popen = nil end

@@ -114,7 +114,9 @@ local function searcher(env)
       if not source then error("module '" .. name .. "' not found:" .. path, 2) end
       local why
       chunk, why = slow.compile(source, "@" .. path, env)
-      if not chunk then error("error loading module '" .. name .. "':\n\t" .. why, 2) end
+      if not chunk then
+        error("error loading module '" .. name .. "' from file '" .. path .. "':\n\t" .. why, 2)
+      end
     end
     loading[name] = true
     local ok, module = pcall(chunk, name, path)
@@ -154,6 +156,22 @@ function pl.environment(config, name)
   if pl.ffi then
     env.ffi = pl.ffi
     loaded.ffi = pl.ffi
+  end
+  if pl.io then
+    env.io = copy(pl.io)
+    loaded.io = env.io
+    function env.loadfile(path, mode, given)
+      local file, why = pl.io.open(path, "rb")
+      if not file then return nil, "cannot open " .. why end
+      local text = file:read("*a")
+      file:close()
+      return env.load((text:gsub("^#[^\n]*", "")), "@" .. path, mode, given)
+    end
+    function env.dofile(path)
+      local chunk, why = env.loadfile(path)
+      if not chunk then error(why, 0) end
+      return chunk()
+    end
   end
   env.package = { loaded = loaded, preload = {}, path = "", cpath = "" }
   env.require = searcher(env)

@@ -9,9 +9,17 @@ local type, error, pcall, select, setmetatable = type, error, pcall, select, set
 -- How deep each coroutine of scripts is; the host's own are not in it.
 local level = setmetatable({}, { __mode = "k" })
 
+-- Coroutines that wait for the host in one of theirs.
+local within = setmetatable({}, { __mode = "k" })
+pl.within = within
+
 local function pass(co, ...)
   local ok, mark = ...
-  if ok and mark == WAIT then return pass(co, resume(co, yield(select(2, ...)))) end
+  if ok and mark == WAIT then
+    within[running()] = true
+    return pass(co, resume(co, yield(select(2, ...))))
+  end
+  within[running()] = nil
   return ...
 end
 

@@ -39,6 +39,10 @@ impl Peer {
         })
     }
 
+    pub(crate) fn is_stranded(&self) -> bool {
+        self.place.is_stranded()
+    }
+
     pub(crate) fn owner(&self) -> Owner {
         self.place.owner()
     }
@@ -69,8 +73,9 @@ impl Peer {
 }
 
 impl Close for RefCell<Peer> {
-    fn close(&self) {
+    fn close(&self, stranded: bool) {
         if let Ok(mut peer) = self.try_borrow_mut() {
+            peer.place.strand(stranded);
             peer.shut();
         }
     }

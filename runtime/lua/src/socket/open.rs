@@ -206,6 +206,7 @@ impl Opening {
             (io::ErrorKind::AddrNotAvailable | io::ErrorKind::AddrInUse, Some(from)) => {
                 format!("bind({})", from.ip())
             }
+            _ if name.starts_with("unix:") => format!("connect() to {name}"),
             _ => "connect()".to_owned(),
         };
         Failure::system(&call, error, name)

@@ -6,10 +6,10 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use pilotlight_filter::host::Socket;
-use pilotlight_filter::{BodyError, Exchange, Frame};
+use pilotlight_filter::{BodyError, Exchange, Frame, Taken};
 
 use super::input::Input;
-use super::link::Link;
+use super::link::{Link, Open};
 use super::pool::Seat;
 use super::until::Pattern;
 use super::words::{CLOSED, Failure};
@@ -79,6 +79,17 @@ impl Stream {
                 pattern: None,
             })
         })
+    }
+
+    /// The client's connection, which the exchange has no use for any more.
+    pub(crate) fn take_over(&mut self, taken: Taken, open: Open) {
+        let Taken { socket, early } = taken;
+        self.input.room().extend_from_slice(&early);
+        self.wire = Wire::Link(Link { socket, name: "".into(), reused: 0, session: None, open });
+    }
+
+    pub(crate) fn is_stranded(&self) -> bool {
+        self.place.is_stranded()
     }
 
     pub(crate) fn owner(&self) -> Owner {
@@ -206,9 +217,10 @@ impl Stream {
 }
 
 impl Close for RefCell<Stream> {
-    fn close(&self) {
+    fn close(&self, stranded: bool) {
         // Nobody else is in it: waits poll it and are out again.
         if let Ok(mut stream) = self.try_borrow_mut() {
+            stream.place.strand(stranded);
             stream.shut();
         }
     }

@@ -70,6 +70,9 @@ impl Turn<'_> {
         }
         let length = self.frame(exchange);
         down.head(&exchange.response.head, length);
+        if !self.chain.is_empty() {
+            exchange.stats.head = down.queued() as u64;
+        }
 
         let idle = match (exchange.response.origin, &self.lease) {
             (Some(Origin::Upstream), Some(lease)) => Some(lease.idle_timeout()),
@@ -101,7 +104,8 @@ impl Turn<'_> {
     fn sign(&self, exchange: &mut Exchange) {
         let settings = &self.local.generation.manifest.gateway.forwarded;
         forward::response(exchange, settings, self.inlet.listener.alt_svc.as_deref());
-        if exchange.response.head.fields.known(Name::Date).is_none() {
+        if exchange.response.head.fields.known(Name::Date).is_none() && !exchange.response.dateless
+        {
             // RFC 9110 section 6.6.1: of answers of our own, and of upstreams that have no clock.
             let date = self.inlet.worker.date();
             exchange.response.head.fields.push(Name::Date, date.as_ref());
@@ -152,8 +156,12 @@ impl Turn<'_> {
                 Poll::Pending => {}
             }
             let waits = down.queued() > 0;
-            if self.chain.feed(cx, exchange, !waits, &self.watch) {
+            if self.chain.feed(cx, exchange, !waits, &self.watch) || self.grant(cx, exchange, down)
+            {
                 continue;
+            }
+            if self.taken {
+                return Poll::Pending;
             }
             let flushed = down.poll_flush(cx);
             if flushed == Poll::Ready(Err(Gone)) || down.poll_gone(cx).is_ready() {
@@ -213,6 +221,7 @@ impl Turn<'_> {
                     _ => return Poll::Ready(Some(Delivered::Broken(FILTER_ERROR))),
                 }
             }
+            Stage::Trailers if self.taken => return Poll::Ready(Some(Delivered::Whole)),
             Stage::Trailers => {
                 if exchange.response.body.trailers().is_some()
                     && self.chain.wants(Phase::ResponseTrailers)

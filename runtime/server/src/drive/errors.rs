@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use pilotlight_config::manifest::{ErrorPage, ErrorStatus, ErrorTarget};
-use pilotlight_filter::{Body, Exchange, Method, Origin};
+use pilotlight_filter::{Body, Exchange, Method, Name, Origin};
 
 use super::route;
 use super::turn::Turn;
@@ -38,7 +38,9 @@ pub(super) fn replace(
     let ErrorPage { to, status: seen, .. } =
         errors.iter().find(|page| page.on.contains(&status))?.clone();
     if exchange.response.origin == Some(Origin::Filter) {
-        if !exchange.response.body.is_done() {
+        if exchange.response.stock {
+            exchange.response.head.fields.remove_known(Name::ContentType);
+        } else if !exchange.response.body.is_done() {
             return None;
         }
         // What it said beside the status goes out with the page.

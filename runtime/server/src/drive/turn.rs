@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 use std::future::poll_fn;
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -10,13 +11,14 @@ use pilotlight_abi::Phase;
 use pilotlight_config::manifest::{Route, Target};
 use pilotlight_core::router::Captures;
 use pilotlight_core::template::{self, Values};
-use pilotlight_filter::{Chain, End, Exchange, Fault, Observer, Origin, Passed};
+use pilotlight_filter::{Chain, End, Exchange, Fault, Observer, Origin, Passed, Taken};
 
 use super::errors::Page;
 use super::pump::Pump;
 use super::{Figures, Left, TOO_LATE};
 use crate::codec::Downstream;
 use crate::generation::Local;
+use crate::services::socket;
 use crate::timer::Timer;
 use crate::upstream::Lease;
 use crate::worker::{Inlet, Worker};
@@ -37,6 +39,8 @@ pub(crate) struct Turn<'a> {
     pub(crate) error: Option<&'static str>,
     /// A filter broke the exchange off.
     closed: bool,
+    /// A filter has the client's connection: nothing is written to it here any more.
+    pub(super) taken: bool,
     route: Option<usize>,
     /// The index of the upstream that was asked.
     pub(crate) upstream: Option<usize>,
@@ -68,6 +72,7 @@ impl<'a> Turn<'a> {
             deadline: None,
             error: None,
             closed: false,
+            taken: false,
             route: None,
             upstream: None,
             more_tries: 0,
@@ -129,7 +134,9 @@ impl<'a> Turn<'a> {
                     return Poll::Ready(if self.closed { Err(Left) } else { Ok(passed) });
                 }
                 // It may wait for the body of an answer that is under way: nothing of it is held back.
-                if !self.chain.feed(cx, exchange, true, &self.watch) {
+                if !self.chain.feed(cx, exchange, true, &self.watch)
+                    && !self.grant(cx, exchange, down)
+                {
                     break;
                 }
             }
@@ -144,9 +151,34 @@ impl<'a> Turn<'a> {
             if down.queued() > 0 {
                 let _ = down.poll_flush(cx);
             }
+            if self.taken {
+                return Poll::Pending;
+            }
             down.poll_gone(cx).map(|()| Err(Left))
         })
         .await
+    }
+
+    /// Gives a filter that wants it the client's connection, once all that was written has left.
+    pub(super) fn grant(
+        &mut self,
+        cx: &mut Context<'_>,
+        exchange: &mut Exchange,
+        down: &mut dyn Downstream,
+    ) -> bool {
+        if exchange.takeover.is_none() || down.queued() > 0 && down.poll_flush(cx).is_pending() {
+            return false;
+        }
+        let peer = SocketAddr::new(exchange.peer.address, exchange.peer.port);
+        let programs = self.local.generation.program_tls.clone();
+        let taken = down
+            .tunnel()
+            .map(|(stream, early)| Taken { socket: socket::taken(stream, peer, programs), early });
+        self.taken = taken.is_some();
+        if let Some(takeover) = exchange.takeover.take() {
+            takeover.grant(taken);
+        }
+        true
     }
 
     /// The rest of the request still goes up while the response comes down.

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pilotlight_config::manifest::{self, FilterConfig, Manifest, Program, ValueType};
-use pilotlight_config::{Problem, Report};
 use pilotlight_filter::engine::{
     ModuleSpec, OpenResty, RedisSpec, RegexSpec, ResolverSpec, RouteVars, ScriptFile, ScriptSpec,
     SetVar, Signature, Source, TimerSpec, Type,
@@ -40,29 +39,6 @@ pub(super) fn plan(manifest: &Manifest, number: u64, now: f64) -> Plan {
         folder: manifest.file.parent().map(PathBuf::from).unwrap_or_default(),
         now,
         ..Plan::default()
-    }
-}
-
-/// Warns of what scripts for nginx are told and this version does not do.
-pub(super) fn unheard(manifest: &Manifest, report: &mut Report) {
-    for filter in &manifest.filters {
-        let Program::OpenResty(scripts) = &filter.program else { continue };
-        let mut warn = |key: &str, instead: &str| {
-            let message = format!("`{key}` of {} has no effect in this version", filter.name);
-            report.push(Problem::warning(filter.place.clone(), message).hint(instead.to_owned()));
-        };
-        if scripts.body_in_file {
-            warn("openresty.body_in_file", "bodies stay in memory: `ngx.req.get_body_data`");
-        }
-        if !scripts.http10_buffering {
-            warn("openresty.http10_buffering", "an answer to HTTP/1.0 ends with its connection");
-        }
-        if !manifest.lua.threads.is_empty() {
-            warn("lua.threads", "call a module by `gateway.wasm` for work that takes long");
-        }
-        if manifest.lua.capture_log > 0 {
-            warn("lua.capture_log", "read the log where `[log]` writes it");
-        }
     }
 }
 

@@ -46,6 +46,15 @@ pub(super) async fn connect(
     Ok(Box::new(Wired { stream, to: connect.to, programs }))
 }
 
+/// A client's connection, as a program's.
+pub(crate) fn taken(
+    stream: Stream,
+    peer: SocketAddr,
+    programs: Arc<ProgramTls>,
+) -> Box<dyn Socket> {
+    Box::new(Wired { stream, to: Remote::Inet(peer), programs })
+}
+
 fn bind(socket: &TcpSocket, from: SocketAddr, transparent: bool) -> io::Result<()> {
     let options = SockRef::from(socket);
     match from {

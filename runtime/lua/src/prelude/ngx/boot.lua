@@ -3,6 +3,7 @@ local pl = ...
 local C, window, slow = pl.C, pl.window, pl.slow
 local world = pl.part("ngx/world")
 local ngx, yield = world.ngx, world.yield
+local setmetatable = setmetatable
 local setfenv, type, error, pairs, ipairs, tostring, unpack =
   setfenv, type, error, pairs, ipairs, tostring, unpack
 
@@ -23,27 +24,42 @@ local function enter(state, filter)
       local given = world.handed[slow.handed()]
       if given then
         state.ctx, state.vars = given.ctx, given.vars
+        if given.vars then world.begin_vars(state) end
         if given.over then
           local vars = world.vars_of(state)
-          for name, value in pairs(given.over) do vars[name] = tostring(value) end
+          for name, value in pairs(given.over) do vars[tostring(name):lower()] = tostring(value) end
         end
       end
     end
   end
+  if state.moved then
+    state.moved = nil
+    world.begin_vars(state)
+  end
   state.settings = filter.settings
+end
+
+-- An error page takes the place of what was answered: its scripts find nothing of that.
+local function anew(state)
+  state.sent, state.held, state.eof, state.refused, state.status, state.reason, state.length, state.ctx = nil
+  world.begin_vars(state)
 end
 
 -- Sends the request elsewhere: ngx.exec, and ngx.req.set_uri with a jump.
 local function elsewhere(state)
   local to = state.exec
   state.exec = nil
+  if state.held then
+    C.out_drop(window)
+    state.held = nil
+  end
   if to:byte(1) == 64 then
     slow.reroute(to)
   else
     local ok, why = slow.reroute(nil, to, state.exec_query)
     if not ok then error(why, 0) end
   end
-  state.internal, state.exit = true, nil
+  state.internal, state.moved, state.exit = true, true, nil
   if not state.jump then state.ctx = nil end
   state.jump = nil
   return ELSEWHERE
@@ -58,6 +74,7 @@ local function leave(state, step)
     return elsewhere(state)
   end
   if state.sent then return ANSWERED end
+  if state.raw then return CLOSED end
   if code == 0 or code == -5 then
     if step.phase == "content" then
       world.send_head(state)
@@ -65,9 +82,9 @@ local function leave(state, step)
     end
     return GO_ON
   end
-  if CLOSES[code] then return CLOSED end
+  if CLOSES[code] and not state.parent then return CLOSED end
   if code < 0 or code > 999 then code = 500 end
-  if code >= 300 then
+  if code >= 300 and not (state.held and state.status == code) then
     world.page(state, code)
   elseif code >= 200 then
     world.send_head(state, state.status or code)
@@ -94,6 +111,7 @@ local function request_of(filter, steps)
       from = state.at + 1
     else
       enter(state, filter)
+      if state.sent then anew(state) end
     end
     for at = from, #steps do
       local step = steps[at]
@@ -109,7 +127,9 @@ local function request_of(filter, steps)
         yield(pl.OTHERS)
         state.spawned = nil
       end
+      if state.held then world.send_head(state) end
       if state.sent then return ANSWERED end
+      if state.raw then return CLOSED end
       if step == last and step.phase == "content" then
         world.send_head(state)
         return ANSWERED
@@ -120,12 +140,16 @@ local function request_of(filter, steps)
 end
 
 -- Runs beside a request's scripts when the client has left.
-local function abort(state)
-  local callback = state.on_abort
-  if callback then return callback() end
-  if state.settings.check_client_abort then
-    state.exit = 499
-    yield(pl.EXIT)
+local function abort_of(filter)
+  local checks = filter.settings.check_client_abort
+  return function(state)
+    if checks then world.write_log(ngx.INFO, "client prematurely closed connection") end
+    local callback = state.on_abort
+    if callback then return world.alone(callback) end
+    if checks then
+      state.exit = 499
+      yield(pl.EXIT)
+    end
   end
 end
 
@@ -139,9 +163,9 @@ local function setter(step)
     local value = run(unpack(arg))
     state.arg = nil
     if value ~= nil then
-      world.vars_of(state)[step.var] = tostring(value)
-    elseif world.vars_of(state)[step.var] == nil then
-      world.vars_of(state)[step.var] = ""
+      world.vars_of(state)[step.var:lower()] = tostring(value)
+    elseif world.vars_of(state)[step.var:lower()] == nil then
+      world.vars_of(state)[step.var:lower()] = ""
     end
   end
 end
@@ -152,13 +176,16 @@ function world.get.arg()
   return at.arg
 end
 
+-- Whoever makes the response that a filter sees may go on afterwards, with its own settings.
 local function header_filter_of(filter, run)
   return function(state)
+    local before = state.settings
     enter(state, filter)
     state.exit_code = nil
     if not state.sent then C.field(window, pl.getters.status) state.status = window.num end
     state.sent = true
     run()
+    state.settings = before or state.settings
     local code = state.exit_code
     if not code or code == 0 then return end
     if code < 0 or CLOSES[code] then return CLOSED end
@@ -170,13 +197,19 @@ local function header_filter_of(filter, run)
   end
 end
 
+-- A chunk that a script has set to nil is an empty one.
+local Swallowed = { __index = function(_, index) if index == 1 then return "" end return nil end }
+
 local function body_filter_of(filter, run)
+  -- It sees what each ngx.print writes as a chunk of its own.
+  world.cuts = true
   return function(state, chunk, last)
+    local before = state.settings
     enter(state, filter)
-    local arg = { chunk, last }
+    local arg = setmetatable({ chunk, last }, Swallowed)
     state.arg = arg
     run()
-    state.arg = nil
+    state.arg, state.settings = nil, before or state.settings
     local out = arg[1]
     if out == nil then out = "" end
     if type(out) == "table" then
@@ -199,6 +232,8 @@ end
 local function balancer_of(filter, run)
   return function(state)
     enter(state, filter)
+    -- Each try is picked for anew.
+    state.pick = nil
     run()
     local code = state.exit_code
     state.exit_code = nil
@@ -259,7 +294,7 @@ return function(scripts, settings)
   end
   if #steps > 0 then
     entries.request = request_of(filter, steps)
-    entries.abort = abort
+    entries.abort = abort_of(filter)
   end
   return entries, {}
 end

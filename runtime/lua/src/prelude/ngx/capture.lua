@@ -52,6 +52,9 @@ return function(ngx, world)
       if type(body) == "number" then body = stock_tostring(body) end
       if type(body) ~= "string" then error("Bad http request body", 4) end
     end
+    if uri:byte(1) ~= 47 and uri:byte(1) ~= 64 then uri = "/" .. uri end
+    local headers = options.headers
+    if headers ~= nil and type(headers) ~= "table" then error("Bad headers option value", 4) end
     local given = {}
     if options.ctx ~= nil then
       if type(options.ctx) ~= "table" then
@@ -70,12 +73,13 @@ return function(ngx, world)
       if type(options.vars) ~= "table" then
         error("Bad vars option value: table expected", 4)
       end
+      for name in pairs(options.vars) do world.assignable(name, 4) end
       given.over = options.vars
     end
     last = last + 1
     handed[last] = given
     return {
-      path = world.path_of(uri), query = query, method = method or "GET", body = body,
+      path = world.path_of(uri), query = query, headers = headers, method = method or "GET", body = body,
       keep_body = body == nil and (options.always_forward_body or false)
         or body == nil and method ~= nil and method ~= "GET" and method ~= "HEAD",
       state = last,

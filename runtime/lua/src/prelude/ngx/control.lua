@@ -7,6 +7,8 @@ local ENDS = {
   server_rewrite = true, rewrite = true, access = true, precontent = true, content = true,
   timer = true, ssl_cert = true, ssl_client_hello = true, ssl_session_fetch = true,
 }
+-- Codes that break an exchange off, whatever is pending.
+local ABORTS = { [-1] = true, [408] = true, [444] = true, [499] = true }
 local REDIRECTS = { [301] = true, [302] = true, [303] = true, [307] = true, [308] = true }
 
 return function(ngx, world)
@@ -14,7 +16,10 @@ return function(ngx, world)
 
   -- Ends the phase with a code: no code of the script runs after this.
   local function leave(at, code)
-    if (at.asking or 0) > 0 then error("attempt to abort with pending subrequests", 3) end
+    if (at.asking or 0) > 0 and not ABORTS[code] then
+      -- Only tail calls lead here: the script is at level 2.
+      error("attempt to abort with pending subrequests", 2)
+    end
     at.exit = code
     yield(pl.EXIT)
     error("unreachable", 0)
@@ -24,9 +29,12 @@ return function(ngx, world)
     if type(code) ~= "number" then
       error("bad argument #1 to 'exit' (number expected, got " .. type(code) .. ")", 2)
     end
+    if code == ngx.AGAIN or code == ngx.DONE then
+      error("bad argument to 'ngx.exit': does not accept NGX_AGAIN or NGX_DONE", 2)
+    end
     local at = state()
     if ENDS[at.phase] then
-      if at.sent and code >= 300 and at.phase ~= "timer" then
+      if at.sent and code >= 300 and not ABORTS[code] and at.phase ~= "timer" then
         if code ~= at.status then
           world.write_log(ngx.ERR, "attempt to set status " .. code
             .. " via ngx.exit after sending out the response status " .. (at.status or 0))
@@ -57,9 +65,9 @@ return function(ngx, world)
     local bad = uri:find("[%z\1-\31\127]")
     if bad then
       error(("unsafe byte \"0x%02x\" in redirect uri \"%s\""):format(uri:byte(bad),
-        (uri:gsub("[%z\1-\31\127]", function(c) return ("\\x%02X"):format(c:byte()) end))), 2)
+        (uri:gsub("[%z\1-\31\"\\\127]", function(c) return ("\\x%02X"):format(c:byte()) end))), 2)
     end
-    ngx.header.location = uri
+    ngx.header.Location = uri
     return leave(at, status)
   end
 
@@ -89,6 +97,7 @@ return function(ngx, world)
       elseif kind ~= "string" then
         error("bad argument #2 to 'exec' (string, number, or table expected, but got " .. kind .. ")", 2)
       end
+      args = args:gsub("[%z\1-\32\127-\255#\\]", function(c) return ("%%%02X"):format(c:byte()) end)
       query = query and query .. "&" .. args or args
     end
     at.exec, at.exec_query = uri, query

@@ -1,6 +1,7 @@
 -- The globals of the world's scripts: those of a native script, and what old code expects.
 local pl = ...
 local type, error, setmetatable, rawget, select = type, error, setmetatable, rawget, select
+local rawset, tostring = rawset, tostring
 local stock_getfenv, stock_setfenv, getinfo = getfenv, setfenv, debug.getinfo
 local host = stock_getfenv(0)
 
@@ -91,6 +92,22 @@ return function(world)
     local info = getinfo(what, (type(fields) == "string" and fields or "nSlu"):gsub("[fL>]", ""))
     return info
   end
+
+  -- As in OpenResty these are there from the start.
+  loaded["resty.core"] = world.preload["resty.core"]()
+  G.package.path = table.concat(world.plan.path, ";")
+
+  -- A global that a request's script writes is all requests': OpenResty warns of that, too.
+  setmetatable(G, {
+    __newindex = function(t, name, value)
+      rawset(t, name, value)
+      local phase = world.phase()
+      if phase == "init" or phase == "init_worker" then return end
+      world.write_log(world.ngx.WARN, "[lua] _G write guard:12: __newindex(): writing a global Lua variable ('"
+        .. tostring(name) .. "') which may lead to race conditions between concurrent requests, "
+        .. "so prefer the use of 'local' variables" .. world.traceback("", 2))
+    end,
+  })
 
   G.jit.on, G.jit.off, G.jit.flush = function() end, function() end, function() end
   G.jit.status = function() return true end

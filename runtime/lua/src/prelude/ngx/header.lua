@@ -44,7 +44,12 @@ return function(ngx, world)
     end
     local lower = fields.lower(name)
     if lower == "content-length" then
-      C.length_set(window, value == nil and -1 or tonumber(value) or -1)
+      local length = value == nil and -1 or tonumber(value)
+      if not length or length % 1 ~= 0 then
+        error("failed to set header content-length (" .. stock_tostring(value) .. ")", 4)
+      end
+      C.length_set(window, length)
+      at.length = length >= 0 and length or nil
       return
     end
     if type(value) == "table" then
@@ -54,6 +59,7 @@ return function(ngx, world)
     name = fields.safe(name)
     if value == nil then
       C.head_remove(window, RESPONSE, name, #name)
+      if lower == "date" then C.dateless(window) end
     elseif type(value) == "table" then
       put(C.head_set, name, value[1], 5)
       for index = 2, #value do put(C.head_add, name, value[index], 5) end
@@ -63,9 +69,10 @@ return function(ngx, world)
   end
 
   local function get(name)
-    allow(world.REQUEST, 4)
+    local at = allow(world.REQUEST, 4)
     local lower = fields.lower(name)
     if lower == "content-length" then
+      if at.length then return ("%d"):format(at.length) end
       local length = C.length(window)
       if length < 0 then return nil end
       return ("%d"):format(length)
@@ -88,8 +95,13 @@ return function(ngx, world)
 
   ngx.resp = {}
   function ngx.resp.get_headers(max, raw)
-    allow(world.REQUEST)
-    return slow.head_table(RESPONSE, max, raw)
+    local at = allow(world.REQUEST)
+    local chunked = at.sent and at.phase ~= "header_filter"
+    local all, why, count = slow.head_table(RESPONSE, max, raw, chunked)
+    if not why then return all end
+    world.write_log(ngx.DEBUG,
+      "lua exceeding response header limit " .. count .. " > " .. (max or 100))
+    return all, why
   end
 
   world.preload["ngx.resp"] = function()
@@ -114,13 +126,19 @@ return function(ngx, world)
         for index = 1, #value do put(C.head_add, name, value[index], 3) end
       end,
       set_status = function(status, reason)
-        allow(world.REQUEST)
+        local at = allow(world.REQUEST)
         if type(status) ~= "number" then
           error("bad 'status' argument: number expected, got " .. type(status), 2)
         end
+        if reason ~= nil and type(reason) ~= "string" then
+          error("bad 'reason' argument: string expected, got " .. type(reason), 2)
+        end
         ngx.status = status
+        if not reason or at.status ~= status then return end
+        at.reason = reason
+        if at.phase == "header_filter" then C.status_put(window, status, reason, #reason) end
       end,
-      bypass_if_checks = function() end,
+      bypass_if_checks = function() allow(world.REQUEST).unconditional = true end,
     }
   end
 end

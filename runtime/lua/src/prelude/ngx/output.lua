@@ -5,7 +5,7 @@ local type, error, select, stock_tostring, next = type, error, select, tostring,
 local buffer = require "string.buffer"
 
 -- Answers of `C.out`.
-local FULL = 1
+local FULL, LOST = 1, -1
 
 -- The text of a value as ngx.say writes it; tables are lists of such values, however deep.
 local function put(out, value, index, name)
@@ -45,16 +45,36 @@ end
 return function(ngx, world)
   local allow, state, yield, ANSWER = world.allow, world.state, world.yield, world.ANSWER
 
+  -- The request's conditions want another answer than the script's.
+  local function refuse(at, code)
+    at.refused, at.eof, at.status = true, true, code
+    C.out_drop(window)
+    C.head_remove(window, 1, "Content-Type", 12)
+    if code == 412 then C.head_set(window, 1, "Content-Type", 12, "text/html", 9) end
+    C.out_begin(window, code)
+    if code == 412 then
+      local text = slow.page(code)
+      C.out(window, text, #text)
+      C.out_stock(window)
+    end
+    C.out_end(window)
+  end
+
   -- Fixes the head, so that the body can follow.
   local function send_head(at, status)
-    at.sent = true
+    at.sent, at.held = true, nil
     at.status = status or at.status or 200
     local default = at.settings.default_type
     if default and at.settings.use_default_type ~= false and at.status ~= 204 and at.status ~= 304
       and C.head_get(window, 1, "Content-Type", 12) == 0 then
       C.head_set(window, 1, "Content-Type", 12, default, #default)
     end
+    if at.status == 200 and not at.parent and not at.unconditional then
+      local code = C.conditional(window)
+      if code ~= 0 then return refuse(at, code) end
+    end
     C.out_begin(window, at.status)
+    if at.reason then C.status_put(window, at.status, at.reason, #at.reason) end
   end
   world.send_head = send_head
 
@@ -63,10 +83,23 @@ return function(ngx, world)
 
   local function write(name, ending, ...)
     local at = allow(ANSWER, 4)
+    if at.raw then return nil, "raw request socket acquired" end
     if at.eof then return nil, "seen eof" end
     local text = text_of(name, ending, ...)
-    if not at.sent then send_head(at) end
-    if C.out(window, text, #text) == FULL then
+    if not at.sent and not at.held then
+      -- An answer to HTTP/1.0 waits until its length is known.
+      if at.settings.http10_buffering ~= false and C.out_hold(window) ~= 0 then
+        at.held = true
+      else
+        send_head(at)
+        if at.refused then return nil, "nginx output filter error" end
+      end
+    end
+    local took = C.out(window, text, #text)
+    if took == LOST then return nil, "nginx output filter error" end
+    if world.cuts and not at.held then C.out_cut(window) end
+    if took == FULL then
+      if at.held then error("too large an answer to be held back for HTTP/1.0", 3) end
       slow.out_drained()
       yield(pl.TAKE)
     end
@@ -78,7 +111,8 @@ return function(ngx, world)
 
   function ngx.send_headers()
     local at = allow(ANSWER)
-    if not at.sent then
+    if at.raw then return nil, "raw request socket acquired" end
+    if not at.sent and not at.held then
       send_head(at)
       -- The filters of the head run now, so that the script sees what they did.
       slow.out_drained()
@@ -89,7 +123,9 @@ return function(ngx, world)
 
   function ngx.flush(wait)
     local at = allow(ANSWER)
+    if at.raw then return nil, "raw request socket acquired" end
     if at.eof then return nil, "seen eof" end
+    if at.held then return nil, "buffering" end
     if not at.sent then return nil, "nothing to flush" end
     -- What was written leaves when the script waits for anything.
     if wait then
@@ -101,10 +137,11 @@ return function(ngx, world)
 
   function ngx.eof()
     local at = allow(ANSWER)
+    if at.raw then return nil, "raw request socket acquired" end
     if at.eof then return nil, "seen eof" end
     if not at.sent then send_head(at) end
     at.eof = true
-    C.out_end(window)
+    if C.out_end(window) == LOST then return nil, "nginx output filter error" end
     return 1
   end
 
@@ -124,9 +161,10 @@ return function(ngx, world)
     local at = allow(world.REQUEST, 4)
     if type(status) ~= "number" then status = tonumber(status) end
     if not status then error("number expected, got nil", 4) end
+    at.reason = nil
     if at.phase == "header_filter" then
       at.status = status
-      C.status_set(window, status)
+      C.status_put(window, status, "", 0)
       return
     end
     if at.sent then
@@ -143,13 +181,18 @@ return function(ngx, world)
 
   -- nginx's own page for a status, when a script ends with one and has written nothing.
   function world.page(at, status)
-    if status ~= 304 and status ~= 204 then
-      ngx.header.content_type = "text/html"
+    if at.held then
+      C.out_drop(window)
+      at.held = nil
     end
+    -- Whoever asked for this by a subrequest has pages of its own.
+    local bare = status == 304 or status == 204 or at.parent ~= nil
+    if not bare then ngx.header.content_type = "text/html" end
     send_head(at, status)
-    if status == 304 or status == 204 then return end
+    if bare then return end
     local text = slow.page(status)
     C.length_set(window, #text)
     C.out(window, text, #text)
+    C.out_stock(window)
   end
 end

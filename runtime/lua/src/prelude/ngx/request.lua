@@ -6,6 +6,8 @@ local floor = math.floor
 local fields = pl.part("ngx/field")
 local safe, put_field = fields.safe, fields.put
 local REQUEST = 0
+-- More than any body has.
+local UNBOUNDED = 2 ^ 53
 
 return function(ngx, world)
   local req = {}
@@ -44,14 +46,22 @@ return function(ngx, world)
   end
 
   function req.get_headers(max, raw)
-    allow(PHASES)
-    return slow.head_table(REQUEST, max, raw)
+    local at = allow(PHASES)
+    local all, why, count = slow.head_table(REQUEST, max, raw, not at.no_host)
+    if not why then return all end
+    world.write_log(ngx.DEBUG,
+      "lua exceeding request header limit " .. count .. " > " .. (max or 100))
+    return all, why
   end
 
+  -- A request has a host, even if its scripts do not see it any more.
+  local function is_host(name) return #name == 4 and name:lower() == "host" end
+
   function req.set_header(name, value)
-    allow(PHASES)
+    local at = allow(PHASES)
     if value == nil then return req.clear_header(name) end
     name = name_of(name)
+    if is_host(name) then at.no_host = nil end
     if type(value) == "table" then
       if #value == 0 then return req.clear_header(name) end
       put(C.head_set, name, value[1])
@@ -62,8 +72,12 @@ return function(ngx, world)
   end
 
   function req.clear_header(name)
-    allow(PHASES)
+    local at = allow(PHASES)
     name = name_of(name)
+    if is_host(name) then
+      at.no_host = true
+      return
+    end
     C.head_remove(window, REQUEST, name, #name)
   end
 
@@ -140,7 +154,7 @@ return function(ngx, world)
     local bad = uri:find("[%z\1-\31\127]")
     if bad and not binary then
       error(("unsafe byte \"0x%02x\" in uri \"%s\" (maybe you want to set the 'binary' argument?)")
-        :format(uri:byte(bad), (uri:gsub("[%z\1-\31\127]", function(c)
+        :format(uri:byte(bad), (uri:gsub("[%z\1-\31\"\\\127]", function(c)
           return ("\\x%02X"):format(c:byte())
         end))), 2)
     end
@@ -158,6 +172,35 @@ return function(ngx, world)
     end
   end
 
+  -- Puts the body into a file, too, which goes with the exchange.
+  local function to_file(at, level)
+    at.body_file = nil
+    if not slow.spill() then return end
+    local path, why = yield(pl.TAKE)
+    if not path then error(why, 3) end
+    at.body_file = path
+    world.write_log(level, "a client request body is buffered to a temporary file " .. path)
+  end
+
+  -- The same where the settings want it, or the body is larger than a buffer.
+  local function place(at, most)
+    if at.settings.body_in_file then return to_file(at, ngx.NOTICE) end
+    at.body_file = nil
+    most = most or at.settings.body_buffer
+    if most and most < UNBOUNDED and C.body_get(window, 0) ~= 0 and window.len > most then to_file(at, ngx.WARN) end
+  end
+
+  -- A body that scripts may replace.
+  local function replaceable(at)
+    if at.discarded then error("request body already discarded asynchronously", 3) end
+    if not at.body_read then error("request body not read yet", 3) end
+    -- A file that was given to be cleaned up goes with the body.
+    if at.body_clean then
+      os.remove(at.body_clean)
+      at.body_clean = nil
+    end
+  end
+
   -- Bodies. The host keeps them: a script sees a string only when it asks.
   function req.read_body()
     local at = allow(READS)
@@ -165,23 +208,22 @@ return function(ngx, world)
     local here, why = yield(pl.READ)
     at.body_read = true
     if not here then
-      if why == "too large" then
-        at.exit = 413
-        yield(pl.EXIT)
-      end
-      error(why, 2)
+      -- Who does not send its body to the end gets no answer.
+      at.exit = why == "too large" and 413 or 444
+      yield(pl.EXIT)
     end
+    place(at)
   end
 
   function req.discard_body()
-    allow(PHASES)
-    state().body_read = true
+    local at = allow(PHASES)
+    at.body_read, at.discarded = true, true
     C.body_set(window, 0, "", 0)
   end
 
   function req.get_body_data(max)
     local at = allow(READS)
-    if not at.body_read then return nil end
+    if not at.body_read or at.body_file then return nil end
     if C.body_get(window, 0) == 0 then return nil end
     if max and max > 0 and window.len > max then return text(window.ptr, max) end
     return text(window.ptr, window.len)
@@ -198,18 +240,38 @@ return function(ngx, world)
     if type(data) ~= "string" then
       error("bad argument #1 to 'set_body_data' (string expected, got " .. type(data) .. ")", 2)
     end
-    if not at.body_read then error("request body not read yet", 2) end
+    replaceable(at)
     at.body_file = nil
     C.body_set(window, 0, data, #data)
   end
 
+  -- The body becomes what is in a file; `io` is a grant.
+  function req.set_body_file(path, clean)
+    local at = allow(PHASES)
+    if type(path) ~= "string" then
+      error("bad argument #1 to 'set_body_file' (string expected, got " .. type(path) .. ")", 2)
+    end
+    if not pl.io then error("files are a grant of the manifest: [lua] io", 2) end
+    replaceable(at)
+    local file, why = pl.io.open(path, "rb")
+    if not file then error(why, 2) end
+    local data = file:read("*a")
+    file:close()
+    C.body_set(window, 0, data, #data)
+    at.body_file = path
+    if clean then
+      at.body_clean = path
+      slow.passing(path)
+    end
+  end
+
   function req.init_body(size)
     local at = allow(PHASES)
-    if not at.body_read then error("request body not read yet", 2) end
     if size ~= nil and (type(size) ~= "number" or size <= 0) then
       error("bad argument #1 to 'init_body' (bad number)", 2)
     end
-    at.body_parts = {}
+    replaceable(at)
+    at.body_parts, at.body_most = {}, size
   end
 
   function req.append_body(data)
@@ -230,12 +292,13 @@ return function(ngx, world)
     at.body_parts = nil
     local data = pl.table.concat(parts)
     C.body_set(window, 0, data, #data)
+    place(at, at.body_most)
   end
 
   function req.get_post_args(max, into)
     local at = allow(READS)
     if not at.body_read then return nil, "no request body found" end
-    if at.body_file then return nil, "requesty body in temp file not supported" end
+    if at.body_file then return nil, "request body in temp file not supported" end
     if C.body_get(window, 0) == 0 or window.len == 0 then
       if into then pl.table.clear(into) end
       return into or {}

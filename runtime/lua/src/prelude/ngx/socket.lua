@@ -49,10 +49,16 @@ return function(ngx, world)
 
   -- The results of an operation, once it is over. Only tail calls lead here and on, so that the
   -- script is at level 2.
+  -- A connection that is refused is an everyday error; one that can't even be tried is not.
+  local function severity(line)
+    local number = line:match("^connect%(%) to unix:.* failed %((%d+):")
+    return number and number ~= "111" and number ~= "11" and ngx.CRIT or ngx.ERR
+  end
+
   local function settle(value, why, partial, line)
     if value == false then return settle(yield(TAKE)) end
     if value ~= nil then return value end
-    if line and setting("log_errors") ~= false then world.write_log(ngx.ERR, line) end
+    if line and setting("log_errors") ~= false then world.write_log(severity(line), line) end
     if why == "bad request" then error(why, 2) end
     if partial == nil then return nil, why end
     return nil, why, partial

@@ -1,9 +1,9 @@
 -- Light threads and the coroutines of scripts.
 local pl = ...
+local slow = pl.slow
 local create, running, stock_status = coroutine.create, coroutine.running, coroutine.status
 local type, error, setmetatable, select, unpack, xpcall =
   type, error, setmetatable, select, unpack, xpcall
-local traceback = debug.traceback
 
 return function(ngx, world)
   local state, yield = world.state, world.yield
@@ -28,11 +28,23 @@ return function(ngx, world)
     end
   end
 
+  -- Runs a function whose failure is its own affair.
+  function world.alone(fn)
+    local trace
+    local ok, why = xpcall(fn, function(why)
+      trace = type(why) == "string" and world.traceback(why, 2) or why
+      return why
+    end)
+    if not ok then
+      world.write_log(ngx.ERR, "lua user thread aborted: runtime error: " .. pl.tostring(trace or why))
+    end
+  end
+
   local function body(info, fn, ...)
     local co = running()
     threads[co], info.co = info, co
     keep(info, xpcall(fn, function(why)
-      if type(why) == "string" then info.trace = traceback(why, 2) end
+      if type(why) == "string" then info.trace = world.traceback(why, 2) end
       return why
     end, ...))
     -- What it started itself goes on; it ends with its own function.
@@ -101,6 +113,20 @@ return function(ngx, world)
     return 1
   end
 
+  -- A function of a module on a thread beside the workers, which a pool of `[lua] threads` has.
+  function ngx.run_worker_thread(...)
+    world.allow(YIELDS)
+    if select("#", ...) < 3 then return false, "expecting at least 3 arguments" end
+    local pool, module, name = ...
+    if type(pool) ~= "string" then return false, "threadpool should be a string" end
+    if not slow.has_pool(pool) then return false, "thread pool " .. pool .. " not found" end
+    if type(module) ~= "string" then return false, "module name should be a string" end
+    if type(name) ~= "string" then return false, "function name should be a string" end
+    local sent, why = slow.aside(...)
+    if not sent then return false, why end
+    return yield(pl.TAKE)
+  end
+
   -- As the script's own coroutines, but that a light thread may yield, which gives others a turn.
   local stock = pl.coroutine
   local own = {}
@@ -115,7 +141,7 @@ return function(ngx, world)
       if info.ended then return "zombie" end
       if co == running() then return "running" end
       -- It waits for the host, not for a script: that is running to OpenResty.
-      return stock_status(co) == "normal" and "normal" or "running"
+      return (pl.within[co] or stock_status(co) == "normal") and "normal" or "running"
     end
     if co == running() then return "running" end
     return stock.status(co)

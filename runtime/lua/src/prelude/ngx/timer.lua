@@ -1,7 +1,7 @@
 -- ngx.timer: functions that run beside all exchanges.
 local pl = ...
 local slow = pl.slow
-local type, error, tonumber = type, error, tonumber
+local type, error, tonumber, getinfo = type, error, tonumber, debug.getinfo
 
 return function(ngx, world)
   local timer = {}
@@ -11,7 +11,9 @@ return function(ngx, world)
     local most = world.timers.running
     local _, running = slow.task_counts()
     if running > most then
-      return world.write_log(ngx.ALERT, most .. " lua_max_running_timers are not enough")
+      local info = getinfo(fn, "S")
+      return world.write_log(ngx.ALERT, ("lua failed to run timer with function defined at %s:%d: %d %s")
+        :format(info.source, info.linedefined, most, "lua_max_running_timers are not enough"))
     end
     -- The state is held by this function as long as it runs.
     local at = world.begin("timer", settings)
@@ -29,6 +31,9 @@ return function(ngx, world)
       error("bad argument #2 to '" .. name .. "' (function expected, got " .. type(fn) .. ")", 3)
     end
     local at = world.state()
+    if at.phase == "exit_worker" then
+      error("API disabled in the context of exit_worker_by_lua*", 3)
+    end
     if slow.exiting() then return nil, "process exiting" end
     if slow.task_counts() >= world.timers.pending then return nil, "too many pending timers" end
     local id, why = slow.task_start(delay, repeats and delay, true, run, fn, at.settings, ...)

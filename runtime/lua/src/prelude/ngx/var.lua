@@ -6,27 +6,67 @@ local type, error, setmetatable, stock_tostring = type, error, setmetatable, tos
 return function(ngx, world)
   local state, PHASES = world.state, world.REQUEST
 
-  -- Values by name, for each route; a variable that one declares all have.
+  -- Values by name (in lower case, as nginx has them), for each route; a variable that one declares
+  -- all have.
   local declared, defaults = {}, {}
   function world.declare(routes)
     for route, vars in pairs(routes) do
-      defaults[route] = vars
-      for name in pairs(vars) do declared[name] = true end
+      local lower = defaults[route] or {}
+      defaults[route] = lower
+      for name, value in pairs(vars) do
+        name = name:lower()
+        declared[name], lower[name] = true, value
+      end
     end
   end
 
-  local function vars_of(at)
-    local vars = at.vars
-    if vars then return vars end
-    vars = {}
-    at.vars = vars
+  -- The values that the route at hand begins with.
+  local function begin(vars)
     local given = defaults[world.field("route")]
     if given then
       for name, value in pairs(given) do vars[name] = value end
     end
     return vars
   end
+
+  local function vars_of(at)
+    local vars = at.vars
+    if vars then return vars end
+    vars = begin {}
+    at.vars = vars
+    return vars
+  end
   world.vars_of = vars_of
+
+  -- On another route, or with another exchange's variables: what this route sets is set; what it only
+  -- declares stays.
+  function world.begin_vars(at)
+    local vars = vars_of(at)
+    local given = defaults[world.field("route")]
+    if not given then return end
+    for name, value in pairs(given) do
+      if value ~= "" or vars[name] == nil then vars[name] = value end
+    end
+  end
+
+  -- What a script has set to nil.
+  local NIL = {}
+  local function value_of(at, name)
+    local value = vars_of(at)[name]
+    if value == NIL then return nil end
+    return value or ""
+  end
+
+  -- Refuses a name that can't be set for a subrequest.
+  function world.assignable(name, level)
+    if type(name) ~= "string" then return end
+    if declared[name:lower()] then return end
+    if C.var_known(window, name, #name) ~= 0 then
+      error("variable \"" .. name .. "\" not changeable", level + 1)
+    end
+    error("variable \"" .. name .. "\" cannot be assigned a value (maybe you forgot to define it first?)",
+      level + 1)
+  end
 
   local function request(level)
     local at = state()
@@ -47,11 +87,16 @@ return function(ngx, world)
       return text(window.ptr, window.len)
     end
     if kind ~= "string" then error("bad variable name", 2) end
-    if declared[name] then return vars_of(at)[name] or "" end
+    if declared[name] then return value_of(at, name) end
+    if at.no_host and name == "http_host" then return nil end
+    if at.body_file then
+      if name == "request_body" then return nil end
+      if name == "request_body_file" then return at.body_file end
+    end
     if C.var(window, name, #name) == 0 then
       local lower = name:lower()
       if lower == name then return nil end
-      if declared[lower] then return vars_of(at)[lower] or "" end
+      if declared[lower] then return value_of(at, lower) end
       if C.var(window, lower, #lower) == 0 then return nil end
     end
     return text(window.ptr, window.len)
@@ -76,8 +121,9 @@ return function(ngx, world)
     elseif kind ~= "string" and kind ~= "nil" then
       error("bad variable value type: " .. kind, 2)
     end
-    if declared[name] then
-      vars_of(at)[name] = value or nil
+    local lower = declared[name] and name or name:lower()
+    if declared[lower] then
+      vars_of(at)[lower] = value or NIL
       return
     end
     local setter = setters[name]
@@ -107,7 +153,6 @@ return function(ngx, world)
     subsystem = "http", debug = false, nginx_version = 1029002, ngx_lua_version = 10030,
     prefix = function() return world.prefix end,
     nginx_configure = function() return "" end,
-    is_console = false,
   }
 
   -- ndk.set_var: filters of variables, as other modules of nginx offer them.

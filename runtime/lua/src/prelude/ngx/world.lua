@@ -3,8 +3,9 @@
 local pl = ...
 local window, WAIT, yield = pl.window, pl.WAIT, pl.yield
 local type, error, setmetatable, rawget = type, error, setmetatable, rawget
+local traceback = debug.traceback
 
-local world = { preload = {}, vars = {} }
+local world = { preload = {}, vars = {}, cuts = false }
 
 -- What the exchange has in this VM that the host runs scripts for: it stands at 1. And by their serial,
 -- what tasks have, which their own functions hold.
@@ -65,6 +66,22 @@ local function allow(phases, level)
   return at
 end
 world.allow = allow
+
+-- What log lines call the phase where there is no request; nothing where there is one.
+function world.context()
+  local serial = window.serial
+  local at = serial < 0 and states[serial]
+  if at then return CONTEXTS[at.phase or at.step] end
+  return nil
+end
+
+-- A stack in words, without the host's own functions in it.
+function world.traceback(message, level)
+  local text = traceback(message, level + 1)
+  text = text:gsub("\n[^\n]*pilotlight:[^\n]*", ""):gsub("\n%s*%[C%]: in function 'x?pcall'", "")
+  -- The outermost is the script itself, whatever the host calls it by.
+  return (text:gsub("in function 'run'$", "in main chunk"))
+end
 
 function world.phase() return state().phase end
 

@@ -30,7 +30,11 @@ impl Downstream for Down {
         current.head_sent = true;
         if head.status == 101 {
             let to = String::from_utf8_lossy(head.fields.known(Name::Upgrade).unwrap_or_default());
-            let switches = format!("upgrade\r\nupgrade: {to}");
+            let switches = match &*to {
+                "" => "upgrade".to_owned(),
+                to => format!("upgrade\r\nupgrade: {to}"),
+            };
+            current.close = true;
             conn.writer.response(head, Length::None, true, Some(&switches));
             return;
         }
@@ -92,6 +96,8 @@ impl Downstream for Down {
     fn tunnel(&mut self) -> Option<(Stream, Bytes)> {
         let conn = &mut *self.conn.borrow_mut();
         conn.current.close = true;
-        Some((conn.stream.take(), conn.inbox.take()))
+        let mut early = conn.body.split();
+        conn.inbox.move_to(&mut early);
+        Some((conn.stream.take(), early.freeze()))
     }
 }

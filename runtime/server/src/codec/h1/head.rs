@@ -359,7 +359,9 @@ fn adopt_target(
         None => Span::EMPTY,
     });
     let rootless = path.len == 0;
+    let sent = arena.len();
     head.adopt_line(method, path, query);
+    head.adopt_sent(sent);
     head.adopt_authority(authority);
     if rootless {
         // `http://host` and `http://host?q` mean the root (RFC 9110 section 4.2.3).

@@ -78,15 +78,16 @@ impl Writer {
         self.own.extend_from_slice(b"HTTP/1.1 ");
         self.own.extend_from_slice(itoa::Buffer::new().format(head.status).as_bytes());
         self.own.push(b' ');
-        self.own.extend_from_slice(reason(head.status).as_bytes());
+        let reason = head.reason.as_deref().unwrap_or_else(|| reason(head.status));
+        self.own.extend_from_slice(reason.as_bytes());
         self.own.extend_from_slice(b"\r\n");
         fields(&mut self.own, &head.fields, length == Length::None);
+        self.frame(length, chunks);
         if let Some(value) = connection {
-            self.own.extend_from_slice(b"connection: ");
+            self.own.extend_from_slice(b"Connection: ");
             self.own.extend_from_slice(value.as_bytes());
             self.own.extend_from_slice(b"\r\n");
         }
-        self.frame(length, chunks);
         self.own.extend_from_slice(b"\r\n");
         self.queue_own(from);
     }
@@ -188,12 +189,12 @@ impl Writer {
         match length {
             Length::None => {}
             Length::Exact(bytes) => {
-                self.own.extend_from_slice(b"content-length: ");
+                self.own.extend_from_slice(b"Content-Length: ");
                 self.own.extend_from_slice(itoa::Buffer::new().format(bytes).as_bytes());
                 self.own.extend_from_slice(b"\r\n");
             }
             Length::Unknown if chunks => {
-                self.own.extend_from_slice(b"transfer-encoding: chunked\r\n");
+                self.own.extend_from_slice(b"Transfer-Encoding: chunked\r\n");
                 self.framing = Sent::Chunked;
             }
             // A 1.0 client: the end of the connection is the end of the body.

@@ -244,7 +244,7 @@ fn chain(names: &str) -> String {
     format!("[[routes]]\nname = \"r\"\nfilters = [{names}]\nrespond = {{ status = 404 }}\n")
 }
 
-const CHUNKED: &str = "HTTP/1.1 200 OK\nx-by: filter\ntransfer-encoding: chunked";
+const CHUNKED: &str = "HTTP/1.1 200 OK\nx-by: filter\nTransfer-Encoding: chunked";
 
 #[test]
 fn an_answer_is_made_frame_by_frame() {
@@ -273,7 +273,7 @@ fn a_head_leaves_before_the_body_is_there() {
 fn a_length_that_is_said_frames_the_answer() {
     play(&chain("\"sized\""), async |mut client: Client| {
         client.get("/").await;
-        assert_eq!(client.head().await, "HTTP/1.1 200 OK\nx-by: filter\ncontent-length: 6");
+        assert_eq!(client.head().await, "HTTP/1.1 200 OK\nx-by: filter\nContent-Length: 6");
         assert_eq!(client.until("two").await, "onetwo");
     });
 }
@@ -325,7 +325,7 @@ fn a_filter_outside_may_collect_a_streamed_answer() {
         // Who waits for what it gave to leave is not held up by who takes it all.
         until_told("flushed").await;
         give("more");
-        assert_eq!(client.head().await, "HTTP/1.1 200 OK\nx-by: filter\ncontent-length: 6");
+        assert_eq!(client.head().await, "HTTP/1.1 200 OK\nx-by: filter\nContent-Length: 6");
         assert_eq!(client.until("TWO").await, "ONETWO");
     });
     assert_eq!(told(), ["flushed", "collected onetwo", "Delivered", "rest"]);

@@ -45,9 +45,9 @@ fn a_request_says_how_long_it_is() {
     for (method, length, framing) in [
         ("GET", Length::None, ""),
         ("GET", Length::Exact(0), ""),
-        ("POST", Length::Exact(0), "content-length: 0\r\n"),
-        ("GET", Length::Exact(5), "content-length: 5\r\n"),
-        ("POST", Length::Unknown, "transfer-encoding: chunked\r\n"),
+        ("POST", Length::Exact(0), "Content-Length: 0\r\n"),
+        ("GET", Length::Exact(5), "Content-Length: 5\r\n"),
+        ("POST", Length::Unknown, "Transfer-Encoding: chunked\r\n"),
     ] {
         let mut writer = Writer::default();
         writer.request(&request(method, &[("x-a", "1")]), length, None);
@@ -68,12 +68,12 @@ fn framing_of_the_message_that_came_in_stays_here() {
     let mut writer = Writer::default();
     let fields = [("transfer-encoding", "chunked"), ("connection", "x-b"), ("content-length", "9")];
     writer.response(&response(200, &fields), Length::Exact(2), true, None);
-    assert_eq!(text(&writer), "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n");
+    assert_eq!(text(&writer), "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n");
 
     // The answer to a HEAD keeps the length it would have had.
     let mut writer = Writer::default();
     writer.response(&response(200, &fields), Length::None, true, Some("close"));
-    let wanted = "HTTP/1.1 200 OK\r\ncontent-length: 9\r\nconnection: close\r\n\r\n";
+    let wanted = "HTTP/1.1 200 OK\r\ncontent-length: 9\r\nConnection: close\r\n\r\n";
     assert_eq!(text(&writer), wanted);
 }
 
@@ -86,7 +86,7 @@ fn a_body_of_unknown_length_is_chunked_where_it_can_be() {
     for (chunks, wanted) in [
         (
             true,
-            "transfer-encoding: chunked\r\n\r\n3\r\nabc\r\n10\r\n0123456789abcdef\r\n0\r\nx-sum: 1\r\n\r\n",
+            "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n10\r\n0123456789abcdef\r\n0\r\nx-sum: 1\r\n\r\n",
         ),
         (false, "\r\nabc0123456789abcdef"),
     ] {
