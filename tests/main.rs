@@ -18,6 +18,7 @@ mod commands;
 mod conformance;
 mod faults;
 mod kong;
+mod libraries;
 mod malformed;
 mod mistakes;
 mod names;
