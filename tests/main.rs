@@ -19,6 +19,7 @@ mod conformance;
 mod escapes;
 mod faults;
 mod kong;
+mod libraries;
 mod malformed;
 mod mistakes;
 mod names;

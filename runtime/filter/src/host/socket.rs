@@ -73,6 +73,11 @@ pub trait Socket {
 
     /// The system's number of it, if it has one.
     fn descriptor(&self) -> Option<i32>;
+
+    /// The certificates that its peer has shown in a TLS handshake, DER, its own first.
+    fn peer_certificates(&self) -> Vec<Vec<u8>> {
+        Vec::new()
+    }
 }
 
 /// A socket that datagrams of one peer come from and go to.

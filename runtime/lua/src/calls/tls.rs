@@ -24,10 +24,11 @@ pub(crate) fn fast() -> [Fast; 1] {
     [Fast("token_forget", "int (*)(pl_window *, double)", forget as *const c_void)]
 }
 
-pub(crate) fn slow() -> [Slow; 5] {
+pub(crate) fn slow() -> [Slow; 6] {
     [
         Slow("socket_handshake", socket_handshake),
         Slow("socket_session", session),
+        Slow("socket_peer", peer),
         Slow("tls_chain", chain),
         Slow("tls_key", key),
         Slow("tls_der", der),
@@ -137,6 +138,31 @@ unsafe extern "C-unwind" fn session(state: *mut lua_State) -> c_int {
     1
 }
 
+/// `socket_peer(handle)`: the certificates that its peer has shown, DER, or nil and why there are none.
+unsafe extern "C-unwind" fn peer(state: *mut lua_State) -> c_int {
+    // SAFETY: as in `socket_handshake`.
+    let (stack, window) = unsafe { (Stack::new(state), window_of(state)) };
+    let stream = handle::get::<RefCell<Stream>>(stack, 1);
+    let owner = Owner::new(window.serial);
+    let mut stream = match stream.as_ref().map(|stream| stream.borrow_mut()) {
+        Some(stream) if stream.is_closed(Use::Both) => return refuse(stack, CLOSED),
+        Some(stream) if stream.owner() != owner => return refuse(stack, BAD_REQUEST),
+        Some(stream) => stream,
+        None => return refuse(stack, CLOSED),
+    };
+    let shown = stream.link().map(|link| link.socket.peer_certificates()).unwrap_or_default();
+    if shown.is_empty() {
+        return refuse(stack, "no certificate was shown");
+    }
+    stack.push_table(shown.len() as c_int, 0);
+    let list = stack.top();
+    for (index, der) in (1..).zip(&shown) {
+        stack.push_bytes(der);
+        stack.set_at(list, index);
+    }
+    1
+}
+
 /// `tls_chain(text, der)`: the number of a chain, or nil and what is wrong.
 unsafe extern "C-unwind" fn chain(state: *mut lua_State) -> c_int {
     // SAFETY: as in `socket_handshake`.
@@ -171,16 +197,20 @@ unsafe extern "C-unwind" fn key(state: *mut lua_State) -> c_int {
     1
 }
 
-/// `tls_der(number)`: the bytes of a chain or a key.
+/// `tls_der(number, place)`: the bytes of a chain, of one certificate of it, or of a key.
 unsafe extern "C-unwind" fn der(state: *mut lua_State) -> c_int {
     // SAFETY: as in `socket_handshake`.
     let (stack, window) = unsafe { (Stack::new(state), window_of(state)) };
     let number = stack.number(1).unwrap_or_default();
     let tokens = &window.host.tokens;
-    match (tokens.get::<Chain>(number), tokens.get::<Key>(number)) {
-        (Some(chain), _) => stack.push_bytes(&chain.0.concat()),
-        (_, Some(key)) => stack.push_bytes(&key.0),
-        (None, None) => stack.push_nil(),
+    match (tokens.get::<Chain>(number), tokens.get::<Key>(number), stack.number(2)) {
+        (Some(chain), _, None) => stack.push_bytes(&chain.0.concat()),
+        (Some(chain), _, Some(place)) => match chain.0.get((place as usize).wrapping_sub(1)) {
+            Some(one) => stack.push_bytes(one),
+            None => stack.push_nil(),
+        },
+        (None, Some(key), None) => stack.push_bytes(&key.0),
+        _ => stack.push_nil(),
     }
     1
 }

@@ -126,6 +126,20 @@ fn client_certificates_that_are_none() {
 }
 
 #[test]
+fn certificates_that_servers_show() {
+    let script = "local from = require 'resty.openssl.ssl'.from_socket
+        local s = open() all(from(s)) s:sslhandshake() local ssl = from(s)
+        all(ssl:get_peer_certificate()) all(ssl:get_peer_cert_chain()) s:close() all(from(s))";
+    let want = [
+        "nil ssl.from_socket: no certificate was shown",
+        "nil x509.new: not a certificate",
+        "nil x509.new: not a certificate",
+        "nil ssl.from_socket: closed",
+    ];
+    assert_eq!(talk(&[Tls(Ok(()))], script), want);
+}
+
+#[test]
 fn certificates_and_keys_are_opaque() {
     let script = "local ssl = require 'ngx.ssl'
         local b = function(label) return '-----BEGIN ' .. label .. '-----\\nYWJj\\n-----END ' .. label .. '-----\\n' end

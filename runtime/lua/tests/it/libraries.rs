@@ -1,6 +1,6 @@
 //! Libraries that come with the gateway, as other libraries call them.
 
-use crate::said::{check, said};
+use crate::said::{access_with, check, said, said_by};
 
 const KEYS: &[(&str, &str)] = &[
     ("RSA", include_str!("../keys/rsa.pem")),
@@ -223,31 +223,72 @@ fn openssl_kdf() {
     ]);
 }
 
+/// As lua-resty-http shows a client's certificate: what ngx.ssl has read, under OpenSSL's types.
 #[test]
-fn openssl_numbers() {
+fn tokens_under_types_of_openssl() {
+    let script = with_keys(
+        "local ffi, ssl = require 'ffi', require 'ngx.ssl'
+        local chain, x509 = require 'resty.openssl.x509.chain', require 'resty.openssl.x509'
+        local pkey, base = require 'resty.openssl.pkey', require 'resty.core.base'
+        local certificate = ssl.parse_pem_cert(CERTIFICATE .. CERTIFICATE)
+        local secret = ssl.parse_pem_priv_key(P256)
+        local all = chain.dup(ffi.cast('OPENSSL_STACK*', certificate))
+        say(#all, chain.istype(all), #all:all(), all:count(), all[2]:to_PEM() == CERTIFICATE)
+        local key = pkey.new(ffi.cast('EVP_PKEY*', secret))
+        ffi.gc(key.ctx, nil)
+        say(key:is_private(), x509.dup(all[1].ctx):check_private_key(key))
+        say(chain.dup(ffi.cast('OPENSSL_STACK*', secret)))
+        say(chain.dup(ffi.cast('OPENSSL_STACK*', nil)))
+        say(pkey.new(ffi.cast('EVP_PKEY*', nil)))
+        say(chain.new():add(all[1]), chain.new():add(1))
+        say(require 'resty.openssl.ssl'.from_socket(ngx.socket.tcp()))
+        say(require 'resty.openssl.ssl'.from_socket())
+        local buffer = base.get_string_buf(3)
+        ffi.copy(buffer, 'abc')
+        say(ffi.string(base.get_string_buf(8), 3), ffi.sizeof(base.get_string_buf(5000)), base.get_size_ptr()[0])",
+    );
+    let absent = "nil x509.chain.dup: expect certificates of ngx.ssl's at #1";
+    let want = [
+        "2 true 2 2 true",
+        "true true",
+        absent,
+        absent,
+        "nil pkey.new: expect a key of ngx.ssl's at #1",
+        "true nil x509.chain:add: expect a x509 instance at #1",
+        "nil ssl.from_socket: closed",
+        "nil ssl.from_socket: closed",
+        "abc 5000 0ULL",
+    ];
+    assert_eq!(said_by(&access_with(&script, &[], true)), want.join("\n"));
+}
+
+/// A number that is no token opens none, where scripts have no way to a pointer.
+#[test]
+fn numbers_are_no_tokens() {
+    let script = with_keys(
+        "local ssl, chain = require 'ngx.ssl', require 'resty.openssl.x509.chain'
+        local pkey, base = require 'resty.openssl.pkey', require 'resty.core.base'
+        local certificate, secret = ssl.parse_pem_cert(CERTIFICATE), ssl.parse_pem_priv_key(P256)
+        say(#chain.dup(certificate), pkey.new(secret):is_private(), base.get_string_buf)
+        for number = 0, 9 do
+          if chain.dup(number) or chain.dup(number + 0LL) or pkey.new(number + 0LL) then say(number) end
+        end",
+    );
+    assert_eq!(said_by(&access_with(&script, &[], false)), "1 true nil");
+}
+
+/// Debian's names of what is all OpenSSL elsewhere.
+#[test]
+fn debians_names() {
     check(
-        "local bn = require 'resty.openssl.bn'",
+        "local str = require 'nginx.string'",
         &[
-            ("bn.from_dec('18446744073709551616'):to_hex()", "010000000000000000"),
             (
-                "bn.from_hex('FFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFF'):to_dec()",
-                "340282366920938463463374607431768211455",
+                "require 'nginx.sha256' == require 'resty.sha256', require 'nginx.aes' ~= nil",
+                "true true",
             ),
-            (
-                "bn.from_binary('\\1\\0'):to_dec(), bn.from_dec('256'):to_binary() == '\\1\\0'",
-                "256 true",
-            ),
-            (
-                "bn.from_dec('0'):to_dec(), bn.new(65537):to_hex(), tostring(bn.from_dec('-12'))",
-                "0 010001 -12",
-            ),
-            (
-                "bn.from_dec('5') < bn.from_dec('10'), bn.new(7) == bn.new('7'), bn.new(0):is_zero(), bn.new(3):is_odd()",
-                "true true true true",
-            ),
-            ("#bn.new(1):to_binary(16), bn.new(256):to_binary(1)", "16 nil bn:to_binary"),
-            ("bn.from_dec('x')", "nil bn.from_dec: set_dec"),
-            ("bn.new(12):to_number() + 1", "13"),
+            ("str.to_hex(require 'nginx.md5':new():final())", "d41d8cd98f00b204e9800998ecf8427e"),
+            ("#require 'nginx.random'.bytes(5)", "5"),
         ],
     );
 }
@@ -296,7 +337,7 @@ fn openssl_certificates() {
         ("cert:get_pubkey():to_PEM() == pkey.new(P256):to_PEM()", "true"),
         ("cert:check_private_key(pkey.new(P256)), cert:check_private_key(pkey.new(RSA))", "true false x509:check_private_key: key values mismatch"),
         ("cert:verify(pkey.new(P256_PUBLIC)), cert:verify(pkey.new(P384))", "true false"),
-        ("#cert:digest('sha256'), #cert:digest(), #cert:pubkey_digest('sha1')", "32 20 20"),
+        ("#cert:digest('sha256'), #cert:digest(), #cert:pubkey_digest('sha1'), #cert:digest('RSA-SHA512')", "32 20 20 64"),
         ("cert:to_PEM() == CERTIFICATE, x509.new(cert:tostring('DER'), 'DER'):to_PEM() == CERTIFICATE", "true true"),
         ("cert:get_subject_alt_name():all().IP, cert:get_extension_critical('basicConstraints')", "192.0.2.1 true"),
         ("cert:get_extension('subjectAltName').sn, cert:get_extension('keyUsage')", "nil nil"),

@@ -5,6 +5,7 @@
 mod api;
 mod attacks;
 mod basics;
+mod bignum;
 mod cjson;
 mod crypto;
 mod datagrams;

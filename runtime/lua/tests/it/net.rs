@@ -53,7 +53,14 @@ impl Net {
         let steps = self.peers.borrow_mut().get_mut(address)?.pop_front()?;
         self.notes.borrow_mut().push(format!("open {address}"));
         let (steps, notes) = (steps.into(), self.notes.clone());
-        Some(Line { address: address.into(), steps, said: 0, notes, options: Rc::default() })
+        Some(Line {
+            address: address.into(),
+            steps,
+            said: 0,
+            secured: false,
+            notes,
+            options: Rc::default(),
+        })
     }
 
     pub fn connect(&self, connect: &Connect) -> Wait<io::Result<Box<dyn Socket>>> {
@@ -117,6 +124,8 @@ struct Line {
     steps: VecDeque<Step>,
     /// Bytes of the first step that were said already.
     said: usize,
+    /// It goes on by TLS.
+    secured: bool,
     notes: Rc<RefCell<Vec<String>>>,
     options: Rc<RefCell<HashMap<u8, i32>>>,
 }
@@ -216,6 +225,7 @@ impl Socket for Line {
         let outcome = match self.steps.pop_front() {
             Some(Step::Tls(Ok(()))) => {
                 let name = server_name.clone().unwrap_or_default();
+                self.secured = true;
                 let session: TlsSession = Rc::new(format!("session of {name}"));
                 Ok(Secured { socket: self, session })
             }
@@ -245,6 +255,10 @@ impl Socket for Line {
 
     fn descriptor(&self) -> Option<i32> {
         Some(7)
+    }
+
+    fn peer_certificates(&self) -> Vec<Vec<u8>> {
+        self.secured.then(|| b"no DER".to_vec()).into_iter().collect()
     }
 }
 

@@ -25,8 +25,14 @@ ngx.req.set_header('x-said', hex)";
 
 /// A filter whose access phase is this script, as `said` runs it; files lie beside it.
 pub fn access(script: &str, files: &[(&str, &str)]) -> Rig {
+    access_with(script, files, false)
+}
+
+/// The same; `ffi` says whether it may use that library.
+pub fn access_with(script: &str, files: &[(&str, &str)], ffi: bool) -> Rig {
     let script = format!("{HEAD}{script}{TAIL}");
     let loaded = load(&[&script], |plan, dir| {
+        plan.script.ffi = ffi;
         files.iter().for_each(|(name, text)| drop(dir.write(name, text)));
         let path = dir.0.join("filters/f0.lua");
         let file = ScriptFile { path, name: Arc::from("access.lua") };

@@ -160,6 +160,12 @@ impl Socket for Wired {
         use std::os::fd::AsRawFd;
         self.system(|socket| Ok(socket.as_raw_fd())).ok()
     }
+
+    fn peer_certificates(&self) -> Vec<Vec<u8>> {
+        let Stream::TlsClient(tls) = &self.stream else { return Vec::new() };
+        let shown = tls.get_ref().1.peer_certificates().unwrap_or_default();
+        shown.iter().map(|der| der.to_vec()).collect()
+    }
 }
 
 /// A socket for datagrams of one peer.

@@ -7,6 +7,21 @@ local PARTS = {
   "shdict", "time", "uri", "utils", "var", "worker", "coroutine", "param", "socket", "socket.tcp",
 }
 
+-- Memory to work in, for those who may use `ffi`.
+local function buffers(base, new)
+  local size, buffer = 4096, nil
+  function base.get_string_buf(wanted, must_alloc)
+    if must_alloc or wanted > size then return new("char[?]", wanted) end
+    buffer = buffer or new("char[?]", size)
+    return buffer
+  end
+  function base.get_string_buf_size() return size end
+  function base.set_string_buf_size(wanted) size, buffer = wanted, nil end
+  local length, message = new "size_t[1]", new "char *[1]"
+  function base.get_size_ptr() return length end
+  function base.get_errmsg_ptr() return message end
+end
+
 return function(ngx, world)
   local preload = world.preload
   local version = "0.1.33"
@@ -21,7 +36,7 @@ return function(ngx, world)
 
   preload["resty.core.base"] = function()
     local new = require "table.new"
-    return {
+    local base = {
       version = version,
       FFI_OK = 0, FFI_ERROR = -1, FFI_AGAIN = -2, FFI_BUSY = -3, FFI_DONE = -4, FFI_DECLINED = -5,
       FFI_BAD_CONTEXT = -100, FFI_NO_REQ_CTX = -101,
@@ -42,6 +57,8 @@ return function(ngx, world)
         error("unsupported subsystem: http", 2)
       end,
     }
+    if pl.ffi then buffers(base, pl.ffi.new) end
+    return base
   end
 
   preload["table.new"] = function() return world.G.table.new end

@@ -10,8 +10,8 @@ local LIBRARIES = {
   "resty.sha256", "resty.sha384", "resty.sha512", "resty.aes", "resty.hmac", "resty.evp",
   "resty.openssl", "resty.openssl.bn", "resty.openssl.cipher", "resty.openssl.digest",
   "resty.openssl.err", "resty.openssl.hmac", "resty.openssl.kdf", "resty.openssl.mac",
-  "resty.openssl.objects", "resty.openssl.pkey", "resty.openssl.rand", "resty.openssl.version",
-  "resty.openssl.x509", "resty.openssl.x509.name",
+  "resty.openssl.objects", "resty.openssl.pkey", "resty.openssl.rand", "resty.openssl.ssl",
+  "resty.openssl.version", "resty.openssl.x509", "resty.openssl.x509.chain", "resty.openssl.x509.name",
   "ffi-zlib",
 }
 
@@ -20,5 +20,8 @@ return function(_, world)
     local name = LIBRARIES[index]
     local file = "lib/" .. name:gsub("%.", "/")
     world.preload[name] = function() return pl.part(file) end
+    -- Debian's packages of those that are all OpenSSL.
+    local alone = name:match "^resty%.(%l+%d*)$"
+    if alone then world.preload["nginx." .. alone] = world.preload[name] end
   end
 end

@@ -137,10 +137,12 @@ fn tls_goes_on_where_clear_text_was() {
         let mut end = open(to(Remote::Inet(tcp.local_addr().unwrap()))).await.unwrap();
         let (mut peer, _) = tcp.accept().await.unwrap();
         write(&mut end, "STARTTLS\n").await.unwrap();
+        assert!(end.peer_certificates().is_empty());
         let mut line = [0; 9];
         peer.read_exact(&mut line).await.unwrap();
         let made = rcgen::generate_simple_self_signed(vec!["a.test".to_owned()]).unwrap();
         let key = rustls::pki_types::PrivatePkcs8KeyDer::from(made.signing_key.serialize_der());
+        let shown = made.cert.der().clone();
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let config = rustls::ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
@@ -162,6 +164,7 @@ fn tls_goes_on_where_clear_text_was() {
             let mut end =
                 end.start_tls(tls).await.map_err(|failure| failure.message).unwrap().socket;
             assert_eq!(read(&mut end, 100).await.unwrap(), "secret");
+            assert!(end.peer_certificates() == [shown.to_vec()]);
             write(&mut end, "mine").await.unwrap();
             assert_eq!(end.option(SocketOption::NoDelay).unwrap(), 1);
             let again = end.start_tls(StartTls::default()).await.map(drop).unwrap_err();

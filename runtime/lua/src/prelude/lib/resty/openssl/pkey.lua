@@ -4,7 +4,7 @@ local pl = ...
 local slow, keys = pl.slow, pl.part("lib/keys")
 local digests = pl.part("lib/resty/openssl/digest")
 local objects = pl.part("lib/resty/openssl/objects")
-local bn = pl.part("lib/resty/openssl/bn")
+local bn, token = pl.part("lib/resty/openssl/bn"), pl.part("token")
 local type, setmetatable, tostring, getmetatable = type, setmetatable, tostring, debug.getmetatable
 
 local PKCS1, PSS = 1, 6
@@ -22,8 +22,9 @@ local NIDS = { RSA = 6, ["P-256"] = 408, ["P-384"] = 408, Ed25519 = 1087 }
 local BITS = { ["P-256"] = 415, ["P-384"] = 715 }
 local SIZES = { ["P-256"] = 72, ["P-384"] = 104, Ed25519 = 64 }
 
-local function wrap(key)
-  return setmetatable({ ctx = key, key_type = NIDS[key.kind] }, meta)
+-- `ctx` is what the key was made from, where that was a pointer: libraries look after it.
+local function wrap(key, ctx)
+  return setmetatable({ ctx = ctx or key, key = key, key_type = NIDS[key.kind] }, meta)
 end
 
 local function load(s, options)
@@ -79,6 +80,12 @@ function module.new(s, options)
   elseif type(s) == "table" and s.params then
     key, why = compose(s)
     if not key then return nil, "pkey.new:new_key: " .. why end
+  elseif type(s) == "cdata" then
+    local der = slow.tls_der(token.number_at(s))
+    if not der then return nil, "pkey.new: expect a key of ngx.ssl's at #1" end
+    key, why = keys.read(der)
+    if not key then return nil, "pkey.new:load_key: " .. why end
+    return wrap(key, s)
   elseif s == nil or type(s) == "table" then
     return nil, "pkey.new:new_key: making keys is not supported"
   else
@@ -95,14 +102,14 @@ function module:get_key_type(nid_only)
 end
 
 function module:get_size()
-  local key = self.ctx
+  local key = self.key
   return SIZES[key.kind] or #slow.key_numbers(key.kind, key.public)[1]
 end
 
-function module:is_private() return self.ctx.private ~= nil end
+function module:is_private() return self.key.private ~= nil end
 
 function module:get_parameters()
-  local key = self.ctx
+  local key = self.key
   local numbers = slow.key_numbers(key.kind, key.public, key.private)
   local function number(index) return numbers[index] and bn.from_binary(numbers[index]) end
   if key.kind == "RSA" then
@@ -121,7 +128,7 @@ end
 
 -- How a signature is made: the scheme, the digest (nil for Ed25519), and what is signed.
 local function way(self, s, digest, padding)
-  local kind = self.ctx.kind
+  local kind = self.key.kind
   if type(s) ~= "string" then return nil, "expect a digest instance or a string" end
   if kind == "Ed25519" then return "plain", nil, s end
   digest = digest or "sha256"
@@ -132,7 +139,7 @@ local function way(self, s, digest, padding)
 end
 
 function module:sign(s, digest, padding, options)
-  local key = self.ctx
+  local key = self.key
   if not key.private then return nil, "pkey:sign: missing private key" end
   if digests.istype(s) then s, digest = s:signed(), s.algo end
   local scheme, hash, message = way(self, s, digest, padding)
@@ -148,7 +155,7 @@ end
 
 function module:verify(signature, s, digest, padding, options)
   if type(signature) ~= "string" then return nil, "pkey:verify: expect a string at #1" end
-  local key = self.ctx
+  local key = self.key
   if options and options.ecdsa_use_raw and BITS[key.kind] then
     local der, why = slow.ecdsa_der(key.kind, signature)
     if not der then return nil, "pkey:sign: ecdsa.sig_raw2der: " .. why end
@@ -178,7 +185,7 @@ function module:tostring(which, format, pkcs1)
   if not is_private and which and which ~= "public" and which ~= "PublicKey" then
     return nil, "pkey:tostring: can only export private or public key, not " .. tostring(which)
   end
-  local key = self.ctx
+  local key = self.key
   if pkcs1 then
     return nil, "writing out RSA key in PKCS#1 format is not supported in OpenSSL 3.0"
   end

@@ -44,14 +44,15 @@ function module:get_signature_name() return self.ctx.signature end
 function module:get_signature_digest_name() return self.ctx.digest end
 
 local function digest(hash, s)
-  hash = hash or "sha1"
+  -- OpenSSL knows digests by the names of signatures, too.
+  hash = (hash or "sha1"):lower():gsub("^rsa%-", "")
   if C.digest(window, hash, #hash, s, #s) == 0 then
     return nil, 'x509:digest: invalid digest type "' .. hash .. '"'
   end
   return text(window.ptr, window.len)
 end
 function module:digest(hash) return digest(hash, self.ctx.der) end
-function module:pubkey_digest(hash) return digest(hash, self:get_pubkey().ctx.public) end
+function module:pubkey_digest(hash) return digest(hash, self:get_pubkey().key.public) end
 
 function module:check_private_key(key)
   if not pkey.istype(key) then
@@ -66,7 +67,7 @@ end
 -- Whether the key has signed it.
 function module:verify(key)
   if not pkey.istype(key) then return false, "x509:verify: expect a pkey instance at #1" end
-  return slow.certificate(self.ctx.der, key.ctx.kind, key.ctx.public).is_signed
+  return slow.certificate(self.ctx.der, key.key.kind, key.key.public).is_signed
 end
 
 local function extension(self, wanted)
