@@ -58,7 +58,9 @@ fn a_broken_manifest_does_not_hide_the_gateway() {
 
 #[test]
 fn each_command_has_help() {
-    for command in ["run", "check", "reload", "drain", "status", "compile", "schema", "version"] {
+    for command in
+        ["run", "check", "reload", "drain", "status", "compile", "import", "schema", "version"]
+    {
         let help = Command::new(binary()).args([command, "--help"]).output().unwrap();
         assert_eq!(help.status.code(), Some(0), "{help:?}");
         assert!(said(&help.stdout).contains("usage: pilotlight"), "{help:?}");

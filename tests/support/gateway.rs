@@ -127,6 +127,13 @@ tls = {{ certificate = "edge.pem", key = "edge.key" }}
             folder.write(name, bytes);
         }
         folder.write("pilotlight.toml", self.manifest(clear, tls));
+        Gateway::serve(folder, clear, tls).await
+    }
+}
+
+impl Gateway {
+    /// Serves the manifest of a folder, whose listeners have these addresses.
+    pub async fn serve(folder: Folder, clear: SocketAddr, tls: SocketAddr) -> Gateway {
         let (child, mut log) = spawn(folder.path());
         let ready =
             log.wait_for(|lines| lines.iter().any(|l| l.contains("\"serving\"") || l == CLOSED));

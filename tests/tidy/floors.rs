@@ -13,6 +13,7 @@ const HOUSE: &[(&str, u8, &[&str])] = &[
     ("pilotlight-filter", 1, &["pilotlight-abi"]),
     ("pilotlight-config", 1, &["pilotlight-abi"]),
     ("pilotlight-core", 2, &["pilotlight-config", "pilotlight-abi"]),
+    ("pilotlight-import", 2, &["pilotlight-config"]),
     ("pilotlight-lua", 2, &["pilotlight-filter", "pilotlight-abi"]),
     ("pilotlight-wasm", 2, &["pilotlight-filter", "pilotlight-abi"]),
     (
@@ -25,6 +26,7 @@ const HOUSE: &[(&str, u8, &[&str])] = &[
         4,
         &[
             "pilotlight-server",
+            "pilotlight-import",
             "pilotlight-lua",
             "pilotlight-wasm",
             "pilotlight-config",

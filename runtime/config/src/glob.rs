@@ -9,12 +9,12 @@ use crate::disk::Disk;
 const MOST: usize = 1000;
 
 /// Whether the text is a pattern at all.
-pub(crate) fn is_pattern(text: &str) -> bool {
+pub fn is_pattern(text: &str) -> bool {
     text.contains(['*', '?'])
 }
 
 /// Files that match, sorted. Names that begin with a dot match only a dot.
-pub(crate) fn expand(disk: &dyn Disk, folder: &Path, pattern: &str) -> io::Result<Vec<PathBuf>> {
+pub fn expand(disk: &dyn Disk, folder: &Path, pattern: &str) -> io::Result<Vec<PathBuf>> {
     let rooted = pattern.starts_with('/');
     let mut found = vec![if rooted { PathBuf::from("/") } else { folder.to_path_buf() }];
     let mut parts = pattern.split('/').filter(|part| !part.is_empty() && *part != ".").peekable();

@@ -10,7 +10,7 @@ pub mod diff;
 mod disk;
 mod expand;
 mod flags;
-mod glob;
+pub mod glob;
 mod load;
 pub mod manifest;
 mod name;

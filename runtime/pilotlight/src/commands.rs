@@ -82,6 +82,15 @@ pub(crate) fn compile(file: &Path, _output: Option<PathBuf>, _target: Option<&st
     ExitCode::from(REFUSED)
 }
 
+#[cfg(not(feature = "import"))]
+pub(crate) fn no_import(file: &Path) -> ExitCode {
+    eprintln!(
+        "pilotlight: {}: this build imports nothing\nhint: import on another machine, with the build that has the feature \"import\"",
+        file.display()
+    );
+    ExitCode::from(REFUSED)
+}
+
 /// Asks the gateway that runs a manifest.
 pub(crate) fn admin(ask: Ask, file: &Path, json: bool) -> ExitCode {
     let address = match pilotlight_config::admin(file, &env) {
@@ -177,6 +186,7 @@ pub(crate) fn version(verbose: bool) -> ExitCode {
             ("lua", cfg!(feature = "lua")),
             ("wasm", cfg!(feature = "wasm")),
             ("wasm-compile", cfg!(feature = "wasm-compile")),
+            ("import", cfg!(feature = "import")),
         ];
         let on: Vec<&str> = features.iter().filter(|(_, on)| *on).map(|(name, _)| *name).collect();
         print(&format!("features  {}\n", on.join(" ")));
@@ -222,6 +232,6 @@ fn show(report: &Report) {
 }
 
 /// Data goes to standard output; a reader that has left is no error.
-fn print(text: &str) {
+pub(crate) fn print(text: &str) {
     drop(std::io::stdout().write_all(text.as_bytes()));
 }

@@ -14,6 +14,7 @@ pub(crate) enum Command {
     Run(From),
     Check { file: PathBuf, json: bool },
     Compile { file: PathBuf, output: Option<PathBuf>, target: Option<String> },
+    Import(Import),
     Admin { ask: Ask, at: PathBuf, json: bool },
 }
 
@@ -22,6 +23,25 @@ pub(crate) enum Command {
 pub(crate) enum From {
     File(PathBuf),
     Flags { listen: String, upstream: String, filters: Vec<PathBuf> },
+}
+
+/// What is imported, and where it goes.
+#[derive(Debug)]
+#[cfg_attr(
+    not(feature = "import"),
+    expect(dead_code, reason = "this build only says that it can't")
+)]
+pub(crate) struct Import {
+    pub(crate) file: PathBuf,
+    /// nginx's prefix, or the folder of Kong's source.
+    pub(crate) prefix: Option<PathBuf>,
+    /// A manifest, or the folder of one.
+    pub(crate) output: Option<PathBuf>,
+    /// "nginx" or "kong"; else the file tells.
+    pub(crate) from: Option<String>,
+    pub(crate) json: bool,
+    /// Files that are there may be written anew.
+    pub(crate) force: bool,
 }
 
 /// What a running gateway is asked.
@@ -42,6 +62,10 @@ pub(crate) const COMMANDS: &[(&str, &str)] = &[
     ("check [FILE] [--format json]", "load everything and print every problem"),
     ("reload | drain | status [FILE] [--json]", "ask the gateway that runs this manifest"),
     ("compile FILE.wasm [-o FILE.cwasm] [--target TRIPLE]", "compile a module ahead of time"),
+    (
+        "import FILE [--from nginx|kong] [--prefix DIR] [-o FILE|DIR] [--force] [--format json]",
+        "turn nginx.conf or Kong's declarative file into a manifest",
+    ),
     ("schema", "print the JSON Schema of the manifest"),
     ("version [--verbose]", "print version, features and target"),
 ];
@@ -68,6 +92,7 @@ pub(crate) fn parse() -> Result<Command, lexopt::Error> {
         "run" => run(&mut parser),
         "check" => check(&mut parser),
         "compile" => compile(&mut parser),
+        "import" => import(&mut parser),
         "reload" => admin(&mut parser, Ask::Reload),
         "drain" => admin(&mut parser, Ask::Drain),
         "status" => admin(&mut parser, Ask::Status),
@@ -121,16 +146,42 @@ fn check(parser: &mut lexopt::Parser) -> Result<Command, lexopt::Error> {
     let (mut path, mut json) = (None, false);
     while let Some(argument) = parser.next()? {
         match argument {
-            Long("format") => match parser.value()?.string()?.as_str() {
-                "json" => json = true,
-                "text" => json = false,
-                other => return Err(format!("unknown format \"{other}\": text or json").into()),
-            },
+            Long("format") => json = format(parser)?,
             Value(value) => file(&mut path, value)?,
             other => return Err(other.unexpected()),
         }
     }
     Ok(Command::Check { file: path.unwrap_or_else(|| MANIFEST.into()), json })
+}
+
+/// Whether it is JSON.
+fn format(parser: &mut lexopt::Parser) -> Result<bool, lexopt::Error> {
+    match parser.value()?.string()?.as_str() {
+        "json" => Ok(true),
+        "text" => Ok(false),
+        other => Err(format!("unknown format \"{other}\": text or json").into()),
+    }
+}
+
+fn import(parser: &mut lexopt::Parser) -> Result<Command, lexopt::Error> {
+    let (mut path, mut prefix, mut output, mut from) = (None, None, None, None);
+    let (mut json, mut force) = (false, false);
+    while let Some(argument) = parser.next()? {
+        match argument {
+            Short('o') | Long("output") => output = Some(parser.value()?.into()),
+            Long("prefix") => prefix = Some(parser.value()?.into()),
+            Long("force") => force = true,
+            Long("format") => json = format(parser)?,
+            Long("from") => match parser.value()?.string()? {
+                kind if kind == "nginx" || kind == "kong" => from = Some(kind),
+                other => return Err(format!("unknown kind \"{other}\": nginx or kong").into()),
+            },
+            Value(value) => file(&mut path, value)?,
+            other => return Err(other.unexpected()),
+        }
+    }
+    let file = path.ok_or("import needs a file: nginx.conf or kong.yaml")?;
+    Ok(Command::Import(Import { file, prefix, output, from, json, force }))
 }
 
 fn compile(parser: &mut lexopt::Parser) -> Result<Command, lexopt::Error> {

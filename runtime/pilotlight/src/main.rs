@@ -6,6 +6,8 @@ mod allocator;
 mod commands;
 mod engines;
 mod flags;
+#[cfg(feature = "import")]
+mod import;
 
 use std::process::ExitCode;
 
@@ -38,6 +40,10 @@ fn main() -> ExitCode {
         Command::Compile { file, output, target } => {
             commands::compile(&file, output, target.as_deref())
         }
+        #[cfg(feature = "import")]
+        Command::Import(import) => import::import(&import),
+        #[cfg(not(feature = "import"))]
+        Command::Import(import) => commands::no_import(&import.file),
         Command::Admin { ask, at, json } => commands::admin(ask, &at, json),
     }
 }

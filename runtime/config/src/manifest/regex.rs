@@ -27,7 +27,7 @@ pub struct PathRegex {
 
 impl PathRegex {
     /// Errors: why it is none, on one line.
-    pub(crate) fn new(text: &str) -> Result<PathRegex, String> {
+    pub fn new(text: &str) -> Result<PathRegex, String> {
         // Canonical paths are ASCII: tables of Unicode would only cost memory.
         let mut parser =
             ParserBuilder::new().unicode(false).utf8(false).nest_limit(DEEPEST).build();
