@@ -6,7 +6,7 @@ use std::process::Command;
 use crate::support::gateway::binary;
 use crate::tidy::root;
 
-const LIBRARIES: [&str; 10] = [
+const LIBRARIES: [&str; 11] = [
     "cookie",
     "dns",
     "gateway.redis",
@@ -17,6 +17,7 @@ const LIBRARIES: [&str; 10] = [
     "redis-connector",
     "string",
     "websocket",
+    "websocket-server",
 ];
 
 #[test]
