@@ -117,6 +117,8 @@ pub struct RequestHead {
     pub version: Version,
     /// How the client reached us.
     pub scheme: Scheme,
+    /// `Expect: 100-continue`, which ends at this hop: it is not among the fields.
+    pub expects: bool,
     method: Method,
     method_text: Span,
     authority: Span,

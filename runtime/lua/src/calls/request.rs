@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use mlua_sys::lua_State;
 use pilotlight_filter::abi::Value;
-use pilotlight_filter::{Exchange, Fields, Pick};
+use pilotlight_filter::{Exchange, Fields, Name, Pick, Version};
 
 use super::{Fast, Slow};
 use crate::escape::unescaped;
@@ -95,21 +95,19 @@ unsafe extern "C-unwind" fn head_table(state: *mut lua_State) -> c_int {
     let (stack, window) = unsafe { (Stack::new(state), window_of(state)) };
     let (which, max, raw) = (stack.number(1).unwrap_or_default(), most(stack, 2), stack.truth(3));
     let Some(exchange) = window.exchange() else { return nothing(stack) };
-    let host = exchange.request.head.authority().to_vec();
+    let own = if which == 0.0 { framing(exchange) } else { Vec::new() };
     let fields: Option<&Fields> = match which as i32 {
         0 => Some(&exchange.request.head.fields),
         _ => exchange.response_fields(),
     };
-    let has_host = which == 0.0 && !host.is_empty();
-    // The codecs frame a body themselves: its length is told as the client told it.
-    let length = exchange.request.body.length().filter(|length| which == 0.0 && *length > 0);
-    let length = length.map(|length| length.to_string());
-    let length = length.as_ref().map(|length| (&b"Content-Length"[..], length.as_bytes()));
-    let count = fields.map_or(0, Fields::len) + usize::from(has_host) + length.iter().count();
+    let told = own.iter().map(|(name, value)| (*name, &value[..]));
+    // What the codecs frame themselves stands among them as the client wrote it.
+    let listed = fields.into_iter().flat_map(|fields| fields.iter());
+    let listed = listed.filter(|(id, ..)| which != 0.0 || *id != Name::ContentLength);
+    let all: Vec<(&[u8], &[u8])> = told.chain(listed.map(|(_, n, v)| (n, v))).collect();
+    let count = all.len();
     stack.push_table(0, count.min(max) as c_int);
-    let host = has_host.then_some((&b"host"[..], &host[..]));
-    let all = fields.into_iter().flat_map(|fields| fields.iter().map(|(_, n, v)| (n, v)));
-    for (name, value) in host.into_iter().chain(length).chain(all).take(max) {
+    for (name, value) in all.into_iter().take(max) {
         stack.push_bytes(value);
         match raw {
             true => stack.append(name),
@@ -125,6 +123,32 @@ unsafe extern "C-unwind" fn head_table(state: *mut lua_State) -> c_int {
         return 2;
     }
     1
+}
+
+/// A request's fields that the codecs keep for themselves, as the client sent them.
+fn framing(exchange: &Exchange) -> Vec<(&'static [u8], Vec<u8>)> {
+    let (head, body) = (&exchange.request.head, &exchange.request.body);
+    let mut own: Vec<(&'static [u8], Vec<u8>)> = Vec::new();
+    if !head.authority().is_empty() {
+        own.push((b"host", head.authority().to_vec()));
+    }
+    match body.length() {
+        Some(0) => {}
+        Some(length) => own.push((b"Content-Length", length.to_string().into_bytes())),
+        None if is_chunked(exchange) => own.push((b"Transfer-Encoding", b"chunked".to_vec())),
+        None => {}
+    }
+    if head.expects {
+        own.push((b"Expect", b"100-continue".to_vec()));
+    }
+    own
+}
+
+/// Whether a request's body comes in chunks of HTTP/1.1.
+pub(super) fn is_chunked(exchange: &Exchange) -> bool {
+    let body = &exchange.request.body;
+    let version = exchange.request.head.version;
+    version == Version::Http11 && body.is_streaming() && body.length().is_none()
 }
 
 /// `args_table(text, max, into)`: decoded arguments; one without `=` is true, a repeated one has a

@@ -7,6 +7,7 @@ use std::os::raw::{c_int, c_void};
 use pilotlight_filter::{Exchange, Fields, Scheme};
 
 use super::Fast;
+use super::request::is_chunked;
 use super::url::percent_decode;
 use crate::calendar::{self, Form};
 use crate::window::{NONE, TEXT, Window, given};
@@ -253,6 +254,8 @@ const FAMILIES: &[(&[u8], Family)] = &[
             let length = e.request.body.length().filter(|length| *length > 0)?;
             Some(Cow::Owned(length.to_string().into_bytes()))
         }
+        b"transfer_encoding" => is_chunked(e).then_some(Cow::Borrowed(b"chunked")),
+        b"expect" => e.request.head.expects.then_some(Cow::Borrowed(b"100-continue")),
         _ => joined(&e.request.head.fields, name),
     }),
     (b"arg_", |e, name| {

@@ -152,7 +152,7 @@ impl Lines {
             }
             // This hop answers it: the 100 comes from us.
             Name::Expect => {
-                self.expects = true;
+                (self.expects, self.head.expects) = (true, true);
                 return Ok(());
             }
             Name::Te if !value.eq_ignore_ascii_case(b"trailers") => {

@@ -19,6 +19,7 @@ pub(super) fn upgrade(request: &mut RequestHead, framing: &Framing) -> Option<Bo
 
 /// Takes away what ends at this hop (RFC 9110 section 7.6.1), and names that could pass for others.
 pub(super) fn strip(request: &mut RequestHead, framing: &Framing) {
+    request.expects = framing.expects;
     if framing.expects {
         request.fields.remove_known(Name::Expect);
     }
