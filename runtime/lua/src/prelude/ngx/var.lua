@@ -50,6 +50,8 @@ return function(ngx, world)
     if declared[name] then return vars_of(at)[name] or "" end
     if C.var(window, name, #name) == 0 then
       local lower = name:lower()
+      local own = world.variables[lower]
+      if own then return own() end
       if lower == name then return nil end
       if declared[lower] then return vars_of(at)[lower] or "" end
       if C.var(window, lower, #lower) == 0 then return nil end
@@ -66,6 +68,9 @@ return function(ngx, world)
     limit_rate = function() end,
   }
   setters.query_string = setters.args
+
+  -- A dialect's own: how they are read, and written.
+  world.variables, world.setters = {}, setters
 
   local function set(_, name, value)
     local at = request(3)
