@@ -226,7 +226,7 @@ function Mark:access(conf)
   kong.response.add_header("x-key", conf.__key__)
   kong.response.add_header("x-route", conf.route_id)
   if conf.word == "one" then return end
-  kong.response.set_header("x-target", data.host .. ":" .. data.port)
+  kong.response.set_header("x-target", data.host .. ":" .. data.port .. " " .. data.try_count)
   kong.response.set_header("x-uri", ngx.var.upstream_scheme .. " " .. ngx.var.upstream_uri .. " " .. ngx.var.upstream_host)
   ngx.var.upstream_uri = "/changed?a=1"
   kong.response.set_header("x-changed", kong.request.get_path() .. " " .. ngx.var.upstream_uri .. " " .. ngx.var.args)

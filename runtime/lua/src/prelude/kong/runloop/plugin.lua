@@ -123,7 +123,8 @@ local function known(ctx)
   ctx.service = dialect.services[dialect.upstream_name() or ""]
   ctx.workspace = kong.default_workspace
   local service = ctx.service or {}
-  ctx.balancer_data = ctx.balancer_data or { tries = {}, host = service.host, port = service.port }
+  ctx.balancer_data = ctx.balancer_data
+    or { tries = {}, try_count = 0, host = service.host, port = service.port }
   if not ctx.router_matches and ngx.var[1] then
     local captures, index = {}, 1
     while ngx.var[index] do
