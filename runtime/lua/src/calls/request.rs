@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use mlua_sys::lua_State;
 use pilotlight_filter::abi::Value;
-use pilotlight_filter::{Exchange, Fields, Name, Pick, Version};
+use pilotlight_filter::{Exchange, Fields, Name, Pick};
 
 use super::{Fast, Slow};
 use crate::escape::unescaped;
@@ -147,8 +147,8 @@ fn framing(exchange: &Exchange) -> Vec<(&'static [u8], Vec<u8>)> {
 /// Whether a request's body comes in chunks of HTTP/1.1.
 pub(super) fn is_chunked(exchange: &Exchange) -> bool {
     let body = &exchange.request.body;
-    let version = exchange.request.head.version;
-    version == Version::Http11 && body.is_streaming() && body.length().is_none()
+    let version = exchange.request.head.version.text();
+    version == "1.1" && body.is_streaming() && body.length().is_none()
 }
 
 /// `args_table(text, max, into)`: decoded arguments; one without `=` is true, a repeated one has a
