@@ -47,6 +47,15 @@ path = ["?.lua"]
         .file("kong/plugins/mark/schema.lua", SCHEMA.replace("NAME", "mark"))
 }
 
+/// With an upstream that answers so.
+async fn with_upstream(mut setup: Setup, body: &'static str) -> (Upstream, Setup) {
+    let upstream = Upstream::always(Script::ok(body)).await;
+    let target =
+        format!("upstream = \"up\"\n[upstreams.up]\nendpoints = [\"http://{}\"]", upstream.address);
+    setup.rest = setup.rest.replace("respond = { body = \"target\\n\" }", &target);
+    (upstream, setup)
+}
+
 async fn get(gateway: &Gateway) -> Answer {
     ask(Protocol::H1, gateway, &Request::get("/")).await
 }
@@ -102,7 +111,8 @@ return Mark
     });
 }
 
-/// An answer ends access for good: nothing of the plugin's or of those behind it runs on.
+/// An answer ends access for good: nothing of the plugin's or of those behind it runs on. What comes
+/// back passes all of them, and all log it.
 #[test]
 fn an_exit_ends_the_chain() {
     let handler = r#"
@@ -114,20 +124,26 @@ function Mark:access(conf)
     kong.response.set_header("x-after", "ran")
   end
 end
-function Mark:header_filter(conf) kong.response.set_header("x-back", conf.word) end
+function Mark:header_filter(conf) kong.response.add_header("x-back", conf.word) end
+function Mark:body_filter(conf)
+  local body = kong.response.get_raw_body()
+  if body then kong.response.set_raw_body(body .. conf.word .. "\n") end
+end
+function Mark:log(conf)
+  kong.log.err("logged ", conf.word, " ", kong.response.get_status(), " ", kong.response.get_source())
+end
 return Mark
 "#;
     run(async {
         let gateway = setup(handler, "word = \"two\"").start().await;
         let answer = get(&gateway).await;
         answer.assert(403);
-        assert_eq!(answer.text(), "no\n");
+        assert_eq!(answer.text(), "no\ntwo\none\n");
         assert_eq!((answer.field("x-one"), answer.field("x-two")), (Some("ran"), None), "{answer}");
-        assert_eq!(
-            (answer.field("x-after"), answer.field("x-back")),
-            (None, Some("one")),
-            "{answer}"
-        );
+        assert_eq!(answer.field("x-after"), None, "{answer}");
+        assert_eq!(answer.all("x-back"), ["two", "one"], "{answer}");
+        gateway.logged(&["logged one 403 exit"]).await.unwrap();
+        gateway.logged(&["logged two 403 exit"]).await.unwrap();
     });
 }
 
@@ -163,13 +179,7 @@ end
 return Mark
 "#;
     run(async {
-        let upstream = Upstream::always(Script::ok("hello")).await;
-        let mut setup = setup(handler, "word = \"two\"");
-        let target = format!(
-            "upstream = \"up\"\n[upstreams.up]\nendpoints = [\"http://{}\"]",
-            upstream.address
-        );
-        setup.rest = setup.rest.replace("respond = { body = \"target\\n\" }", &target);
+        let (_upstream, setup) = with_upstream(setup(handler, "word = \"two\""), "hello").await;
         let gateway = setup.start().await;
         let answer = get(&gateway).await;
         answer.assert(202);
@@ -178,6 +188,114 @@ return Mark
             ("HELLO", Some("5")),
             "{answer}"
         );
+    });
+}
+
+/// A plugin that asks for the whole body in `access` has it before the client does.
+#[test]
+fn a_body_is_buffered_where_a_plugin_asks() {
+    let handler = r#"
+local Mark = { PRIORITY = 5, VERSION = "0.1.0" }
+function Mark:access(conf)
+  if conf.word == "two" then kong.service.request.enable_buffering() end
+end
+function Mark:header_filter(conf)
+  if conf.word == "two" then kong.response.set_header("x-seen", kong.service.response.get_raw_body()) end
+end
+return Mark
+"#;
+    run(async {
+        let (_upstream, setup) = with_upstream(setup(handler, "word = \"two\""), "hello").await;
+        let gateway = setup.start().await;
+        let answer = get(&gateway).await;
+        assert_eq!(
+            (answer.text().as_str(), answer.field("x-seen")),
+            ("hello", Some("hello")),
+            "{answer}"
+        );
+    });
+}
+
+/// Variables of Kong's nginx, and what tells one filter's plugin from another's.
+#[test]
+fn plugins_find_what_kongs_core_leaves_them() {
+    let handler = r#"
+local Mark = { PRIORITY = 5, VERSION = "0.1.0" }
+function Mark:access(conf)
+  local data = ngx.ctx.balancer_data
+  kong.response.add_header("x-key", conf.__key__)
+  kong.response.add_header("x-route", conf.route_id)
+  if conf.word == "one" then return end
+  kong.response.set_header("x-target", data.host .. ":" .. data.port .. " " .. data.try_count)
+  kong.response.set_header("x-uri", ngx.var.upstream_scheme .. " " .. ngx.var.upstream_uri .. " " .. ngx.var.upstream_host)
+  ngx.var.upstream_uri = "/changed?a=1"
+  kong.response.set_header("x-changed", kong.request.get_path() .. " " .. ngx.var.upstream_uri .. " " .. ngx.var.args)
+  local aws = require "resty.aws"
+  kong.response.set_header("x-absent", select(2, pcall(aws, {})):match("module.*"))
+end
+return Mark
+"#;
+    run(async {
+        let (_upstream, setup) = with_upstream(setup(handler, "word = \"two\""), "hello").await;
+        let gateway = setup.start().await;
+        let answer = get(&gateway).await;
+        let keys = answer.all("x-key");
+        assert!(keys[0].starts_with("plugins:mark:") && keys[0] != keys[1], "{answer}");
+        let routes = answer.all("x-route");
+        assert!(routes.len() == 2 && routes[0] != routes[1], "{answer}");
+        let field = |name| answer.field(name).unwrap();
+        assert!(field("x-target").starts_with("127.0.0.1:"), "{answer}");
+        assert!(field("x-uri").starts_with("http / "), "{answer}");
+        assert_eq!(field("x-changed"), "/ /changed?a=1 a=1", "{answer}");
+        assert_eq!(field("x-absent"), "module 'resty.aws' is not on [lua] path", "{answer}");
+    });
+}
+
+/// What frames a request is told as the client sent it, and its body is there for loggers.
+#[test]
+fn plugins_see_how_a_body_came() {
+    let handler = r#"
+local Mark = { PRIORITY = 5, VERSION = "0.1.0" }
+function Mark:access(conf)
+  if conf.word == "one" then return end
+  local headers = kong.request.get_headers()
+  for _, name in ipairs { "content-length", "transfer-encoding", "expect" } do
+    kong.response.set_header("x-" .. name, tostring(headers[name]))
+  end
+  kong.response.set_header("x-vars", tostring(ngx.var.http_transfer_encoding) .. tostring(ngx.var.http_expect))
+  kong.service.request.set_header("content-length", 1)
+  if headers["x-changed"] then
+    kong.service.request.set_raw_body(kong.request.get_raw_body() .. "!")
+  else
+    kong.request.get_raw_body()
+  end
+end
+function Mark:log(conf)
+  if conf.word == "two" then kong.log.err("body: ", ngx.req.get_body_data(), ".") end
+end
+return Mark
+"#;
+    run(async {
+        let (upstream, setup) = with_upstream(setup(handler, "word = \"two\""), "hello").await;
+        let gateway = setup.start().await;
+        let told = |answer: &Answer, wanted: [&str; 4]| {
+            let names = ["x-content-length", "x-transfer-encoding", "x-expect", "x-vars"];
+            assert_eq!(names.map(|name| answer.field(name).unwrap()), wanted, "{answer}");
+        };
+        let whole = Request::new("POST", "/").field("x-changed", "1").body("whole");
+        let answer = ask(Protocol::H1, &gateway, &whole).await;
+        told(&answer, ["5", "nil", "nil", "nilnil"]);
+        gateway.logged(&["body: whole!."]).await.unwrap();
+        let mut chunks = Request::new("POST", "/").body("chunks");
+        (chunks.sized, chunks.expects) = (false, true);
+        let answer = ask(Protocol::H1, &gateway, &chunks).await;
+        told(&answer, ["nil", "chunked", "100-continue", "chunked100-continue"]);
+        gateway.logged(&["body: chunks."]).await.unwrap();
+        let answer = ask(Protocol::H2, &gateway, &chunks).await;
+        told(&answer, ["nil", "nil", "100-continue", "nil100-continue"]);
+        let seen = upstream.requests();
+        assert_eq!(seen[0].body, b"whole!");
+        assert!(seen[1].field("expect").is_none() && seen[2].field("expect").is_none());
     });
 }
 

@@ -324,6 +324,14 @@ test("multipart", function()
   eq(parts:tostring(), "--x\r\nContent-Disposition: form-data; name=\"b\"\r\n\r\n3\r\n--x--\r\n")
 end)
 
+test("gzip", function()
+  local gzip = require "kong.tools.gzip"
+  local text = ("pilotlight "):rep(20000)
+  local packed = gzip.deflate_gzip(text)
+  eq({ #packed < 2000, packed:sub(1, 2), gzip.inflate_gzip(packed) == text }, { true, "\31\139", true })
+  eq({ gzip.inflate_gzip("no gzip") }, { nil, select(2, gzip.inflate_gzip("no gzip")) })
+end)
+
 test("lrucache", function()
   local cache = require("resty.lrucache").new(2)
   cache:set("a", 1)

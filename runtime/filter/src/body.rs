@@ -68,6 +68,8 @@ pub struct Body {
 struct Held {
     front: VecDeque<Bytes>,
     trailers: Option<Fields>,
+    /// What scripts may look at after it has gone.
+    kept: Option<Bytes>,
 }
 
 impl Body {
@@ -223,6 +225,20 @@ impl Body {
             1 => front.and_then(VecDeque::front).map(|bytes| &**bytes),
             _ => None,
         }
+    }
+
+    /// Keeps what is here as one piece, for those who want to see it after it has gone.
+    pub fn keep(&mut self) {
+        if let Some(held) = &mut self.held
+            && let Some(first) = held.front.front()
+        {
+            held.kept = Some(first.clone());
+        }
+    }
+
+    /// What was kept.
+    pub fn kept(&self) -> Option<&[u8]> {
+        self.held.as_ref()?.kept.as_deref()
     }
 
     /// What is buffered, as one piece.

@@ -4,8 +4,9 @@
 //! request    a ─▶ b ─▶ c ─▶ upstream
 //! response   a ◀─ b ◀─ c ◀─
 //! ```
-//! When `b` answers, only the filters already passed (`a`) see that answer. It may go on to make the
-//! answer's body, frame by frame as they are asked for, while `a` works on what came so far.
+//! When `b` answers, the filters already passed (`a`) see that answer; `c` does only when it sees all
+//! of them ([`Filter::sees_all`]). `b` may go on to make the answer's body, frame by frame as they are
+//! asked for, while the others work on what came so far.
 
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -56,7 +57,7 @@ pub enum Passed {
 #[derive(Default)]
 pub struct Chain {
     links: Vec<Link>,
-    /// Filters that have seen the request: the first `begun` may log.
+    /// Filters that have seen the request: the first `begun` log, the one that answered, too.
     begun: usize,
     /// Filters that have let the request pass: the first `passed` see the response.
     passed: usize,
@@ -110,8 +111,11 @@ impl Chain {
             if phase == Phase::Request {
                 self.begun = index + 1;
             }
+            let reached = if phase == Phase::Log { self.begun } else { self.passed };
+            let comes_back = phase.is_response() || phase == Phase::Log;
             let link = &mut self.links[index];
-            if link.phases.has(phase) {
+            let due = !comes_back || index < reached || link.filter.sees_all();
+            if due && link.phases.has(phase) {
                 observer.enter(index, phase);
                 let call = Call { phase, exchange, chunk: chunk.as_deref_mut() };
                 let polled = link.filter.poll(cx, call);
@@ -232,10 +236,8 @@ impl Chain {
 
     fn end_of(&self, phase: Phase) -> usize {
         match phase {
-            Phase::Request | Phase::Connect => self.links.len(),
-            // The one that answered or failed, too.
-            Phase::Log => self.begun,
-            _ => self.passed,
+            Phase::RequestBody | Phase::RequestTrailers | Phase::Upstream => self.passed,
+            _ => self.links.len(),
         }
     }
 

@@ -50,6 +50,12 @@ pub trait Filter {
     fn sees_own(&self) -> bool {
         false
     }
+
+    /// Whether its response phases and its log run on every answer, also where the request ended
+    /// before it got here.
+    fn sees_all(&self) -> bool {
+        false
+    }
 }
 
 /// What a filter that streams its answer is asked for a frame with.

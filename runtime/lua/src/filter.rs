@@ -290,6 +290,11 @@ impl Filter for LuaFilter {
     fn sees_own(&self) -> bool {
         self.output.is_some()
     }
+
+    /// As nginx and Kong do: a location's filters and its log run on whatever answers there.
+    fn sees_all(&self) -> bool {
+        self.realm.is_dialect(self.index)
+    }
 }
 
 impl Drop for LuaFilter {

@@ -9,7 +9,7 @@ use pilotlight_filter::{Fault, FaultKind, Filter, Realm};
 
 use crate::engine::LuaLibrary;
 use crate::filter::LuaFilter;
-use crate::program::Program;
+use crate::program::{Program, Script};
 use crate::vm::Vm;
 
 /// A worker's side: one VM for all scripts, and one for each that has a memory limit of its own.
@@ -72,6 +72,11 @@ impl LuaRealm {
         };
         let program = script.in_vm(&vm, index)?;
         Ok((vm, program))
+    }
+
+    /// Whether the script at `index` is written for nginx or Kong.
+    pub(crate) fn is_dialect(&self, index: usize) -> bool {
+        self.library.scripts.get(index).is_some_and(Script::is_dialect)
     }
 
     /// The VM at a place; a new one when there is none or it was killed.

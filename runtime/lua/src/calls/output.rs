@@ -226,10 +226,15 @@ unsafe extern "C" fn body_get(window: *mut Window, which: c_int) -> c_int {
     let window = unsafe { &mut *window };
     let Some(exchange) = window.exchange() else { return NONE };
     let body = match which {
-        0 => &exchange.request.body,
-        _ => &exchange.response.body,
+        0 => &mut exchange.request.body,
+        _ => &mut exchange.response.body,
     };
-    let Some(whole) = body.whole().filter(|whole| !whole.is_empty()) else { return NONE };
+    if which == 0 && body.whole().is_some_and(|whole| !whole.is_empty()) {
+        // nginx has it until the end: loggers look at it when it has long been sent.
+        body.keep();
+    }
+    let whole = body.whole().filter(|whole| !whole.is_empty()).or_else(|| body.kept());
+    let Some(whole) = whole else { return NONE };
     let whole = &raw const *whole;
     window.show(whole);
     TEXT

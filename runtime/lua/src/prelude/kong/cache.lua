@@ -1,11 +1,11 @@
 -- kong.cache: what a plugin looks up seldom changes: a table of this worker first, then a dictionary
 -- that all workers share, then the plugin's own function.
 local lrucache = require "resty.lrucache"
-local buffer = require "string.buffer"
+local json = require("cjson.safe").new()
 local one_at_a_time = require("kong.concurrency").with_coroutine_mutex
 
-local type, error, pcall, select, setmetatable, tostring, unpack =
-  type, error, pcall, select, setmetatable, tostring, unpack
+local type, error, pcall, select, setmetatable, tostring, unpack, pairs =
+  type, error, pcall, select, setmetatable, tostring, unpack, pairs
 local max = math.max
 
 -- Entries of this worker's own table.
@@ -14,6 +14,31 @@ local ENTRIES = 10000
 local EPOCH = "kong:cache:epoch"
 -- What stands for nothing found.
 local MISS = {}
+
+-- Tables deeper than this are not shared.
+local DEPTH = 50
+
+json.encode_number_precision(16)
+
+local plain = { string = true, number = true, boolean = true }
+
+-- Whether JSON gives the same back: no functions, and tables that are lists or have names, not both.
+local function is_plain(value, depth)
+  if plain[type(value)] then return true end
+  if type(value) ~= "table" or depth > DEPTH then return false end
+  local count, listed = #value, #value > 0
+  for key, one in pairs(value) do
+    local fits = type(key) == "string" and not listed
+      or listed and type(key) == "number" and key >= 1 and key <= count and key % 1 == 0
+    if not fits or not is_plain(one, depth + 1) then return false end
+  end
+  return true
+end
+
+local function text_of(value)
+  if not is_plain(value, 0) then return nil, "it is more than text, numbers and tables" end
+  return json.encode(value)
+end
 
 local Cache = {}
 Cache.__index = Cache
@@ -61,8 +86,8 @@ local function shared(cache, key)
   if not dict then return false end
   local kept = dict:get(cache.prefix .. key)
   if type(kept) == "string" then
-    local ok, value = pcall(buffer.decode, kept)
-    if ok then return true, value, dict:ttl(cache.prefix .. key) end
+    local value = json.decode(kept)
+    if value ~= nil then return true, value, dict:ttl(cache.prefix .. key) end
   end
   if cache.misses:get("miss:" .. cache.prefix .. key) then
     return true, nil, cache.misses:ttl("miss:" .. cache.prefix .. key)
@@ -77,8 +102,8 @@ local function share(cache, key, value, ttl)
     return
   end
   -- Values with functions in them stay with this worker.
-  local ok, text = pcall(buffer.encode, value)
-  if ok then cache.dict:set(cache.prefix .. key, text, max(ttl, 0)) end
+  local text = text_of(value)
+  if text then cache.dict:set(cache.prefix .. key, text, max(ttl, 0)) end
 end
 
 local function produce(cache, key, options, callback, ...)
@@ -152,8 +177,8 @@ end
 
 function Cache:safe_set(key, value)
   if not self.dict then return nil, "the manifest has no dictionary for it" end
-  local ok, text = pcall(buffer.encode, value)
-  if not ok then return nil, text end
+  local text, why = text_of(value)
+  if not text then return nil, why end
   return self.dict:safe_set(self.prefix .. key, text, self.ttl)
 end
 

@@ -35,6 +35,11 @@ local SPARE = [[
   pl.template pl.utils resty.counter resty.ipmatcher resty.lrucache socket.url tablepool
 ]]
 
+-- Libraries of clouds, which Kong's AI plugins load and most models never use.
+local ABSENT = [[
+  resty.aws resty.aws.config resty.aws.request.sign resty.gcp.request.credentials.accesstoken
+]]
+
 local preload = G.package.preload
 local dialect = { ngx = ngx, setfenv = setfenv, getinfo = debug.getinfo, env = slow.env, ffi = pl.ffi }
 
@@ -48,8 +53,7 @@ for name in OURS:gmatch("%S+") do
   preload[name] = function() return ours(name, part) end
 end
 
-for name in SPARE:gmatch("%S+") do
-  local part = "kong/" .. name:gsub("%.", "/")
+local function spare(name, part)
   preload[name] = preload[name] or function()
     local source, path = slow.find_module(name)
     if not source then return ours(name, part) end
@@ -58,6 +62,8 @@ for name in SPARE:gmatch("%S+") do
     return chunk(name, path)
   end
 end
+for name in SPARE:gmatch("%S+") do spare(name, "kong/" .. name:gsub("%.", "/")) end
+for name in ABSENT:gmatch("%S+") do spare(name, "kong/absent") end
 
 -- The exchange at hand, by the gateway's own handles.
 function dialect.request() return setmetatable({ window.serial, false }, pl.request) end
@@ -77,6 +83,38 @@ function dialect.set_host(host)
   ctx.host = ctx.host or ngx.var.host
   dialect.request().host = host
 end
+
+-- Variables of Kong's nginx that plugins read and write.
+local function service_of()
+  local ctx = ngx.ctx
+  return ctx.balancer_data or {}, ctx.service or {}
+end
+local variables = {
+  -- With the query, where a plugin has written one into it.
+  upstream_uri = function()
+    local path, said = dialect.request().path, world.state().upstream_uri
+    return said and said.path == path and said.uri or path
+  end,
+  upstream_scheme = function()
+    local data, service = service_of()
+    return data.scheme or service.protocol or "http"
+  end,
+  -- The host that the upstream sees, as the request has it by now.
+  upstream_host = function() return ngx.var.http_host or "" end,
+}
+for name, get in pl.pairs(variables) do world.variables[name] = get end
+function world.setters.upstream_uri(uri)
+  local path, query = uri:match("^([^?]*)%??(.*)$")
+  local request = dialect.request()
+  request.path = path
+  world.state().upstream_uri = { uri = uri, path = request.path }
+  if uri:find("?", 1, true) then ngx.req.set_uri_args(query) end
+end
+function world.setters.upstream_scheme(scheme)
+  local data = service_of()
+  data.scheme, data.said_scheme, data.said = scheme, scheme, true
+end
+function world.setters.upstream_host(host) dialect.set_host(host) end
 
 dialect.state = world.state
 

@@ -61,6 +61,8 @@ return function(ngx, world)
     local at = allow(PHASES)
     if value == nil then return req.clear_header(name) end
     name = name_of(name)
+    -- A body's length is the gateway's own to tell.
+    if #name == 14 and name:lower() == "content-length" then return end
     if is_host(name) then at.no_host = nil end
     if type(value) == "table" then
       if #value == 0 then return req.clear_header(name) end
@@ -207,6 +209,8 @@ return function(ngx, world)
     if at.body_read then return end
     local here, why = yield(pl.READ)
     at.body_read = true
+    -- It is there until the end, as in nginx.
+    C.body_get(window, 0)
     if not here then
       -- Who does not send its body to the end gets no answer.
       at.exit = why == "too large" and 413 or 444
@@ -243,6 +247,7 @@ return function(ngx, world)
     replaceable(at)
     at.body_file = nil
     C.body_set(window, 0, data, #data)
+    C.body_get(window, 0)
   end
 
   -- The body becomes what is in a file; `io` is a grant.

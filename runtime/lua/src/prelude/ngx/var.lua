@@ -95,6 +95,8 @@ return function(ngx, world)
     end
     if C.var(window, name, #name) == 0 then
       local lower = name:lower()
+      local own = world.variables[lower]
+      if own then return own() end
       if lower == name then return nil end
       if declared[lower] then return value_of(at, lower) end
       if C.var(window, lower, #lower) == 0 then return nil end
@@ -111,6 +113,9 @@ return function(ngx, world)
     limit_rate = function() end,
   }
   setters.query_string = setters.args
+
+  -- A dialect's own: how they are read, and written.
+  world.variables, world.setters = {}, setters
 
   local function set(_, name, value)
     local at = request(3)

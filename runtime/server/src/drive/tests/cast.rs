@@ -28,13 +28,17 @@ pub(super) fn role(phases: &[Phase], play: Player) -> Option<Part> {
 
 fn part(name: &str) -> Option<Part> {
     match name {
-        "notes" => role(&Phase::ALL, |_| Box::new(Notes)),
+        "notes" => role(&Phase::ALL, |_| Box::new(Notes { all: false })),
+        "sees_all" => role(&Phase::ALL, |_| Box::new(Notes { all: true })),
         _ => None,
     }
 }
 
 /// Notes each phase.
-struct Notes;
+struct Notes {
+    /// Also of requests that do not get here.
+    all: bool,
+}
 
 impl Filter for Notes {
     fn poll(&mut self, _: &mut Context<'_>, call: Call<'_>) -> Poll<Result<Verdict, Fault>> {
@@ -51,5 +55,9 @@ impl Filter for Notes {
             }
         });
         Poll::Ready(Ok(Verdict::Continue))
+    }
+
+    fn sees_all(&self) -> bool {
+        self.all
     }
 }

@@ -352,6 +352,21 @@ fn a_filter_sees_its_own_answer_where_it_wants_to() {
 }
 
 #[test]
+fn a_filter_behind_an_answer_sees_it_where_it_sees_all() {
+    play(&chain("\"streams\", \"sees_all\", \"notes\""), async |mut client: Client| {
+        client.get("/").await;
+        client.until("0\r\nx-t: 1\r\n\r\n").await;
+    });
+    let seen = told();
+    assert_eq!(seen.first().map(String::as_str), Some("response 200"), "{seen:?}");
+    assert_eq!(seen.last().map(String::as_str), Some("log r /"), "{seen:?}");
+    assert!(seen.iter().any(|line| line.contains("\"two\"")), "{seen:?}");
+    // Once: the third filter has not begun.
+    assert_eq!(seen.iter().filter(|line| line.starts_with("log")).count(), 1, "{seen:?}");
+    assert!(!seen.iter().any(|line| line.starts_with("request")), "{seen:?}");
+}
+
+#[test]
 fn a_filter_may_wait_until_all_has_left() {
     play(&chain("\"flushes\""), async |mut client: Client| {
         client.get("/").await;

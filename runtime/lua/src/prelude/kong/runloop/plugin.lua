@@ -88,6 +88,8 @@ local function load(name)
   if has then store.adopt(rows) end
   local handler = part_of(name, "handler")
   check_handler(name, handler)
+  -- Kong loads all that it ships with: those that ask language models count on what ai-proxy registers.
+  if package.loaded["kong.llm"] then load_module "kong.plugins.ai-proxy.handler" end
   known = { name = name, handler = handler, schema = whole, confs = {}, log = log.new(name) }
   plugins[name] = known
   return known
@@ -105,6 +107,9 @@ local function configure(plugin, filter, given)
   row = plugin.schema:process_auto_fields(row, "select")
   local conf = row.config
   conf.__plugin_id, conf.plugin_instance_name = id, filter
+  -- What Kong's core keeps a plugin by, and what counters are kept apart by: filters are apart here.
+  conf.__key__ = "plugins:" .. plugin.name .. ":" .. id .. "::::" .. kong.default_workspace
+  conf.route_id = id
   row.instance_name = filter
   dialect.plugins[filter] = row
   return conf
@@ -117,7 +122,9 @@ local function known(ctx)
   ctx.route = route
   ctx.service = dialect.services[dialect.upstream_name() or ""]
   ctx.workspace = kong.default_workspace
-  ctx.balancer_data = ctx.balancer_data or { tries = {} }
+  local service = ctx.service or {}
+  ctx.balancer_data = ctx.balancer_data
+    or { tries = {}, try_count = 0, host = service.host, port = service.port }
   if not ctx.router_matches and ngx.var[1] then
     local captures, index = {}, 1
     while ngx.var[index] do
@@ -220,7 +227,7 @@ local function balance(data)
   if data.tried and data.retry_callback then data.retry_callback() end
   data.tried = true
   if data.own then balancer.set_current_peer(data.host, data.port) end
-  if data.scheme then balancer.set_upstream_tls(data.scheme == "https") end
+  if data.said_scheme then balancer.set_upstream_tls(data.said_scheme == "https") end
   if data.connect_timeout then
     balancer.set_timeouts(data.connect_timeout / 1000, data.write_timeout / 1000,
       data.read_timeout / 1000)
@@ -258,16 +265,18 @@ end
 function steps.header_filter(instance)
   local handler = instance.plugin.handler
   local method, buffered = handler.header_filter, handler.response
-  if not method and not buffered then return nil end
+  -- Whoever asks for buffering may look at the body later.
+  local asks = handler.access and (handler.body_filter or handler.log)
+  if not method and not buffered and not asks then return nil end
   return function()
     if not instance.started then start_in_exchange(instance) end
     local ctx = enter(instance, buffered and PHASES.response or PHASES.header_filter)
     from_upstream(ctx)
-    if method then return method(handler, instance.conf) end
     -- What never came from an upstream was not buffered in Kong either.
-    if not ctx.KONG_PROXIED then return end
-    buffer(ctx)
-    return run_to_answer(instance, buffered, ctx)
+    local whole = ctx.buffered_proxying and ctx.KONG_PROXIED
+    if whole then buffer(ctx) end
+    if method then return method(handler, instance.conf) end
+    if whole and buffered then return run_to_answer(instance, buffered, ctx) end
   end
 end
 

@@ -38,7 +38,7 @@ function request.set_scheme(scheme)
     return
   end
   local data = ngx.ctx.balancer_data
-  data.scheme, data.said = scheme, true
+  data.scheme, data.said_scheme, data.said = scheme, scheme, true
 end
 
 function request.set_path(path)
