@@ -17,6 +17,7 @@ mod clients;
 mod commands;
 mod conformance;
 mod faults;
+mod handshakes;
 mod kong;
 mod malformed;
 mod mistakes;

@@ -134,6 +134,9 @@ impl Chain {
                         return Poll::Ready(Passed::Replied);
                     }
                     Ok(_) => {}
+                    // Without a session to go on with there is a new one, and the filter has more
+                    // to say about that.
+                    Err(_) if matches!(phase, Phase::SessionFetch | Phase::SessionStore) => {}
                     Err(_) if link.on_error == OnError::Open => link.phases = Phases::NONE,
                     Err(fault) => {
                         exchange.page = fault.page;
@@ -233,6 +236,7 @@ impl Chain {
     fn end_of(&self, phase: Phase) -> usize {
         match phase {
             Phase::Request | Phase::Connect => self.links.len(),
+            phase if phase.is_of_client() => self.links.len(),
             // The one that answered or failed, too.
             Phase::Log => self.begun,
             _ => self.passed,
@@ -246,5 +250,5 @@ impl Chain {
 
 /// Whether filters may answer in a phase.
 const fn answers(phase: Phase) -> bool {
-    !phase.is_response() && !matches!(phase, Phase::Log)
+    !phase.is_response() && (phase as usize) < Phase::Log as usize
 }

@@ -111,6 +111,8 @@ pub(crate) struct Vm {
     threads: RefCell<Vec<Thread>>,
     programs: RefCell<Vec<Option<Rc<Program>>>>,
     pub(crate) tasks: Tasks,
+    /// Connections that hold something in it.
+    pub(crate) tied: Cell<u32>,
     retired: Cell<bool>,
     /// A killed thread's memory is to be collected before anyone else runs.
     littered: Cell<bool>,
@@ -175,6 +177,7 @@ impl Vm {
             threads: RefCell::new(Vec::new()),
             programs: RefCell::new(Vec::new()),
             tasks: Tasks::default(),
+            tied: Cell::new(0),
             retired: Cell::new(false),
             littered: Cell::new(false),
             this: this.clone(),

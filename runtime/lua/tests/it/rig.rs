@@ -293,6 +293,7 @@ pub fn peer() -> Rc<Peer> {
         listener: Arc::from("web"),
         number: 0,
         requests: Default::default(),
+        heirlooms: Default::default(),
     })
 }
 

@@ -6,6 +6,7 @@ local type, error, select, tostring = type, error, select, tostring
 local ENDS = {
   server_rewrite = true, rewrite = true, access = true, precontent = true, content = true,
   timer = true, ssl_cert = true, ssl_client_hello = true, ssl_session_fetch = true,
+  proxy_ssl_cert = true, proxy_ssl_verify = true,
 }
 local REDIRECTS = { [301] = true, [302] = true, [303] = true, [307] = true, [308] = true }
 
