@@ -8,16 +8,14 @@ fn a_script_asks_for_client_certificates() {
         r#"{CHOOSE}
         local name = ssl.server_name()
         if name == "b.test" then return end
-        local issuer = name == "a.test" and assert(ssl.parse_pem_cert(read "authority.pem")) or nil
+        local issuer = name == "a.test" and assert(ssl.parse_pem_cert(pems.authority)) or nil
         assert(ssl.verify_client(issuer, 3))
         "#
     );
-    let mut door = Door::new(&[("ssl_certificate", &script)]);
-    door.rest.push_str("[lua]\nio = true\n");
+    let door = Door::new(&[("ssl_certificate", &script)]);
     let known = Certificate::new(&["device.test"]);
     run(async {
-        let authority = crate::support::certificate::authority_pem();
-        let _gateway = door.setup().file("authority.pem", authority).start().await;
+        let _gateway = door.open().await;
         for (name, config, verify) in [
             ("a.test", identified(&known), "SUCCESS"),
             ("a.test", plain(), "NONE"),

@@ -12,12 +12,12 @@ local handler = {{ PRIORITY = 10, VERSION = "1.0.0" }}
 {CHOOSE}
 function handler:access(conf)
   if kong.request.get_query_arg "who" == "nobody" then return end
-  assert(kong.service.set_tls_cert_key(ssl.parse_pem_cert(read "device.pem"),
-    ssl.parse_pem_priv_key(read "device.key")))
+  assert(kong.service.set_tls_cert_key(ssl.parse_pem_cert(pems.device),
+    ssl.parse_pem_priv_key(pems.device_key)))
   local store = require("resty.openssl.x509.store").new()
   local x509 = require "resty.openssl.x509"
-  local which = kong.request.get_query_arg "trust" == "another" and "chosen.pem" or "authority.pem"
-  assert(store:add(assert(x509.new(read(which)))))
+  local which = kong.request.get_query_arg "trust" == "another" and "chosen" or "authority"
+  assert(store:add(assert(x509.new(pems[which]))))
   assert(kong.service.set_tls_verify_store(store))
   assert(kong.service.set_tls_verify_depth(3))
   assert(kong.service.set_tls_verify(kong.request.get_query_arg "verify" ~= "no"))
@@ -60,7 +60,7 @@ local handler = {{ PRIORITY = 10, VERSION = "1.0.0" }}
 {CHOOSE}
 function handler:certificate(conf)
   assert(ngx.get_phase() == "ssl_cert")
-  assert(kong.client.tls.request_client_certificate(ssl.parse_pem_cert(read "authority.pem")))
+  assert(kong.client.tls.request_client_certificate(ssl.parse_pem_cert(pems.authority)))
   assert(kong.client.tls.disable_session_reuse())
   kong.ctx.shared.greeting = conf.greeting
 end
@@ -93,13 +93,12 @@ respond = {{}}
 kong = "greet"
 config = {{ greeting = "welcome" }}
 [lua]
-io = true
 path = ["?.lua"]
 "#
     ))
     .file("kong/plugins/greet/handler.lua", handler)
     .file("kong/plugins/greet/schema.lua", schema)
-    .file("authority.pem", crate::support::certificate::authority_pem());
+    .file("pems.lua", pems(&[("authority", &authority_pem())]));
     let known = Certificate::new(&["device.test"]);
     run(async {
         let _gateway = setup.start().await;

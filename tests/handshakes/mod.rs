@@ -18,7 +18,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
-use crate::support::certificate::{Certificate, client};
+use crate::support::certificate::{Certificate, authority_pem, client};
 use crate::support::gateway::{Gateway, Setup};
 use crate::support::{free_address, run, soon};
 
@@ -28,16 +28,23 @@ struct Door {
     scripts: Vec<(&'static str, String)>,
     listener: String,
     rest: String,
+    chosen: Certificate,
 }
 
 impl Door {
     fn new(scripts: &[(&'static str, &str)]) -> Door {
         let scripts = scripts.iter().map(|(phase, text)| (*phase, (*text).to_owned())).collect();
-        Door { address: free_address(), scripts, listener: String::new(), rest: TELLS.to_owned() }
+        Door {
+            address: free_address(),
+            scripts,
+            listener: String::new(),
+            rest: TELLS.to_owned(),
+            chosen: Certificate::new(&["chosen.test"]),
+        }
     }
 
     fn setup(&self) -> Setup {
-        let Door { address, listener, rest, scripts } = self;
+        let Door { address, listener, rest, scripts, chosen } = self;
         let phases = scripts.iter().map(|(phase, _)| format!("{phase} = \"{phase}.lua\""));
         let phases = phases.collect::<Vec<_>>().join(", ");
         let mut setup = Setup::new(format!(
@@ -53,6 +60,8 @@ filters = ["door"]
 openresty = {{ {phases} }}
 [shared.notes]
 size = "1MiB"
+[lua]
+path = ["?.lua"]
 {rest}
 "#
         ))
@@ -60,8 +69,15 @@ size = "1MiB"
         for (phase, text) in scripts {
             setup = setup.file(&format!("{phase}.lua"), text);
         }
-        let chosen = Certificate::new(&["chosen.test"]);
-        setup.file("chosen.pem", chosen.pem).file("chosen.key", chosen.key)
+        let device = Certificate::new(&["device.test"]);
+        let pems = pems(&[
+            ("chosen", &chosen.pem),
+            ("chosen_key", &chosen.key),
+            ("device", &device.pem),
+            ("device_key", &device.key),
+            ("authority", &authority_pem()),
+        ]);
+        setup.file("pems.lua", pems)
     }
 
     async fn open(&self) -> Gateway {
@@ -86,16 +102,16 @@ ngx.say(ngx.ctx.from or "nothing", " ", ngx.ctx.count or 0, " ", ssl.server_name
 ngx.ctx.from = "an earlier request"
 "#;
 
-/// Puts the certificate of files into the handshake.
+/// What scripts that show certificates begin with.
 const CHOOSE: &str = r#"
-local ssl = require "ngx.ssl"
-local function read(name)
-  local file = assert(io.open(name))
-  local text = file:read "*a"
-  file:close()
-  return text
-end
+local ssl, pems = require "ngx.ssl", require "pems"
 "#;
+
+/// A module of certificates and keys.
+fn pems(all: &[(&str, &str)]) -> String {
+    let items = all.iter().map(|(name, pem)| format!("{name} = [[{pem}]]"));
+    format!("return {{ {} }}", items.collect::<Vec<_>>().join(", "))
+}
 
 async fn connect(
     address: SocketAddr,

@@ -13,19 +13,17 @@ fn a_script_that_waits_chooses_the_certificate() {
         ngx.shared.notes:set("seen", name)
         ngx.ctx.from, ngx.ctx.count = "the handshake", 1
         assert(ssl.clear_certs())
-        assert(ssl.set_cert(assert(ssl.parse_pem_cert(read "chosen.pem"))))
-        assert(ssl.set_priv_key(assert(ssl.parse_pem_priv_key(read "chosen.key"))))
+        assert(ssl.set_cert(assert(ssl.parse_pem_cert(pems.chosen))))
+        assert(ssl.set_priv_key(assert(ssl.parse_pem_priv_key(pems.chosen_key))))
         local octets, kind = ssl.raw_client_addr()
         assert(kind == "inet" and octets == "\127\0\0\1", kind)
         "#
     );
-    let mut door = Door::new(&[("ssl_certificate", &script)]);
-    door.rest.push_str("[lua]\nio = true\n");
+    let door = Door::new(&[("ssl_certificate", &script)]);
     run(async {
-        let gateway = door.open().await;
-        let chosen = std::fs::read_to_string(gateway.folder.path().join("chosen.pem")).unwrap();
+        let _gateway = door.open().await;
         let mut stream = connect(door.address, "chosen.test", plain()).await.unwrap();
-        assert_eq!(shown(&stream), der(&chosen));
+        assert_eq!(shown(&stream), der(&door.chosen.pem));
         // Each request of the connection has a copy of what the handshake left.
         for _ in 0..2 {
             let told = tell(&mut stream).await;

@@ -24,17 +24,11 @@ match = {{ listeners = ["door"] }}
 filters = ["tell"]
 [filters.tell]
 openresty = {{ content = "subject.lua" }}
-[lua]
-io = true
-path = ["?.lua"]
 "#
     );
     let mut setup = door.setup();
-    let device = Certificate::new(&["device.test"]);
     setup = setup
-        .file("authority.pem", crate::support::certificate::authority_pem())
-        .file("device.pem", device.pem)
-        .file("device.key", device.key)
+        .file("authority.pem", authority_pem())
         .file("subject.lua", "ngx.say(ngx.var.ssl_client_verify, ' ', ngx.var.connection)");
     for (name, text) in files {
         setup = setup.file(name, text);
@@ -64,8 +58,8 @@ fn scripts_take_part_in_handshakes_with_upstreams() {
         ngx.sleep(0.01)
         local mine = require "ngx.ssl.proxysslcert"
         assert(mine.clear_certs())
-        assert(mine.set_cert(assert(ssl.parse_pem_cert(read "device.pem"))))
-        assert(mine.set_priv_key(assert(ssl.parse_pem_priv_key(read "device.key"))))
+        assert(mine.set_cert(assert(ssl.parse_pem_cert(pems.device))))
+        assert(mine.set_priv_key(assert(ssl.parse_pem_priv_key(pems.device_key))))
         ngx.ctx.identified = true
         "#
     );

@@ -88,8 +88,9 @@ async fn start(names: &[Name], peers: &Peers) -> Gateway {
     let door = free_address();
     let (pair, other) = (Certificate::new(&["pair.test"]), Certificate::new(&["other.test"]));
     let mut checks = format!(
-        "return {{\n  peer = {{ host = \"{host}\", port = {port}, door = {}, pair = {{ \
+        "return {{\n  peer = {{ host = \"{host}\", port = {port}, door_host = \"{}\", door = {}, pair = {{ \
          certificate = [[{}]], key = [[{}]], other = [[{}]], chain = [[{}]] }} }},\n",
+        door.ip(),
         door.port(),
         pair.pem,
         pair.key,

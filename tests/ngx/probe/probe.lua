@@ -12,7 +12,7 @@ return function(phase)
       local session
       for _ = 1, 2 do
         local sock = ngx.socket.tcp()
-        assert(sock:connect("127.0.0.1", checks.peer.door))
+        assert(sock:connect(checks.peer.door_host, checks.peer.door))
         session = sock:sslhandshake(session, "n" .. number .. ".door.example", false)
         sock:close()
       end
