@@ -29,6 +29,7 @@ world.CONTEXTS = CONTEXTS
 world.REQUEST = {
   set = true, server_rewrite = true, rewrite = true, access = true, precontent = true,
   content = true, header_filter = true, body_filter = true, log = true, balancer = true,
+  proxy_ssl_cert = true, proxy_ssl_verify = true,
 }
 world.ANSWER = {
   server_rewrite = true, rewrite = true, access = true, precontent = true, content = true,
