@@ -17,6 +17,7 @@ upstream = "inner"
 [upstreams.inner]
 endpoints = ["https://{address}"]
 tls = {{ ca = "authority.pem", server_name = "a.test" }}
+timeouts = {{ connect = "2s" }}
 {filter}
 [[routes]]
 name = "tell"
@@ -74,6 +75,7 @@ fn scripts_take_part_in_handshakes_with_upstreams() {
         if asked == "refuse" then ngx.exit(ngx.ERROR) end
         if asked == "flaw" then verify.set_verify_result(23) end
         if asked == "fail" then error "not this one" end
+        if asked == "slow" then ngx.sleep(30) end
     "#;
     let access = "ngx.ctx.asked = ngx.shared.notes:get 'asked'\n\
                   local c = require('ngx.ssl.proxysslcert') assert(not pcall(c.clear_certs))";
@@ -96,9 +98,9 @@ fn scripts_take_part_in_handshakes_with_upstreams() {
         assert_eq!((status, first.split(' ').next()), (200, Some("SUCCESS")));
         // No other exchange uses a connection that a script has opened for one.
         assert_ne!(out(&gateway).await.1, first);
-        for asked in ["refuse", "flaw", "fail"] {
+        for (asked, status) in [("refuse", 502), ("flaw", 502), ("fail", 502), ("slow", 504)] {
             ask(Protocol::H1, &gateway, &Request::get(&format!("/ask/?{asked}"))).await;
-            assert_eq!(out(&gateway).await.0, 502, "{asked}");
+            assert_eq!(out(&gateway).await.0, status, "{asked}");
         }
     });
 }

@@ -30,8 +30,10 @@ impl Turn<'_> {
     ) -> Result<Result<Outbound, UpstreamError>, Left> {
         exchange.handshake.get_or_insert_default();
         self.limit(Some(lease.meant().timeouts.connect));
-        if !self.goes_on(Phase::UpstreamCertificate, exchange, down).await? {
-            return Ok(Err(UpstreamError::Tls));
+        let refused = UpstreamError::Tls;
+        let asked = self.ask(Phase::UpstreamCertificate, refused, exchange, down).await?;
+        if let Err(error) = asked {
+            return Ok(Err(error));
         }
         self.limit(None);
         let mut handshake = exchange.handshake.take().unwrap_or_default();
@@ -57,35 +59,41 @@ impl Turn<'_> {
         (handshake.flaw, handshake.shown) = (met.flaw, std::mem::take(&mut met.chain));
         exchange.handshake = Some(handshake);
         self.limit(Some(lease.meant().timeouts.connect));
-        let goes_on = self.goes_on(Phase::UpstreamVerify, exchange, down).await?;
+        let refused = UpstreamError::Certificate;
+        let asked = self.ask(Phase::UpstreamVerify, refused, exchange, down).await?;
         self.limit(None);
+        if let Err(error) = asked {
+            return Ok(Err(error));
+        }
         let flaw = exchange.handshake.take().is_none_or(|handshake| handshake.flaw != 0);
-        if !goes_on || apart.verify && (flaw || met.misnamed) {
-            return Ok(Err(UpstreamError::Certificate));
+        if apart.verify && (flaw || met.misnamed) {
+            return Ok(Err(refused));
         }
         Ok(Ok(lease.adopt(met, permit)))
     }
 
-    /// Runs a phase; whether the handshake goes on.
-    async fn goes_on(
+    /// Runs a phase; an error ends the handshake: `refused` when a filter does.
+    async fn ask(
         &mut self,
         phase: Phase,
+        refused: UpstreamError,
         exchange: &mut Exchange,
         down: &mut dyn Downstream,
-    ) -> Result<bool, Left> {
+    ) -> Result<Result<(), UpstreamError>, Left> {
         if !self.chain.wants(phase) {
-            return Ok(true);
+            return Ok(Ok(()));
         }
         poll_fn(|cx| {
             let polled = self.chain.poll(cx, phase, exchange, None, &self.watch);
             if let Poll::Ready(passed) = polled {
                 // The client is told of an upstream that can't be reached.
                 exchange.page = None;
-                return Poll::Ready(Ok(passed == Passed::Through));
+                let through = passed == Passed::Through;
+                return Poll::Ready(Ok(if through { Ok(()) } else { Err(refused) }));
             }
             if self.timer.poll(cx).is_ready() {
                 self.chain.abandon();
-                return Poll::Ready(Ok(false));
+                return Poll::Ready(Ok(Err(UpstreamError::ConnectTimeout)));
             }
             down.poll_gone(cx).map(|()| Err(Left))
         })
