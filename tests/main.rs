@@ -18,6 +18,7 @@ mod commands;
 mod conformance;
 mod escapes;
 mod faults;
+mod handshakes;
 mod imports;
 mod kong;
 mod libraries;

@@ -48,10 +48,16 @@ impl Certificate {
     }
 }
 
-/// A client that trusts the authority and offers these protocols.
-pub fn client(alpn: &[&[u8]]) -> rustls::ClientConfig {
+/// The authority, for clients that are.
+pub fn roots() -> rustls::RootCertStore {
     let mut roots = rustls::RootCertStore::empty();
     roots.add(CertificateDer::from_pem_slice(authority().pem().as_bytes()).unwrap()).unwrap();
+    roots
+}
+
+/// A client that trusts the authority and offers these protocols.
+pub fn client(alpn: &[&[u8]]) -> rustls::ClientConfig {
+    let roots = roots();
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = rustls::ClientConfig::builder_with_provider(provider);
     let builder = builder.with_safe_default_protocol_versions().unwrap();

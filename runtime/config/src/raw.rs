@@ -109,6 +109,9 @@ table::tables! {
         tls: OneOrMany<ServerTls>,
         /// Mutual TLS: clients must show a certificate that one of these authorities signed.
         client_ca: String,
+        /// Whether clients get tickets to go on with their TLS session. Without them sessions are what
+        /// filters keep (`openresty.ssl_session_store`). Default true.
+        session_tickets: bool,
         /// Whether each connection begins with a PROXY protocol header (v1 or v2).
         proxy_protocol: bool,
         /// Filters for what comes before a route is known: the phases of a TLS handshake.

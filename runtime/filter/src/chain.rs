@@ -138,6 +138,9 @@ impl Chain {
                         return Poll::Ready(Passed::Replied);
                     }
                     Ok(_) => {}
+                    // Without a session to go on with there is a new one, and the filter has more
+                    // to say about that.
+                    Err(_) if matches!(phase, Phase::SessionFetch | Phase::SessionStore) => {}
                     Err(_) if link.on_error == OnError::Open => link.phases = Phases::NONE,
                     Err(fault) => {
                         exchange.page = fault.page;
@@ -236,7 +239,11 @@ impl Chain {
 
     fn end_of(&self, phase: Phase) -> usize {
         match phase {
-            Phase::RequestBody | Phase::RequestTrailers | Phase::Upstream => self.passed,
+            Phase::RequestBody
+            | Phase::RequestTrailers
+            | Phase::Upstream
+            | Phase::UpstreamCertificate
+            | Phase::UpstreamVerify => self.passed,
             _ => self.links.len(),
         }
     }
@@ -248,5 +255,5 @@ impl Chain {
 
 /// Whether filters may answer in a phase.
 const fn answers(phase: Phase) -> bool {
-    !phase.is_response() && !matches!(phase, Phase::Log)
+    !phase.is_response() && (phase as usize) < Phase::Log as usize
 }

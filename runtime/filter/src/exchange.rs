@@ -2,6 +2,7 @@
 
 use std::any::Any;
 use std::cell::{Cell, RefCell};
+use std::fmt;
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -12,6 +13,7 @@ use pilotlight_abi::Value;
 
 use crate::body::Body;
 use crate::fields::Fields;
+use crate::handshake::Handshake;
 use crate::head::{RequestHead, ResponseHead};
 use crate::host::Socket;
 
@@ -65,6 +67,9 @@ pub struct Exchange {
     pub server: Option<Rc<str>>,
     /// What engines keep for the exchange as long as it lives.
     pub kept: Vec<Box<dyn Any>>,
+    /// In the phases of a TLS handshake: that. In the upstream phase a filter may leave one for the
+    /// try that follows, which then has a connection of its own.
+    pub handshake: Option<Box<Handshake>>,
     /// Figures for the log phase.
     pub stats: Stats,
 }
@@ -197,6 +202,18 @@ pub struct Peer {
     pub number: u64,
     /// Requests that came over it so far, the one at hand included.
     pub requests: Cell<u64>,
+    /// What filters of its handshake have left for its requests.
+    pub heirlooms: Heirlooms,
+}
+
+/// Values of engines that a connection holds.
+#[derive(Clone, Default)]
+pub struct Heirlooms(pub Vec<Rc<dyn Any>>);
+
+impl fmt::Debug for Heirlooms {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Heirlooms({})", self.0.len())
+    }
 }
 
 /// What is known of a TLS connection.
@@ -210,9 +227,13 @@ pub struct TlsInfo {
     pub alpn: Option<Box<str>>,
     /// The client's certificate, verified.
     pub client: Option<ClientCertificate>,
+    /// A certificate that is not to be trusted, and why; a filter had asked for any.
+    pub distrusted: Option<Box<(ClientCertificate, Box<str>)>>,
+    /// The client's random bytes, where filters took part in the handshake.
+    pub random: Option<Box<[u8; 32]>>,
 }
 
-/// A verified client certificate.
+/// A client certificate.
 #[derive(Debug, Clone, Default)]
 pub struct ClientCertificate {
     /// The subject, RFC 4514 form.
@@ -221,6 +242,8 @@ pub struct ClientCertificate {
     pub san: Vec<Box<str>>,
     /// SHA-256 of the certificate, lower-case hex.
     pub fingerprint: Box<str>,
+    /// It and what was sent with it, DER.
+    pub chain: Vec<Box<[u8]>>,
 }
 
 /// Figures of an exchange, for its log phase. Times are seconds.
@@ -272,6 +295,7 @@ impl Exchange {
             page: None,
             server: None,
             kept: Vec::new(),
+            handshake: None,
             stats: Stats::default(),
         }
     }
@@ -295,6 +319,7 @@ impl Exchange {
         self.takeover = None;
         self.captures.clear();
         self.kept.clear();
+        self.handshake = None;
         self.stats = Stats::default();
     }
 

@@ -11,6 +11,7 @@ pub mod exchange;
 pub mod fault;
 pub mod fields;
 pub mod filter;
+pub mod handshake;
 pub mod head;
 pub mod host;
 pub mod name;
@@ -22,6 +23,7 @@ pub use exchange::{Exchange, Failure, Origin, Parent, Peer, Pick, Taken, Takeove
 pub use fault::{Fault, FaultKind};
 pub use fields::{BadField, Fields, Span};
 pub use filter::{Call, Chunk, End, Filter, OnError, Pull, Verdict};
+pub use handshake::Handshake;
 pub use head::{Method, RequestHead, ResponseHead, Scheme, Version};
 pub use host::Services;
 pub use name::Name;

@@ -65,6 +65,7 @@ fn main() {
         listener: Arc::from("web"),
         number: 0,
         requests: Default::default(),
+        heirlooms: Default::default(),
     });
     let mut cx = Context::from_waker(Waker::noop());
     let mut exchange = Exchange::new(0, peer, Request::default());

@@ -12,11 +12,13 @@ pub(crate) mod encode;
 pub(crate) mod field;
 pub(crate) mod flate;
 pub(crate) mod gather;
+pub(crate) mod handshake;
 pub(crate) mod head;
 pub(crate) mod key;
 pub(crate) mod log;
 pub(crate) mod metric;
 pub(crate) mod module;
+pub(crate) mod ocsp;
 pub(crate) mod output;
 pub(crate) mod redis;
 pub(crate) mod regex;
@@ -87,6 +89,8 @@ pub(crate) fn slow() -> impl Iterator<Item = Slow> {
         .chain(socket::slow())
         .chain(datagram::slow())
         .chain(tls::slow())
+        .chain(handshake::slow())
+        .chain(ocsp::slow())
         .chain(redis::slow())
 }
 

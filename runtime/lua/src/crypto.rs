@@ -11,6 +11,7 @@ pub(crate) mod gcm;
 pub(crate) mod hash;
 pub(crate) mod key;
 pub(crate) mod mac;
+pub(crate) mod ocsp;
 pub(crate) mod pem;
 pub(crate) mod sign;
 

@@ -98,22 +98,6 @@ fn vars(plan: &Plan) -> String {
     serde_json::Value::Object(routes.collect()).to_string()
 }
 
-/// nginx's phases that are run.
-const RUN: [&str; 12] = [
-    "init",
-    "init_worker",
-    "exit_worker",
-    "server_rewrite",
-    "rewrite",
-    "access",
-    "precontent",
-    "content",
-    "balancer",
-    "header_filter",
-    "body_filter",
-    "log",
-];
-
 /// Compiles a filter's scripts and boots them once, in a VM of its own that is thrown away.
 fn load(spec: &Spec, memory: u64, world: &Arc<World>, now: f64) -> Result<Script, LoadError> {
     let memory = spec.memory.unwrap_or(memory).max(MEMORY_LEAST);
@@ -136,15 +120,6 @@ fn load(spec: &Spec, memory: u64, world: &Arc<World>, now: f64) -> Result<Script
 
 /// The scripts of nginx's phases, in the order in which they run.
 fn steps(spec: &Spec, vm: &Vm, scripts: &OpenResty) -> Result<Vec<Step>, LoadError> {
-    if let Some((phase, file)) = scripts.phases.iter().find(|(phase, _)| !RUN.contains(phase)) {
-        return Err(LoadError {
-            program: spec.name.clone(),
-            file: Some(file.path.clone()),
-            line: None,
-            message: format!("the phase `{phase}` is not run by this version"),
-            hint: Some("certificates are chosen by the listener's `tls`".into()),
-        });
-    }
     let chunk = |file: &ScriptFile| compile(spec, vm, &file.path, format!("@{}", file.name));
     let set = scripts.set.iter().map(|set| {
         let sets = Some((set.var.clone(), set.args.clone()));

@@ -5,7 +5,30 @@ use std::rc::Rc;
 
 use pilotlight_filter::Exchange;
 
+use crate::stack::Stack;
 use crate::vm::{CURRENT, Vm};
+
+/// What the filters of a handshake leave to the requests of its connection: a table.
+pub(crate) struct Heirloom {
+    pub(crate) vm: Rc<Vm>,
+    place: c_int,
+}
+
+impl Heirloom {
+    /// Takes the table on top of a stack of `vm`.
+    pub(crate) fn new(vm: Rc<Vm>, stack: Stack) -> Heirloom {
+        vm.tied.set(vm.tied.get() + 1);
+        let place = vm.keep(stack);
+        Heirloom { vm, place }
+    }
+}
+
+impl Drop for Heirloom {
+    fn drop(&mut self) {
+        self.vm.tied.set(self.vm.tied.get() - 1);
+        self.vm.forget(self.place);
+    }
+}
 
 /// A value of a VM that belongs to an exchange.
 struct Kept {
@@ -42,6 +65,13 @@ fn state(exchange: &mut Exchange, vm: &Rc<Vm>) -> c_int {
         return kept.place;
     }
     vm.stack.push_table(0, 8);
+    for heirloom in &exchange.peer.heirlooms.0 {
+        let heirloom = heirloom.downcast_ref::<Heirloom>();
+        if let Some(heirloom) = heirloom.filter(|heirloom| Rc::ptr_eq(&heirloom.vm, vm)) {
+            vm.stack.push_kept(heirloom.place);
+            vm.stack.set(-2, b"inherited");
+        }
+    }
     let place = vm.keep(vm.stack);
     exchange.kept.push(Box::new(Kept { vm: vm.clone(), place }));
     place

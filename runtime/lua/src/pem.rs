@@ -1,12 +1,9 @@
 //! Certificates and private keys as text (RFC 7468), as far as a handshake needs them.
 
-use crate::base64::{self, Reader};
+pub(crate) use pilotlight_filter::handshake::{CertificateChain as Chain, PrivateKey as Key};
 
-/// A certificate and its issuers, DER.
-pub(crate) struct Chain(pub(crate) Vec<Vec<u8>>);
-
-/// A private key, DER: PKCS #8, PKCS #1 or SEC 1.
-pub(crate) struct Key(pub(crate) Vec<u8>);
+use crate::base64;
+use crate::crypto::der::{Reader, SEQUENCE};
 
 /// The certificates of a text, in order.
 ///
@@ -21,6 +18,19 @@ pub(crate) fn chain(text: &[u8]) -> Result<Chain, &'static str> {
     if chain.is_empty() { Err(FAILED) } else { Ok(Chain(chain)) }
 }
 
+/// Certificates behind each other.
+///
+/// # Errors
+/// In OpenSSL's words when they are none.
+pub(crate) fn chain_of_der(bytes: &[u8]) -> Result<Chain, &'static str> {
+    let (mut rest, mut chain) = (Reader::new(bytes), Vec::new());
+    while !rest.is_empty() {
+        let one = rest.take(SEQUENCE).ok_or("d2i_X509_bio() failed")?;
+        chain.push(one.whole.to_vec());
+    }
+    if chain.is_empty() { Err("d2i_X509_bio() failed") } else { Ok(Chain(chain)) }
+}
+
 /// The first private key of a text.
 ///
 /// # Errors
@@ -29,7 +39,7 @@ pub(crate) fn key(text: &[u8]) -> Result<Key, &'static str> {
     const LABELS: [&str; 3] = ["PRIVATE KEY", "RSA PRIVATE KEY", "EC PRIVATE KEY"];
     let found = blocks(text).find(|(label, _)| LABELS.contains(label));
     let der = found.and_then(|(_, der)| der);
-    der.map(Key).ok_or("PEM_read_bio_PrivateKey() failed")
+    der.map(Key::new).ok_or("PEM_read_bio_PrivateKey() failed")
 }
 
 /// The blocks of a text: label and bytes, `None` where those are damaged.
@@ -40,7 +50,7 @@ fn blocks(text: &[u8]) -> impl Iterator<Item = (&str, Option<Vec<u8>>)> {
         let (body, after) = after.split_once("-----END ")?;
         rest = after;
         let plain: String = body.split_ascii_whitespace().collect();
-        Some((label, base64::decode(plain.as_bytes(), Reader::Strict, &|| false)))
+        Some((label, base64::decode(plain.as_bytes(), base64::Reader::Strict, &|| false)))
     })
 }
 

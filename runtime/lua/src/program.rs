@@ -66,7 +66,7 @@ pub(crate) struct Entry {
 
 /// A script that has been booted in a VM.
 pub(crate) struct Program {
-    pub(crate) entries: [Option<Entry>; Phase::ALL.len()],
+    pub(crate) entries: [Option<Entry>; Phase::COUNT],
     /// Whether a context must be kept from phase to phase.
     pub(crate) keeps_context: bool,
     pub(crate) cpu: Duration,
@@ -91,7 +91,8 @@ impl Program {
     }
 
     pub(crate) fn phases(&self) -> Phases {
-        Phase::ALL.into_iter().filter(|phase| self.entries[*phase as usize].is_some()).collect()
+        let all = Phase::ALL.into_iter().chain(Phase::HANDSHAKES);
+        all.filter(|phase| self.entries[*phase as usize].is_some()).collect()
     }
 }
 
@@ -178,7 +179,7 @@ impl Script {
             }
         }
         let mut program = Program {
-            entries: [None; Phase::ALL.len()],
+            entries: [None; Phase::COUNT],
             keeps_context: false,
             cpu: self.cpu,
             name: self.name.clone(),
@@ -188,7 +189,10 @@ impl Script {
         };
         // Two tables: functions, and which of them want the context, by the phases' names.
         let mut with_context = 0;
-        for phase in Phase::ALL {
+        // Native scripts have no way to say anything in a handshake.
+        let dialect = program.dialect;
+        let handshakes = Phase::HANDSHAKES.into_iter().filter(|_| dialect);
+        for phase in Phase::ALL.into_iter().chain(handshakes) {
             stack.get(2, phase.name());
             let wants_context = stack.truth(-1);
             stack.pop(1);

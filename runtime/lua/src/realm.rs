@@ -137,8 +137,8 @@ impl Realm for OpenRealm {
 
     fn trim(&self) {
         // Exchanges under way hold their VM; it goes with the last of them.
-        // One with tasks has more to do.
-        let idle = |vm: &mut Rc<Vm>| vm.tasks.is_empty();
+        // One with tasks has more to do, and connections may come back to what they left in one.
+        let idle = |vm: &mut Rc<Vm>| vm.tasks.is_empty() && vm.tied.get() == 0;
         self.0.common.borrow_mut().take_if(idle);
         self.0.own.borrow_mut().iter_mut().for_each(|vm| drop(vm.take_if(idle)));
     }

@@ -118,6 +118,8 @@ pub(crate) struct Vm {
     pub(crate) shown: Cell<c_int>,
     programs: RefCell<Vec<Option<Rc<Program>>>>,
     pub(crate) tasks: Tasks,
+    /// Connections that hold something in it.
+    pub(crate) tied: Cell<u32>,
     retired: Cell<bool>,
     /// A killed thread's memory is to be collected before anyone else runs.
     littered: Cell<bool>,
@@ -183,6 +185,7 @@ impl Vm {
             shown: Cell::new(0),
             programs: RefCell::new(Vec::new()),
             tasks: Tasks::default(),
+            tied: Cell::new(0),
             retired: Cell::new(false),
             littered: Cell::new(false),
             this: this.clone(),

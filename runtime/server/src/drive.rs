@@ -7,10 +7,12 @@
 //! ```
 //! The request's body is pumped beside all that follows the target's pick, both with backpressure.
 
+mod apart;
 mod choice;
 mod connect;
 mod deliver;
 mod errors;
+mod handshake;
 mod pump;
 mod route;
 mod tunnel;
@@ -24,6 +26,7 @@ use pilotlight_config::manifest::Target;
 use pilotlight_filter::{Exchange, Passed};
 
 pub(crate) use self::connect::connect;
+pub(crate) use self::handshake::Stages;
 use self::turn::Turn;
 use crate::answer::{self, Problem};
 use crate::codec::Downstream;

@@ -119,6 +119,7 @@ pub fn frames<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> Option<Frames> {
         listener,
         number: 0,
         requests: Default::default(),
+        heirlooms: Default::default(),
     });
     let spare = move || Box::new(Exchange::new(0, peer.clone(), exchange::Request::default()));
     let server = Server::new(10, false, Clock::new(), Box::new(spare));

@@ -57,10 +57,17 @@ pub(crate) struct Listener {
     pub(crate) name: Arc<str>,
     pub(crate) settings: manifest::Listener,
     pub(crate) tls: Option<Arc<ServerTls>>,
+    /// Filters take part in its TLS handshakes.
+    pub(crate) staged: bool,
     /// Connections that are open.
     pub(crate) open: Arc<AtomicUsize>,
     /// The `Alt-Svc` value that announces HTTP/3 to clients of this listener.
     pub(crate) alt_svc: Option<Box<str>>,
+}
+
+/// Whether a filter of a listener takes part in TLS handshakes.
+pub(crate) fn takes_part(phases: Phases) -> bool {
+    Phase::HANDSHAKES.into_iter().any(|phase| phase.is_of_client() && phases.has(phase))
 }
 
 fn seed() -> u64 {
@@ -147,12 +154,22 @@ impl Local {
     /// The chain that a connection of a listener passes at its beginning, and the listener's index;
     /// `None` when there is none.
     pub(crate) fn door(&self, listener: &str) -> Option<(usize, Chain)> {
+        self.chain_of(listener, |phases| phases.has(Phase::Connect))
+    }
+
+    /// The same for the TLS handshakes of its connections.
+    pub(crate) fn stages(&self, listener: &str) -> Option<(usize, Chain)> {
+        self.chain_of(listener, takes_part)
+    }
+
+    /// The filters of a listener, if any of them is to be asked.
+    fn chain_of(&self, listener: &str, is_asked: fn(Phases) -> bool) -> Option<(usize, Chain)> {
         let listeners = &self.generation.manifest.listeners;
         let index = listeners.iter().position(|known| &*known.name == listener)?;
         let filters = &listeners[index].filters;
-        let looks = |filter: &usize| self.generation.programs[*filter].phases.has(Phase::Connect);
+        let asked = |filter: &usize| is_asked(self.generation.programs[*filter].phases);
         let chain = || Chain::new(filters.iter().map(|filter| self.link(*filter)).collect());
-        filters.iter().any(looks).then(|| (index, chain()))
+        filters.iter().any(asked).then(|| (index, chain()))
     }
 
     fn link(&self, filter: usize) -> Link {

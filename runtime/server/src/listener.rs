@@ -12,13 +12,13 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use pilotlight_config::manifest::{Address, Listener as Meant};
-use pilotlight_filter::{Peer, TlsInfo};
+use pilotlight_filter::Peer;
 use socket2::{Domain, Protocol as SocketProtocol, SockAddr, SockFilter, SockRef, Socket, Type};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::sync::watch;
 
 use crate::codec::{h1, h2};
-use crate::drive::connect;
+use crate::drive::{Stages, connect};
 use crate::generation::Listener;
 use crate::metrics::Protocol;
 use crate::proxy_protocol::{self, Parsed};
@@ -300,45 +300,78 @@ async fn establish(
                 (from, local) = (Some(source), Some(target));
             }
         }
+        let mut peer = peer(&worker, &listener, from, local);
         match &listener.tls {
             Some(settings) => {
-                let (stream, info) = tls::accept(settings, plain).await.ok()?;
-                let h2 = info.alpn.as_deref() == Some("h2");
-                Some((stream, Some(info), h2, from, local))
+                let stream;
+                (stream, peer) = secure(&worker, &listener, settings, plain, peer).await.ok()?;
+                let alpn = peer.tls.as_ref().and_then(|tls| tls.alpn.as_deref());
+                let h2 = alpn == Some("h2");
+                Some((stream, peer, h2))
             }
             None => {
                 let h2 = match (listener.settings.http1, listener.settings.http2) {
                     (true, true) => has_preface(&plain).await.ok()?,
                     (_, h2) => h2,
                 };
-                Some((Stream::from(plain), None, h2, from, local))
+                Some((Stream::from(plain), peer, h2))
             }
         }
     });
-    let (stream, info, h2, from, local) = opened.await.ok()??;
-    let inlet = Rc::new(inlet(&worker, &listener, from, local, info));
+    let (stream, peer, h2) = opened.await.ok()??;
+    let inlet = Rc::new(inlet(&worker, &listener, peer));
     connect(&inlet).await.then_some((inlet, stream, h2))
 }
 
-/// What the exchanges of a connection share.
-pub(crate) fn inlet(
+/// TLS on a connection, with the listener's filters where they take part.
+async fn secure(
+    worker: &Rc<Worker>,
+    listener: &Arc<Listener>,
+    settings: &tls::ServerTls,
+    plain: Plain,
+    mut peer: Peer,
+) -> io::Result<(Stream, Peer)> {
+    let stages = || Stages::open(worker, &Rc::new(peer.clone()));
+    let stream;
+    match listener.staged.then(stages).flatten() {
+        None => {
+            let info;
+            (stream, info) = tls::accept(settings, plain).await?;
+            peer.tls = Some(Box::new(info));
+        }
+        Some(mut stages) => {
+            let info;
+            // Boxed: who needs none of it should not hold its memory.
+            (stream, info) = Box::pin(tls::accept_staged(settings, plain, &mut stages)).await?;
+            (peer.tls, peer.heirlooms) = (Some(Box::new(info)), stages.heirlooms());
+        }
+    }
+    Ok((stream, peer))
+}
+
+/// Who has connected.
+pub(crate) fn peer(
     worker: &Rc<Worker>,
     listener: &Arc<Listener>,
     from: Option<SocketAddr>,
     local: Option<SocketAddr>,
-    tls: Option<TlsInfo>,
-) -> Inlet {
+) -> Peer {
     let address = from.map_or(IpAddr::V6(Ipv6Addr::UNSPECIFIED), |a| a.ip().to_canonical());
-    let peer = Peer {
+    Peer {
         address,
         text: address.to_string().into(),
         port: from.map_or(0, |a| a.port()),
         local,
-        tls: tls.map(Box::new),
+        tls: None,
         listener: listener.name.clone(),
         number: worker.number_connection(),
         requests: Default::default(),
-    };
+        heirlooms: Default::default(),
+    }
+}
+
+/// What the exchanges of a connection share.
+pub(crate) fn inlet(worker: &Rc<Worker>, listener: &Arc<Listener>, peer: Peer) -> Inlet {
     Inlet { worker: worker.clone(), listener: listener.clone(), peer: Rc::new(peer) }
 }
 

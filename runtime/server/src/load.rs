@@ -15,7 +15,7 @@ use pilotlight_filter::{Engine, Library, LoadError};
 use self::plan::{kind, module, plan, spec};
 use crate::aside::Pools;
 use crate::clock::Clock;
-use crate::generation::{Generation, Listener, ProgramRef};
+use crate::generation::{Generation, Listener, ProgramRef, takes_part};
 use crate::metrics::Registry;
 use crate::services::Dictionary;
 use crate::tls::{ClientTls, ProgramTls, ServerTls, TlsProblem};
@@ -45,7 +45,7 @@ impl Loader {
         let (libraries, programs) = self.programs(&manifest, number, &mut report);
         let client_tls = ClientTls::default();
         let upstreams = upstreams(&manifest, old, &client_tls, &mut report);
-        let listeners = listeners(&manifest, old, &mut report);
+        let listeners = listeners(&manifest, &programs, old, &mut report);
         let program_tls = program_tls(&manifest, &mut report);
         if report.has_errors() {
             return Err(report);
@@ -99,8 +99,15 @@ impl Loader {
                         let phases = library.phases(place);
                         let at_door =
                             |listener: &manifest::Listener| listener.filters.contains(&index);
-                        if phases.has(Phase::Connect) && !manifest.listeners.iter().any(at_door) {
-                            report.push(unrun(&manifest.filters[index]));
+                        let runs = manifest.listeners.iter().any(at_door);
+                        let filter = &manifest.filters[index];
+                        // What scripts for nginx have is known before they are loaded.
+                        let is_kong = matches!(filter.program, manifest::Program::Kong(_));
+                        for (phase, told) in [(Phase::Connect, true), (Phase::Certificate, is_kong)]
+                        {
+                            if told && !runs && phases.has(phase) {
+                                report.push(unrun(filter, phase));
+                            }
                         }
                         programs[index] =
                             ProgramRef { library: libraries.len(), index: place, phases };
@@ -166,9 +173,9 @@ fn problem(manifest: &Manifest, error: &LoadError) -> Problem {
 }
 
 /// Connections come before routes.
-fn unrun(filter: &manifest::Filter) -> Problem {
-    let message =
-        format!("the phase `connect` of {} never runs: no listener names it", filter.name);
+fn unrun(filter: &manifest::Filter, phase: Phase) -> Problem {
+    let (phase, name) = (phase.name(), &filter.name);
+    let message = format!("the phase `{phase}` of {name} never runs: no listener names it");
     let problem = Problem::warning(filter.place.clone(), message);
     problem.hint("put it into the `filters` of a listener")
 }
@@ -257,6 +264,7 @@ fn facts(upstream: &manifest::Upstream) -> String {
 
 fn listeners(
     manifest: &Manifest,
+    programs: &[ProgramRef],
     old: Option<&Generation>,
     report: &mut Report,
 ) -> Vec<Arc<Listener>> {
@@ -276,6 +284,12 @@ fn listeners(
         for warning in tls.iter().flat_map(|t| &t.warnings) {
             report.push(tls_problem(warning, &settings.place, true));
         }
+        let staged = settings.filters.iter().any(|at| takes_part(programs[*at].phases));
+        if staged && settings.http3 {
+            let message = "filters can't take part in the handshakes of http3";
+            let problem = Problem::error(settings.place.clone(), message);
+            report.push(problem.hint("give http3 a listener without them, on another port"));
+        }
         let before = old.and_then(|old| old.listeners.iter().find(|l| l.name == settings.name));
         let port = match &settings.address {
             manifest::Address::Tcp(address) => Some(address.port()).filter(|p| *p != 0),
@@ -286,6 +300,7 @@ fn listeners(
             index,
             name: settings.name.clone(),
             alt_svc: port.filter(|_| settings.http3).map(announce),
+            staged,
             open: before.map_or_else(|| Arc::new(AtomicUsize::new(0)), |l| l.open.clone()),
             tls,
             settings: settings.clone(),

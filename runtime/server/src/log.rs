@@ -112,7 +112,9 @@ impl Log {
         line.text("request_id", exchange.id.as_bytes());
         line.integer("connection", exchange.peer.number);
         line.text("client", exchange.peer.text.as_bytes());
-        self.request(&mut line, &exchange.request.head);
+        if !phase.is_of_client() {
+            self.request(&mut line, &exchange.request.head);
+        }
         if let Some(trace) = &fault.trace {
             line.text("trace", trace.as_bytes());
         }

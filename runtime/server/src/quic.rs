@@ -186,7 +186,9 @@ impl Client {
         let info = tls::quic_info(&connection);
         let from = Some(connection.remote_address());
         let local = connection.local_ip().map(|ip| SocketAddr::new(ip, self.port));
-        let inlet = listener::inlet(&self.worker, &self.listener, from, local, Some(info));
+        let mut peer = listener::peer(&self.worker, &self.listener, from, local);
+        peer.tls = Some(Box::new(info));
+        let inlet = listener::inlet(&self.worker, &self.listener, peer);
         if !connect(&inlet).await {
             // It ends with the connection's last handle.
             return;

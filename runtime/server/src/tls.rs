@@ -1,15 +1,22 @@
 //! TLS on both sides: certificates by server name, mutual TLS, tickets that outlive a reload.
 
+mod apart;
+mod asked;
 mod certificate;
 mod client;
 mod pem;
 mod program;
 mod resolver;
+mod sessions;
+mod shown;
+mod staged;
 mod tickets;
 mod verify;
 
+pub(crate) use apart::{Apart, Met};
 pub(crate) use client::ClientTls;
 pub(crate) use program::ProgramTls;
+pub(crate) use staged::{Steps, accept as accept_staged};
 
 use std::io;
 use std::sync::Arc;
@@ -21,9 +28,9 @@ use pilotlight_filter::exchange::ClientCertificate;
 use quinn::crypto::rustls::{HandshakeData, QuicServerConfig};
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::CertificateDer;
-use rustls::server::NoServerSessionStorage;
 use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::ClientCertVerifier;
+use rustls::server::{NoServerSessionStorage, ProducesTickets};
 use rustls::{CommonState, ProtocolVersion, RootCertStore, ServerConfig};
 use tokio_rustls::TlsAcceptor;
 
@@ -50,9 +57,21 @@ impl TlsProblem {
     }
 }
 
+/// What a listener's handshakes are made of.
+struct Parts {
+    provider: Arc<CryptoProvider>,
+    resolver: Arc<Resolver>,
+    /// Whom clients must be known to.
+    verifier: Option<Arc<dyn ClientCertVerifier>>,
+    /// Who those are: a digest.
+    issuers: Option<[u8; 32]>,
+    tickets: Option<Arc<dyn ProducesTickets>>,
+}
+
 /// A listener's side of TLS, one for all workers.
 pub(crate) struct ServerTls {
     acceptor: TlsAcceptor,
+    parts: Parts,
     quic: Option<Arc<QuicServerConfig>>,
     resolver: Arc<Resolver>,
     /// Not wrong, but worth a line in the log: expired certificates.
@@ -80,17 +99,32 @@ impl ServerTls {
         }
         let trust = settings.client_ca.as_ref().map(|path| pem::trust(path, &here)).transpose();
         let trust = trust.map_err(|problem| vec![problem])?;
-        let build = |alpn: &[&str], quic: bool| {
-            config(&provider, &resolver, trust.as_ref(), alpn, quic)
-                .map_err(|message| vec![TlsProblem::new(&here, message)])
+        let problem = |message: String| vec![TlsProblem::new(&here, message)];
+        let verifier = trust.as_ref().map(|(roots, _)| verifier(roots, &provider)).transpose();
+        let issuers = trust.as_ref().map(|(_, digest)| *digest);
+        let tickets = |quic: bool| settings.tickets.then(|| tickets::shared(issuers, quic));
+        let parts = Parts {
+            provider,
+            resolver: resolver.clone(),
+            verifier: verifier.map_err(problem)?,
+            issuers,
+            tickets: tickets(false).transpose().map_err(problem)?,
+        };
+        let build = |alpn: &[&str], tickets: Option<Arc<dyn ProducesTickets>>, quic: bool| {
+            config(&parts, tickets, alpn, quic).map_err(problem)
         };
         let offered = [("h2", http2), ("http/1.1", http1)];
         let alpn: Vec<&str> = offered.iter().filter(|(_, on)| *on).map(|(name, _)| *name).collect();
-        let tcp = build(&alpn, false)?;
-        let quic = http3.then(|| build(&["h3"], true)).transpose()?;
+        let tcp = build(&alpn, parts.tickets.clone(), false)?;
+        let quic = http3.then(|| {
+            let tickets = tickets(true).transpose().map_err(problem)?;
+            build(&["h3"], tickets, true)
+        });
+        let quic = quic.transpose()?;
         // Fails only for a provider without the suite that QUIC begins with.
         let quic = quic.and_then(|config| QuicServerConfig::try_from(config).ok()).map(Arc::new);
-        Ok(ServerTls { acceptor: TlsAcceptor::from(Arc::new(tcp)), quic, resolver, warnings })
+        let acceptor = TlsAcceptor::from(Arc::new(tcp));
+        Ok(ServerTls { acceptor, parts, quic, resolver, warnings })
     }
 
     /// TLS as QUIC carries it; `None` when HTTP/3 is off.
@@ -133,6 +167,7 @@ pub(crate) fn tls_info(connection: &CommonState, server_name: Option<&str>) -> T
         server_name: server_name.map(Box::from),
         alpn: connection.alpn_protocol().map(text),
         client: client_certificate(connection.peer_certificates()),
+        ..TlsInfo::default()
     }
 }
 
@@ -146,6 +181,7 @@ pub(crate) fn quic_info(connection: &quinn::Connection) -> TlsInfo {
         server_name: data.as_ref().and_then(|d| d.server_name.as_deref()).map(Box::from),
         alpn: data.and_then(|d| d.protocol).as_deref().map(text),
         client: client_certificate(chain.as_ref().map(|chain| chain.as_slice())),
+        ..TlsInfo::default()
     }
 }
 
@@ -154,12 +190,14 @@ fn text(bytes: &[u8]) -> Box<str> {
 }
 
 fn client_certificate(chain: Option<&[CertificateDer<'_>]>) -> Option<ClientCertificate> {
-    let der = chain?.first()?;
+    let chain = chain?;
+    let der = chain.first()?;
     let read = Certificate::read(der).unwrap_or_default();
     Some(ClientCertificate {
         subject: read.subject.into(),
         san: read.san.into_iter().map(String::into_boxed_str).collect(),
         fingerprint: certificate::fingerprint(der).into(),
+        chain: chain.iter().map(|der| Box::from(der.as_ref())).collect(),
     })
 }
 
@@ -168,9 +206,8 @@ fn provider() -> Arc<CryptoProvider> {
 }
 
 fn config(
-    provider: &Arc<CryptoProvider>,
-    resolver: &Arc<Resolver>,
-    trust: Option<&(RootCertStore, [u8; 32])>,
+    parts: &Parts,
+    tickets: Option<Arc<dyn ProducesTickets>>,
     alpn: &[&str],
     quic: bool,
 ) -> Result<ServerConfig, String> {
@@ -178,19 +215,21 @@ fn config(
         true => &[&rustls::version::TLS13],
         false => &[&rustls::version::TLS13, &rustls::version::TLS12],
     };
-    let builder = ServerConfig::builder_with_provider(provider.clone())
+    let builder = ServerConfig::builder_with_provider(parts.provider.clone())
         .with_protocol_versions(versions)
         .map_err(|error| error.to_string())?;
-    let builder = match trust {
-        Some((roots, _)) => builder.with_client_cert_verifier(verifier(roots, provider)?),
+    let builder = match &parts.verifier {
+        Some(verifier) => builder.with_client_cert_verifier(verifier.clone()),
         None => builder.with_no_client_auth(),
     };
-    let mut config = builder.with_cert_resolver(resolver.clone());
+    let mut config = builder.with_cert_resolver(parts.resolver.clone());
     config.alpn_protocols = alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
-    config.ticketer = tickets::shared(trust.map(|(_, digest)| *digest), quic)?;
     // Tickets carry the state: nothing is stored for each client, any worker can resume.
     config.session_storage = Arc::new(NoServerSessionStorage {});
-    config.send_tls13_tickets = 1;
+    config.send_tls13_tickets = usize::from(tickets.is_some());
+    if let Some(tickets) = tickets {
+        config.ticketer = tickets;
+    }
     config.max_early_data_size = 0;
     Ok(config)
 }

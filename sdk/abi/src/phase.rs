@@ -22,10 +22,22 @@ pub enum Phase {
     ResponseTrailers,
     /// The exchange is over; runs once, always.
     Log,
+    /// The first message of a client's TLS handshake is here.
+    ClientHello,
+    /// A client offers a TLS session to go on with.
+    SessionFetch,
+    /// The certificate that a client sees is about to be chosen.
+    Certificate,
+    /// A TLS session was made that a client may come back with.
+    SessionStore,
+    /// A TLS handshake with an endpoint begins.
+    UpstreamCertificate,
+    /// An endpoint has shown its certificate.
+    UpstreamVerify,
 }
 
 impl Phase {
-    /// Every phase, in the order in which an exchange meets them.
+    /// Every phase of an exchange, in the order in which it meets them: what any filter may have.
     pub const ALL: [Phase; 9] = [
         Phase::Connect,
         Phase::Request,
@@ -37,6 +49,19 @@ impl Phase {
         Phase::ResponseTrailers,
         Phase::Log,
     ];
+
+    /// The phases of TLS handshakes, for the filters that know what to do there.
+    pub const HANDSHAKES: [Phase; 6] = [
+        Phase::ClientHello,
+        Phase::SessionFetch,
+        Phase::Certificate,
+        Phase::SessionStore,
+        Phase::UpstreamCertificate,
+        Phase::UpstreamVerify,
+    ];
+
+    /// How many there are.
+    pub const COUNT: usize = Phase::ALL.len() + Phase::HANDSHAKES.len();
 
     /// The name in scripts, logs and metrics.
     pub const fn name(self) -> &'static str {
@@ -50,7 +75,21 @@ impl Phase {
             Phase::ResponseBody => "response_body",
             Phase::ResponseTrailers => "response_trailers",
             Phase::Log => "log",
+            Phase::ClientHello => "client_hello",
+            Phase::SessionFetch => "session_fetch",
+            Phase::Certificate => "certificate",
+            Phase::SessionStore => "session_store",
+            Phase::UpstreamCertificate => "upstream_certificate",
+            Phase::UpstreamVerify => "upstream_verify",
         }
+    }
+
+    /// True for the phases of a handshake with a client.
+    pub const fn is_of_client(self) -> bool {
+        matches!(
+            self,
+            Phase::ClientHello | Phase::SessionFetch | Phase::Certificate | Phase::SessionStore
+        )
     }
 
     /// True for the phases that walk the chain backwards.

@@ -140,8 +140,12 @@ class Manifest:
                         self.ctx, self.effective(server, None, "ssl_client_certificate")[0])
                 elif verify and verify[0] != "off":
                     raise Untranslatable(f"ssl_verify_client {verify[0]}")
+                if self.effective(server, None, "ssl_session_tickets") == ["off"]:
+                    made["session_tickets"] = False
                 if phases := self.connection_phases(server):
-                    made["filters"] = [self.filter("tls", {"openresty": phases})]
+                    settings = keys.settings(self.ctx, lambda d: self.effective(server, None, d))
+                    table = {"openresty": phases | settings, "limits": {"cpu": "10s"}}
+                    made["filters"] = [self.filter("tls", table)]
             made["limits"] = {"headers": 1000, "body_bytes": "30MiB"}
             made["timeouts"] = {
                 "keepalive": "68s", **self.timeouts(server, {
@@ -162,8 +166,9 @@ class Manifest:
         """Another server of the same address: its certificates; scripts are the address's."""
         listener["tls"] += [c for c in self.certificates(server) if c not in listener["tls"]]
         phases = self.connection_phases(server)
-        if [phases] != [self.doc["filters"][f]["openresty"] for f in listener.get("filters", [])] and \
-                (phases or "filters" in listener):
+        known = [self.doc["filters"][f]["openresty"] for f in listener.get("filters", [])]
+        known = [{p: s for p, s in of.items() if p in CONNECTION_PHASES} for of in known]
+        if [phases] != known and (phases or known):
             raise Untranslatable("TLS scripts that differ between servers of one address")
 
     def timeouts(self, server, table):

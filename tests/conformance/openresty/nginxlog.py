@@ -22,6 +22,12 @@ FAILED = {
     "response_body": "failed to run body_filter_by_lua*: ",
     "upstream": "failed to run balancer_by_lua*: ",
     "log": "failed to run log_by_lua*: ",
+    "client_hello": "lua entry thread aborted: runtime error: ",
+    "certificate": "lua entry thread aborted: runtime error: ",
+    "session_fetch": "lua entry thread aborted: runtime error: ",
+    "session_store": "failed to run session_store_by_lua*: ",
+    "upstream_certificate": "lua entry thread aborted: runtime error: ",
+    "upstream_verify": "lua entry thread aborted: runtime error: ",
 }
 
 

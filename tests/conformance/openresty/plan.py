@@ -150,6 +150,15 @@ def is_backend(server):
     return True
 
 
+def shakes_hands(trees):
+    """Scripts of handshakes that all servers inherit: those that speak TLS are what is tested."""
+    return any(n.name in PHASE_DIRECTIVES and n.name.startswith("ssl_") for n in trees["http_config"])
+
+
+def speaks_tls(server):
+    return any(n.name == "listen" and "ssl" in n.args for n in server.children or [])
+
+
 def extra_servers(trees):
     return [n for n in trees["http_config"] if n.name == "server"]
 
@@ -387,7 +396,8 @@ class Translator:
                  log_level=(self.b.text("log_level") or st.get("log_level") or "debug").strip(),
                  error_log=ctx.error_log, access_log=ctx.access_log, html=ctx.html, prefix=ctx.root)
         self.backends = [n for n in extra_servers(trees)
-                         if backends_elsewhere and is_backend(n)]
+                         if backends_elsewhere and is_backend(n)
+                         and not (shakes_hands(trees) and speaks_tls(n))]
         self.where = "main_config"
         self.http_level(trees["main_config"], p, ())
         self.where = "http_config"

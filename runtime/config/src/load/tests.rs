@@ -157,6 +157,7 @@ fn every_key_means_something() {
     assert!(tls.early_data && m.listeners[0].http3);
     assert_eq!(m.listeners[0].filters, [1]);
     assert_eq!(tls.client_ca.as_deref(), Some(Path::new("/edge/devices-ca.pem")));
+    assert!(!tls.tickets);
     assert!(m.listeners[1].proxy_protocol);
 
     let route = &m.routes[0];

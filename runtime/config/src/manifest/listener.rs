@@ -41,6 +41,8 @@ pub struct ServerTls {
     pub certificates: Vec<KeyPair>,
     /// Mutual TLS: clients must show a certificate that one of these signed.
     pub client_ca: Option<PathBuf>,
+    /// Clients get tickets to go on with their session.
+    pub tickets: bool,
     /// TLS 1.3 early data (replayable: GET and HEAD only). Off by default.
     pub early_data: bool,
 }

@@ -131,6 +131,9 @@ fn tls(raw: &raw::Listener, scene: &mut Scene<'_>) -> Option<ServerTls> {
         }
         scene.file(path, "the authorities")
     });
+    if let (Some(on), None, false) = (&raw.session_tickets, &raw.tls, raw.broken) {
+        scene.error(&on.key, "session_tickets needs tls", None);
+    }
     let tls = raw.tls.as_ref()?;
     if tls.value.0.is_empty() {
         scene.error(&tls.place, "tls without a certificate", None);
@@ -138,7 +141,9 @@ fn tls(raw: &raw::Listener, scene: &mut Scene<'_>) -> Option<ServerTls> {
     let certificates: Vec<_> =
         tls.value.0.iter().filter_map(|pair| key_pair(pair, scene)).collect();
     let early = |pair: &At<raw::ServerTls>| pair.early_data.as_ref().is_some_and(|on| on.value);
-    Some(ServerTls { certificates, client_ca, early_data: tls.value.0.iter().any(early) })
+    let tickets = raw.session_tickets.as_ref().is_none_or(|on| on.value);
+    let early_data = tls.value.0.iter().any(early);
+    Some(ServerTls { certificates, client_ca, tickets, early_data })
 }
 
 fn key_pair(pair: &At<raw::ServerTls>, scene: &mut Scene<'_>) -> Option<KeyPair> {

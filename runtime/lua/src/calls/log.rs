@@ -65,7 +65,12 @@ unsafe extern "C-unwind" fn log_request(state: *mut lua_State) -> c_int {
     if let Some(exchange) = window.exchange() {
         id = exchange.id.clone();
         field("connection", Value::Int(exchange.peer.number as i64));
+        // A handshake has no request.
+        let has_request = exchange.peer.tls.is_some() || exchange.handshake.is_none();
         for name in ["remote_addr", "server_name", "request", "http_host"] {
+            if !has_request && matches!(name, "request" | "http_host") {
+                continue;
+            }
             let shown = match name {
                 "remote_addr" => "client",
                 "server_name" => "server",

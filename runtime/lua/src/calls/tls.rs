@@ -67,7 +67,7 @@ unsafe extern "C-unwind" fn socket_handshake(state: *mut lua_State) -> c_int {
     let at = |place| stack.number(place).unwrap_or_default();
     let client = match (tokens.get::<Chain>(at(6)), tokens.get::<Key>(at(7))) {
         (Some(chain), Some(key)) => {
-            Some(Rc::new(ClientIdentity { chain: chain.0.clone(), key: key.0.clone() }))
+            Some(Rc::new(ClientIdentity { chain: chain.0.clone(), key: key.der.clone() }))
         }
         _ => None,
     };
@@ -169,7 +169,7 @@ unsafe extern "C-unwind" fn chain(state: *mut lua_State) -> c_int {
     let (stack, window) = unsafe { (Stack::new(state), window_of(state)) };
     let bytes = stack.bytes(1).unwrap_or_default();
     let chain = match stack.truth(2) {
-        true => Ok(Chain(vec![bytes.to_vec()])),
+        true => pem::chain_of_der(bytes),
         false => pem::chain(bytes),
     };
     match chain.map(|chain| window.host.tokens.keep(Rc::new(chain))) {
@@ -186,7 +186,7 @@ unsafe extern "C-unwind" fn key(state: *mut lua_State) -> c_int {
     let (stack, window) = unsafe { (Stack::new(state), window_of(state)) };
     let bytes = stack.bytes(1).unwrap_or_default();
     let key = match stack.truth(2) {
-        true => Ok(Key(bytes.to_vec())),
+        true => Ok(Key::new(bytes.to_vec())),
         false => pem::key(bytes),
     };
     match key.map(|key| window.host.tokens.keep(Rc::new(key))) {
@@ -209,7 +209,7 @@ unsafe extern "C-unwind" fn der(state: *mut lua_State) -> c_int {
             Some(one) => stack.push_bytes(one),
             None => stack.push_nil(),
         },
-        (None, Some(key), None) => stack.push_bytes(&key.0),
+        (None, Some(key), None) => stack.push_bytes(&key.der),
         _ => stack.push_nil(),
     }
     1

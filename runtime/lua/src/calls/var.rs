@@ -4,12 +4,14 @@ use std::borrow::Cow;
 use std::net::IpAddr;
 use std::os::raw::{c_int, c_void};
 
+use pilotlight_filter::exchange::ClientCertificate;
 use pilotlight_filter::{Exchange, Fields, Scheme};
 
 use super::Fast;
 use super::url::percent_decode;
 use crate::base64::{self, Reader};
 use crate::calendar::{self, Form};
+use crate::crypto::pem;
 use crate::watchdog::stopping;
 use crate::window::{NONE, TEXT, Window, given};
 
@@ -211,11 +213,23 @@ const VARIABLES: &[(&str, Variable)] = &[
     ("server_port", |e, _| e.peer.local.map(|local| Cow::Owned(local.port().to_string().into()))),
     ("server_protocol", |e, _| text(e.request.head.version.protocol())),
     ("ssl_cipher", |e, _| tls(e).map(|_| Cow::Borrowed(&b""[..]))),
+    ("ssl_client_cert", |e, _| {
+        // As nginx has it: a tab begins each line but the first.
+        Some(Cow::Owned(raw(e)?.replace('\n', "\n\t").into_bytes()))
+    }),
+    ("ssl_client_escaped_cert", |e, _| {
+        Some(Cow::Owned(super::url::percent_encode((raw(e)? + "\n").as_bytes())))
+    }),
     ("ssl_client_fingerprint", |e, _| client(e).map(|c| Cow::Borrowed(c.fingerprint.as_bytes()))),
+    ("ssl_client_raw_cert", |e, _| Some(Cow::Owned((raw(e)? + "\n").into_bytes()))),
     ("ssl_client_s_dn", |e, _| client(e).map(|c| Cow::Borrowed(c.subject.as_bytes()))),
     ("ssl_client_verify", |e, _| {
-        tls(e)
-            .map(|tls| Cow::Borrowed(if tls.client.is_some() { &b"SUCCESS"[..] } else { b"NONE" }))
+        let tls = tls(e)?;
+        match (&tls.client, &tls.distrusted) {
+            (Some(_), _) => text("SUCCESS"),
+            (None, Some(distrusted)) => made(format!("FAILED:{}", distrusted.1)),
+            (None, None) => text("NONE"),
+        }
     }),
     ("ssl_protocol", |e, _| tls(e).map(|tls| Cow::Owned(format!("TLSv{}", tls.version).into()))),
     ("ssl_server_name", |e, _| {
@@ -245,8 +259,16 @@ fn hostname<'a>() -> Found<'a> {
     Some(Cow::Owned(name[..len].to_ascii_lowercase()))
 }
 
-fn client(e: &Exchange) -> Option<&pilotlight_filter::exchange::ClientCertificate> {
-    tls(e)?.client.as_ref()
+/// What the client has shown, trusted or not.
+pub(crate) fn client(e: &Exchange) -> Option<&ClientCertificate> {
+    let tls = tls(e)?;
+    tls.client.as_ref().or(tls.distrusted.as_deref().map(|(client, _)| client))
+}
+
+/// Its certificate as PEM, without the last end of line.
+fn raw(e: &Exchange) -> Option<String> {
+    let pem = pem::write("CERTIFICATE", client(e)?.chain.first()?);
+    Some(String::from_utf8(pem).ok()?.trim_end().to_owned())
 }
 
 /// An upstream was asked.

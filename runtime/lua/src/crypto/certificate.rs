@@ -11,8 +11,13 @@ use crate::calendar;
 pub(crate) struct Certificate<'a> {
     pub(crate) version: u8,
     pub(crate) serial: &'a [u8],
+    /// The same with its leading zeros.
+    pub(crate) serial_der: &'a [u8],
     pub(crate) issuer: Vec<Attribute<'a>>,
     pub(crate) subject: Vec<Attribute<'a>>,
+    /// The names as they stand there.
+    pub(crate) issuer_der: &'a [u8],
+    pub(crate) subject_der: &'a [u8],
     /// Seconds since 1970.
     pub(crate) not_before: f64,
     pub(crate) not_after: f64,
@@ -63,9 +68,14 @@ impl<'a> Certificate<'a> {
     /// # Errors
     /// When it is signed in a way that is not known.
     pub(crate) fn is_signed_by(&self, key: &Key) -> Result<bool, Wrong> {
-        let known = SIGNATURES.iter().find(|(id, ..)| *id == self.algorithm);
-        let (_, scheme, hash, _) = known.ok_or("an unknown kind of signature")?;
-        sign::verify(*scheme, Some(*hash), key, self.signed, self.signature)
+        is_signed(self.algorithm, key, self.signed, self.signature)
+    }
+
+    /// The bits of its key, as hashes of keys are made of.
+    pub(crate) fn key_bits(&self) -> Option<&'a [u8]> {
+        let mut key = self.key;
+        key.sequence()?;
+        key.bits()
     }
 
     /// The name of its kind of signature, as OpenSSL has it, and of the digest in it.
@@ -73,6 +83,21 @@ impl<'a> Certificate<'a> {
         let known = SIGNATURES.iter().find(|(id, ..)| *id == self.algorithm)?;
         Some((known.3, known.2))
     }
+}
+
+/// Whether the key has signed something, in the way that an algorithm's identifier says.
+///
+/// # Errors
+/// When that is not known.
+pub(crate) fn is_signed(
+    algorithm: &[u8],
+    key: &Key,
+    signed: &[u8],
+    signature: &[u8],
+) -> Result<bool, Wrong> {
+    let known = SIGNATURES.iter().find(|(id, ..)| *id == algorithm);
+    let (_, scheme, hash, _) = known.ok_or("an unknown kind of signature")?;
+    sign::verify(*scheme, Some(*hash), key, signed, signature)
 }
 
 const SIGNATURES: &[(&[u8], Scheme, Hash, &str)] = &[
@@ -96,10 +121,12 @@ fn read_opened<'a>(outer: &mut Reader<'a>) -> Option<Certificate<'a>> {
     };
     let serial = body.take(der::INTEGER)?.body;
     body.sequence()?;
-    let issuer = name(body.sequence()?)?;
+    let issuer_der = body.take(der::SEQUENCE)?;
+    let issuer = name(issuer_der.open())?;
     let mut validity = body.sequence()?;
     let (not_before, not_after) = time(validity.next()?).zip(time(validity.next()?))?;
-    let subject = name(body.sequence()?)?;
+    let subject_der = body.take(der::SEQUENCE)?;
+    let subject = name(subject_der.open())?;
     let info = body.take(der::SEQUENCE)?;
     // Unique identifiers of version 2 stand before them.
     let mut extensions = Vec::new();
@@ -111,8 +138,11 @@ fn read_opened<'a>(outer: &mut Reader<'a>) -> Option<Certificate<'a>> {
     Some(Certificate {
         version: version + 1,
         serial: der::trim(serial),
+        serial_der: serial,
         issuer,
         subject,
+        issuer_der: issuer_der.whole,
+        subject_der: subject_der.whole,
         not_before,
         not_after,
         key: info.open(),
@@ -149,7 +179,7 @@ fn name(mut parts: Reader<'_>) -> Option<Vec<Attribute<'_>>> {
 }
 
 /// UTCTime or GeneralizedTime, in seconds.
-fn time(element: Element<'_>) -> Option<f64> {
+pub(super) fn time(element: Element<'_>) -> Option<f64> {
     let text = element.body.strip_suffix(b"Z")?;
     if !text.iter().all(u8::is_ascii_digit) {
         return None;

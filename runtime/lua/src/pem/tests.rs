@@ -22,7 +22,7 @@ fn chains() {
 fn keys() {
     for label in ["PRIVATE KEY", "RSA PRIVATE KEY", "EC PRIVATE KEY"] {
         let text = block("CERTIFICATE", "eA==") + &block(label, "YWJj");
-        assert_eq!(key(text.as_bytes()).ok().map(|key| key.0), Some(b"abc".to_vec()));
+        assert_eq!(key(text.as_bytes()).ok().map(|key| key.der), Some(b"abc".to_vec()));
     }
     let encrypted = block("ENCRYPTED PRIVATE KEY", "YWJj");
     assert_eq!(key(encrypted.as_bytes()).err(), Some("PEM_read_bio_PrivateKey() failed"));

@@ -289,11 +289,15 @@ pub fn peer() -> Rc<Peer> {
                 subject: "CN=device".into(),
                 san: vec!["device.local".into()],
                 fingerprint: "00ff".into(),
+                chain: Vec::new(),
             }),
+            distrusted: None,
+            random: None,
         })),
         listener: Arc::from("web"),
         number: 0,
         requests: Default::default(),
+        heirlooms: Default::default(),
     })
 }
 

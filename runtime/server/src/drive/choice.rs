@@ -27,7 +27,7 @@ impl Turn<'_> {
         down: &mut dyn Downstream,
         target: usize,
     ) -> Result<Result<Rc<Upstream>, Reached>, Left> {
-        exchange.pick = None;
+        (exchange.pick, exchange.handshake) = (None, None);
         match self.walk(Phase::Upstream, exchange, down).await? {
             Passed::Through => {}
             Passed::Replied => return Ok(Err(Reached::Response)),

@@ -150,9 +150,14 @@ impl Turn<'_> {
         mut lease: Lease,
         fresh: bool,
     ) -> Result<(Tried, bool), Left> {
-        let reused = if fresh { None } else { lease.reuse() };
+        let apart = self.is_apart(exchange) && lease.is_secure();
+        let reused = if fresh || apart { None } else { lease.reuse() };
         let mut out = match reused {
             Some(out) => out,
+            None if apart => match Box::pin(self.meet(exchange, down, &mut lease)).await? {
+                Ok(out) => out,
+                Err(error) => return Ok((Tried::Failed(error), false)),
+            },
             None => {
                 let mut connecting = Box::pin(lease.connect(fresh));
                 let connected = poll_fn(|cx| {

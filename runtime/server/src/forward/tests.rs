@@ -29,6 +29,7 @@ fn exchange(peer: &str, fields: &[(&str, &str)]) -> Exchange {
         listener: "web".into(),
         number: 0,
         requests: Default::default(),
+        heirlooms: Default::default(),
     };
     let mut head = RequestHead::default();
     head.scheme = Scheme::Https;

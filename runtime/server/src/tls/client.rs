@@ -24,7 +24,15 @@ const SESSIONS: usize = 64;
 /// Configurations of upstreams, made once for each different setting.
 #[derive(Default)]
 pub(crate) struct ClientTls {
-    made: Mutex<Vec<(Key, Arc<ClientConfig>)>>,
+    made: Mutex<Vec<(Key, Made)>>,
+}
+
+/// A configuration, and whom it trusts.
+#[derive(Clone)]
+pub(super) struct Made {
+    pub(super) config: Arc<ClientConfig>,
+    /// The issuers, and the certificates of their file; none where any certificate will do.
+    pub(super) trust: Option<(Arc<RootCertStore>, Vec<CertificateDer<'static>>)>,
 }
 
 #[derive(Clone, PartialEq, Eq)]
@@ -46,6 +54,14 @@ impl ClientTls {
         tls: &UpstreamTls,
         protocol: UpstreamProtocol,
     ) -> Result<Arc<ClientConfig>, TlsProblem> {
+        self.made(tls, protocol).map(|made| made.config)
+    }
+
+    pub(super) fn made(
+        &self,
+        tls: &UpstreamTls,
+        protocol: UpstreamProtocol,
+    ) -> Result<Made, TlsProblem> {
         let http2 = match protocol {
             UpstreamProtocol::Auto => None,
             UpstreamProtocol::Http1 => Some(false),
@@ -59,12 +75,12 @@ impl ClientTls {
             http2,
         };
         let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, config)) = made.iter().find(|(known, _)| *known == key) {
-            return Ok(config.clone());
+        if let Some((_, known)) = made.iter().find(|(known, _)| *known == key) {
+            return Ok(known.clone());
         }
-        let config = Arc::new(build(&key)?);
-        made.push((key, config.clone()));
-        Ok(config)
+        let new = build(&key)?;
+        made.push((key, new.clone()));
+        Ok(new)
     }
 
     /// Does the handshake; gives the protocol that was agreed on. The caller bounds the time.
@@ -80,6 +96,13 @@ impl ClientTls {
     }
 }
 
+/// The certificates that the other end of a connection has shown.
+pub(super) fn shown(stream: &Stream) -> Vec<Vec<u8>> {
+    let Stream::TlsClient(stream) = stream else { return Vec::new() };
+    let chain = stream.get_ref().1.peer_certificates().unwrap_or_default();
+    chain.iter().map(|der| der.to_vec()).collect()
+}
+
 fn meaning(error: std::io::Error) -> UpstreamError {
     let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<Error>());
     match inner {
@@ -91,23 +114,25 @@ fn meaning(error: std::io::Error) -> UpstreamError {
     }
 }
 
-fn build(key: &Key) -> Result<ClientConfig, TlsProblem> {
+fn build(key: &Key) -> Result<Made, TlsProblem> {
     let place = Place::default();
     let problem = |message: String| TlsProblem::new(&place, message);
     let provider = provider();
     let builder = ClientConfig::builder_with_provider(provider.clone())
         .with_safe_default_protocol_versions()
         .map_err(|error| problem(error.to_string()))?;
-    let verifier: Arc<dyn ServerCertVerifier> = if key.verify {
-        let roots = match &key.ca {
-            Some(path) => Arc::new(pem::trust(path, &place)?.0),
-            None => native().map_err(problem)?,
-        };
-        WebPkiServerVerifier::builder_with_provider(roots, provider)
+    let trust = match (key.verify, &key.ca) {
+        (true, Some(path)) => {
+            Some((Arc::new(pem::trust(path, &place)?.0), pem::chain(path, &place)?))
+        }
+        (true, None) => Some((native().map_err(problem)?, Vec::new())),
+        (false, _) => None,
+    };
+    let verifier: Arc<dyn ServerCertVerifier> = match &trust {
+        Some((roots, _)) => WebPkiServerVerifier::builder_with_provider(roots.clone(), provider)
             .build()
-            .map_err(|error| problem(format!("the issuers can't be used: {error}")))?
-    } else {
-        Arc::new(Unverified(provider))
+            .map_err(|error| problem(format!("the issuers can't be used: {error}")))?,
+        None => Arc::new(Unverified(provider)),
     };
     let builder = builder.dangerous().with_custom_certificate_verifier(verifier);
     let mut config = match (&key.certificate, &key.key) {
@@ -127,7 +152,7 @@ fn build(key: &Key) -> Result<ClientConfig, TlsProblem> {
     };
     config.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
     config.resumption = Resumption::in_memory_sessions(SESSIONS);
-    Ok(config)
+    Ok(Made { config: Arc::new(config), trust })
 }
 
 pub(super) fn native() -> Result<Arc<RootCertStore>, String> {

@@ -47,7 +47,7 @@ impl Drop for Folder {
 }
 
 fn settings(certificates: Vec<KeyPair>) -> manifest::ServerTls {
-    manifest::ServerTls { certificates, client_ca: None, early_data: false }
+    manifest::ServerTls { certificates, client_ca: None, tickets: true, early_data: false }
 }
 
 fn load(certificates: Vec<KeyPair>) -> Result<ServerTls, Vec<TlsProblem>> {

@@ -31,7 +31,7 @@ impl Flaw {
     }
 }
 
-const UNSPECIFIED: Flaw = Flaw::new(1, "unspecified certificate verification error");
+pub(super) const UNSPECIFIED: Flaw = Flaw::new(1, "unspecified certificate verification error");
 const NO_CRL: Flaw = Flaw::new(3, "unable to get certificate CRL");
 const SIGNATURE: Flaw = Flaw::new(7, "certificate signature failure");
 const NOT_YET: Flaw = Flaw::new(9, "certificate is not yet valid");
@@ -41,7 +41,7 @@ const SELF_SIGNED: Flaw = Flaw::new(18, "self-signed certificate");
 const SELF_SIGNED_ISSUER: Flaw = Flaw::new(19, "self-signed certificate in certificate chain");
 const NO_ISSUER: Flaw = Flaw::new(20, "unable to get local issuer certificate");
 const UNKNOWN_FIRST: Flaw = Flaw::new(21, "unable to verify the first certificate");
-const TOO_LONG: Flaw = Flaw::new(22, "certificate chain too long");
+pub(super) const TOO_LONG: Flaw = Flaw::new(22, "certificate chain too long");
 const REVOKED: Flaw = Flaw::new(23, "certificate revoked");
 const PURPOSE: Flaw = Flaw::new(26, "unsuitable certificate purpose");
 /// Not a number of OpenSSL's: nginx says it itself.
@@ -181,7 +181,7 @@ fn matches(pattern: &str, name: &str) -> bool {
     }
 }
 
-fn flaw(
+pub(super) fn flaw(
     error: &CertificateError,
     leaf: &CertificateDer<'_>,
     others: &[CertificateDer<'_>],
@@ -202,7 +202,7 @@ fn flaw(
 }
 
 /// How OpenSSL calls it that nobody who is trusted vouches for a chain.
-fn unknown(leaf: &CertificateDer<'_>, others: &[CertificateDer<'_>]) -> Flaw {
+pub(super) fn unknown(leaf: &CertificateDer<'_>, others: &[CertificateDer<'_>]) -> Flaw {
     let vouches_for_itself = |der: &CertificateDer<'_>| {
         Outline::read(der).is_some_and(|outline| outline.issuer == outline.subject)
     };

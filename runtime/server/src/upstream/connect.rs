@@ -10,7 +10,7 @@ use tokio::net::{TcpStream, UnixStream};
 use super::pool::Shared;
 use super::{UpstreamError, h2};
 use crate::stream::{Plain, Stream};
-use crate::tls::ClientTls;
+use crate::tls::{Apart, ClientTls, Met};
 use crate::worker::Worker;
 
 /// A connection, by what is spoken on it.
@@ -29,6 +29,26 @@ pub(crate) async fn connect(
     timeout(limit, establish(worker, shared, endpoint)).await
 }
 
+/// The same, with a handshake that filters take part in.
+pub(crate) async fn meet(
+    shared: &Shared,
+    endpoint: &Endpoint,
+    apart: &Apart,
+) -> Result<Met, UpstreamError> {
+    let work = async {
+        let plain = plain(endpoint).await?;
+        apart.connect(server_name(shared, endpoint), plain).await
+    };
+    timeout(shared.meant.timeouts.connect, work).await
+}
+
+/// The name that an endpoint's certificate must hold.
+fn server_name<'a>(shared: &'a Shared, endpoint: &'a Endpoint) -> &'a str {
+    // A socket's path is no name; nginx takes this one, too.
+    let host = if endpoint.unix.is_some() { "localhost" } else { &endpoint.host };
+    shared.meant.tls.server_name.as_deref().unwrap_or(host)
+}
+
 async fn timeout<T>(
     limit: Duration,
     work: impl Future<Output = Result<T, UpstreamError>>,
@@ -45,9 +65,7 @@ async fn establish(
     let protocol = shared.meant.protocol;
     let (stream, h2) = match &shared.tls {
         Some(config) if endpoint.tls => {
-            // A socket's path is no name; nginx takes this one, too.
-            let host = if endpoint.unix.is_some() { "localhost" } else { &endpoint.host };
-            let name = shared.meant.tls.server_name.as_deref().unwrap_or(host);
+            let name = server_name(shared, endpoint);
             let (stream, alpn) = ClientTls::connect(config.clone(), name, plain).await?;
             let h2 = alpn.as_deref() == Some(b"h2") || protocol == UpstreamProtocol::Http2;
             (stream, h2)

@@ -40,6 +40,8 @@ pub(crate) struct Connection {
     response: Progress,
     head_request: bool,
     keep: bool,
+    /// It serves one exchange and no other.
+    apart: bool,
     _permit: Permit,
 }
 
@@ -74,8 +76,14 @@ impl Connection {
             response: Progress::None,
             head_request: false,
             keep: true,
+            apart: false,
             _permit: permit,
         }))
+    }
+
+    /// It is never put back: no other exchange may use it.
+    pub(crate) fn set_apart(&mut self) {
+        self.apart = true;
     }
 
     /// Whether a kept connection is as it should be: open, and silent.
@@ -124,6 +132,7 @@ fn settle(conn: &Shared) {
     let done = c.request == Progress::Done && c.response == Progress::Done;
     if !done
         || !c.keep
+        || c.apart
         || !c.body.is_empty()
         || !c.inbox.bytes().is_empty()
         || c.writer.queued() > 0

@@ -7,12 +7,13 @@ use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
 
-use pilotlight_config::manifest::UpstreamProtocol;
+use pilotlight_config::manifest::{self, UpstreamProtocol};
 use pilotlight_core::breaker;
 use tokio::sync::watch;
 
 use super::pool::{Endpoint, Multiplexed, Permit, Upstream};
-use super::{Outbound, UpstreamError, connect, h1};
+use super::{Outbound, UpstreamError, connect, h1, h2};
+use crate::tls::{Apart, Met};
 use crate::worker::Worker;
 
 /// Counts as active on its endpoint until dropped.
@@ -165,6 +166,42 @@ impl Lease {
                 Err(error)
             }
         }
+    }
+
+    /// Whether its endpoint is reached by TLS.
+    pub(crate) fn is_secure(&self) -> bool {
+        self.upstream.shared.meant.endpoints[self.endpoint].tls
+    }
+
+    /// The upstream's settings.
+    pub(crate) fn meant(&self) -> &manifest::Upstream {
+        &self.upstream.shared.meant
+    }
+
+    /// Opens a connection that no other exchange will use, and says what the endpoint has shown.
+    ///
+    /// # Errors
+    /// Those of connecting; [`UpstreamError::Limit`] when there are too many connections.
+    pub(crate) async fn meet(&mut self, apart: &Apart) -> Result<(Met, Permit), UpstreamError> {
+        let shared = &self.upstream.shared;
+        let made = || self.upstream.make_room().then(|| shared.connection()).flatten();
+        let permit = shared.connection().or_else(made).ok_or(UpstreamError::Limit)?;
+        let met = connect::meet(shared, &shared.meant.endpoints[self.endpoint], apart).await?;
+        Ok((met, permit))
+    }
+
+    /// Uses such a connection.
+    pub(crate) fn adopt(&mut self, met: Met, permit: Permit) -> Outbound {
+        let worker = self.worker.clone();
+        if met.http2 || self.meant().protocol == UpstreamProtocol::Http2 {
+            let connection = h2::Connection::new(&worker, met.stream);
+            // Nobody else knows of it: it goes with this lease.
+            return self.share(Multiplexed::new(connection, permit));
+        }
+        let (upstream, endpoint) = (self.upstream.clone(), self.endpoint);
+        let conn = h1::Connection::new(worker, upstream, endpoint, met.stream, permit);
+        conn.borrow_mut().set_apart();
+        Outbound::H1(h1::Outbound::new(conn))
     }
 
     /// The longest wait for a response's head, by the route or else the upstream.

@@ -156,7 +156,7 @@ impl Upstream {
         connection: h2::Connection,
         permit: Permit,
     ) -> Rc<Multiplexed> {
-        let shared = Rc::new(Multiplexed { connection, since: Cell::new(0), _permit: permit });
+        let shared = Multiplexed::new(connection, permit);
         self.endpoints[endpoint].multiplexed.borrow_mut().push(shared.clone());
         self.sweep(worker);
         shared
@@ -248,6 +248,10 @@ impl Endpoint {
 }
 
 impl Multiplexed {
+    pub(super) fn new(connection: h2::Connection, permit: Permit) -> Rc<Multiplexed> {
+        Rc::new(Multiplexed { connection, since: Cell::new(0), _permit: permit })
+    }
+
     /// Whether an exchange holds it.
     fn is_busy(self: &Rc<Multiplexed>) -> bool {
         Rc::strong_count(self) > 1

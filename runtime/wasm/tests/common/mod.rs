@@ -171,6 +171,7 @@ pub fn exchange(target: &str, fields: &[(&str, &str)]) -> Exchange {
         listener: Arc::from("web"),
         number: 0,
         requests: Default::default(),
+        heirlooms: Default::default(),
     };
     let mut request = Request::default();
     let (path, query) = target.split_once('?').map_or((target, None), |(p, q)| (p, Some(q)));

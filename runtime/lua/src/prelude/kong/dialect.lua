@@ -118,6 +118,26 @@ function world.setters.upstream_host(host) dialect.set_host(host) end
 
 dialect.state = world.state
 
+-- What a plugin has said of TLS with the upstream, for the next try: it has a connection of its own.
+local token = pl.part("token")
+function dialect.secure(tls)
+  local issuers
+  if tls.store then
+    issuers = {}
+    local all = tls.store.certificates
+    for index = 1, #all do issuers[index] = all[index].ctx.der end
+  end
+  slow.hs_trust(tls.verify, tls.depth, issuers)
+  if tls.certificate then
+    slow.hs_chain(token.number(tls.certificate[1]))
+    slow.hs_key(token.number(tls.certificate[2]))
+  end
+end
+
+-- The client's certificate and those that came with it, PEM.
+function dialect.client_chain() return slow.client_chain() end
+function dialect.end_session() return slow.hs_no_session() end
+
 -- Whether lines of a level of nginx's are written: error, warn, info, debug are the gateway's.
 local LEVELS = { [0] = 1, 1, 1, 1, 1, 2, 3, 3, 4 }
 function dialect.logs(level) return slow.logs(LEVELS[level]) end

@@ -244,6 +244,28 @@ local function balancer_of(filter, run)
   end
 end
 
+-- A step of a TLS handshake. The host calls it anew when its script ended it early.
+local function handshake_of(filter, run, of_client)
+  return function(state)
+    local code = state.exit
+    if code == nil then
+      enter(state, filter)
+      state.exit_code = nil
+      run()
+      if state.spawned then
+        yield(pl.OTHERS)
+        state.spawned = nil
+      end
+      code = state.exit_code
+    end
+    state.exit = nil
+    if of_client and state.ctx then slow.hs_bequeath(state.ctx) end
+    if code and code ~= 0 and code ~= -5 and (code < 0 or code >= 300) then return CLOSED end
+  end
+end
+
+local function with_client(filter, run) return handshake_of(filter, run, true) end
+
 local REQUEST = {
   server_rewrite = true, set = true, rewrite = true, access = true, precontent = true,
   content = true,
@@ -251,6 +273,12 @@ local REQUEST = {
 local OTHERS = {
   header_filter = { "response", header_filter_of }, body_filter = { "response_body", body_filter_of },
   log = { "log", log_of }, balancer = { "upstream", balancer_of },
+  ssl_client_hello = { "client_hello", with_client },
+  ssl_session_fetch = { "session_fetch", with_client },
+  ssl_certificate = { "certificate", with_client },
+  ssl_session_store = { "session_store", with_client },
+  proxy_ssl_certificate = { "upstream_certificate", handshake_of },
+  proxy_ssl_verify = { "upstream_verify", handshake_of },
 }
 
 -- Puts a filter's scripts together. `scripts` is a list of { phase, run, var, args }, in the order

@@ -6,6 +6,7 @@ local type, error, select, tostring = type, error, select, tostring
 local ENDS = {
   server_rewrite = true, rewrite = true, access = true, precontent = true, content = true,
   timer = true, ssl_cert = true, ssl_client_hello = true, ssl_session_fetch = true,
+  proxy_ssl_cert = true, proxy_ssl_verify = true,
 }
 -- Codes that break an exchange off, whatever is pending.
 local ABORTS = { [-1] = true, [408] = true, [444] = true, [499] = true }

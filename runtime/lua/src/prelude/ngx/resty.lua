@@ -12,6 +12,7 @@ local LIBRARIES = {
   "resty.openssl.err", "resty.openssl.hmac", "resty.openssl.kdf", "resty.openssl.mac",
   "resty.openssl.objects", "resty.openssl.pkey", "resty.openssl.rand", "resty.openssl.ssl",
   "resty.openssl.version", "resty.openssl.x509", "resty.openssl.x509.chain", "resty.openssl.x509.name",
+  "resty.openssl.x509.store",
   "ffi-zlib",
 }
 

@@ -11,6 +11,7 @@ return function(ngx, world)
     rewrite = true, server_rewrite = true, access = true, precontent = true, content = true,
     timer = true, header_filter = true, body_filter = true, log = true, balancer = true,
     ssl_cert = true, ssl_client_hello = true, ssl_session_fetch = true, set = true,
+    ssl_session_store = true, proxy_ssl_cert = true, proxy_ssl_verify = true,
   }
 
   -- Light threads by their coroutine: { id, parent, ended, gone, results }.

@@ -2,7 +2,7 @@
 -- its scripts share `ngx`, the globals and what they have required.
 local pl = ...
 local window, WAIT, yield = pl.window, pl.WAIT, pl.yield
-local type, error, setmetatable, rawget = type, error, setmetatable, rawget
+local type, error, setmetatable, rawget, pairs = type, error, setmetatable, rawget, pairs
 local traceback = debug.traceback
 
 local world = { preload = {}, vars = {}, cuts = false }
@@ -25,11 +25,13 @@ local CONTEXTS = {
   proxy_ssl_cert = "proxy_ssl_certificate_by_lua*",
   proxy_ssl_verify = "proxy_ssl_verify_by_lua*",
 }
+world.CONTEXTS = CONTEXTS
 
 -- The phases that have a request, and those of them that can still answer it.
 world.REQUEST = {
   set = true, server_rewrite = true, rewrite = true, access = true, precontent = true,
   content = true, header_filter = true, body_filter = true, log = true, balancer = true,
+  proxy_ssl_cert = true, proxy_ssl_verify = true,
 }
 world.ANSWER = {
   server_rewrite = true, rewrite = true, access = true, precontent = true, content = true,
@@ -40,7 +42,11 @@ local loading = { phase = "init", step = "init", settings = {} }
 
 -- Phases that the host's own stand for. While an answer is under way, its script and the filters
 -- of what it has written take turns: whose turn it is, the host knows.
-local HOST = { [4] = "balancer", [5] = "header_filter", [6] = "body_filter", [8] = "log" }
+local HOST = {
+  [4] = "balancer", [5] = "header_filter", [6] = "body_filter", [8] = "log",
+  [9] = "ssl_client_hello", [10] = "ssl_session_fetch", [11] = "ssl_cert",
+  [12] = "ssl_session_store", [13] = "proxy_ssl_cert", [14] = "proxy_ssl_verify",
+}
 
 -- The state of the exchange or timer at hand; that of the load while there is neither.
 local function state()
@@ -124,6 +130,10 @@ function get.ctx()
   if not at.ctx then
     if at == loading then error("no request ctx found", 3) end
     at.ctx = {}
+    -- What the scripts of the handshake have left; each request has a copy.
+    if at.inherited then
+      for key, value in pairs(at.inherited) do at.ctx[key] = value end
+    end
   end
   return at.ctx
 end

@@ -190,6 +190,7 @@ impl Rig {
             listener: Arc::from("a"),
             number: 0,
             requests: Default::default(),
+            heirlooms: Default::default(),
         });
         let inlet = Rc::new(Inlet { worker, listener, peer });
         Rig { runtime, local: tokio::task::LocalSet::new(), inlet, _serving: serving }

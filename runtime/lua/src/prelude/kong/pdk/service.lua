@@ -68,24 +68,40 @@ function service.set_timeouts(connect, write, read)
   target.connect_timeout, target.write_timeout, target.read_timeout = connect, write, read
 end
 
--- TLS towards the upstream: kept for the handshake's own phases.
-local function tls(name, kinds, text)
-  return function(value, more)
-    check(EARLY)
-    if not kinds[type(value)] then error(text, 2) end
-    local target = data()
-    target.tls = target.tls or {}
-    target.tls[name] = more and { value, more } or value
-    return true
-  end
+-- TLS towards the upstream: the handshakes of this exchange's tries are done so.
+local function tls(name, value)
+  local target = data()
+  target.tls = target.tls or {}
+  target.tls[name] = value
+  return true
 end
 
-local handle = { cdata = true, userdata = true, table = true, string = true }
-service.set_tls_cert_key = tls("certificate", handle, "chain must be a parsed cdata object")
-service.set_tls_verify = tls("verify", { boolean = true }, "argument must be a boolean")
-service.set_tls_verify_depth = tls("depth", { number = true }, "argument must be a number")
-service.set_tls_verify_store = tls("store", { table = true },
-  "argument must be a resty.openssl.x509.store object")
+function service.set_tls_cert_key(chain, key)
+  check(EARLY)
+  if type(chain) ~= "cdata" then error("chain must be a parsed cdata object", 2) end
+  if type(key) ~= "cdata" then error("key must be a parsed cdata object", 2) end
+  return tls("certificate", { chain, key })
+end
+
+function service.set_tls_verify(on)
+  check(EARLY)
+  if type(on) ~= "boolean" then error("argument must be a boolean", 2) end
+  return tls("verify", on)
+end
+
+function service.set_tls_verify_depth(depth)
+  check(EARLY)
+  if type(depth) ~= "number" then error("argument must be a number", 2) end
+  return tls("depth", depth)
+end
+
+function service.set_tls_verify_store(store)
+  check(EARLY)
+  if not require("resty.openssl.x509.store").istype(store) then
+    error("argument must be a resty.openssl.x509.store object", 2)
+  end
+  return tls("store", store)
+end
 
 service.request = require "kong.pdk.service.request"
 service.response = require "kong.pdk.service.response"

@@ -199,6 +199,19 @@ end
 
 local steps = {}
 
+-- A handshake has no route and no service.
+function steps.ssl_certificate(instance)
+  local method = instance.plugin.handler.certificate
+  if not method then return nil end
+  return function()
+    if not instance.started then start_in_exchange(instance) end
+    local ctx = ngx.ctx
+    ctx.KONG_PHASE = PHASES.certificate
+    ctx.KONG_PLUGIN, ctx.KONG_LOG, ctx.plugin_id = instance, instance.plugin.log, instance.conf.__plugin_id
+    method(instance.plugin.handler, instance.conf)
+  end
+end
+
 function steps.rewrite(instance)
   local method = instance.plugin.handler.rewrite
   if not method then return nil end
@@ -233,6 +246,7 @@ local function balance(data)
       data.read_timeout / 1000)
   end
   if data.retries and data.retries > 0 then balancer.set_more_tries(data.retries) end
+  if data.tls then dialect.secure(data.tls) end
 end
 
 function steps.balancer(instance)
@@ -316,7 +330,7 @@ function public.open(name, filter, given)
   if not ok then error(instance or plugin, 0) end
   table.insert(plugin.confs, instance.conf)
   local list = {}
-  for _, which in ipairs { "rewrite", "access", "balancer", "header_filter", "body_filter", "log" } do
+  for _, which in ipairs { "ssl_certificate", "rewrite", "access", "balancer", "header_filter", "body_filter", "log" } do
     local run = steps[which](instance)
     if run then list[#list + 1] = { phase = which, run = run } end
   end

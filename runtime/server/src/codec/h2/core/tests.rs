@@ -54,6 +54,7 @@ fn server() -> Core {
         listener: "l".into(),
         number: 0,
         requests: Default::default(),
+        heirlooms: Default::default(),
     });
     let spare = Box::new(move || Box::new(Exchange::new(0, peer.clone(), Request::default())));
     let server = Server::new(3, false, Clock::new(), spare);

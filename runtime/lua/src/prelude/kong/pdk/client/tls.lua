@@ -1,5 +1,6 @@
 -- kong.client.tls: the client's certificate.
 local phase = require "kong.pdk.private.phases"
+local _, dialect = ...
 
 local check, PHASES = phase.check, phase.phases
 local type, error = type, error
@@ -11,19 +12,17 @@ local tls = {}
 
 function tls.request_client_certificate(authorities)
   check(PHASES.certificate)
-  return require("ngx.ssl").verify_client(authorities, 0)
+  return require("ngx.ssl").verify_client(authorities)
 end
 
--- Sessions of this gateway are never shared between configurations of a listener.
 function tls.disable_session_reuse()
   check(PHASES.certificate)
-  return true
+  return dialect.end_session()
 end
 
 function tls.get_full_client_certificate_chain()
   check(REWRITE_AND_LATER)
-  local chain = ngx.var.ssl_client_raw_cert
-  return chain ~= "" and chain or nil
+  return dialect.client_chain()
 end
 
 function tls.set_client_verify(verified)
