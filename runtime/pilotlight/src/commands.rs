@@ -177,6 +177,7 @@ pub(crate) fn version(verbose: bool) -> ExitCode {
             ("lua", cfg!(feature = "lua")),
             ("wasm", cfg!(feature = "wasm")),
             ("wasm-compile", cfg!(feature = "wasm-compile")),
+            ("testing", cfg!(feature = "testing")),
         ];
         let on: Vec<&str> = features.iter().filter(|(_, on)| *on).map(|(name, _)| *name).collect();
         print(&format!("features  {}\n", on.join(" ")));
@@ -205,11 +206,11 @@ fn source(from: From) -> Source {
 }
 
 #[expect(clippy::disallowed_methods, reason = "here is the door")]
-fn env(name: &str) -> Option<String> {
+pub(crate) fn env(name: &str) -> Option<String> {
     std::env::var(name).ok()
 }
 
-fn refuse(report: &Report) -> ExitCode {
+pub(crate) fn refuse(report: &Report) -> ExitCode {
     show(report);
     ExitCode::from(REFUSED)
 }
@@ -222,6 +223,6 @@ fn show(report: &Report) {
 }
 
 /// Data goes to standard output; a reader that has left is no error.
-fn print(text: &str) {
+pub(crate) fn print(text: &str) {
     drop(std::io::stdout().write_all(text.as_bytes()));
 }

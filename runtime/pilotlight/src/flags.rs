@@ -15,6 +15,15 @@ pub(crate) enum Command {
     Check { file: PathBuf, json: bool },
     Compile { file: PathBuf, output: Option<PathBuf>, target: Option<String> },
     Admin { ask: Ask, at: PathBuf, json: bool },
+    Test { paths: Vec<PathBuf>, tap: bool, junit: Option<PathBuf> },
+    New { what: New, name: String },
+}
+
+/// What can be begun.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum New {
+    Lua,
+    Gateway,
 }
 
 /// What to serve.
@@ -42,6 +51,11 @@ pub(crate) const COMMANDS: &[(&str, &str)] = &[
     ("check [FILE] [--format json]", "load everything and print every problem"),
     ("reload | drain | status [FILE] [--json]", "ask the gateway that runs this manifest"),
     ("compile FILE.wasm [-o FILE.cwasm] [--target TRIPLE]", "compile a module ahead of time"),
+    (
+        "test [PATH]... [--tap] [--junit FILE]",
+        "run tests of filters (*_test.lua) without a network",
+    ),
+    ("new lua | gateway NAME", "begin a filter with its test, or a folder with a gateway"),
     ("schema", "print the JSON Schema of the manifest"),
     ("version [--verbose]", "print version, features and target"),
 ];
@@ -68,6 +82,8 @@ pub(crate) fn parse() -> Result<Command, lexopt::Error> {
         "run" => run(&mut parser),
         "check" => check(&mut parser),
         "compile" => compile(&mut parser),
+        "test" => test(&mut parser),
+        "new" => new(&mut parser),
         "reload" => admin(&mut parser, Ask::Reload),
         "drain" => admin(&mut parser, Ask::Drain),
         "status" => admin(&mut parser, Ask::Status),
@@ -145,6 +161,44 @@ fn compile(parser: &mut lexopt::Parser) -> Result<Command, lexopt::Error> {
     }
     let file = path.ok_or("compile needs a .wasm file")?;
     Ok(Command::Compile { file, output, target })
+}
+
+fn test(parser: &mut lexopt::Parser) -> Result<Command, lexopt::Error> {
+    let (mut paths, mut tap, mut junit) = (Vec::new(), false, None);
+    while let Some(argument) = parser.next()? {
+        match argument {
+            Long("tap") => tap = true,
+            Long("junit") => junit = Some(parser.value()?.into()),
+            Value(value) => paths.push(value.into()),
+            other => return Err(other.unexpected()),
+        }
+    }
+    if paths.is_empty() {
+        paths.push(".".into());
+    }
+    Ok(Command::Test { paths, tap, junit })
+}
+
+fn new(parser: &mut lexopt::Parser) -> Result<Command, lexopt::Error> {
+    let mut words = Vec::new();
+    while let Some(argument) = parser.next()? {
+        match argument {
+            Value(value) => words.push(value.string()?),
+            other => return Err(other.unexpected()),
+        }
+    }
+    let [what, name] = words.as_slice() else {
+        return Err("new takes a kind (lua or gateway) and a name".into());
+    };
+    let what = match what.as_str() {
+        "lua" => New::Lua,
+        "gateway" => New::Gateway,
+        "wasm-rust" => {
+            return Err("`new wasm-rust` is not in this version: see docs/guides/wasm.md".into());
+        }
+        other => return Err(format!("no \"{other}\" to begin: lua or gateway").into()),
+    };
+    Ok(Command::New { what, name: name.clone() })
 }
 
 fn admin(parser: &mut lexopt::Parser, ask: Ask) -> Result<Command, lexopt::Error> {

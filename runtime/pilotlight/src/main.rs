@@ -6,6 +6,8 @@ mod allocator;
 mod commands;
 mod engines;
 mod flags;
+mod new;
+mod test;
 
 use std::process::ExitCode;
 
@@ -39,5 +41,7 @@ fn main() -> ExitCode {
             commands::compile(&file, output, target.as_deref())
         }
         Command::Admin { ask, at, json } => commands::admin(ask, &at, json),
+        Command::Test { paths, tap, junit } => test::test(&paths, tap, junit.as_deref()),
+        Command::New { what, name } => new::new(what, &name),
     }
 }
