@@ -108,7 +108,7 @@ function tests.with_on_error_open()
   t.equal(r.error:match "oh no$", "oh no")
 end
 function tests.of_init()
-  t.fails(function() t.filter "f.lua" end, "f%.lua: ok is required")
+  t.fails(function() t.filter "f.lua" end, "f%.lua:3: ok is required")
 end
 return tests"#,
         ),

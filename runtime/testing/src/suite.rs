@@ -183,7 +183,14 @@ fn finish(world: &Rc<World>, filter: &mut dyn Filter) -> Result<(), String> {
 }
 
 fn told(fault: Fault) -> String {
-    fault.message.strip_prefix("request: ").unwrap_or(&fault.message).to_owned()
+    let mut text = fault.message.strip_prefix("request: ").unwrap_or(&fault.message).to_owned();
+    // Ours are of no interest.
+    let trace = fault.trace.unwrap_or_default();
+    for line in trace.lines().filter(|line| !line.contains("pilotlight:")) {
+        text.push_str("\n  in ");
+        text.push_str(line.trim());
+    }
+    text
 }
 
 fn nobody() -> Rc<Peer> {

@@ -359,7 +359,8 @@ local function run(fn, ...)
         trace[#trace + 1] = gsub(line, "^%s*", "  in ")
       end
     end
-    return { message = tostring(why), trace = concat(trace, "\n") }
+    -- A single line says where the message does already.
+    return { message = tostring(why), trace = trace[2] and concat(trace, "\n") or "" }
   end, ...)
   if ok then return true, result end
   local failed = asserted and sub(result.message, -#asserted) == asserted
