@@ -56,11 +56,14 @@ fn a_broken_manifest_does_not_hide_the_gateway() {
     });
 }
 
+const COMMANDS: [&str; 11] = [
+    "run", "check", "reload", "drain", "status", "compile", "import", "schema", "version", "test",
+    "new",
+];
+
 #[test]
 fn each_command_has_help() {
-    for command in
-        ["run", "check", "reload", "drain", "status", "compile", "import", "schema", "version"]
-    {
+    for command in COMMANDS {
         let help = Command::new(binary()).args([command, "--help"]).output().unwrap();
         assert_eq!(help.status.code(), Some(0), "{help:?}");
         assert!(said(&help.stdout).contains("usage: pilotlight"), "{help:?}");

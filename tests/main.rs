@@ -33,4 +33,5 @@ mod reference;
 mod reload;
 mod runaway;
 mod support;
+mod testing;
 mod tidy;

@@ -22,11 +22,17 @@ const HOUSE: &[(&str, u8, &[&str])] = &[
         &["pilotlight-core", "pilotlight-config", "pilotlight-filter", "pilotlight-abi"],
     ),
     (
+        "pilotlight-testing",
+        3,
+        &["pilotlight-core", "pilotlight-config", "pilotlight-filter", "pilotlight-abi"],
+    ),
+    (
         "pilotlight",
         4,
         &[
             "pilotlight-server",
             "pilotlight-import",
+            "pilotlight-testing",
             "pilotlight-lua",
             "pilotlight-wasm",
             "pilotlight-config",

@@ -120,6 +120,13 @@ pub struct Spec {
 pub enum Source {
     /// A script that returns its phases, or a module.
     Native(PathBuf),
+    /// A script that returns its phases, which is in no file.
+    Text {
+        /// What messages call it.
+        name: &'static str,
+        /// The script.
+        text: &'static str,
+    },
     /// Scripts in the dialect of lua-nginx-module.
     OpenResty(OpenResty),
     /// A Kong plugin: `kong/plugins/NAME` on the scripts' path.
@@ -134,7 +141,7 @@ impl Source {
     pub fn native(&self) -> Option<&Path> {
         match self {
             Source::Native(file) => Some(file),
-            Source::OpenResty(_) | Source::Kong { .. } => None,
+            Source::Text { .. } | Source::OpenResty(_) | Source::Kong { .. } => None,
         }
     }
 }
@@ -230,6 +237,8 @@ pub struct ScriptSpec {
     pub threads: Vec<(Arc<str>, usize)>,
     /// Bytes of log lines that are kept for scripts to read; 0: none.
     pub capture_log: u64,
+    /// Whether scripts may name dictionaries beside those of [`Plan::shared`].
+    pub any_shared: bool,
 }
 
 /// Name servers.

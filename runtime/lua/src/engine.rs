@@ -106,6 +106,9 @@ fn load(spec: &Spec, memory: u64, world: &Arc<World>, now: f64) -> Result<Script
     let vm = Vm::new(memory, services, world).map_err(refuse)?;
     let code = match &spec.program {
         Source::Native(file) => Code::Native(compile(spec, &vm, file, chunk_name(file))?),
+        Source::Text { name, text } => {
+            Code::Native(compile_text(spec, &vm, text.as_bytes(), format!("={name}"))?)
+        }
         Source::OpenResty(scripts) => {
             Code::OpenResty(steps(spec, &vm, scripts)?, scripts.settings.clone())
         }
@@ -153,8 +156,12 @@ fn compile(spec: &Spec, vm: &Vm, file: &Path, name: String) -> Result<Chunk, Loa
         error.hint = Some("give the script's source".into());
         return Err(error);
     }
+    compile_text(spec, vm, without_shebang(&text), name)
+}
+
+fn compile_text(spec: &Spec, vm: &Vm, text: &[u8], name: String) -> Result<Chunk, LoadError> {
     let thread = vm.thread();
-    let loaded = vm.load(thread.stack, without_shebang(&text), &name);
+    let loaded = vm.load(thread.stack, text, &name);
     loaded.map_err(|fault| mistake(spec, &fault.message))?;
     let code = dump(thread.stack);
     vm.recycle(thread);
@@ -178,7 +185,7 @@ fn mistake(spec: &Spec, message: &str) -> LoadError {
             let files = phases.chain(scripts.set.iter().map(|set| &set.file));
             files.map(|file| (&*file.path, file.name.to_string())).collect()
         }
-        Source::Kong { .. } => Vec::new(),
+        Source::Text { .. } | Source::Kong { .. } => Vec::new(),
     };
     let found = own.iter().find_map(|(file, name)| {
         let rest = message.strip_prefix(name.as_str())?.strip_prefix(':')?;

@@ -187,6 +187,7 @@ pub(crate) fn version(verbose: bool) -> ExitCode {
             ("wasm", cfg!(feature = "wasm")),
             ("wasm-compile", cfg!(feature = "wasm-compile")),
             ("import", cfg!(feature = "import")),
+            ("testing", cfg!(feature = "testing")),
         ];
         let on: Vec<&str> = features.iter().filter(|(_, on)| *on).map(|(name, _)| *name).collect();
         print(&format!("features  {}\n", on.join(" ")));
@@ -215,11 +216,11 @@ fn source(from: From) -> Source {
 }
 
 #[expect(clippy::disallowed_methods, reason = "here is the door")]
-fn env(name: &str) -> Option<String> {
+pub(crate) fn env(name: &str) -> Option<String> {
     std::env::var(name).ok()
 }
 
-fn refuse(report: &Report) -> ExitCode {
+pub(crate) fn refuse(report: &Report) -> ExitCode {
     show(report);
     ExitCode::from(REFUSED)
 }

@@ -16,6 +16,15 @@ pub(crate) enum Command {
     Compile { file: PathBuf, output: Option<PathBuf>, target: Option<String> },
     Import(Import),
     Admin { ask: Ask, at: PathBuf, json: bool },
+    Test { paths: Vec<PathBuf>, tap: bool, junit: Option<PathBuf> },
+    New { what: New, name: String },
+}
+
+/// What can be begun.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum New {
+    Lua,
+    Gateway,
 }
 
 /// What to serve.
@@ -66,6 +75,11 @@ pub(crate) const COMMANDS: &[(&str, &str)] = &[
         "import FILE [--from nginx|kong] [--prefix DIR] [-o FILE|DIR] [--force] [--format json]",
         "turn nginx.conf or Kong's declarative file into a manifest",
     ),
+    (
+        "test [PATH]... [--tap] [--junit FILE]",
+        "run tests of filters (*_test.lua) without a network",
+    ),
+    ("new lua | gateway NAME", "begin a filter with its test, or a folder with a gateway"),
     ("schema", "print the JSON Schema of the manifest"),
     ("version [--verbose]", "print version, features and target"),
 ];
@@ -93,6 +107,8 @@ pub(crate) fn parse() -> Result<Command, lexopt::Error> {
         "check" => check(&mut parser),
         "compile" => compile(&mut parser),
         "import" => import(&mut parser),
+        "test" => test(&mut parser),
+        "new" => new(&mut parser),
         "reload" => admin(&mut parser, Ask::Reload),
         "drain" => admin(&mut parser, Ask::Drain),
         "status" => admin(&mut parser, Ask::Status),
@@ -196,6 +212,44 @@ fn compile(parser: &mut lexopt::Parser) -> Result<Command, lexopt::Error> {
     }
     let file = path.ok_or("compile needs a .wasm file")?;
     Ok(Command::Compile { file, output, target })
+}
+
+fn test(parser: &mut lexopt::Parser) -> Result<Command, lexopt::Error> {
+    let (mut paths, mut tap, mut junit) = (Vec::new(), false, None);
+    while let Some(argument) = parser.next()? {
+        match argument {
+            Long("tap") => tap = true,
+            Long("junit") => junit = Some(parser.value()?.into()),
+            Value(value) => paths.push(value.into()),
+            other => return Err(other.unexpected()),
+        }
+    }
+    if paths.is_empty() {
+        paths.push(".".into());
+    }
+    Ok(Command::Test { paths, tap, junit })
+}
+
+fn new(parser: &mut lexopt::Parser) -> Result<Command, lexopt::Error> {
+    let mut words = Vec::new();
+    while let Some(argument) = parser.next()? {
+        match argument {
+            Value(value) => words.push(value.string()?),
+            other => return Err(other.unexpected()),
+        }
+    }
+    let [what, name] = words.as_slice() else {
+        return Err("new takes a kind (lua or gateway) and a name".into());
+    };
+    let what = match what.as_str() {
+        "lua" => New::Lua,
+        "gateway" => New::Gateway,
+        "wasm-rust" => {
+            return Err("`new wasm-rust` is not in this version: see docs/guides/wasm.md".into());
+        }
+        other => return Err(format!("no \"{other}\" to begin: lua or gateway").into()),
+    };
+    Ok(Command::New { what, name: name.clone() })
 }
 
 fn admin(parser: &mut lexopt::Parser, ask: Ask) -> Result<Command, lexopt::Error> {

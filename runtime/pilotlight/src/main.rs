@@ -8,6 +8,8 @@ mod engines;
 mod flags;
 #[cfg(feature = "import")]
 mod import;
+mod new;
+mod test;
 
 use std::process::ExitCode;
 
@@ -45,5 +47,7 @@ fn main() -> ExitCode {
         #[cfg(not(feature = "import"))]
         Command::Import(import) => commands::no_import(&import.file),
         Command::Admin { ask, at, json } => commands::admin(ask, &at, json),
+        Command::Test { paths, tap, junit } => test::test(&paths, tap, junit.as_deref()),
+        Command::New { what, name } => new::new(what, &name),
     }
 }

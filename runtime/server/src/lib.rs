@@ -35,3 +35,4 @@ mod worker;
 
 pub use admin::client::{AdminError, ask};
 pub use gateway::{Gateway, RunError, Source};
+pub use load::plan_of;

@@ -12,7 +12,7 @@ use pilotlight_core::router::Router;
 use pilotlight_filter::host::socket::TlsFiles;
 use pilotlight_filter::{Engine, Library, LoadError};
 
-use self::plan::{kind, module, plan, spec};
+use self::plan::kind;
 use crate::aside::Pools;
 use crate::clock::Clock;
 use crate::generation::{Generation, Listener, ProgramRef, takes_part};
@@ -22,6 +22,8 @@ use crate::tls::{ClientTls, ProgramTls, ServerTls, TlsProblem};
 use crate::upstream::Shared;
 
 mod plan;
+
+pub use self::plan::plan_of;
 
 /// What a generation is built with.
 pub(crate) struct Loader {
@@ -78,17 +80,8 @@ impl Loader {
         let nowhere = ProgramRef { library: 0, index: 0, phases: Phases::NONE };
         let mut programs = vec![nowhere; manifest.filters.len()];
         for engine in &self.engines {
-            let mut plan = plan(manifest, number, self.clock.wall().as_secs_f64());
-            let mut mine = Vec::new();
-            for (index, filter) in manifest.filters.iter().enumerate() {
-                if kind(&filter.program) == engine.name() {
-                    mine.push(index);
-                    plan.filters.push(spec(manifest, index, filter));
-                }
-            }
-            if engine.name() == "wasm" {
-                plan.modules = manifest.modules.iter().map(module).collect();
-            }
+            let now = self.clock.wall().as_secs_f64();
+            let (plan, mine) = plan_of(manifest, engine.name(), number, now);
             if plan.filters.is_empty() && plan.modules.is_empty() {
                 continue;
             }

@@ -83,6 +83,15 @@ fn with<T>(
     result
 }
 
+/// Opens a dictionary that is not in the manifest's list, where scripts may name any. Its index is
+/// behind those of the list.
+fn open_other(window: &mut Window, name: &str) -> Option<usize> {
+    let host = &mut window.host;
+    let opened = host.services.shared(name).filter(|_| host.world.script.any_shared)?;
+    host.dictionaries.push(Some(opened));
+    Some(host.dictionaries.len() - 1)
+}
+
 const MISSING: &str = "not at hand";
 
 /// Shows what was kept; a text is in the buffer of results.
@@ -311,9 +320,10 @@ unsafe extern "C-unwind" fn find(state: *mut lua_State) -> c_int {
     let (stack, window) = unsafe { (Stack::new(state), window_of(state)) };
     let name = stack.text(1).unwrap_or_default();
     let names = &window.host.world.shared;
-    match names.iter().position(|known| *known == name) {
+    match names.iter().position(|known| *known == name).or_else(|| open_other(window, &name)) {
         Some(index) => stack.push_number(index as f64),
         None => {
+            let names = &window.host.world.shared;
             let message = match names.is_empty() {
                 true => format!("the manifest has no [shared.{name}]"),
                 false => format!("the manifest has no [shared.{name}], but {}", names.join(", ")),

@@ -22,9 +22,26 @@ pub(super) const fn kind(program: &Program) -> &'static str {
     }
 }
 
-/// What all programs share. `number` is that of the generation, `now` the wall clock.
+/// What an engine loads of a manifest, and which of the manifest's filters these are. `number` is that
+/// of the generation, `now` the wall clock.
+pub fn plan_of(manifest: &Manifest, engine: &str, number: u64, now: f64) -> (Plan, Vec<usize>) {
+    let mut plan = common(manifest, number, now);
+    let mut mine = Vec::new();
+    for (index, filter) in manifest.filters.iter().enumerate() {
+        if kind(&filter.program) == engine {
+            mine.push(index);
+            plan.filters.push(spec(manifest, index, filter));
+        }
+    }
+    if engine == "wasm" {
+        plan.modules = manifest.modules.iter().map(module).collect();
+    }
+    (plan, mine)
+}
+
+/// What all programs share.
 #[allow(clippy::disallowed_methods)]
-pub(super) fn plan(manifest: &Manifest, number: u64, now: f64) -> Plan {
+fn common(manifest: &Manifest, number: u64, now: f64) -> Plan {
     let variable = |name: &String| Some((name.clone(), std::env::var(name).ok()?));
     Plan {
         script: script(&manifest.lua),
@@ -57,6 +74,7 @@ fn script(lua: &manifest::Lua) -> ScriptSpec {
         timers: TimerSpec { pending: lua.timers_pending, running: lua.timers_running },
         threads: lua.threads.iter().map(|(name, count)| (name.as_str().into(), *count)).collect(),
         capture_log: lua.capture_log,
+        any_shared: false,
     }
 }
 
@@ -123,7 +141,7 @@ fn redis(redis: &manifest::Redis) -> RedisSpec {
 }
 
 /// The filter at `index`.
-pub(super) fn spec(manifest: &Manifest, index: usize, filter: &manifest::Filter) -> Spec {
+fn spec(manifest: &Manifest, index: usize, filter: &manifest::Filter) -> Spec {
     let is_target = |route: &manifest::Route| matches!(route.target, manifest::Target::Script(script) if script == index);
     Spec {
         name: filter.name.clone(),
@@ -198,7 +216,7 @@ fn settings(scripts: &manifest::OpenResty) -> Value {
 }
 
 /// A module of scripts.
-pub(super) fn module(module: &manifest::Module) -> ModuleSpec {
+fn module(module: &manifest::Module) -> ModuleSpec {
     let value = |t: &ValueType| match t {
         ValueType::String => Type::String,
         ValueType::I32 => Type::I32,

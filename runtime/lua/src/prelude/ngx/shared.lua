@@ -262,11 +262,21 @@ function Dict.llen(...)
 end
 
 return function(ngx, world)
-  ngx.shared = {}
-  for place, name in ipairs(slow.shared_names()) do
+  local function zone_at(index)
     local zone = setmetatable({}, Dict)
-    indexes[zone] = place - 1
-    ngx.shared[name] = zone
+    indexes[zone] = index
+    return zone
   end
+  ngx.shared = {}
+  for place, name in ipairs(slow.shared_names()) do ngx.shared[name] = zone_at(place - 1) end
+  -- Tests of filters have all dictionaries that are asked for.
+  setmetatable(ngx.shared, {
+    __index = function(shared, name)
+      local index = type(name) == "string" and slow.shared_find(name)
+      if not index then return nil end
+      shared[name] = zone_at(index)
+      return shared[name]
+    end,
+  })
   world.preload["resty.core.shdict"] = function() return { version = "0.1.33" } end
 end

@@ -79,7 +79,7 @@ fn plugins_and_what_all_programs_share() {
     assert_eq!(spec.program, Source::Kong { plugin: "key-auth".into() });
     assert!(spec.config_is_json && !spec.target);
 
-    let plan = plan(&manifest, 1, 0.0);
+    let plan = common(&manifest, 1, 0.0);
     let vars = vec![("tenant".into(), "acme".into())];
     assert_eq!(plan.vars, [RouteVars { route: "a".into(), vars }]);
     let consumers: Value = serde_json::from_str(&plan.consumers).unwrap();

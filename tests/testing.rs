@@ -1,0 +1,87 @@
+//! `pilotlight test` and `pilotlight new`, as a person or a CI server runs them.
+
+mod output;
+mod stand_ins;
+mod subjects;
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+use crate::support::Folder;
+use crate::support::gateway::binary;
+
+/// Runs the binary in a folder.
+fn pilotlight(folder: &Path, arguments: &[&str]) -> Output {
+    Command::new(binary()).args(arguments).current_dir(folder).output().unwrap()
+}
+
+fn out(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+fn err(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// A folder with these files.
+fn folder(files: &[(&str, &str)]) -> Folder {
+    let folder = Folder::new();
+    for (name, text) in files {
+        folder.write(name, text);
+    }
+    folder
+}
+
+/// Runs the tests of these files; all must pass.
+fn passes(files: &[(&str, &str)]) {
+    let folder = folder(files);
+    let output = pilotlight(folder.path(), &["test"]);
+    assert_eq!(output.status.code(), Some(0), "{}{}", out(&output), err(&output));
+    assert!(out(&output).contains(" passed\n"), "{}", out(&output));
+}
+
+/// Runs one test, which must fail: what is printed.
+fn fails(filter: &str, test: &str) -> String {
+    let text = format!(
+        "local t = require \"pilotlight.test\"\nlocal tests = {{}}\nfunction tests.one()\n{test}\nend\nreturn tests\n"
+    );
+    let folder = folder(&[("f.lua", filter), ("f_test.lua", &text)]);
+    let output = pilotlight(folder.path(), &["test"]);
+    assert_eq!(output.status.code(), Some(1), "{}{}", out(&output), err(&output));
+    out(&output)
+}
+
+#[test]
+fn what_is_begun_passes_its_tests() {
+    let folder = Folder::new();
+    let made = pilotlight(folder.path(), &["new", "lua", "filters/greeter"]);
+    assert_eq!(made.status.code(), Some(0), "{}", err(&made));
+    assert_eq!(out(&made), "filters/greeter.lua\nfilters/greeter_test.lua\n");
+    let made = pilotlight(folder.path(), &["new", "gateway", "shop"]);
+    assert_eq!(made.status.code(), Some(0), "{}", err(&made));
+    let tested = pilotlight(folder.path(), &["test"]);
+    assert_eq!(tested.status.code(), Some(0), "{}", out(&tested));
+    assert!(out(&tested).ends_with("\n6 passed\n"), "{}", out(&tested));
+    let checked = pilotlight(&folder.path().join("shop"), &["check"]);
+    assert_eq!(checked.status.code(), Some(0), "{}", err(&checked));
+
+    // Nothing is overwritten, and names stay names.
+    for (arguments, said) in [
+        (["new", "lua", "filters/greeter"], "is there already"),
+        (["new", "gateway", "shop"], "is there already"),
+        (["new", "lua", "a b"], "is no name"),
+        (["new", "wasm-rust", "x"], "not in this version"),
+        (["new", "cake", "x"], "lua or gateway"),
+    ] {
+        let refused = pilotlight(folder.path(), &arguments);
+        assert_eq!(refused.status.code(), Some(2), "{arguments:?}");
+        assert!(err(&refused).contains(said), "{}", err(&refused));
+    }
+}
+
+#[test]
+fn the_quickstart_is_tested() {
+    let filters = crate::tidy::root().join("examples/quickstart");
+    let output = pilotlight(&filters, &["test", "filters"]);
+    assert_eq!(output.status.code(), Some(0), "{}{}", out(&output), err(&output));
+}
