@@ -157,7 +157,7 @@ fn certificates_and_keys_are_opaque() {
             "cdata cdata abc abc",
             "nil PEM_read_bio_X509_AUX() failed",
             "nil PEM_read_bio_PrivateKey() failed",
-            "cdata cdata",
+            "nil cdata",
             "true",
             "cdata",
         ]

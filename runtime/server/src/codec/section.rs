@@ -150,11 +150,7 @@ impl Lines {
             Name::Expect if !value.eq_ignore_ascii_case(b"100-continue") => {
                 return Err(bad(417, "expectation other than 100-continue"));
             }
-            // This hop answers it: the 100 comes from us.
-            Name::Expect => {
-                self.expects = true;
-                return Ok(());
-            }
+            Name::Expect => self.expects = true,
             Name::Te if !value.eq_ignore_ascii_case(b"trailers") => {
                 return Err(malformed("te other than trailers"));
             }
@@ -208,6 +204,10 @@ impl Lines {
         }
         if !self.crumbs.is_empty() {
             self.head.fields.push(Name::Cookie, &self.crumbs);
+        }
+        if self.expects {
+            // This hop answers it: the 100 comes from us.
+            self.head.fields.hide(|id, _| id == Name::Expect);
         }
         self.head.scheme = if secure { Scheme::Https } else { Scheme::Http };
         let head = std::mem::take(&mut self.head);
