@@ -41,6 +41,7 @@ mod stack;
 mod tasks;
 mod token;
 mod value;
+mod stage;
 mod visit;
 mod vm;
 mod wait;
