@@ -19,6 +19,7 @@ mod escape;
 mod filter;
 mod finish;
 mod flate;
+pub mod fuzz;
 mod handle;
 mod json;
 mod kept;
