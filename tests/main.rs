@@ -32,6 +32,7 @@ mod quickstart;
 mod reference;
 mod reload;
 mod runaway;
+mod stubs;
 mod support;
 mod testing;
 mod tidy;

@@ -6,6 +6,7 @@
 //! --- gateway           lines below [gateway]
 //! --- listener          lines below both [[listeners]]
 //! --- file NAME         a file beside the manifest; `--- wat NAME` assembles it
+//!                       (a guest behind prelude.wat, or a `(module` as it stands)
 //! --- twins A B         run once with each: `$twin` becomes `lua = "A"` or `wasm = "B"`
 //! --- upstream NAME     the bytes it answers with; again for its second answer, the last repeats
 //! --- downstream        a request, as HTTP/1 writes it; `--- expect` tells its answer
@@ -95,5 +96,6 @@ suites!(
     chains,
     waiting,
     sockets,
-    openresty
+    openresty,
+    transforms
 );

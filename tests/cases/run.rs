@@ -82,7 +82,11 @@ async fn start(case: &Case, upstreams: &Upstreams, twin: &str) -> Gateway {
         setup = setup.file(&section.argument, section.lines.join("\n") + "\n");
     }
     for section in case.all(Kind::Wat) {
-        let text = format!("(module {PRELUDE}\n{})", section.lines.join("\n"));
+        let text = section.lines.join("\n");
+        let text = match text.starts_with("(module") {
+            true => text,
+            false => format!("(module {PRELUDE}\n{text})"),
+        };
         setup = setup.file(&section.argument, wat::parse_str(text).unwrap());
     }
     setup.start().await

@@ -126,6 +126,10 @@ impl Chain {
                 observer.leave(index, phase, exchange, fault);
                 match ready!(polled) {
                     Ok(Verdict::Continue) => {}
+                    Ok(Verdict::Enlist(phases)) => {
+                        link.phases = link.phases.union(phases);
+                        self.wanted = self.wanted.union(phases);
+                    }
                     Ok(Verdict::Close) => {
                         self.reset(phase);
                         return Poll::Ready(Passed::Closed);

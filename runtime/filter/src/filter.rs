@@ -3,7 +3,7 @@
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use pilotlight_abi::Phase;
+use pilotlight_abi::{Phase, Phases};
 
 use crate::body::Frame;
 use crate::exchange::Exchange;
@@ -99,6 +99,8 @@ pub struct Chunk {
 pub enum Verdict {
     /// Go on.
     Continue,
+    /// Go on; from now on the filter is called for these phases, too.
+    Enlist(Phases),
     /// The filter has answered: the response stands in the exchange. Request phases only.
     Reply,
     /// The filter has answered: the response's head stands in the exchange, and its body comes out

@@ -297,12 +297,20 @@ pub struct Subanswer {
 pub struct FetchError(pub String);
 
 /// A module whose functions scripts call.
+#[allow(unused_variables)]
 pub trait Module {
     /// The functions, by name; the index is what [`Module::call`] takes.
     fn functions(&self) -> &[Box<str>];
 
     /// Calls one. Short calls end at once; longer ones go on beside the worker's other work.
     fn call(&self, function: usize, arguments: &[Value]) -> Called;
+
+    /// For a body that passes through `function`, chunk by chunk with so many arguments behind the
+    /// chunk: the module with a memory of this body's own, when the function is to be told behind
+    /// each chunk whether it is the last. `None`: each call stands for itself.
+    fn stream(&self, function: usize, arguments: usize) -> Option<Rc<dyn Module>> {
+        None
+    }
 }
 
 /// A call into a module.

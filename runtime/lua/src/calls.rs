@@ -48,6 +48,7 @@ pub(crate) struct Slow(pub(crate) &'static str, pub(crate) lua::lua_CFunction);
 pub(crate) fn fast() -> impl Iterator<Item = Fast> {
     head::fast()
         .into_iter()
+pub(crate) mod transform;
         .chain(digest::fast())
         .chain(encode::fast())
         .chain(field::fast())
@@ -96,3 +97,4 @@ pub(crate) fn slow() -> impl Iterator<Item = Slow> {
 
 #[cfg(test)]
 mod tests;
+        .chain(transform::slow())

@@ -4,7 +4,7 @@ use std::os::raw::c_int;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
-use pilotlight_filter::abi::Phase;
+use pilotlight_filter::abi::{Phase, Phases};
 use pilotlight_filter::{Call, End, Exchange, Fault, FaultKind, Filter, Frame, Pull, Verdict};
 
 use crate::calls::world::page;
@@ -14,6 +14,7 @@ use crate::output::Output;
 use crate::program::{Entry, Program};
 use crate::realm::LuaRealm;
 use crate::run::{Ended, Run};
+use crate::stage::Line;
 use crate::visit::Ran;
 use crate::vm::{ENTRY, REQUEST, RESPONSE, Thread, Vm};
 
@@ -32,6 +33,8 @@ pub(crate) struct LuaFilter {
     context: c_int,
     /// Phases under way: of the request's direction, of the response's.
     waiting: [Option<Box<Waiting>>; 2],
+    /// What it has put into the way of the request's body, and of the response's.
+    lines: Option<Box<[Line; 2]>>,
     /// What it writes of its answer, in the dialects.
     output: Option<Rc<Output>>,
     /// Its scripts know that the client has left.
@@ -41,6 +44,8 @@ pub(crate) struct LuaFilter {
 /// How far a phase has come.
 enum Step {
     Ended(Thread),
+    /// It has put something into a body's way.
+    Placed(Thread),
     Exited,
     Waits(Box<Waiting>),
 }
@@ -48,7 +53,16 @@ enum Step {
 impl LuaFilter {
     pub(crate) fn new(realm: Rc<LuaRealm>, index: usize) -> LuaFilter {
         let waiting = [None, None];
-        LuaFilter { realm, index, home: None, context: 0, waiting, output: None, aborted: false }
+        LuaFilter {
+            realm,
+            index,
+            home: None,
+            context: 0,
+            waiting,
+            lines: None,
+            output: None,
+            aborted: false,
+        }
     }
 
     fn home(&mut self) -> Result<(Rc<Vm>, Rc<Program>), Fault> {
@@ -151,12 +165,36 @@ impl LuaFilter {
             }
         };
         let visit = program.visit(call.phase, call.exchange, output.as_ref());
-        match waiting.run.poll(cx, visit) {
+        let polled = waiting.run.poll(cx, visit);
+        let line = side(call.phase);
+        for stage in vm.take_stages() {
+            // One may be left of a call that was killed as it placed it.
+            if stage.is_of(call.exchange.serial) && usize::from(stage.is_response) == line {
+                self.lines.get_or_insert_default()[line].push(stage);
+            }
+        }
+        match polled {
             Poll::Pending => Ok(Step::Waits(waiting)),
+            Poll::Ready(Ok(Ended::Done(thread))) if self.places(line) => Ok(Step::Placed(thread)),
             Poll::Ready(Ok(Ended::Done(thread))) => Ok(Step::Ended(thread)),
             Poll::Ready(Ok(Ended::Exit)) => Ok(Step::Exited),
             Poll::Ready(Err(fault)) => Err(fault),
         }
+    }
+
+    /// Whether it has put anything into the way of a body.
+    fn places(&self, line: usize) -> bool {
+        self.lines.as_ref().is_some_and(|lines| !lines[line].is_empty())
+    }
+
+    /// A chunk passes what the filter has put into its way, before the filter's own phase has it.
+    fn prepare(&mut self, cx: &mut Context<'_>, call: &mut Call<'_>) -> Poll<Result<(), Fault>> {
+        let side = side(call.phase);
+        let runs = self.waiting[side].as_ref().is_some_and(|run| run.phase == call.phase);
+        if let (Some(lines), Some(chunk), false) = (&mut self.lines, &mut call.chunk, runs) {
+            ready!(lines[side].poll(cx, chunk))?;
+        }
+        Poll::Ready(Ok(()))
     }
 
     /// What a phase that waits means: where a script of the dialects has begun its answer, that goes
@@ -213,8 +251,12 @@ impl Filter for LuaFilter {
     fn poll(&mut self, cx: &mut Context<'_>, mut call: Call<'_>) -> Poll<Result<Verdict, Fault>> {
         let (vm, program) = self.home()?;
         let Some(entry) = program.entries[call.phase as usize] else {
+            ready!(self.prepare(cx, &mut call))?;
             return Poll::Ready(Ok(Verdict::Continue));
         };
+        if call.chunk.is_some() {
+            ready!(self.prepare(cx, &mut call))?;
+        }
         if call.chunk.as_ref().is_some_and(|chunk| chunk.data.len() > vm.room()) {
             let message = "no room in the VM for a chunk";
             return Poll::Ready(Err(Fault::new(FaultKind::Memory, message)));
@@ -224,6 +266,17 @@ impl Filter for LuaFilter {
                 Step::Ended(thread) => {
                     let output = self.output.as_deref();
                     return Poll::Ready(finish(&vm, &program, thread, &mut call, output));
+                }
+                Step::Placed(thread) => {
+                    let verdict = finish(&vm, &program, thread, &mut call, None)?;
+                    let body = match call.phase.is_response() {
+                        true => Phase::ResponseBody,
+                        false => Phase::RequestBody,
+                    };
+                    return Poll::Ready(Ok(match verdict {
+                        Verdict::Continue => Verdict::Enlist(Phases::NONE.with(body)),
+                        other => other,
+                    }));
                 }
                 Step::Waits(waiting) => return self.wait(waiting),
                 // The phase ended in its midst: its function sees what that means.

@@ -20,6 +20,7 @@ use crate::socket::{End, Owner};
 use crate::stack::{Kind, Stack};
 use crate::tasks::Tasks;
 use crate::visit::{Ran, Visit};
+use crate::stage::Stage;
 use crate::wait::Waiter;
 use crate::watchdog::{Watch, set_kill_hook};
 use crate::window::{Window, World};
@@ -431,6 +432,12 @@ impl Vm {
 
     /// Bytes that may still be pushed.
     pub(crate) fn room(&self) -> usize {
+    /// What a call has put into the way of its exchange's bodies.
+    pub(crate) fn take_stages(&self) -> Vec<Stage> {
+        // SAFETY: as in `begin_call`.
+        unsafe { std::mem::take(&mut (*self.window).host.stages) }
+    }
+
         // SAFETY: lives as long as the VM.
         unsafe { (*self.arena).room() }
     }

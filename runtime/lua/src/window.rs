@@ -16,6 +16,7 @@ use crate::output::Output;
 use crate::regex::Regexes;
 use crate::socket::{Owner, Sockets};
 use crate::token::Tokens;
+use crate::stage::Stage;
 use crate::wait::Waiter;
 
 /// The most captures of a pattern, as in Lua.
@@ -72,6 +73,8 @@ pub(crate) struct Host {
     pub(crate) last_berth: u32,
     pub(crate) sockets: Sockets,
     /// What scripts hold by a number.
+    /// What this call has put into a body's way.
+    pub(crate) stages: Vec<Stage>,
     pub(crate) tokens: Rc<Tokens>,
     pub(crate) filter: Arc<str>,
     /// CPU time of one call of its script.
@@ -141,6 +144,7 @@ impl Window {
             },
         })
     }
+                stages: Vec::new(),
 
     /// The exchange at hand.
     #[inline]

@@ -11,6 +11,7 @@ use crate::clock::Clock;
 use crate::codec::h1::body::{Decoded, Decoder};
 use crate::codec::h1::head::{self, Bounds, Framing};
 use crate::codec::h2::{Code, Core, Server};
+use crate::services::resolver::message::{self, Heard, Kind};
 
 const BOUNDS: Bounds = Bounds { bytes: 32 * 1024, fields: 100, uri: 8 * 1024 };
 
@@ -145,4 +146,15 @@ pub fn frames<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> Option<Frames> {
         }
     }
     Some(out)
+}
+
+/// What a name server's message tells of the IPv4 addresses of `name`; a sentence when it refuses, `None`
+/// when it is no answer. The message's own number is taken for the question's.
+pub fn addresses(message: &[u8], name: &str) -> Option<Result<Vec<IpAddr>, String>> {
+    let id = message.first_chunk().map_or(0, |id| u16::from_be_bytes(*id));
+    match message::hear(message, id, name, Kind::V4) {
+        Heard::Addresses(addresses, _) => Some(Ok(addresses)),
+        Heard::Refused(why) => Some(Err(why.to_string())),
+        Heard::Truncated | Heard::Other => None,
+    }
 }

@@ -103,6 +103,8 @@ pub(crate) struct Pool {
     idle: RefCell<Vec<Box<Made>>>,
     running: Cell<usize>,
     waiting: RefCell<Vec<Waker>>,
+    /// Its one instance serves call after call, whatever the module exports.
+    keeps: bool,
 }
 
 /// An instance.
@@ -127,7 +129,15 @@ impl Pool {
             idle: RefCell::default(),
             running: Cell::new(0),
             waiting: RefCell::default(),
+            keeps: false,
         }
+    }
+
+    /// A pool whose calls follow each other, and find what the one before has left.
+    fn apart(&self) -> Pool {
+        let (callee, ticker) = (Arc::clone(&self.callee), Arc::clone(&self.ticker));
+        let pool = Pool::new(callee, ticker, Rc::clone(&self.services));
+        Pool { gauge: Arc::clone(&self.gauge), keeps: true, ..pool }
     }
 
     pub(crate) fn trim(&self) {
@@ -185,7 +195,7 @@ impl Pool {
             Err(Failed::Trap(fault)) => return Err(fault.message),
         };
         let mut idle = self.idle.borrow_mut();
-        if self.callee.lasts && idle.len() < IDLE_MAX {
+        if (self.callee.lasts || self.keeps) && idle.len() < IDLE_MAX {
             idle.push(made);
         }
         result
@@ -312,6 +322,12 @@ impl Module for Handle {
             Poll::Ready(result) => Called::Done(result),
             Poll::Pending => Called::Running(call),
         }
+    }
+
+    fn stream(&self, function: usize, arguments: usize) -> Option<Rc<dyn Module>> {
+        let parameters = &self.0.callee.functions.get(function)?.parameters;
+        let told = parameters.len() == arguments + 2 && parameters[1] == Type::Bool;
+        told.then(|| Rc::new(Handle(Rc::new(self.0.apart()))) as Rc<dyn Module>)
     }
 }
 

@@ -168,3 +168,37 @@ fn without_declarations_numbers_are_all_there_is() {
     assert_eq!(names, ["add", "bomb", "half", "not", "outside", "spin", "tail", "trap", "work"]);
     assert_eq!(bench.call("half", &[Value::Float(3.0)]), Ok(Value::Float(1.5)));
 }
+
+#[test]
+fn a_body_has_an_instance_of_its_own_where_the_function_is_told_of_its_end() {
+    let text = r#"(module (memory (export "memory") 1)
+      (global $n (mut i32) (i32.const 0))
+      (func (export "alloc") (param i32) (result i32) (i32.const 64))
+      (func (export "plain") (param i32 i32) (result i64) (i64.const 0))
+      (func (export "told") (param i32 i32 i32 i32) (result i64)
+        (global.set $n (i32.add (global.get $n) (i32.const 1)))
+        (i32.store8 (i32.const 8) (i32.add (i32.const 48) (global.get $n)))
+        (i64.or (i64.shl (i64.const 8) (i64.const 32)) (i64.const 1))))"#;
+    let row = |name: &str, parameters: &[Type]| Signature {
+        name: name.into(),
+        parameters: parameters.to_vec(),
+        result: Some(Type::String),
+    };
+    let functions =
+        vec![row("plain", &[Type::String]), row("told", &[Type::String, Type::Bool, Type::I32])];
+    let folder = Folder::new();
+    let spec = module_spec(folder.write("module.wasm", &assemble(text)), functions);
+    let engine = WasmEngine::new(CompileWith::Here);
+    let library = load(&engine, &folder, Vec::new(), vec![spec]).unwrap();
+    let module = library.open(Rc::new(World::default())).module("imaging").unwrap();
+    assert!(module.stream(0, 0).is_none());
+    assert!(module.stream(1, 0).is_none() && module.stream(1, 2).is_none());
+    let arguments = [Value::from("a"), Value::Bool(false), Value::Int(1)];
+    let call = |module: &Rc<dyn Module>| match module.call(1, &arguments) {
+        Called::Done(result) => result.unwrap(),
+        Called::Running(_) => panic!("it was short"),
+    };
+    let (one, two) = (module.stream(1, 1).unwrap(), module.stream(1, 1).unwrap());
+    let digits = [call(&one), call(&one), call(&two), call(&one), call(&module), call(&module)];
+    assert_eq!(digits, ["1", "2", "1", "3", "1", "1"].map(Value::from));
+}

@@ -14,7 +14,7 @@ use crate::vm::window_of;
 use crate::window::Window;
 
 /// Bytes of a call's arguments: two whole bodies.
-const ARGUMENTS_MAX: u64 = 2 * limit::BODY_COLLECT;
+pub(super) const ARGUMENTS_MAX: u64 = 2 * limit::BODY_COLLECT;
 
 pub(crate) fn slow() -> [Slow; 3] {
     [Slow("module_known", known), Slow("module_find", find), Slow("module_call", call)]

@@ -178,6 +178,8 @@ function Module.__index(module, name)
   return fn
 end
 
+function pl.module_name(module) return names[module] end
+
 -- One filter's `gateway.wasm`.
 local function opener()
   local modules = {}

@@ -142,6 +142,23 @@ local function json_method(which)
   end
 end
 
+-- A module's function becomes a stage of the body's way: for each chunk, or for the whole.
+local function transform_method(which, whole)
+  return function(m, module, name, ...)
+    if m[1] ~= window.serial then ended() end
+    local known = type(module) == "string" and module or pl.module_name(module)
+    if not known or type(name) ~= "string" then
+      error("transform takes a module and the name of its function", 2)
+    end
+    local index, place = slow.module_find(known, name)
+    if not index then error(place, 2) end
+    local placed, why = slow.transform(which, whole, index, place, ...)
+    if why then error("transform: " .. why, 2) end
+    -- The filter looks for stages of calls that have waited.
+    if placed then yield(WAIT, pl.TAKE) end
+  end
+end
+
 local methods = {}
 
 function methods.args(r)
@@ -193,6 +210,7 @@ end
 
 methods.body, methods.set_body, methods.json =
   body_method(0), set_body_method(0), json_method(0)
+methods.transform, methods.transform_whole = transform_method(0, false), transform_method(0, true)
 
 -- req: method scheme host path query version id route upstream, and methods.
 local Request = {}
@@ -253,6 +271,7 @@ Request.__metatable = "request"
 local Response = {}
 local response_methods = {
   body = body_method(1), set_body = set_body_method(1), json = json_method(1),
+  transform = transform_method(1, false), transform_whole = transform_method(1, true),
 }
 
 function Response.__index(r, name)

@@ -146,3 +146,27 @@ fn mistakes() {
         assert!(message.contains(want), "{body}: {message}");
     }
 }
+
+#[test]
+fn each_kind_of_task_can_be_given_up() {
+    let rig = doing(
+        "local function say(what) return function() gateway.log.info(what) end end
+         assert(gateway.spawn(say 'spawned'):cancel() == true)
+         assert(gateway.after(0, say 'after'):cancel() == true)
+         assert(gateway.every(1, say 'every'):cancel() == true)
+         -- One that runs comes to its end, and does not begin again.
+         local long long = gateway.every(1, function()
+           gateway.log.info('begun ' .. tostring(long:cancel()))
+           gateway.sleep(1)
+           gateway.log.info('ended ' .. tostring(long:cancel()))
+         end)
+         local done = gateway.spawn(say 'done')
+         gateway.after(60, function() gateway.log.info('late ' .. tostring(done:cancel())) end)",
+    );
+    rig.world.delay.set(2);
+    rig.request().0.unwrap();
+    while rig.tick() > 0 {}
+    let said = lines(&rig);
+    let said: Vec<_> = said.lines().map(|line| line.rsplit(": ").next().unwrap()).collect();
+    assert_eq!(said, ["done", "begun true", "late false", "ended false"]);
+}

@@ -141,3 +141,77 @@ fn interleaved_exchanges_keep_their_own_request() {
         assert_eq!(exchange.request.head.fields.get(b"x-out"), Some(want.as_bytes()));
     }
 }
+
+#[test]
+fn phases_of_the_response_and_the_log_wait_for_anything() {
+    const SCRIPT: &str = "local function all(where)
+        gateway.sleep(1)
+        local said = { gateway.fetch('http://x/').status, gateway.wasm('calc').slow('m') }
+        for _, v in ipairs(gateway.all { function() gateway.sleep(1) return 'a' end, function() return 'b' end }) do
+          said[#said + 1] = v
+        end
+        gateway.log.info(where .. ' ' .. table.concat(said, ' '))
+      end
+      return {
+        response = function(res) all('response ' .. res:body()) res.headers['x-said'] = 'yes' end,
+        response_body = function(chunk, last) all('body ' .. chunk) return chunk:upper() end,
+        response_trailers = function() all('trailers') end,
+        log = function(entry) all('log ' .. entry.status) entry.said = 'yes' end,
+      }";
+    let rig = rig(SCRIPT);
+    rig.world.delay.set(2);
+    let mut exchange = exchange();
+    exchange.response.head.status = 200;
+    exchange.response.body = drip(&["r", "s"]);
+    let mut filter = rig.realm.start(0);
+    run(&mut *filter, Phase::Response, &mut exchange).unwrap();
+    let mut chunk = pilotlight_filter::Chunk { data: "abc".into(), last: true };
+    while poll(&mut *filter, Phase::ResponseBody, &mut exchange, Some(&mut chunk)).is_pending() {}
+    run(&mut *filter, Phase::ResponseTrailers, &mut exchange).unwrap();
+    run(&mut *filter, Phase::Log, &mut exchange).unwrap();
+    assert_eq!(chunk.data, "ABC");
+    assert_eq!(exchange.response.head.fields.get(b"x-said"), Some(&b"yes"[..]));
+    assert_eq!(exchange.log.len(), 1);
+    let lines = rig.world.lines.borrow();
+    let said: Vec<_> = lines.iter().map(|line| line.rsplit(": ").next().unwrap()).collect();
+    let tail = "200 M a b";
+    let want = ["response rs", "body abc", "trailers", "log 200"].map(|w| format!("{w} {tail}"));
+    assert_eq!(said, want);
+}
+
+#[test]
+fn stages_of_a_body_pass_with_their_chunk_and_before_the_phase_of_the_script() {
+    let rig = rig("return {
+        request = function(req) req:transform(gateway.wasm 'calc', 'slow') end,
+        request_body = function(chunk) gateway.sleep(1) return chunk .. '!' end,
+        response = function(res) res:transform_whole('calc', 'slow') end,
+      }");
+    rig.world.delay.set(2);
+    let mut exchange = exchange();
+    exchange.request.body = drip(&["x"]);
+    exchange.response.body = drip(&["x"]);
+    let mut filter = rig.realm.start(0);
+    let enlisted = |phase| pilotlight_filter::Verdict::Enlist([phase].into_iter().collect());
+    let begun = run(&mut *filter, Phase::Request, &mut exchange).unwrap();
+    assert_eq!(begun, enlisted(Phase::RequestBody));
+    let mut pass = |filter: &mut dyn pilotlight_filter::Filter, phase, data: &'static str, last| {
+        let mut chunk = pilotlight_filter::Chunk { data: data.into(), last };
+        let mut polls = 0;
+        while poll(filter, phase, &mut exchange, Some(&mut chunk)).is_pending() {
+            polls += 1;
+        }
+        (String::from_utf8(chunk.data.to_vec()).unwrap(), polls > 0)
+    };
+    assert_eq!(pass(&mut *filter, Phase::RequestBody, "ab", false), ("AB!".into(), true));
+    assert_eq!(pass(&mut *filter, Phase::RequestBody, "c", true), ("C!".into(), true));
+    let mut other = crate::rig::exchange();
+    other.response.body = drip(&["x"]);
+    let begun = run(&mut *filter, Phase::Response, &mut other).unwrap();
+    assert_eq!(begun, enlisted(Phase::ResponseBody));
+    assert_eq!(pass(&mut *filter, Phase::ResponseBody, "ab", false), ("".into(), false));
+    assert_eq!(pass(&mut *filter, Phase::ResponseBody, "c", true), ("ABC".into(), true));
+    // A script that has placed nothing is called for nothing more.
+    let quiet = crate::rig::rig("return { request = function() gateway.sleep(1) end }");
+    let begun = quiet.request().0.unwrap();
+    assert_eq!(begun, pilotlight_filter::Verdict::Continue);
+}

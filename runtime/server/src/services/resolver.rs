@@ -1,7 +1,7 @@
 //! Addresses of names: from the manifest's servers, kept as long as those allow.
 
 mod ask;
-mod message;
+pub(crate) mod message;
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;

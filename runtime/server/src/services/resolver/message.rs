@@ -14,14 +14,14 @@ const TRUNCATED: (usize, u8) = (2, 0x02);
 
 /// Kinds of addresses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     V4,
     V6,
 }
 
 /// Why there is no address: nginx's number and words.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Refusal(u32, &'static str);
+pub(crate) struct Refusal(u32, &'static str);
 
 impl Refusal {
     pub(super) const FORMAT: Refusal = Refusal(1, "Format error");
@@ -45,7 +45,7 @@ impl fmt::Display for Refusal {
 
 /// What a server's message is to a question.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Heard {
+pub(crate) enum Heard {
     /// The addresses, none perhaps, and how long they hold.
     Addresses(Vec<IpAddr>, Duration),
     Refused(Refusal),
@@ -78,7 +78,7 @@ fn wanted(kind: Kind) -> TYPE {
 }
 
 /// Reads a server's message.
-pub(super) fn hear(message: &[u8], id: u16, name: &str, kind: Kind) -> Heard {
+pub(crate) fn hear(message: &[u8], id: u16, name: &str, kind: Kind) -> Heard {
     if message.get(..2) != Some(&id.to_be_bytes()) {
         return Heard::Other;
     }
