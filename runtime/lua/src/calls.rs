@@ -30,6 +30,7 @@ pub(crate) mod task;
 pub(crate) mod text;
 pub(crate) mod time;
 pub(crate) mod tls;
+pub(crate) mod transform;
 pub(crate) mod url;
 pub(crate) mod var;
 pub(crate) mod world;
@@ -48,7 +49,6 @@ pub(crate) struct Slow(pub(crate) &'static str, pub(crate) lua::lua_CFunction);
 pub(crate) fn fast() -> impl Iterator<Item = Fast> {
     head::fast()
         .into_iter()
-pub(crate) mod transform;
         .chain(digest::fast())
         .chain(encode::fast())
         .chain(field::fast())
@@ -93,8 +93,8 @@ pub(crate) fn slow() -> impl Iterator<Item = Slow> {
         .chain(handshake::slow())
         .chain(ocsp::slow())
         .chain(redis::slow())
+        .chain(transform::slow())
 }
 
 #[cfg(test)]
 mod tests;
-        .chain(transform::slow())

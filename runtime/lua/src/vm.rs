@@ -18,9 +18,9 @@ use crate::prelude;
 use crate::program::Program;
 use crate::socket::{End, Owner};
 use crate::stack::{Kind, Stack};
+use crate::stage::Stage;
 use crate::tasks::Tasks;
 use crate::visit::{Ran, Visit};
-use crate::stage::Stage;
 use crate::wait::Waiter;
 use crate::watchdog::{Watch, set_kill_hook};
 use crate::window::{Window, World};
@@ -430,14 +430,14 @@ impl Vm {
         unsafe { (*self.arena).used }
     }
 
-    /// Bytes that may still be pushed.
-    pub(crate) fn room(&self) -> usize {
     /// What a call has put into the way of its exchange's bodies.
     pub(crate) fn take_stages(&self) -> Vec<Stage> {
         // SAFETY: as in `begin_call`.
         unsafe { std::mem::take(&mut (*self.window).host.stages) }
     }
 
+    /// Bytes that may still be pushed.
+    pub(crate) fn room(&self) -> usize {
         // SAFETY: lives as long as the VM.
         unsafe { (*self.arena).room() }
     }

@@ -15,8 +15,8 @@ use crate::calls::world::Berth;
 use crate::output::Output;
 use crate::regex::Regexes;
 use crate::socket::{Owner, Sockets};
-use crate::token::Tokens;
 use crate::stage::Stage;
+use crate::token::Tokens;
 use crate::wait::Waiter;
 
 /// The most captures of a pattern, as in Lua.
@@ -72,9 +72,9 @@ pub(crate) struct Host {
     pub(crate) berths: Vec<(u32, Rc<Berth>)>,
     pub(crate) last_berth: u32,
     pub(crate) sockets: Sockets,
-    /// What scripts hold by a number.
     /// What this call has put into a body's way.
     pub(crate) stages: Vec<Stage>,
+    /// What scripts hold by a number.
     pub(crate) tokens: Rc<Tokens>,
     pub(crate) filter: Arc<str>,
     /// CPU time of one call of its script.
@@ -134,6 +134,7 @@ impl Window {
                 metrics: Vec::new(),
                 pending: None,
                 output: None,
+                stages: Vec::new(),
                 berths: Vec::new(),
                 last_berth: 0,
                 filter: Arc::from(""),
@@ -144,7 +145,6 @@ impl Window {
             },
         })
     }
-                stages: Vec::new(),
 
     /// The exchange at hand.
     #[inline]
