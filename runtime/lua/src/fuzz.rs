@@ -30,8 +30,11 @@ pub fn replies<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> Said {
     (said, None)
 }
 
+/// A key's numbers, its public half as DER, its private one where it has it.
+pub type Numbers = (Vec<Vec<u8>>, Vec<u8>, Option<Vec<u8>>);
+
 /// The numbers of a key in PEM or DER, and the same key written anew: public, and private where it is.
-pub fn key(text: &[u8]) -> Option<(Vec<Vec<u8>>, Vec<u8>, Option<Vec<u8>>)> {
+pub fn key(text: &[u8]) -> Option<Numbers> {
     let key = Key::read(text).ok()?;
     Some((key.numbers(), key.spki(), key.pkcs8()))
 }

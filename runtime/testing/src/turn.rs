@@ -224,7 +224,8 @@ impl Turn {
         }
         let bodiless = self.exchange.request.head.method() == Method::Head
             || matches!(self.exchange.response.head.status, 204 | 304);
-        while !bodiless {
+        let mut more = !bodiless;
+        while more {
             let Turn { chain, exchange, door, .. } = self;
             let mut chunk = match poll_fn(|cx| next(cx, chain, exchange, door)).await {
                 Some(Ok(Frame::Data(data))) => Chunk { data, last: false },
@@ -240,9 +241,7 @@ impl Turn {
             }
             self.exchange.stats.sent += chunk.data.len() as u64;
             out.take(chunk.data);
-            if chunk.last {
-                break;
-            }
+            more = !chunk.last;
         }
         if self.exchange.response.body.trailers().is_some()
             && self.walk(Phase::ResponseTrailers, None).await != Passed::Through
