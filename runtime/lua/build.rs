@@ -20,9 +20,10 @@ const PRELUDE: &str = "src/prelude";
 /// What Rust can't say: `sigsetjmp` returns twice.
 const LEAVE: &str = "src/leave.c";
 
-/// Constants in a fixed order, so that builds repeat byte for byte; lines stay, for traces.
+/// Constants in a fixed order, so that builds repeat byte for byte. The parts go without lines and names
+/// of locals, which only mistakes of our own would show; the rest keeps them, for traces.
 const DUMP: &CStr =
-    c"local source, name = ... return string.dump(assert(loadstring(source, name)), 'd')";
+    c"local source, name, how = ... return string.dump(assert(loadstring(source, name)), how)";
 
 fn main() {
     check_flags();
@@ -77,7 +78,8 @@ fn compile(name: &str, source: &[u8]) -> Vec<u8> {
         assert_eq!(lua::luaL_loadstring(state, DUMP.as_ptr()), lua::LUA_OK);
         lua::lua_pushlstring_(state, source.as_ptr().cast(), source.len());
         lua::lua_pushstring_(state, chunk.as_ptr());
-        let status = lua::lua_pcall(state, 2, 1, 0);
+        lua::lua_pushstring_(state, if name.contains('/') { c"sd" } else { c"d" }.as_ptr());
+        let status = lua::lua_pcall(state, 3, 1, 0);
         let mut len = 0;
         let bytes = lua::lua_tolstring(state, -1, &raw mut len).cast::<u8>();
         let result = std::slice::from_raw_parts(bytes, len).to_vec();

@@ -1,26 +1,24 @@
-//! The admin interface: metrics, probes, status, reload and drain. Not hot, so hyper serves it.
+//! The admin interface: metrics, probes, status, reload and drain, in HTTP/1 with heads as the codec
+//! reads them.
 
 pub(crate) mod client;
 
-use std::convert::Infallible;
 use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
-use http_body_util::Full;
-use hyper::body::{Bytes, Incoming};
-use hyper::service::service_fn;
-use hyper::{Method, Request, Response};
-use hyper_util::rt::TokioIo;
 use pilotlight_config::manifest::Address;
+use pilotlight_filter::{Method, RequestHead, Version};
 use serde_json::json;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 use crate::clock::Clock;
+use crate::codec::h1::head::{self, Bounds};
+use crate::codec::h1::write;
 use crate::control::Control;
 use crate::metrics::text::Process;
 
@@ -32,6 +30,10 @@ pub(crate) enum Ask {
 
 /// Connections at a time.
 const CONNECTIONS: usize = 64;
+/// The life of one.
+const CONNECTION: Duration = Duration::from_secs(60);
+/// Of a request's head.
+const BOUNDS: Bounds = Bounds { bytes: 16 * 1024, fields: 100, uri: 8 * 1024 };
 
 #[derive(Clone)]
 struct Desk {
@@ -105,33 +107,77 @@ impl Desk {
         let Ok(place) = self.room.clone().try_acquire_owned() else { return };
         tokio::spawn(async move {
             let _place = place;
-            let service = service_fn(move |request| {
-                let desk = self.clone();
-                async move { Ok::<_, Infallible>(desk.answer(request).await) }
-            });
-            let serving = hyper::server::conn::http1::Builder::new()
-                .max_buf_size(16 * 1024)
-                .serve_connection(TokioIo::new(stream), service);
-            drop(tokio::time::timeout(Duration::from_secs(60), serving).await);
+            drop(tokio::time::timeout(CONNECTION, self.serve(stream)).await);
         });
     }
 
-    async fn answer(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
-        // hyper leaves the body out of an answer to HEAD.
-        let method = match *request.method() {
-            Method::HEAD => &Method::GET,
-            ref method => method,
+    /// Answers requests until the client has no more of them, or sends what is none.
+    async fn serve(&self, mut stream: impl AsyncRead + AsyncWrite + Unpin) -> io::Result<()> {
+        let mut read = Vec::new();
+        let mut more = true;
+        while more {
+            let end = loop {
+                match head::find_end(&read, 0) {
+                    Some(end) => break end,
+                    None if read.len() > BOUNDS.bytes => return Ok(()),
+                    None if stream.read_buf(&mut read).await? == 0 => return Ok(()),
+                    None => {}
+                }
+            };
+            let behind = read.split_off(end);
+            let mut request = RequestHead::default();
+            drop(request.fields.adopt(std::mem::replace(&mut read, behind)));
+            let answer = match head::request(&mut request, BOUNDS) {
+                Ok(framing) => {
+                    // Nobody reads a body here.
+                    let bodiless = !framing.chunked && framing.length.unwrap_or(0) == 0;
+                    more = bodiless && !framing.close && request.version == Version::Http11;
+                    self.answer(&request).await
+                }
+                Err(bad) => {
+                    more = false;
+                    respond(bad.status, TEXT, format!("{}\n", bad.detail))
+                }
+            };
+            let is_head = request.method() == Method::Head;
+            stream.write_all(&self.written(&answer, is_head, more)).await?;
+        }
+        stream.shutdown().await
+    }
+
+    /// An answer as it goes out; one to HEAD goes without its body.
+    fn written(&self, answer: &Answer, is_head: bool, more: bool) -> Vec<u8> {
+        let Answer { status, kind, allow, body } = answer;
+        let reason = write::reason(*status);
+        let date = httpdate::fmt_http_date(UNIX_EPOCH + self.clock.wall());
+        let length = body.len();
+        let mut text = format!(
+            "HTTP/1.1 {status} {reason}\r\ncontent-type: {kind}\r\ncontent-length: {length}\r\ndate: {date}\r\n"
+        );
+        if let Some(methods) = allow {
+            text.push_str(&format!("allow: {methods}\r\n"));
+        }
+        text.push_str(if more { "\r\n" } else { "connection: close\r\n\r\n" });
+        text.push_str(if is_head { "" } else { body });
+        text.into_bytes()
+    }
+
+    async fn answer(&self, request: &RequestHead) -> Answer {
+        let method = match request.method() {
+            Method::Head => Method::Get,
+            method => method,
         };
-        match (method, request.uri().path()) {
-            (&Method::GET, "/livez") => text(200, "ok\n"),
-            (&Method::GET, "/readyz") => match self.control.is_draining() {
+        let path = std::str::from_utf8(request.path()).unwrap_or_default();
+        match (method, path) {
+            (Method::Get, "/livez") => text(200, "ok\n"),
+            (Method::Get, "/readyz") => match self.control.is_draining() {
                 true => text(503, "draining\n"),
                 false => text(200, "ok\n"),
             },
-            (&Method::GET, "/metrics") => self.metrics(&request),
-            (&Method::GET, "/status") => json_text(200, &self.status()),
-            (&Method::POST, "/reload") => self.reload().await,
-            (&Method::POST, "/drain") => {
+            (Method::Get, "/metrics") => self.metrics(request),
+            (Method::Get, "/status") => json_text(200, &self.status()),
+            (Method::Post, "/reload") => self.reload().await,
+            (Method::Post, "/drain") => {
                 drop(self.asks.send(Ask::Drain).await);
                 json_text(202, &json!({ "result": "draining" }))
             }
@@ -141,8 +187,8 @@ impl Desk {
         }
     }
 
-    fn metrics(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
-        let accept = request.headers().get("accept").and_then(|a| a.to_str().ok()).unwrap_or("");
+    fn metrics(&self, request: &RequestHead) -> Answer {
+        let accept = String::from_utf8_lossy(request.fields.get(b"accept").unwrap_or_default());
         let open = accept.contains("application/openmetrics-text");
         let serving = self.control.generation();
         let upstreams = serving.upstreams.iter();
@@ -187,7 +233,7 @@ impl Desk {
         })
     }
 
-    async fn reload(&self) -> Response<Full<Bytes>> {
+    async fn reload(&self) -> Answer {
         if self.control.is_draining() {
             return json_text(503, &json!({ "result": "failed", "detail": "draining" }));
         }
@@ -203,27 +249,30 @@ impl Desk {
     }
 }
 
-fn text(status: u16, body: &'static str) -> Response<Full<Bytes>> {
-    respond(status, "text/plain; charset=utf-8", body.to_owned())
+/// What the interface says.
+struct Answer {
+    status: u16,
+    kind: &'static str,
+    allow: Option<&'static str>,
+    body: String,
 }
 
-fn not_allowed(allow: &'static str) -> Response<Full<Bytes>> {
-    let mut response = text(405, "method not allowed\n");
-    let allow = hyper::header::HeaderValue::from_static(allow);
-    response.headers_mut().insert(hyper::header::ALLOW, allow);
-    response
+const TEXT: &str = "text/plain; charset=utf-8";
+
+fn text(status: u16, body: &str) -> Answer {
+    respond(status, TEXT, body.to_owned())
 }
 
-fn json_text(status: u16, value: &serde_json::Value) -> Response<Full<Bytes>> {
+fn not_allowed(methods: &'static str) -> Answer {
+    Answer { allow: Some(methods), ..text(405, "method not allowed\n") }
+}
+
+fn json_text(status: u16, value: &serde_json::Value) -> Answer {
     respond(status, "application/json", format!("{value}\n"))
 }
 
-fn respond(status: u16, kind: &'static str, body: String) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::new(Bytes::from(body)));
-    *response.status_mut() = hyper::StatusCode::from_u16(status).unwrap_or_default();
-    let kind = hyper::header::HeaderValue::from_static(kind);
-    response.headers_mut().insert(hyper::header::CONTENT_TYPE, kind);
-    response
+fn respond(status: u16, kind: &'static str, body: String) -> Answer {
+    Answer { status, kind, allow: None, body }
 }
 
 /// Resident bytes, as the kernel counts them; 0 where it does not tell.

@@ -31,7 +31,7 @@ pub(crate) fn slow() -> [Slow; 1] {
     [Slow("args", args)]
 }
 
-/// What is encoded, in pieces, so that it can be stopped; no group of three bytes is torn.
+/// What is encoded, in pieces, so that it can be stopped; no group of three bytes, no pair of digits is torn.
 const PIECE: usize = 48 * 1024;
 /// What is decoded, at once: a whole body, at most.
 const WHOLE: usize = BODY_COLLECT as usize;
@@ -64,7 +64,7 @@ coder!(base64_encode, PIECE, |bytes| {
 });
 coder!(base64_decode, WHOLE, |bytes| base64::decode(bytes, base64::Reader::Strict, &stopping));
 coder!(hex_encode, PIECE, |bytes| Some(encode16(bytes)));
-coder!(hex_decode, WHOLE, decode16);
+coder!(hex_decode, PIECE, decode16);
 
 const DIGITS: &[u8; 16] = b"0123456789abcdef";
 const UPPER: &[u8; 16] = b"0123456789ABCDEF";
