@@ -12,7 +12,8 @@ def load(name):
 
 
 A, B, C, D2, D3, DH, F = (load(n) for n in ("A", "B", "C-c8", "D2", "D3", "DH", "F"))
-ONE, L, L2, L3 = load("A-c1"), load("L"), load("L2"), load("L3")
+ONE, L, LJ, L2, L3 = load("A-c1"), load("L"), load("LJ"), load("L2"), load("L3")
+J = load("J")
 I, S, E, M, N = (load(n) for n in "ISEMN")
 SCALE = {"p50": 1e6, "p99": 1e6}
 
@@ -96,6 +97,16 @@ table(["", "Pilotlight", "nginx", "HAProxy", "Envoy", "Caddy", "forwarder that p
     row("64 MiB body, CPU seconds a GiB", "{:.2f}", *(of(F, p + ":/64m", "cpugib") for p in PEERS)),
 ])
 
+print("## Scripts for OpenResty, unmodified: what they add to a plain pass of the same request\n")
+adds = lambda t, who, path, what: minus(of(t, f"{who}:/{path}/1k", what), of(t, f"{who}:/base/1k", what))
+counted = lambda who, path: minus(I.get(f"{who}:/{path}/1k"), I.get(f"{who}:/base/1k"))
+table(["", "Pilotlight, µs", "nginx, µs", "Pilotlight, instructions", "nginx, instructions"], [
+    [name] + [show(adds(J, w, x, "us"), "{:.1f}") for w in ("ours-chain", "nginx-lua")]
+    + [show(counted(w, x), "{:,.0f}") for w in ("ours-chain", "nginx-lua")]
+    for name, x in (("token check, HS256", "hs256"), ("token check, ES256", "es256"), ("a limit by a dictionary", "limit"),
+                    ("headers by expressions", "rewrite"), ("HS256, limit and headers in one chain", "chain"))
+])
+
 print("## Body transforms, 64 KiB, microseconds beyond a plain pass or beyond holding the body\n")
 hold = lambda host, base: minus(of(C, f"{host}:/buf/64k"), of(C, f"{base}:/64k"))
 table(["", "Pilotlight, Wasm", "Envoy, Wasm (V8)", "Pilotlight, Lua", "nginx, Lua", "machine code"], [
@@ -111,6 +122,7 @@ table(["", "Pilotlight", "nginx", "HAProxy", "Envoy", "Caddy", "forwarder"], [
     row("plain, 32 connections", "{}", *(both(L, p) for p in PEERS)),
     row("Lua header filter", "{}", both(L, "ours-lua"), both(L, "nginx-lua"), None, None, None, None),
     row("Lua and Wasm (Envoy: Wasm)", "{}", both(L, "ours-both"), None, None, both(L, "envoy-wasm"), None, None),
+    row("the chain of three above", "{}", both(LJ, "ours-chain:/chain/1k"), both(LJ, "nginx-lua:/chain/1k"), None, None, None, None),
     row("HTTP/2 over TLS", "{}", *(both(L2, p) for p in PEERS)),
     row("HTTP/3", "{}", *(both(L3, p) for p in PEERS)),
 ])
