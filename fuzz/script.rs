@@ -36,12 +36,14 @@ impl Script {
         let library = LuaEngine::new().load(&plan).expect("the script loads");
         let peer = Rc::new(Peer {
             address: [127, 0, 0, 1].into(),
+            text: "127.0.0.1".into(),
             port: 1,
             local: None,
             tls: None,
             listener: "fuzz".into(),
             number: 0,
             requests: Default::default(),
+            heirlooms: Default::default(),
         });
         Script { realm: library.open(Rc::new(Nowhere)), peer, runs: 0 }
     }
