@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
 use pilotlight_config::manifest::Address;
-use pilotlight_filter::{Method, RequestHead, Version};
+use pilotlight_filter::{Method, RequestHead};
 use serde_json::json;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, UnixListener};
@@ -131,7 +131,7 @@ impl Desk {
                 Ok(framing) => {
                     // Nobody reads a body here.
                     let bodiless = !framing.chunked && framing.length.unwrap_or(0) == 0;
-                    more = bodiless && !framing.close && request.version == Version::Http11;
+                    more = bodiless && !framing.close && request.version.text() == "1.1";
                     self.answer(&request).await
                 }
                 Err(bad) => {
