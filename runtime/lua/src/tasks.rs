@@ -106,13 +106,11 @@ impl Tasks {
         (open.len() - running, running)
     }
 
-    /// Gives up those of a filter that have not begun; how many they were.
-    fn give_up_of(&self, filter: &str) -> usize {
+    /// Gives up those of a filter that have not begun.
+    fn give_up_of(&self, filter: &str) {
         let open = self.open.borrow();
-        let idle = |ticket: &&Rc<Ticket>| {
-            &*ticket.filter == filter && !ticket.running.get() && !ticket.given_up.get()
-        };
-        open.iter().filter(idle).inspect(|ticket| ticket.give_up()).count()
+        let idle = open.iter().filter(|ticket| &*ticket.filter == filter && !ticket.running.get());
+        idle.for_each(|ticket| ticket.give_up());
     }
 
     /// Whether a task may run now, else how long it has to wait.
