@@ -255,10 +255,8 @@ impl Fields {
 
     /// Codecs: records a field that lies in the adopted arena; `whole`: as `name: value CRLF`.
     #[inline]
-    pub fn record(&mut self, name: Span, value: Span, whole: bool) -> Name {
-        let id = Name::of(name.of(&self.arena));
+    pub fn record(&mut self, id: Name, name: Span, value: Span, whole: bool) {
         self.list.push(Field { name, value, id, whole });
-        id
     }
 
     /// Codecs and heads: appends bytes to the arena.

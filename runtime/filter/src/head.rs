@@ -276,13 +276,11 @@ fn split_host(authority: &[u8]) -> (&[u8], &[u8]) {
 
 /// RFC 3986 section 3.2, without user information: `host`, `host:port`, `[v6]:port`.
 pub fn is_authority(authority: &[u8]) -> bool {
-    let (host, port) = match (authority.first(), memchr::memrchr(b']', authority)) {
-        (Some(b'['), Some(end)) => (&authority[..=end], &authority[end + 1..]),
-        _ => match memchr::memchr(b':', authority) {
-            Some(colon) => authority.split_at(colon),
-            None => (authority, &[][..]),
-        },
+    let end = match authority.first() {
+        Some(b'[') => authority.iter().rposition(|b| *b == b']').map(|bracket| bracket + 1),
+        _ => authority.iter().position(|b| !HOST[*b as usize]),
     };
+    let (host, port) = authority.split_at(end.unwrap_or(authority.len()));
     let port_ok = match port {
         [] => true,
         [b':', digits @ ..] => {
@@ -292,7 +290,16 @@ pub fn is_authority(authority: &[u8]) -> bool {
         }
         _ => false,
     };
-    port_ok && is_host(host)
+    // A name's bytes are all of the table: it ended where one is not.
+    let host_ok = match host {
+        [b'[', inner @ .., b']'] => {
+            !inner.is_empty()
+                && inner.iter().all(|b| b.is_ascii_hexdigit() || matches!(b, b':' | b'.'))
+        }
+        [] | [b'[', ..] => false,
+        _ => true,
+    };
+    port_ok && host_ok
 }
 
 /// RFC 3986 section 3.2.2: bytes of a registered name, but the comma.
@@ -308,17 +315,6 @@ const HOST: [bool; 256] = {
     }
     table
 };
-
-fn is_host(host: &[u8]) -> bool {
-    match host {
-        [] => false,
-        [b'[', inner @ .., b']'] => {
-            !inner.is_empty()
-                && inner.iter().all(|b| b.is_ascii_hexdigit() || matches!(b, b':' | b'.'))
-        }
-        name => name.iter().all(|b| HOST[*b as usize]),
-    }
-}
 
 /// Bytes of a request target: visible ASCII but `#` and `\\` (RFC 3986 section 3.3 and 3.4, and
 /// what browsers send beyond it).

@@ -92,19 +92,23 @@ const fn buckets() -> ([u8; BUCKETS], [u8; 64]) {
     (first, next)
 }
 
-/// Whether `name` in lower case is `text`, which has letters, digits and hyphens only. Eight bytes
-/// at a time; a control byte that passes for a hyphen or digit is no header name anyway.
+/// Whether `name` is `text` but for the case of letters; `text` has lower-case letters, digits and
+/// hyphens. Eight bytes at a time, the last ones perhaps twice.
 #[inline]
 fn same(name: &[u8], text: &[u8]) -> bool {
     if name.len() != text.len() {
         return false;
     }
-    let (names, texts) = (name.chunks_exact(8), text.chunks_exact(8));
-    let tail = names.remainder().iter().zip(texts.remainder()).all(|(a, b)| a | 0x20 == *b);
-    tail && names.zip(texts).all(|(a, b)| {
-        let word = |chunk: &[u8]| chunk.try_into().map(u64::from_le_bytes).unwrap_or_default();
-        word(a) | 0x2020_2020_2020_2020 == word(b)
-    })
+    if let (Some(name_end), Some(text_end)) = (name.last_chunk::<8>(), text.last_chunk::<8>()) {
+        let alike = |a: &[u8; 8], b: &[u8; 8]| {
+            let (a, b) = (u64::from_le_bytes(*a), u64::from_le_bytes(*b));
+            // Of letters alone, the bit that is their case does not count.
+            (a ^ b) & !((b & (u64::MAX / 255 * 0x40)) >> 1) == 0
+        };
+        let (names, texts) = (name.as_chunks::<8>().0, text.as_chunks::<8>().0);
+        return alike(name_end, text_end) && names.iter().zip(texts).all(|(a, b)| alike(a, b));
+    }
+    name.iter().zip(text).all(|(a, b)| (a ^ b) & !((b & 0x40) >> 1) == 0)
 }
 
 impl Name {

@@ -10,9 +10,19 @@ fn every_known_name_is_found_in_any_case() {
 
 #[test]
 fn near_misses_are_other() {
-    for text in
-        ["", "h", "hosts", "hast", "content_length", "content-lengti", "via ", "x-request-ie"]
-    {
+    for text in [
+        "",
+        "h",
+        "hosts",
+        "hast",
+        "content_length",
+        "content-lengti",
+        "via ",
+        "x-request-ie",
+        "x\rrequest-id",
+        "via\0",
+        "x-request\rid",
+    ] {
         assert_eq!(Name::of(text.as_bytes()), Name::Other, "{text}");
     }
 }

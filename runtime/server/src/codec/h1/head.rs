@@ -145,8 +145,8 @@ fn take_line(arena: &[u8], start: usize) -> Result<(Span, usize), BadHead> {
     Ok((Span { start: start as u32, len: (feed - 1) as u32 }, end + 1))
 }
 
-/// The field lines up to the empty one (RFC 9112 section 5), trailers too. Each byte is looked at
-/// once: names by a table, values eight at a time.
+/// The field lines up to the empty one (RFC 9112 section 5), trailers too. Eight bytes at a time, but
+/// for names that are not in the table of known ones.
 pub(crate) fn fields(
     list: &mut Fields,
     at: &mut usize,
@@ -164,16 +164,21 @@ pub(crate) fn fields(
             Some([b'\n', ..]) => return Err(bad(400, "bare line feed")),
             _ => {}
         }
-        let (colon, underscore) = name_end(arena, place);
-        if colon == place || arena.get(colon) != Some(&b':') {
-            return Err(bad_name(arena, place, colon));
+        let colon = byte_end(arena, place, colons, |byte| byte == b':');
+        let id = Name::of(&arena[place..colon]);
+        if id == Name::Other {
+            let (end, underscore) = name_end(arena, place);
+            if end != colon || end == place || end == arena.len() {
+                return Err(bad_name(arena, place, end));
+            }
+            framing.underscore |= underscore;
         }
         let blank = |b: Option<&u8>| matches!(b, Some(b' ' | b'\t'));
         let mut start = colon + 1;
         while blank(arena.get(start)) {
             start += 1;
         }
-        let line_end = value_end(arena, start);
+        let line_end = byte_end(arena, start, controls, is_control);
         match arena.get(line_end..line_end + 2) {
             Some(b"\r\n") => {}
             Some([b'\n', _]) => return Err(bad(400, "bare line feed")),
@@ -186,11 +191,10 @@ pub(crate) fn fields(
         if list.len() >= bounds.fields {
             return Err(bad(431, "too many header fields"));
         }
-        framing.underscore |= underscore;
         let name = Span { start: place as u32, len: (colon - place) as u32 };
         let value = Span { start: start as u32, len: (end - start) as u32 };
         let whole = start == colon + 2 && end == line_end && arena[colon + 1] == b' ';
-        let id = list.record(name, value, whole);
+        list.record(id, name, value, whole);
         if id != Name::Other {
             note(framing, id, value.of(list.arena()))?;
         }
@@ -220,18 +224,41 @@ fn name_end(arena: &[u8], start: usize) -> (usize, bool) {
     (start + end, true)
 }
 
-/// Where a value's first control byte is: the end of its line, if all is well.
-fn value_end(arena: &[u8], start: usize) -> usize {
-    const ONES: u64 = u64::MAX / 255;
-    const HIGH: u64 = ONES * 0x80;
+const ONES: u64 = u64::MAX / 255;
+const HIGH: u64 = ONES * 0x80;
+
+/// A colon's lanes, by their high bits; those behind the first may lie.
+#[inline]
+fn colons(word: u64) -> u64 {
+    let apart = word ^ (ONES * b':' as u64);
+    apart.wrapping_sub(ONES) & !apart & HIGH
+}
+
+/// The same of control bytes: below 0x20, tabs among them, and 0x7f.
+#[inline]
+fn controls(word: u64) -> u64 {
+    let apart = word ^ (ONES * 0x7f);
+    (word.wrapping_sub(ONES * 0x20) & !word | apart.wrapping_sub(ONES) & !apart) & HIGH
+}
+
+/// What no value holds (RFC 9110 section 5.5).
+fn is_control(byte: u8) -> bool {
+    byte < 0x20 && byte != b'\t' || byte == 0x7f
+}
+
+/// Where the first byte is for which `ends` holds, or the arena ends: eight bytes at a time, by the
+/// lanes of a word in which one may be.
+#[inline(always)]
+fn byte_end(
+    arena: &[u8],
+    start: usize,
+    lanes: impl Fn(u64) -> u64,
+    ends: impl Fn(u8) -> bool,
+) -> usize {
     let mut place = start;
     loop {
         while let Some(chunk) = arena.get(place..).and_then(|rest| rest.first_chunk::<8>()) {
-            let word = u64::from_le_bytes(*chunk);
-            // Bytes below 0x20, or 0x7f: a carry or a borrow in the high bit of their lane.
-            let low = word.wrapping_sub(ONES * 0x20) & !word & HIGH;
-            let delete = (word ^ (ONES * 0x7f)).wrapping_sub(ONES) & !(word ^ (ONES * 0x7f)) & HIGH;
-            let found = low | delete;
+            let found = lanes(u64::from_le_bytes(*chunk));
             if found != 0 {
                 place += found.trailing_zeros() as usize / 8;
                 break;
@@ -239,9 +266,8 @@ fn value_end(arena: &[u8], start: usize) -> usize {
             place += 8;
         }
         match arena.get(place) {
-            None => return place,
-            Some(byte) if *byte == b'\t' || (*byte >= 0x20 && *byte != 0x7f) => place += 1,
-            Some(_) => return place,
+            Some(byte) if !ends(*byte) => place += 1,
+            _ => return place,
         }
     }
 }
