@@ -34,7 +34,7 @@ pub struct Link {
 pub trait Observer {
     /// The filter at `index` is about to run in `phase`.
     fn enter(&self, index: usize, phase: Phase);
-    /// It ended or waits; `fault` when it failed.
+    /// It ended or waits; `fault` when it failed. Another of the same walk is entered hereby.
     fn leave(&self, index: usize, phase: Phase, exchange: &Exchange, fault: Option<&Fault>);
 }
 
@@ -102,6 +102,7 @@ impl Chain {
         observer: &dyn Observer,
     ) -> Poll<Passed> {
         let end = self.end_of(phase);
+        let mut entered = false;
         loop {
             let step = if phase.is_response() { self.response } else { self.request };
             if step >= end {
@@ -116,7 +117,9 @@ impl Chain {
             let link = &mut self.links[index];
             let due = !comes_back || index < reached || link.filter.sees_all();
             if due && link.phases.has(phase) {
-                observer.enter(index, phase);
+                if !std::mem::replace(&mut entered, true) {
+                    observer.enter(index, phase);
+                }
                 let call = Call { phase, exchange, chunk: chunk.as_deref_mut() };
                 let polled = link.filter.poll(cx, call);
                 let fault = match &polled {

@@ -137,17 +137,21 @@ impl Fields {
         let id = check(name, value)?;
         self.room(name.len() + value.len())?;
         self.forget_hidden(name);
-        let Some(place) = self.list.iter().position(|f| self.names(f, name)) else {
+        let same = |f: &Field| f.id == id && (id != Name::Other || self.names(f, name));
+        let Some(place) = self.list.iter().position(same) else {
             return self.put(id, name, value);
         };
+        let repeated = self.list[place + 1..].iter().any(same);
         let value = self.write(value);
         (self.list[place].value, self.list[place].whole) = (value, false);
-        let mut index = 0;
-        let (arena, list) = (&self.arena, &mut self.list);
-        list.retain(|f| {
-            index += 1;
-            index - 1 <= place || !f.name.of(arena).eq_ignore_ascii_case(name)
-        });
+        if repeated {
+            let mut index = 0;
+            let (arena, list) = (&self.arena, &mut self.list);
+            list.retain(|f| {
+                index += 1;
+                index - 1 <= place || !f.name.of(arena).eq_ignore_ascii_case(name)
+            });
+        }
         Ok(())
     }
 

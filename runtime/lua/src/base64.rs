@@ -104,12 +104,14 @@ pub(crate) fn decode(text: &[u8], reader: Reader, stop: &dyn Fn() -> bool) -> Op
 fn decode_piece(out: &mut Vec<u8>, letters: &[u8], values: &Values) -> Option<u32> {
     let (groups, rest) = letters.as_chunks::<4>();
     let value = |letter: u8| values[usize::from(letter)];
-    for group in groups {
+    let from = out.len();
+    out.resize(from + groups.len() * 3, 0);
+    for (group, bytes) in groups.iter().zip(out[from..].as_chunks_mut::<3>().0) {
         let [a, b, c, d] = group.map(value);
         if a | b | c | d > 63 {
             return None;
         }
-        out.extend_from_slice(&[a << 2 | b >> 4, b << 4 | c >> 2, c << 6 | d]);
+        *bytes = [a << 2 | b >> 4, b << 4 | c >> 2, c << 6 | d];
     }
     let mut word = 0;
     for letter in rest {

@@ -121,6 +121,7 @@ fn push_host_table(vm: &Vm, services: &Rc<dyn Services>) {
     };
     names(&mut calls::field::GETTERS.iter().map(|g| g.0), "getters");
     names(&mut calls::field::SETTERS.iter().map(|s| s.0), "setters");
+    names(&mut calls::var::names(), "variables");
 }
 
 /// The bytecode of the function on top.

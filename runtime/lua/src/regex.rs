@@ -21,7 +21,6 @@ use cache::Cache;
 use code::Mistake;
 use flags::{CHECKED, ONCE};
 use matcher::Matcher;
-use template::Template;
 
 /// What the manifest says of them.
 #[derive(Debug, Clone, Copy)]
@@ -130,7 +129,8 @@ impl Regexes {
         out: &mut Vec<u8>,
     ) -> Result<usize, Failure> {
         self.compile(pattern, flags)?;
-        let template = Template::read(with).map_err(Failure::Template)?;
+        let place = self.last;
+        let template = self.cache.take_template(place, with).map_err(Failure::Template)?;
         let room = subject.len().max(BODY_COLLECT as usize);
         let (mut count, mut copied, mut at, mut flags) = (0, 0, 0, flags);
         out.clear();
@@ -140,7 +140,7 @@ impl Regexes {
             count += 1;
             out.extend_from_slice(subject.get(copied..found.from).unwrap_or_default());
             let groups = &self.matcher.groups;
-            template.expand(with, |group| slice(subject, groups, group), out);
+            template.expand(|group| slice(subject, groups, group), out);
             if out.len() > room {
                 return Err(Failure::TooLarge);
             }
@@ -150,6 +150,7 @@ impl Regexes {
                 break;
             }
         }
+        self.cache.keep_template(place, template);
         if count > 0 {
             out.extend_from_slice(&subject[copied..]);
         }

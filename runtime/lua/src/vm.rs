@@ -159,6 +159,7 @@ impl Vm {
     ///
     /// # Errors
     /// When the system gives no memory.
+    #[cold]
     pub(crate) fn new(
         memory: u64,
         services: Rc<dyn Services>,

@@ -37,6 +37,7 @@ impl Loader {
     ///
     /// # Errors
     /// All problems at once; the report holds the warnings too.
+    #[cold]
     pub(crate) fn load(
         &self,
         loaded: Loaded,

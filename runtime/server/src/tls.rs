@@ -83,6 +83,7 @@ impl ServerTls {
     ///
     /// # Errors
     /// Every file that can't be read or does not fit, each with its place.
+    #[cold]
     pub(crate) fn load(
         settings: &manifest::ServerTls,
         http1: bool,

@@ -1,5 +1,6 @@
 //! Requests and their fields as whole tables; where requests go instead.
 
+use std::borrow::Cow;
 use std::ffi::OsStr;
 use std::io;
 use std::os::raw::{c_int, c_void};
@@ -108,34 +109,62 @@ fn most(stack: Stack, at: c_int) -> usize {
     }
 }
 
-/// What stands in no list of fields, since the gateway writes it, or hides it from other hops.
-fn own_fields(exchange: &Exchange, which: f64, told: bool) -> Vec<(&'static [u8], Vec<u8>)> {
-    let mut own: Vec<(&[u8], Vec<u8>)> = Vec::new();
+/// A field that stands in no list, since the gateway writes it, or hides it from other hops.
+type Own<'a> = (Name, &'static [u8], Cow<'a, [u8]>);
+
+fn own_fields(exchange: &Exchange, which: f64, told: bool) -> [Option<Own<'_>>; 3] {
     let untold = |fields: Option<&Fields>| {
         fields.is_none_or(|fields| fields.known(Name::ContentLength).is_none())
     };
+    let length_field = |length: u64| -> Own<'_> {
+        (Name::ContentLength, b"content-length", length.to_string().into_bytes().into())
+    };
     if which == 0.0 {
         let head = &exchange.request.head;
-        if !head.authority().is_empty() && told {
-            let name = if head.sent().is_empty() { b"host" } else { b"Host" };
-            own.push((name, head.authority().to_vec()));
-        }
+        let host: &[u8] = if head.sent().is_empty() { b"host" } else { b"Host" };
         // A body that a script has set has a length that no client told.
         let length = exchange.request.body.length().filter(|length| *length > 0);
-        if let Some(length) = length.filter(|_| untold(Some(&head.fields))) {
-            own.push((b"content-length", length.to_string().into()));
-        }
-        return own;
+        return [
+            (told && !head.authority().is_empty())
+                .then(|| (Name::Host, host, head.authority().into())),
+            length.filter(|_| untold(Some(&head.fields))).map(length_field),
+            None,
+        ];
     }
     let length = exchange.response.origin.and_then(|_| exchange.response.body.length());
-    if let Some(length) = length.filter(|_| untold(exchange.response_fields())) {
-        own.push((b"content-length", length.to_string().into()));
+    let chunked = told && length.is_none() && exchange.request.head.version.text() == "1.1";
+    [
+        length.filter(|_| untold(exchange.response_fields())).map(length_field),
+        Some((Name::Connection, b"connection", connection(exchange).into())),
+        chunked.then(|| {
+            let value: &[u8] = b"chunked";
+            (Name::TransferEncoding, &b"transfer-encoding"[..], value.into())
+        }),
+    ]
+}
+
+/// Names that a table of fields has had: whether another may be one of them.
+#[derive(Default)]
+struct Seen<'a> {
+    known: u64,
+    others: [&'a [u8]; 16],
+    count: usize,
+}
+
+impl<'a> Seen<'a> {
+    /// Notes a name; false where it may have come before.
+    fn is_new(&mut self, id: Name, name: &'a [u8]) -> bool {
+        if id != Name::Other {
+            let (bit, before) = (1 << id as u8, self.known);
+            self.known |= bit;
+            return before & bit == 0;
+        }
+        let Some(place) = self.others.get_mut(self.count) else { return false };
+        *place = name;
+        self.count += 1;
+        let before = &self.others[..self.count - 1];
+        !before.iter().any(|other| other.eq_ignore_ascii_case(name))
     }
-    own.push((b"connection", connection(exchange).into()));
-    if told && length.is_none() && exchange.request.head.version.text() == "1.1" {
-        own.push((b"transfer-encoding", b"chunked".into()));
-    }
-    own
 }
 
 /// What a response says of its connection.
@@ -165,31 +194,44 @@ unsafe extern "C-unwind" fn head_table(state: *mut lua_State) -> c_int {
     let (which, max, raw) = (stack.number(1).unwrap_or_default(), most(stack, 2), stack.truth(3));
     let Some(exchange) = window.exchange() else { return nothing(stack) };
     let own = own_fields(exchange, which, stack.truth(4));
+    let own = || own.iter().flatten().map(|(id, name, value)| (*id, *name, &value[..]));
     let fields: Option<&Fields> = match which as i32 {
         0 => Some(&exchange.request.head.fields),
         _ => exchange.response_fields(),
     };
     // What ends at this hop is the client's word all the same.
-    let hop = || fields.into_iter().filter(|_| which == 0.0).flat_map(Fields::hidden);
-    let count = fields.map_or(0, Fields::len) + own.len() + hop().count();
+    let hop = || {
+        let hidden = fields.into_iter().filter(|_| which == 0.0).flat_map(Fields::hidden);
+        hidden.map(|(name, value)| (Name::of(name), name, value))
+    };
+    let count = fields.map_or(0, Fields::len) + own().count() + hop().count();
     stack.push_table(0, count.min(max) as c_int);
-    let mut lower = [0; 64];
-    let own = own.iter().map(|(name, value)| (*name, &value[..]));
-    let all = fields.into_iter().flat_map(|fields| fields.iter().map(|(_, n, v)| (n, v)));
-    let (first, last) = if which == 0.0 { (Some(own), None) } else { (None, Some(own)) };
-    let first = first.into_iter().flatten().chain(hop());
-    for (name, value) in first.chain(all).chain(last.into_iter().flatten()).take(max) {
-        stack.push_bytes(value);
-        match raw {
-            true => stack.append(name),
-            false => match lower.get_mut(..name.len()) {
-                Some(room) => {
-                    room.copy_from_slice(name);
-                    room.make_ascii_lowercase();
-                    stack.append(room);
-                }
-                None => stack.append(&name.to_ascii_lowercase()),
-            },
+    let (first, last) = if which == 0.0 { (Some(own()), None) } else { (None, Some(own())) };
+    let all = first.into_iter().flatten().chain(hop());
+    let all = all.chain(fields.into_iter().flat_map(Fields::iter));
+    let (mut seen, mut lower) = (Seen::default(), [0; 64]);
+    for (id, name, value) in all.chain(last.into_iter().flatten()).take(max) {
+        let long;
+        let key = match (raw, id, lower.get_mut(..name.len())) {
+            (true, ..) => name,
+            (false, Name::Other, Some(room)) => {
+                room.copy_from_slice(name);
+                room.make_ascii_lowercase();
+                room
+            }
+            (false, Name::Other, None) => {
+                long = name.to_ascii_lowercase();
+                &long
+            }
+            (false, known, _) => known.text().as_bytes(),
+        };
+        if seen.is_new(id, name) {
+            stack.push_bytes(key);
+            stack.push_bytes(value);
+            stack.set_raw(-3);
+        } else {
+            stack.push_bytes(value);
+            stack.append(key);
         }
     }
     if !raw {

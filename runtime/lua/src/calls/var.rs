@@ -16,30 +16,49 @@ use crate::watchdog::stopping;
 use crate::window::{NONE, TEXT, Window, given};
 
 type Found<'a> = Option<Cow<'a, [u8]>>;
-type Variable = for<'a> fn(&'a Exchange, &Moment) -> Found<'a>;
+type Variable = for<'a> fn(&'a Exchange, Clock<'_>) -> Found<'a>;
 
-/// What a variable may need beside the exchange.
-struct Moment {
-    /// Seconds since 1970.
-    now: f64,
-}
+/// Seconds since 1970, for the few variables that are times.
+type Clock<'a> = &'a dyn Fn() -> f64;
 
-pub(crate) fn fast() -> [Fast; 3] {
+pub(crate) fn fast() -> [Fast; 4] {
     const NAMED: &str = "int (*)(pl_window *, const char *, int)";
+    const NUMBERED: &str = "int (*)(pl_window *, int)";
     [
         Fast("var", NAMED, var as *const c_void),
+        Fast("var_at", NUMBERED, var_at as *const c_void),
         Fast("var_known", NAMED, known as *const c_void),
-        Fast("capture", "int (*)(pl_window *, int)", capture as *const c_void),
+        Fast("capture", NUMBERED, capture as *const c_void),
     ]
 }
 
-/// The value of a variable: 1 and the text, or 0.
+/// The names of those that are no family, by number.
+pub(crate) fn names() -> impl Iterator<Item = &'static str> {
+    VARIABLES.iter().map(|(name, _)| *name)
+}
+
+/// The value of a variable of a family: 1 and the text, or 0.
 unsafe extern "C" fn var(window: *mut Window, name: *const u8, len: c_int) -> c_int {
     // SAFETY: the prelude passes its own window and a Lua string.
     let (window, name) = unsafe { (&mut *window, given(name, len)) };
-    let moment = Moment { now: window.host.services.now() };
+    shown(window, |exchange, _| of_family(exchange, name))
+}
+
+/// The same of one that is of none, by its number.
+unsafe extern "C" fn var_at(window: *mut Window, number: c_int) -> c_int {
+    // SAFETY: the prelude passes its own window.
+    let window = unsafe { &mut *window };
+    let Some((_, variable)) = VARIABLES.get(number as usize) else { return NONE };
+    shown(window, variable)
+}
+
+fn shown(
+    window: &mut Window,
+    value: impl for<'a> Fn(&'a Exchange, Clock<'_>) -> Found<'a>,
+) -> c_int {
+    let services = window.host.services.clone();
     let Some(exchange) = window.exchange() else { return NONE };
-    match find(exchange, name, &moment) {
+    match value(exchange, &|| services.now()) {
         None => NONE,
         Some(Cow::Borrowed(text)) => {
             let text = &raw const *text;
@@ -76,13 +95,17 @@ unsafe extern "C" fn capture(window: *mut Window, number: c_int) -> c_int {
 
 /// A variable's value, for who is not a script.
 pub(crate) fn text_of(exchange: &Exchange, name: &str) -> Option<Vec<u8>> {
-    find(exchange, name.as_bytes(), &Moment { now: 0.0 }).map(Cow::into_owned)
+    find(exchange, name.as_bytes(), &|| 0.0).map(Cow::into_owned)
 }
 
-fn find<'a>(exchange: &'a Exchange, name: &[u8], moment: &Moment) -> Found<'a> {
+fn find<'a>(exchange: &'a Exchange, name: &[u8], clock: Clock<'_>) -> Found<'a> {
     if let Some((_, variable)) = VARIABLES.iter().find(|(known, _)| known.as_bytes() == name) {
-        return variable(exchange, moment);
+        return variable(exchange, clock);
     }
+    of_family(exchange, name)
+}
+
+fn of_family<'a>(exchange: &'a Exchange, name: &[u8]) -> Found<'a> {
     let (prefix, family) = FAMILIES.iter().find(|(prefix, _)| name.starts_with(prefix))?;
     family(exchange, &name[prefix.len()..])
 }
@@ -166,7 +189,7 @@ const VARIABLES: &[(&str, Variable)] = &[
     ("is_args", |e, _| {
         text(if e.request.head.query().is_some_and(|q| !q.is_empty()) { "?" } else { "" })
     }),
-    ("msec", |_, moment| seconds(moment.now)),
+    ("msec", |_, clock| seconds(clock())),
     ("nginx_version", |_, _| text(NGINX_VERSION)),
     ("pid", |_, _| made(std::process::id())),
     ("proxy_protocol_addr", |_, _| None),
@@ -203,7 +226,7 @@ const VARIABLES: &[(&str, Variable)] = &[
         made((head + target(e).len() + 32) as u64 + e.request.body.received())
     }),
     ("request_method", |e, _| bytes(e.request.head.method_text())),
-    ("request_time", |e, moment| seconds((moment.now - e.stats.started).max(0.0))),
+    ("request_time", |e, clock| seconds((clock() - e.stats.started).max(0.0))),
     ("request_uri", |e, _| Some(Cow::Owned(target(e)))),
     ("scheme", |e, _| text(e.request.head.scheme.text())),
     ("server_addr", |e, _| {
@@ -236,13 +259,13 @@ const VARIABLES: &[(&str, Variable)] = &[
         tls(e).and_then(|tls| Some(Cow::Borrowed(tls.server_name.as_ref()?.as_bytes())))
     }),
     ("status", |e, _| made(format!("{:03}", e.response.head.status))),
-    ("time_iso8601", |_, moment| made(calendar::format(moment.now, Form::Iso8601))),
-    ("time_local", |_, moment| made(calendar::format(moment.now, Form::Log))),
+    ("time_iso8601", |_, clock| made(calendar::format(clock(), Form::Iso8601))),
+    ("time_local", |_, clock| made(calendar::format(clock(), Form::Log))),
     ("upstream_addr", |e, _| e.server.as_ref().map(|a| Cow::Borrowed(a.as_bytes()))),
     ("upstream_connect_time", |e, _| asked(e).and_then(|_| seconds(e.stats.connect))),
     ("upstream_header_time", |e, _| asked(e).and_then(|_| seconds(e.stats.upstream))),
-    ("upstream_response_time", |e, moment| {
-        asked(e).and_then(|_| seconds((moment.now - e.stats.started).max(e.stats.upstream)))
+    ("upstream_response_time", |e, clock| {
+        asked(e).and_then(|_| seconds((clock() - e.stats.started).max(e.stats.upstream)))
     }),
     ("upstream_status", |e, _| asked(e).and_then(|_| made(e.stats.upstream_status))),
     ("uri", |e, _| uri(e)),

@@ -88,8 +88,9 @@ pub(crate) fn decode(stack: Stack, text: &[u8], options: &Options) -> Result<(),
             Token::Null => stack.push_light(std::ptr::null()),
             Token::ObjectBegin => {
                 reader.descend(stack, open.len() + 1)?;
-                stack.push_table(0, 0);
                 token = reader.next();
+                // Room for a few keys, so that most objects need not grow.
+                stack.push_table(0, if token == Token::ObjectEnd { 0 } else { 4 });
                 if token != Token::ObjectEnd {
                     token = reader.key(stack, token)?;
                     open.push(Open::Object);
@@ -223,6 +224,7 @@ impl Reader<'_> {
             b']' => Token::ArrayEnd,
             b',' => Token::Comma,
             b':' => Token::Colon,
+            b'"' => return self.quoted(),
             0 => return Token::End,
             _ => return self.word(),
         };
@@ -273,7 +275,6 @@ impl Reader<'_> {
             }
         }
         match rest[0] {
-            b'"' => self.quoted(),
             b'-' | b'0'..=b'9' if strange || !is_strange(rest) => self.number(),
             b'-' | b'0'..=b'9' => self.error("invalid number"),
             b'+' | b'i' | b'I' | b'n' | b'N' if strange && is_strange(rest) => self.number(),

@@ -9,6 +9,7 @@ use pilotlight_filter::abi::limit::REGEX_BYTES;
 
 use super::code::{Code, Mistake};
 use super::flags::{COMPILED, MACHINE};
+use super::template::Template;
 
 /// The patterns of a VM.
 pub(super) struct Cache {
@@ -27,6 +28,8 @@ struct Entry {
     used: bool,
     size: usize,
     code: Code,
+    /// What took the place of its matches last: most patterns have one replacement.
+    template: Option<Template>,
 }
 
 impl Cache {
@@ -45,6 +48,25 @@ impl Cache {
     #[inline]
     pub(super) fn code(&self, place: usize) -> Option<&Code> {
         self.entries.get(place).map(|entry| &entry.code)
+    }
+
+    /// The replacement `source`, for matches of the pattern at `place`: to be put back there.
+    pub(super) fn take_template(
+        &mut self,
+        place: usize,
+        source: &[u8],
+    ) -> Result<Template, Vec<u8>> {
+        let kept = self.entries.get_mut(place).and_then(|entry| entry.template.take());
+        match kept.filter(|template| template.is_of(source)) {
+            Some(template) => Ok(template),
+            None => Template::read(source),
+        }
+    }
+
+    pub(super) fn keep_template(&mut self, place: usize, template: Template) {
+        if let Some(entry) = self.entries.get_mut(place).filter(|_| template.is_small()) {
+            entry.template = Some(template);
+        }
     }
 
     /// The place of a pattern, compiled now if it was not.
@@ -80,7 +102,8 @@ impl Cache {
             self.evict();
         }
         let (size, place) = (code.size(), self.entries.len());
-        self.entries.push(Entry { hash, pattern: pattern.into(), flags, used: true, size, code });
+        let (pattern, template) = (pattern.into(), None);
+        self.entries.push(Entry { hash, pattern, flags, used: true, size, code, template });
         self.places.insert(hash, place);
         self.bytes += size;
         Ok(place)

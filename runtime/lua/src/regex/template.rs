@@ -2,9 +2,15 @@
 
 use std::ops::Range;
 
+/// Bytes of a replacement that may be kept.
+const KEPT: usize = 1024;
+
 /// A replacement, read.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Template(Vec<Part>);
+pub(super) struct Template {
+    source: Box<[u8]>,
+    parts: Vec<Part>,
+}
 
 #[derive(Debug, PartialEq, Eq)]
 enum Part {
@@ -33,19 +39,22 @@ impl Template {
             parts.push(part);
             at = end;
         }
-        Ok(Template(parts))
+        Ok(Template { source: source.into(), parts })
+    }
+
+    pub(super) fn is_of(&self, source: &[u8]) -> bool {
+        *self.source == *source
+    }
+
+    pub(super) fn is_small(&self) -> bool {
+        self.source.len() <= KEPT
     }
 
     /// Appends the replacement of a match; `group` gives the bytes of each.
-    pub(super) fn expand<'a>(
-        &self,
-        source: &[u8],
-        group: impl Fn(usize) -> &'a [u8],
-        out: &mut Vec<u8>,
-    ) {
-        for part in &self.0 {
+    pub(super) fn expand<'a>(&self, group: impl Fn(usize) -> &'a [u8], out: &mut Vec<u8>) {
+        for part in &self.parts {
             match part {
-                Part::Text(range) => out.extend_from_slice(&source[range.clone()]),
+                Part::Text(range) => out.extend_from_slice(&self.source[range.clone()]),
                 Part::Group(number) => out.extend_from_slice(group(*number)),
             }
         }

@@ -355,7 +355,8 @@ impl Observer for Watch {
     }
 
     fn leave(&self, index: usize, phase: Phase, exchange: &Exchange, fault: Option<&Fault>) {
-        let took = self.worker.clock.elapsed() - self.entered.get();
+        let now = self.worker.clock.elapsed();
+        let took = now - self.entered.replace(now);
         let Some(filter) = self.filter(index) else { return };
         let series = &self.local.generation.series;
         self.worker.metrics.filter(series, filter, phase, took);

@@ -24,6 +24,7 @@ pub(super) const fn kind(program: &Program) -> &'static str {
 
 /// What an engine loads of a manifest, and which of the manifest's filters these are. `number` is that
 /// of the generation, `now` the wall clock.
+#[cold]
 pub fn plan_of(manifest: &Manifest, engine: &str, number: u64, now: f64) -> (Plan, Vec<usize>) {
     let mut plan = common(manifest, number, now);
     let mut mine = Vec::new();

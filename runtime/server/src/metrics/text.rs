@@ -24,6 +24,7 @@ pub(crate) struct Process {
 
 impl Registry {
     /// All metrics as text.
+    #[cold]
     pub(crate) fn text(&self, process: &Process, open_metrics: bool) -> String {
         let mut page = Page { text: String::with_capacity(8192), open_metrics };
         self.requests(&mut page);
@@ -52,6 +53,7 @@ impl Registry {
         page.text
     }
 
+    #[cold]
     fn requests(&self, page: &mut Page) {
         let (mut requests, mut durations) = (BTreeMap::new(), BTreeMap::new());
         let (mut upstreams, mut filters) = (BTreeMap::new(), BTreeMap::new());

@@ -57,6 +57,7 @@ const TYPES: [(&[u8], &str); 9] = [
 
 impl<'a> Outline<'a> {
     /// Reads a certificate of any version; `None` when its outer form is not one.
+    #[cold]
     pub(super) fn read(der: &'a [u8]) -> Option<Outline<'a>> {
         Outline::read_with_rest(der).map(|(outline, _)| outline)
     }

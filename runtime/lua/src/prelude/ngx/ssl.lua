@@ -108,7 +108,7 @@ return function(_, world)
       in_exchange()
       local name, why = slow.hs_hello()
       if name or not why then return name end
-      if C.var(window, "ssl_server_name", 15) == 0 then return nil end
+      if C.var_at(window, pl.variables.ssl_server_name) == 0 then return nil end
       return text(window.ptr, window.len)
     end
 

@@ -49,6 +49,14 @@ return function(ngx, world)
     end
   end
 
+  -- The number of what nginx has of itself; families are asked for by name.
+  local numbers = pl.variables
+  local function built_in(name)
+    local number = numbers[name]
+    if number then return C.var_at(window, number) ~= 0 end
+    return C.var(window, name, #name) ~= 0
+  end
+
   -- What a script has set to nil.
   local NIL = {}
   local function value_of(at, name)
@@ -93,13 +101,13 @@ return function(ngx, world)
       if name == "request_body" then return nil end
       if name == "request_body_file" then return at.body_file end
     end
-    if C.var(window, name, #name) == 0 then
+    if not built_in(name) then
       local lower = name:lower()
       local own = world.variables[lower]
       if own then return own() end
       if lower == name then return nil end
       if declared[lower] then return value_of(at, lower) end
-      if C.var(window, lower, #lower) == 0 then return nil end
+      if not built_in(lower) then return nil end
     end
     return text(window.ptr, window.len)
   end
@@ -133,7 +141,7 @@ return function(ngx, world)
     end
     local setter = setters[name]
     if setter then return setter(value) end
-    if C.var(window, name, #name) ~= 0 or world.automatic(name) then
+    if world.automatic(name) then
       error("variable \"" .. name .. "\" not changeable", 2)
     end
     error("variable \"" .. name .. "\" not found for writing; maybe it is a built-in variable that is not changeable or you forgot to use \"set $"

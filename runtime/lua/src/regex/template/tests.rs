@@ -5,11 +5,7 @@ fn expanded(source: &str) -> Result<String, String> {
     let groups: [&[u8]; 3] = [b"<all>", b"<1>", b"<2>"];
     let template = Template::read(source.as_bytes()).map_err(text)?;
     let mut out = Vec::new();
-    template.expand(
-        source.as_bytes(),
-        |group| groups.get(group).copied().unwrap_or_default(),
-        &mut out,
-    );
+    template.expand(|group| groups.get(group).copied().unwrap_or_default(), &mut out);
     Ok(text(out))
 }
 

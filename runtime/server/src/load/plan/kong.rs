@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::without_nulls;
 
 /// The rows; empty when the manifest has no plugin of Kong's. `number` is that of the generation.
+#[cold]
 pub(super) fn facts(manifest: &Manifest, number: u64) -> String {
     let is_kong = |program: &Program| matches!(program, Program::Kong(_));
     if !manifest.filters.iter().any(|filter| is_kong(&filter.program)) {
