@@ -125,6 +125,11 @@ impl Code {
         Ok(Code { raw, memory, groups, utf, names, machine: Machine::NotYet, uses: 0 })
     }
 
+    /// Whether there is machine code of it.
+    pub(super) fn is_machine(&self) -> bool {
+        matches!(self.machine, Machine::Made(_))
+    }
+
     /// Before a use: makes machine code of it when it is asked to, or used much.
     #[inline]
     pub(super) fn warm(&mut self, asked: bool) {

@@ -53,6 +53,8 @@ struct Match {
     context: *mut pcre2::pcre2_match_context_8,
     /// Null for the usual algorithm.
     workspace: *mut c_int,
+    /// Straight to the machine code, which checks nothing of what it is given.
+    machine: bool,
 }
 
 /// Runs a match.
@@ -62,8 +64,11 @@ struct Match {
 unsafe extern "C" fn run(job: *mut c_void) -> c_int {
     // SAFETY: by the caller.
     unsafe {
-        let Match { code, subject, len, from, options, data, context, workspace } =
+        let Match { code, subject, len, from, options, data, context, workspace, machine } =
             job.cast::<Match>().read();
+        if machine {
+            return pcre2::pcre2_jit_match_8(code, subject, len, from, 0, data, context);
+        }
         if workspace.is_null() {
             return pcre2::pcre2_match_8(code, subject, len, from, options, data, context);
         }
@@ -133,6 +138,10 @@ impl Matcher {
             data,
             context: if dfa { self.dfa } else { self.context },
             workspace: ptr::null_mut(),
+            machine: !dfa
+                && code.is_machine()
+                && (!code.utf || flags & CHECKED != 0)
+                && from <= subject.len(),
         };
         if dfa {
             self.workspace.resize(WORKSPACE, 0);
@@ -141,7 +150,7 @@ impl Matcher {
         let mut result = self.leavable(&mut job);
         if result == pcre2::PCRE2_ERROR_JIT_STACKLIMIT {
             // The interpreter takes what it needs from the heap.
-            job.options |= pcre2::PCRE2_NO_JIT;
+            (job.options, job.machine) = (job.options | pcre2::PCRE2_NO_JIT, false);
             result = self.leavable(&mut job);
         }
         match result {
