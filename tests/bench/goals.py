@@ -13,7 +13,7 @@ def load(name):
 
 A, B, C, D2, D3, DH, F = (load(n) for n in ("A", "B", "C-c8", "D2", "D3", "DH", "F"))
 ONE, L, LJ, L2, L3 = load("A-c1"), load("L"), load("LJ"), load("L2"), load("L3")
-J = load("J")
+J, SOAK = load("J"), load("SOAK")
 I, S, E, M, N = (load(n) for n in "ISEMN")
 SCALE = {"p50": 1e6, "p99": 1e6}
 
@@ -137,6 +137,13 @@ table(["", "Pilotlight", "with Lua and Wasm", "nginx", "nginx with Lua", "HAProx
     row("idle connection, TLS (KiB)", "{:.1f}", *(foot(w, "tls") for w in WHO)),
     row("idle connection, HTTP/2 over TLS (KiB)", "{:.1f}", *(foot(w, "h2") for w in WHO)),
 ])
+
+if SOAK:
+    who, soak = next(iter(SOAK.items()))
+    print("## Memory of a chain of three with sockets and timers, ten minutes at 4,000 requests a second\n")
+    print(f"{soak['served']:,} requests were served, {soak['bad']} failed. Proportional memory, MiB:\n")
+    minutes = {int(at // 60): kib / 1024 for at, kib in soak["curve"]}
+    table(["minute"] + [str(m + 1) for m in minutes], [row("", "{:.1f}", *minutes.values())])
 
 more = lambda kind: (M.get(kind, {}).get("idle"), M.get(kind, {}).get("used"))
 size = os.path.getsize(os.environ["PILOTLIGHT"]) / 2**20 if "PILOTLIGHT" in os.environ else None

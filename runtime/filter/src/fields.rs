@@ -382,10 +382,30 @@ pub const fn is_token(byte: u8) -> bool {
 #[inline]
 pub fn is_value(value: &[u8]) -> bool {
     let edge = |b: Option<&u8>| matches!(b, Some(b' ' | b'\t'));
+    let (words, rest) = value.as_chunks::<8>();
+    let split = |word: &[u8; 8]| {
+        controls(u64::from_le_bytes(*word)) != 0 && word.iter().any(|b| is_control(*b))
+    };
     !edge(value.first())
         && !edge(value.last())
-        // Without an end in its midst: many bytes at a time.
-        && !value.iter().fold(false, |bad, b| bad | (*b < 0x20) & (*b != b'\t') | (*b == 0x7f))
+        && !words.iter().any(split)
+        && !rest.iter().any(|b| is_control(*b))
+}
+
+/// A byte that no value holds: those below 0x20 but the tab, and 0x7f.
+#[inline]
+pub const fn is_control(byte: u8) -> bool {
+    byte < 0x20 && byte != b'\t' || byte == 0x7f
+}
+
+/// Lanes of a word that are control bytes, tabs among them, by their high bits: those above the
+/// first may lie.
+#[inline]
+pub const fn controls(word: u64) -> u64 {
+    const ONES: u64 = u64::MAX / 255;
+    let apart = word ^ (ONES * 0x7f);
+    let low = word.wrapping_sub(ONES * 0x20) & !word;
+    (low | apart.wrapping_sub(ONES) & !apart) & (ONES * 0x80)
 }
 
 #[cfg(test)]

@@ -48,6 +48,9 @@ local HOST = {
   [12] = "ssl_session_store", [13] = "proxy_ssl_cert", [14] = "proxy_ssl_verify",
 }
 
+-- Most calls are of the request phase, which comes before all of these.
+local HOST_FIRST = 4
+
 -- The state of the exchange or timer at hand; that of the load while there is neither.
 local function state()
   local serial, found = window.serial, current[1]
@@ -56,7 +59,8 @@ local function state()
     found = states[serial]
     if not found then error("no request found", 3) end
   end
-  found.phase = HOST[window.phase] or found.step
+  local phase = window.phase
+  found.phase = phase >= HOST_FIRST and HOST[phase] or found.step
   return found
 end
 world.state, world.loading = state, loading

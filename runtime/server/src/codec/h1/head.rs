@@ -4,7 +4,7 @@
 use std::sync::LazyLock;
 
 use memchr::memmem::Finder;
-use pilotlight_filter::fields::is_token;
+use pilotlight_filter::fields::{controls, is_control, is_token};
 use pilotlight_filter::head::{is_authority, is_target, split_port};
 use pilotlight_filter::{Fields, Name, RequestHead, ResponseHead, Span, Version};
 
@@ -122,11 +122,7 @@ fn status_line(line: &[u8]) -> Result<(Version, u16), BadHead> {
     let digits = line.get(9..12).filter(|d| d.iter().all(u8::is_ascii_digit)).ok_or(malformed)?;
     let status = digits.iter().fold(0, |n, d| n * 10 + u16::from(d - b'0'));
     let tail_ok = matches!(line.get(12), None | Some(b' '))
-        && line
-            .get(13..)
-            .unwrap_or_default()
-            .iter()
-            .all(|b| *b == b'\t' || (*b >= 0x20 && *b != 0x7f));
+        && line.get(13..).unwrap_or_default().iter().all(|b| !is_control(*b));
     if !tail_ok || !(100..=599).contains(&status) {
         return Err(malformed);
     }
@@ -224,26 +220,12 @@ fn name_end(arena: &[u8], start: usize) -> (usize, bool) {
     (start + end, true)
 }
 
-const ONES: u64 = u64::MAX / 255;
-const HIGH: u64 = ONES * 0x80;
-
-/// A colon's lanes, by their high bits; those behind the first may lie.
+/// A colon's lanes, by their high bits; those above the first may lie.
 #[inline]
 fn colons(word: u64) -> u64 {
+    const ONES: u64 = u64::MAX / 255;
     let apart = word ^ (ONES * b':' as u64);
-    apart.wrapping_sub(ONES) & !apart & HIGH
-}
-
-/// The same of control bytes: below 0x20, tabs among them, and 0x7f.
-#[inline]
-fn controls(word: u64) -> u64 {
-    let apart = word ^ (ONES * 0x7f);
-    (word.wrapping_sub(ONES * 0x20) & !word | apart.wrapping_sub(ONES) & !apart) & HIGH
-}
-
-/// What no value holds (RFC 9110 section 5.5).
-fn is_control(byte: u8) -> bool {
-    byte < 0x20 && byte != b'\t' || byte == 0x7f
+    apart.wrapping_sub(ONES) & !apart & (ONES * 0x80)
 }
 
 /// Where the first byte is for which `ends` holds, or the arena ends: eight bytes at a time, by the
