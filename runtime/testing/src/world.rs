@@ -11,6 +11,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use pilotlight_abi::Value;
+use pilotlight_core::shared::{Dict, Timed};
 use pilotlight_filter::Realm;
 use pilotlight_filter::host::{
     Connect, Datagram, Fetch, FetchError, Fetched, Level, LogLine, Metric, MetricKind, Module,
@@ -18,7 +19,6 @@ use pilotlight_filter::host::{
 };
 
 use crate::clock::Clock;
-use crate::dictionary::Dictionary;
 use crate::host::Host;
 use crate::values::{bytes, map};
 
@@ -45,7 +45,7 @@ pub(crate) struct World {
     questions: Questions,
     /// Sizes of dictionaries, where a manifest names some.
     sizes: Option<BTreeMap<String, u64>>,
-    dictionaries: RefCell<BTreeMap<String, Arc<Dictionary>>>,
+    dictionaries: RefCell<BTreeMap<String, Arc<dyn Shared>>>,
     series: RefCell<BTreeMap<SeriesName, Arc<Series>>>,
     seed: Cell<u64>,
     pub(crate) host: RefCell<Option<Rc<Host>>>,
@@ -245,7 +245,10 @@ impl Services for Around {
             None => DICTIONARY,
         };
         let mut all = self.0.dictionaries.borrow_mut();
-        let make = || Arc::new(Dictionary::new(size, self.0.clock.clone()));
+        let clock = self.0.clock.clone();
+        let make = || -> Arc<dyn Shared> {
+            Arc::new(Timed::new(Dict::new(size), move || clock.elapsed().as_secs_f64()))
+        };
         Some(all.entry(name.to_owned()).or_insert_with(make).clone())
     }
 
