@@ -26,6 +26,8 @@ pub(crate) mod request;
 pub(crate) mod script;
 pub(crate) mod shared;
 pub(crate) mod socket;
+pub(crate) mod spill;
+pub(crate) mod table;
 pub(crate) mod task;
 pub(crate) mod text;
 pub(crate) mod time;
@@ -61,6 +63,7 @@ pub(crate) fn fast() -> impl Iterator<Item = Fast> {
         .chain(url::fast())
         .chain(output::fast())
         .chain(request::fast())
+        .chain(table::fast())
         .chain(var::fast())
         .chain(tls::fast())
 }
@@ -86,6 +89,8 @@ pub(crate) fn slow() -> impl Iterator<Item = Slow> {
         .chain(url::slow())
         .chain(output::slow())
         .chain(request::slow())
+        .chain(spill::slow())
+        .chain(table::slow())
         .chain(world::slow())
         .chain(socket::slow())
         .chain(datagram::slow())
