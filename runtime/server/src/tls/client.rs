@@ -5,13 +5,13 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use pilotlight_config::Place;
 use pilotlight_config::manifest::{UpstreamProtocol, UpstreamTls};
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::danger::ServerCertVerifier;
 use rustls::client::{Resumption, WebPkiServerVerifier};
-use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, Error, RootCertStore};
 use tokio_rustls::TlsConnector;
 
+use super::verify::Verifier;
 use super::{TlsProblem, pem, provider};
 use crate::stream::{Plain, Stream};
 use crate::upstream::UpstreamError;
@@ -132,7 +132,8 @@ fn build(key: &Key) -> Result<Made, TlsProblem> {
         Some((roots, _)) => WebPkiServerVerifier::builder_with_provider(roots.clone(), provider)
             .build()
             .map_err(|error| problem(format!("the issuers can't be used: {error}")))?,
-        None => Arc::new(Unverified(provider)),
+        // Who the server is does not matter, that it holds its key still does.
+        None => Arc::new(Verifier::lax(&provider)),
     };
     let builder = builder.dangerous().with_custom_certificate_verifier(verifier);
     let mut config = match (&key.certificate, &key.key) {
@@ -166,43 +167,4 @@ pub(super) fn native() -> Result<Arc<RootCertStore>, String> {
         return Err("this system has no trusted issuers; name some by `ca`".into());
     }
     Ok(roots.clone())
-}
-
-/// `verify = false`: who the server is does not matter, that it holds its key still does.
-#[derive(Debug)]
-struct Unverified(Arc<CryptoProvider>);
-
-impl ServerCertVerifier for Unverified {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls12_signature(message, cert, signed, &self.0.signature_verification_algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls13_signature(message, cert, signed, &self.0.signature_verification_algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
-    }
 }
