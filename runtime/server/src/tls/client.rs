@@ -1,14 +1,14 @@
 //! TLS that we ask for: towards upstreams.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use pilotlight_config::Place;
 use pilotlight_config::manifest::{UpstreamProtocol, UpstreamTls};
 use rustls::client::danger::ServerCertVerifier;
-use rustls::client::{Resumption, WebPkiServerVerifier};
+use rustls::client::{Resumption, WantsClientCert, WebPkiServerVerifier};
 use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, Error, RootCertStore};
+use rustls::{ClientConfig, ConfigBuilder, Error, RootCertStore};
 use tokio_rustls::TlsConnector;
 
 use super::verify::Verifier;
@@ -136,16 +136,7 @@ fn build(key: &Key) -> Result<Made, TlsProblem> {
         None => Arc::new(Verifier::lax(&provider)),
     };
     let builder = builder.dangerous().with_custom_certificate_verifier(verifier);
-    let mut config = match (&key.certificate, &key.key) {
-        (Some(certificate), Some(private)) => {
-            let (chain, private) = (pem::chain(certificate, &place)?, pem::key(private, &place)?);
-            builder.with_client_auth_cert(chain, private).map_err(|error| {
-                problem(format!("{} and its key can't be used: {error}", certificate.display()))
-            })?
-        }
-        (None, None) => builder.with_no_client_auth(),
-        _ => return Err(problem("`certificate` and `key` belong together".into())),
-    };
+    let mut config = showing(builder, key.certificate.as_deref(), key.key.as_deref(), &place)?;
     let protocols: &[&[u8]] = match key.http2 {
         None => &[b"h2", b"http/1.1"],
         Some(true) => &[b"h2"],
@@ -154,6 +145,25 @@ fn build(key: &Key) -> Result<Made, TlsProblem> {
     config.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
     config.resumption = Resumption::in_memory_sessions(SESSIONS);
     Ok(Made { config: Arc::new(config), trust })
+}
+
+/// With the certificate and the key of these files to show, or none.
+pub(super) fn showing(
+    builder: ConfigBuilder<ClientConfig, WantsClientCert>,
+    certificate: Option<&Path>,
+    key: Option<&Path>,
+    place: &Place,
+) -> Result<ClientConfig, TlsProblem> {
+    let (certificate, key) = match (certificate, key) {
+        (Some(certificate), Some(key)) => (certificate, key),
+        (None, None) => return Ok(builder.with_no_client_auth()),
+        _ => return Err(TlsProblem::new(place, "`certificate` and `key` belong together")),
+    };
+    let (chain, private) = (pem::chain(certificate, place)?, pem::key(key, place)?);
+    builder.with_client_auth_cert(chain, private).map_err(|error| {
+        let text = format!("{} and its key can't be used: {error}", certificate.display());
+        TlsProblem::new(place, text)
+    })
 }
 
 pub(super) fn native() -> Result<Arc<RootCertStore>, String> {
