@@ -308,7 +308,7 @@ pub(super) fn missing(import: &mut Import<'_>, one: &Directive) -> Table {
 pub(super) fn body_limit(levels: &Levels<'_>) -> Option<String> {
     let inner = &levels[..levels.len().saturating_sub(1)];
     let found = effective(inner, "client_max_body_size")?;
-    Some(super::listen::shown_body(units::size(found.arg(0))?))
+    Some(super::listener::shown_body(units::size(found.arg(0))?))
 }
 
 /// A script for `return`.
