@@ -23,11 +23,11 @@ pub(crate) mod output;
 pub(crate) mod redis;
 pub(crate) mod regex;
 pub(crate) mod request;
+pub(crate) mod route;
 pub(crate) mod script;
 pub(crate) mod shared;
 pub(crate) mod socket;
 pub(crate) mod spill;
-pub(crate) mod table;
 pub(crate) mod task;
 pub(crate) mod text;
 pub(crate) mod time;
@@ -62,8 +62,8 @@ pub(crate) fn fast() -> impl Iterator<Item = Fast> {
         .chain(time::fast())
         .chain(url::fast())
         .chain(output::fast())
+        .chain(route::fast())
         .chain(request::fast())
-        .chain(table::fast())
         .chain(var::fast())
         .chain(tls::fast())
 }
@@ -88,9 +88,9 @@ pub(crate) fn slow() -> impl Iterator<Item = Slow> {
         .chain(task::slow())
         .chain(url::slow())
         .chain(output::slow())
-        .chain(request::slow())
+        .chain(route::slow())
         .chain(spill::slow())
-        .chain(table::slow())
+        .chain(request::slow())
         .chain(world::slow())
         .chain(socket::slow())
         .chain(datagram::slow())

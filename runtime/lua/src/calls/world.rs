@@ -14,7 +14,7 @@ use pilotlight_filter::{Body, Exchange, Method};
 
 use super::Slow;
 use super::log::level;
-use super::request::HANDED;
+use super::route::HANDED;
 use crate::stack::{Kind, Stack};
 use crate::value::{refuse, status};
 use crate::vm::{shared_vm_of, window_of};
