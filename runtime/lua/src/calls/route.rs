@@ -71,26 +71,15 @@ unsafe extern "C-unwind" fn pick(state: *mut lua_State) -> c_int {
     // SAFETY: as in `reroute`.
     let (stack, window) = unsafe { (Stack::new(state), window_of(state)) };
     let Some(exchange) = window.exchange() else { return refuse(stack, "no request found") };
-    let number = |key: &str| {
-        stack.get(1, key);
-        let number = stack.number(-1).filter(|n| n.is_finite() && *n >= 0.0);
-        stack.pop(1);
-        number
-    };
-    let text = |key: &str| {
-        stack.get(1, key);
-        let text = stack.text(-1);
-        stack.pop(1);
-        text.map(Box::<str>::from)
-    };
+    let number =
+        |key: &str| stack.field(1, key, Stack::number).filter(|n| n.is_finite() && *n >= 0.0);
+    let text = |key: &str| stack.field(1, key, Stack::text).map(Box::<str>::from);
     let seconds = |key: &str| number(key).map(|s| Duration::from_secs_f64(s.min(86_400.0)));
-    stack.get(1, "tls");
-    let tls = (stack.kind(-1) == Kind::Bool).then(|| stack.truth(-1));
-    stack.pop(1);
+    let bool = |stack: Stack, at| (stack.kind(at) == Kind::Bool).then(|| stack.truth(at));
     exchange.pick = Some(Box::new(Pick {
         host: text("host").unwrap_or_default(),
         port: number("port").map_or(0, |port| port as u16),
-        tls,
+        tls: stack.field(1, "tls", bool),
         server_name: text("server_name"),
         connect: seconds("connect"),
         read: seconds("read"),
