@@ -3,6 +3,7 @@
 //! FFI functions get numbers and strings, never touch the Lua stack, and never fail but by a code.
 
 pub(crate) mod aside;
+pub(crate) mod certificate;
 pub(crate) mod cipher;
 pub(crate) mod cjson;
 pub(crate) mod codec;
@@ -73,6 +74,7 @@ pub(crate) fn slow() -> impl Iterator<Item = Slow> {
     codec::slow()
         .into_iter()
         .chain(aside::slow())
+        .chain(certificate::slow())
         .chain(cipher::slow())
         .chain(cjson::slow())
         .chain(digest::slow())
