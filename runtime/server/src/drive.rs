@@ -13,6 +13,7 @@ mod connect;
 mod deliver;
 mod errors;
 mod handshake;
+mod problems;
 mod pump;
 mod route;
 mod tunnel;
