@@ -159,20 +159,30 @@ fn certificates(import: &mut Import<'_>, levels: &Levels<'_>) -> Vec<Table> {
     pairs
 }
 
+/// Whom clients must be known to.
 fn client_ca(import: &mut Import<'_>, levels: &Levels<'_>) -> Option<String> {
-    let verify = effective(levels, "ssl_verify_client")?;
-    match verify.arg(0) {
-        "off" => None,
-        how => {
-            if how != "on" {
-                let what =
-                    format!("`ssl_verify_client {how}`: every client must show a certificate");
-                import.note(&verify.spot, what, "give those without one a listener of their own");
-            }
-            let ca = effective(levels, "ssl_client_certificate")?;
-            Some(import.beside(ca.arg(0)))
-        }
+    let verify = effective(levels, "ssl_verify_client").filter(|one| one.arg(0) != "off")?;
+    let how = verify.arg(0);
+    let named = effective(levels, "ssl_client_certificate");
+    let trusted = effective(levels, "ssl_trusted_certificate");
+    let Some(ca) = named.or(trusted) else {
+        let what = format!("`ssl_verify_client {how}` without authorities: nobody is asked");
+        import.note(&verify.spot, what, "name them by client_ca of the listener");
+        return None;
+    };
+    if how != "on" {
+        let what = format!("`ssl_verify_client {how}`: every client must show a certificate");
+        import.note(&verify.spot, what, "give those without one a listener of their own");
     }
+    if let (Some(_), Some(trusted)) = (named, trusted) {
+        let what = "clients that only `ssl_trusted_certificate` vouches for are refused";
+        import.note(&trusted.spot, what, "write both into the file of client_ca, if they may pass");
+    }
+    if let Some(depth) = effective(levels, "ssl_verify_depth") {
+        let what = "`ssl_verify_depth` is left out: chains of clients may be longer";
+        import.note(&depth.spot, what, "let client_ca be the authority that signs them itself");
+    }
+    Some(import.beside(ca.arg(0)))
 }
 
 /// The scripts of a TLS handshake.
