@@ -39,6 +39,7 @@ pub(super) fn take(import: &mut Import<'_>, server: &Server<'_>, listen: &Listen
     let ca = if tls { client_ca(import, &levels) } else { None };
     let filters = if tls { handshake(import, &levels) } else { None };
     let listener = &mut import.listeners[at];
+    let some_ask = listener.tls && tls && listener.client_ca.is_some() != ca.is_some();
     listener.tls |= tls;
     listener.http2 |= listen.has("http2") || switch(&levels, "http2", false);
     listener.http3 |= listen.has("quic");
@@ -62,6 +63,10 @@ pub(super) fn take(import: &mut Import<'_>, server: &Server<'_>, listen: &Listen
     if other_ca {
         let todo = "one listener asks for certificates of one client_ca; give it an address apart";
         import.note(spot, "servers of one address trust different authorities", todo);
+    }
+    if some_ask {
+        let todo = "give those that ask nobody an address of their own";
+        import.note(spot, "servers of one address ask all clients for certificates", todo);
     }
     if several {
         let todo = "tell them apart in one script (ngx.ssl.server_name)";
