@@ -24,12 +24,12 @@ pub struct Script {
 }
 
 impl Script {
-    /// Loads `text`, a request phase of the native API.
-    pub fn new(name: &str, text: &str) -> Script {
+    /// Loads `text`: a request phase, of what `kind` makes of its file.
+    pub fn new(name: &str, text: &str, kind: fn(PathBuf) -> Source) -> Script {
         let path = std::env::temp_dir().join(format!("{name}-{}.lua", std::process::id()));
         std::fs::write(&path, text).expect("room for a script");
         let plan = Plan {
-            filters: vec![spec(name, path)],
+            filters: vec![spec(name, kind(path))],
             script: ScriptSpec { memory: 64 << 20, ..ScriptSpec::default() },
             ..Plan::default()
         };
@@ -67,10 +67,10 @@ impl Script {
     }
 }
 
-fn spec(name: &str, path: PathBuf) -> Spec {
+fn spec(name: &str, program: Source) -> Spec {
     Spec {
         name: Arc::from(name),
-        program: Source::Native(path),
+        program,
         config: Vec::new(),
         config_is_json: false,
         cpu: Duration::from_secs(5),

@@ -298,6 +298,34 @@ fn kong_becomes_a_gateway() {
     });
 }
 
+/// Each variable that scripts find is known to the import; it tells of those that nobody sets.
+#[test]
+fn the_gateways_variables_are_known() {
+    let table: toml::Table = include_str!("ngx/names.toml").parse().unwrap();
+    let rows = table["name"].as_array().unwrap().iter().map(|row| row["name"].as_str().unwrap());
+    let names =
+        rows.flat_map(|row| row.split(", ")).filter_map(|name| name.strip_prefix("ngx.var."));
+    // Those of PROXY are always empty, and a rate limits nothing.
+    let is_one = |name: &&str| {
+        !name.contains(|c: char| c.is_ascii_uppercase())
+            && !["proxy_protocol_addr", "proxy_protocol_port", "limit_rate"].contains(name)
+    };
+    let mut texts: Vec<String> = names.filter(is_one).map(|name| format!("${name}")).collect();
+    assert!(texts.len() > 40, "{texts:?}");
+    let families =
+        ["http_a", "arg_a", "cookie_a", "sent_http_a", "upstream_http_a", "upstream_cookie_a"];
+    texts.extend(families.map(|name| format!("${name}")));
+    texts.push("$nobodys".to_owned());
+    let folder = Folder::new();
+    let text = texts.join(" ");
+    folder.write(
+        "nginx.conf",
+        format!("http {{ server {{ listen 80; return 200 \"{text}\"; }} }}\n"),
+    );
+    let notes = imported(&folder, "nginx.conf", &[]);
+    assert_eq!(notes, ["1: the variable $nobodys is always empty"]);
+}
+
 /// What is there stays, what is no configuration is said, and what is written is its owner's.
 #[test]
 fn an_import_writes_all_or_nothing() {

@@ -6,6 +6,9 @@ mod script;
 
 use std::cell::RefCell;
 
+use pilotlight_filter::engine::Source;
+use script::Script;
+
 const SCRIPT: &str = r#"
 return { request = function(req)
   local text = req:body()
@@ -19,7 +22,7 @@ end }
 "#;
 
 thread_local! {
-    static RUN: RefCell<script::Script> = RefCell::new(script::Script::new("json", SCRIPT));
+    static RUN: RefCell<Script> = RefCell::new(Script::new("json", SCRIPT, Source::Native));
 }
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| RUN.with_borrow_mut(|script| script.run(bytes)));

@@ -6,6 +6,9 @@ mod script;
 
 use std::cell::RefCell;
 
+use pilotlight_filter::engine::Source;
+use script::Script;
+
 const SCRIPT: &str = r#"
 local public = [[
 -----BEGIN PUBLIC KEY-----
@@ -26,7 +29,7 @@ end }
 "#;
 
 thread_local! {
-    static RUN: RefCell<script::Script> = RefCell::new(script::Script::new("jwt", SCRIPT));
+    static RUN: RefCell<Script> = RefCell::new(Script::new("jwt", SCRIPT, Source::Native));
 }
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| RUN.with_borrow_mut(|script| script.run(bytes)));

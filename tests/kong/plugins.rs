@@ -10,7 +10,7 @@ use crate::tidy::root;
 const SCHEMA: &str = r#"
 local typedefs = require "kong.db.schema.typedefs"
 return {
-  name = "NAME",
+  name = "mark",
   fields = {
     { consumer = typedefs.no_consumer },
     { protocols = typedefs.protocols_http },
@@ -25,35 +25,42 @@ return {
 }
 "#;
 
-fn setup(handler: &str, config: &str) -> Setup {
-    let rest = format!(
-        r#"
+/// A plugin that does nothing.
+const HANDLER: &str = "return { PRIORITY = 1, VERSION = '1.0.0', access = function() end }";
+
+/// The plugin `mark` with these methods, twice in a chain: as "one" and as "two".
+fn marks(methods: &str) -> Setup {
+    setup(&format!("local Mark = {{ PRIORITY = 5, VERSION = '0.1.0' }}{methods}return Mark\n"))
+}
+
+fn setup(handler: &str) -> Setup {
+    let rest = r#"
 [[routes]]
 name = "here"
 filters = ["one", "two"]
-respond = {{ body = "target\n" }}
+respond = { body = "target\n" }
 [filters.one]
 kong = "mark"
-config = {{ word = "one" }}
+config = { word = "one" }
 [filters.two]
 kong = "mark"
-config = {{ {config} }}
+config = { word = "two" }
 [lua]
 path = ["?.lua"]
-"#
-    );
+"#;
     Setup::new(rest)
         .file("kong/plugins/mark/handler.lua", handler)
-        .file("kong/plugins/mark/schema.lua", SCHEMA.replace("NAME", "mark"))
+        .file("kong/plugins/mark/schema.lua", SCHEMA)
 }
 
-/// With an upstream that answers so.
-async fn with_upstream(mut setup: Setup, body: &'static str) -> (Upstream, Setup) {
-    let upstream = Upstream::always(Script::ok(body)).await;
+/// The same before an upstream that says "hello".
+async fn marks_before_upstream(methods: &str) -> (Upstream, Gateway) {
+    let upstream = Upstream::always(Script::ok("hello")).await;
     let target =
         format!("upstream = \"up\"\n[upstreams.up]\nendpoints = [\"http://{}\"]", upstream.address);
+    let mut setup = marks(methods);
     setup.rest = setup.rest.replace("respond = { body = \"target\\n\" }", &target);
-    (upstream, setup)
+    (upstream, setup.start().await)
 }
 
 async fn get(gateway: &Gateway) -> Answer {
@@ -63,8 +70,7 @@ async fn get(gateway: &Gateway) -> Answer {
 /// The chain's order on the request, the reverse on the response; each instance has its own `ctx.plugin`.
 #[test]
 fn plugins_keep_the_order_of_the_chain() {
-    let handler = r#"
-local Mark = { PRIORITY = 5, VERSION = "0.1.0" }
+    let methods = r#"
 function Mark:access(conf)
   local seen = kong.ctx.shared.seen or {}
   kong.ctx.shared.seen = seen
@@ -76,10 +82,9 @@ function Mark:header_filter(conf)
   kong.response.add_header("x-request", table.concat(kong.ctx.shared.seen, ","))
   kong.response.add_header("x-response", conf.word)
 end
-return Mark
 "#;
     run(async {
-        let gateway = setup(handler, "word = \"two\"").start().await;
+        let gateway = marks(methods).start().await;
         let answer = get(&gateway).await;
         assert_eq!(answer.all("x-request")[0], "one,two", "{answer}");
         assert_eq!(answer.all("x-response"), ["two", "one"], "{answer}");
@@ -89,8 +94,7 @@ return Mark
 /// `init_worker` once, `configure` with all configurations, before the first exchange has a phase.
 #[test]
 fn a_plugin_starts_once_in_a_worker() {
-    let handler = r#"
-local Mark = { PRIORITY = 5, VERSION = "0.1.0" }
+    let methods = r#"
 local started, words = 0, ""
 function Mark:init_worker() started = started + 1 end
 function Mark:configure(configs)
@@ -100,10 +104,9 @@ end
 function Mark:access(conf)
   kong.response.set_header("x-" .. conf.word, started .. " " .. words .. ngx.get_phase())
 end
-return Mark
 "#;
     run(async {
-        let gateway = setup(handler, "word = \"two\"").start().await;
+        let gateway = marks(methods).start().await;
         for _ in 0..2 {
             let answer = get(&gateway).await;
             assert_eq!(answer.field("x-two"), Some("1 one two access"), "{answer}");
@@ -115,8 +118,7 @@ return Mark
 /// back passes all of them, and all log it.
 #[test]
 fn an_exit_ends_the_chain() {
-    let handler = r#"
-local Mark = { PRIORITY = 5, VERSION = "0.1.0" }
+    let methods = r#"
 function Mark:access(conf)
   kong.response.set_header("x-" .. conf.word, "ran")
   if conf.word == "one" then
@@ -132,10 +134,9 @@ end
 function Mark:log(conf)
   kong.log.err("logged ", conf.word, " ", kong.response.get_status(), " ", kong.response.get_source())
 end
-return Mark
 "#;
     run(async {
-        let gateway = setup(handler, "word = \"two\"").start().await;
+        let gateway = marks(methods).start().await;
         let answer = get(&gateway).await;
         answer.assert(403);
         assert_eq!(answer.text(), "no\ntwo\none\n");
@@ -150,25 +151,22 @@ return Mark
 /// An error in access is a 500 in Kong's words; its place is in the log.
 #[test]
 fn an_error_is_a_500() {
-    let handler = r#"
-local Mark = { PRIORITY = 5, VERSION = "0.1.0" }
+    let methods = r#"
 function Mark:access() error("it broke") end
-return Mark
 "#;
     run(async {
-        let gateway = setup(handler, "").start().await;
+        let gateway = marks(methods).start().await;
         let answer = get(&gateway).await;
         answer.assert(500);
         assert_eq!(answer.text(), r#"{"message":"An unexpected error occurred"}"#);
-        gateway.logged(&["mark/handler.lua:3: it broke", "[mark]"]).await.unwrap();
+        gateway.logged(&["mark/handler.lua:2: it broke", "[mark]"]).await.unwrap();
     });
 }
 
 /// `response` sees the whole body, and may answer in its place.
 #[test]
 fn a_response_is_seen_whole() {
-    let handler = r#"
-local Mark = { PRIORITY = 5, VERSION = "0.1.0" }
+    let methods = r#"
 function Mark:access() end
 function Mark:response(conf)
   if conf.word ~= "two" then return end
@@ -176,11 +174,9 @@ function Mark:response(conf)
   kong.response.set_header("x-seen", #body)
   if #body > 3 then kong.response.exit(202, body:upper()) end
 end
-return Mark
 "#;
     run(async {
-        let (_upstream, setup) = with_upstream(setup(handler, "word = \"two\""), "hello").await;
-        let gateway = setup.start().await;
+        let (_upstream, gateway) = marks_before_upstream(methods).await;
         let answer = get(&gateway).await;
         answer.assert(202);
         assert_eq!(
@@ -194,19 +190,16 @@ return Mark
 /// A plugin that asks for the whole body in `access` has it before the client does.
 #[test]
 fn a_body_is_buffered_where_a_plugin_asks() {
-    let handler = r#"
-local Mark = { PRIORITY = 5, VERSION = "0.1.0" }
+    let methods = r#"
 function Mark:access(conf)
   if conf.word == "two" then kong.service.request.enable_buffering() end
 end
 function Mark:header_filter(conf)
   if conf.word == "two" then kong.response.set_header("x-seen", kong.service.response.get_raw_body()) end
 end
-return Mark
 "#;
     run(async {
-        let (_upstream, setup) = with_upstream(setup(handler, "word = \"two\""), "hello").await;
-        let gateway = setup.start().await;
+        let (_upstream, gateway) = marks_before_upstream(methods).await;
         let answer = get(&gateway).await;
         assert_eq!(
             (answer.text().as_str(), answer.field("x-seen")),
@@ -219,8 +212,7 @@ return Mark
 /// Variables of Kong's nginx, and what tells one filter's plugin from another's.
 #[test]
 fn plugins_find_what_kongs_core_leaves_them() {
-    let handler = r#"
-local Mark = { PRIORITY = 5, VERSION = "0.1.0" }
+    let methods = r#"
 function Mark:access(conf)
   local data = ngx.ctx.balancer_data
   kong.response.add_header("x-key", conf.__key__)
@@ -233,11 +225,9 @@ function Mark:access(conf)
   local aws = require "resty.aws"
   kong.response.set_header("x-absent", select(2, pcall(aws, {})):match("module.*"))
 end
-return Mark
 "#;
     run(async {
-        let (_upstream, setup) = with_upstream(setup(handler, "word = \"two\""), "hello").await;
-        let gateway = setup.start().await;
+        let (_upstream, gateway) = marks_before_upstream(methods).await;
         let answer = get(&gateway).await;
         let keys = answer.all("x-key");
         assert!(keys[0].starts_with("plugins:mark:") && keys[0] != keys[1], "{answer}");
@@ -254,8 +244,7 @@ return Mark
 /// What frames a request is told as the client sent it, and its body is there for loggers.
 #[test]
 fn plugins_see_how_a_body_came() {
-    let handler = r#"
-local Mark = { PRIORITY = 5, VERSION = "0.1.0" }
+    let methods = r#"
 function Mark:access(conf)
   if conf.word == "one" then return end
   local headers = kong.request.get_headers()
@@ -273,11 +262,9 @@ end
 function Mark:log(conf)
   if conf.word == "two" then kong.log.err("body: ", ngx.req.get_body_data(), ".") end
 end
-return Mark
 "#;
     run(async {
-        let (upstream, setup) = with_upstream(setup(handler, "word = \"two\""), "hello").await;
-        let gateway = setup.start().await;
+        let (upstream, gateway) = marks_before_upstream(methods).await;
         let told = |answer: &Answer, wanted: [&str; 4]| {
             let names = ["x-content-length", "x-transfer-encoding", "x-expect", "x-vars"];
             assert_eq!(names.map(|name| answer.field(name).unwrap()), wanted, "{answer}");
@@ -302,9 +289,8 @@ return Mark
 /// Schemas, tools and libraries: `units.lua` has a test for each.
 #[test]
 fn modules_do_what_those_of_kong_do() {
-    let handler = "return { PRIORITY = 1, VERSION = '1.0.0', access = function() end }";
     run(async {
-        let mut setup = setup(handler, "");
+        let mut setup = setup(HANDLER);
         setup.rest = setup.rest.replace("respond = { body = \"target\\n\" }", "");
         setup.rest = setup.rest.replace("[\"one\", \"two\"]", "[\"one\", \"units\"]");
         setup.rest.push_str(
@@ -347,11 +333,8 @@ path = ["?.lua"]
     (check.status.code().unwrap(), String::from_utf8_lossy(&check.stderr).into_owned())
 }
 
-const HANDLER: &str = "return { PRIORITY = 1, VERSION = '1.0.0', access = function() end }";
-
 #[test]
 fn a_bad_configuration_is_refused_by_path() {
-    let schema = SCHEMA.replace("NAME", "mark");
     for (config, wanted) in [
         ("word = \"x\", count = 3", ""),
         ("word = 1", "config.word: expected a string"),
@@ -367,7 +350,7 @@ fn a_bad_configuration_is_refused_by_path() {
             "all or none of these fields must be set: 'config.redis.host', 'config.redis.port'",
         ),
     ] {
-        let (code, said) = check(HANDLER, &schema, config);
+        let (code, said) = check(HANDLER, SCHEMA, config);
         let right = if wanted.is_empty() { code == 0 } else { code == 2 && said.contains(wanted) };
         assert!(right, "{config}: {code} {said}");
     }
@@ -375,16 +358,15 @@ fn a_bad_configuration_is_refused_by_path() {
 
 #[test]
 fn a_broken_plugin_is_refused() {
-    let schema = SCHEMA.replace("NAME", "mark");
     let typed = "return { name = 'mark', fields = { { config = { type = 'record', fields = { { a = { typ = 'string' } } } } } } }";
     for (handler, schema, wanted) in [
-        ("return { VERSION = '1.0.0' }", schema.as_str(), "needs a number PRIORITY"),
-        ("return { PRIORITY = 1 }", &schema, "needs a VERSION"),
-        ("return 1", &schema, "handler.lua must return a table"),
-        ("return {", &schema, "mark/handler.lua:1:"),
+        ("return { VERSION = '1.0.0' }", SCHEMA, "needs a number PRIORITY"),
+        ("return { PRIORITY = 1 }", SCHEMA, "needs a VERSION"),
+        ("return 1", SCHEMA, "handler.lua must return a table"),
+        ("return {", SCHEMA, "mark/handler.lua:1:"),
         (
             "return { PRIORITY = 1, VERSION = '1.0.0', response = function() end, body_filter = function() end }",
-            &schema,
+            SCHEMA,
             "can't have response beside",
         ),
         (HANDLER, typed, "config.a: missing type declaration"),

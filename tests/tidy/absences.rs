@@ -82,7 +82,7 @@ const ABSENCES: &[Absence] = &[
         except: &[
             ("runtime/pilotlight/src/", "the door"),
             ("runtime/server/src/load/plan.rs", "what `[gateway] env` lets scripts see"),
-            ("runtime/server/src/listener.rs", "sockets of a service manager"),
+            ("runtime/server/src/listener/sockets.rs", "sockets of a service manager"),
             ("runtime/server/src/gateway.rs", "the service manager's mailbox"),
         ],
     },

@@ -12,9 +12,11 @@ use foldhash::quality::FixedState;
 use pilotlight_abi::shared::{End, Found, Kept, Mode, Put, Scalar};
 
 mod shard;
+mod timed;
 mod value;
 
 use shard::{Full, Shard, Write};
+pub use timed::Timed;
 use value::{List, Stored};
 
 /// The most shards of a dictionary.

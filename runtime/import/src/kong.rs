@@ -7,6 +7,7 @@
 mod certificate;
 mod consumer;
 mod known;
+mod path;
 mod plugin;
 mod route;
 mod service;

@@ -3,7 +3,7 @@
 //! ```text
 //!   parse, include   the text as a tree
 //!   process          what the whole process shares: [gateway] [log] [lua] [shared]
-//!   listen           servers by their addresses and names
+//!   server           servers by their addresses and names           listener
 //!   location         which requests a location stands for
 //!   route            one location: chain and target        rewrite, header, guard, upstream, script
 //! ```
@@ -14,7 +14,7 @@ mod header;
 mod include;
 mod known;
 mod lex;
-mod listen;
+mod listener;
 mod location;
 mod parse;
 mod process;
@@ -22,6 +22,7 @@ mod proxy;
 mod rewrite;
 mod route;
 mod script;
+mod server;
 mod setting;
 mod target;
 mod units;
@@ -45,7 +46,7 @@ struct Import<'s> {
     gateway: Table,
     log: Table,
     lua: Table,
-    listeners: Vec<listen::Listener>,
+    listeners: Vec<listener::Listener>,
     /// Each with where it comes from.
     routes: Vec<(String, Table)>,
     filters: Vec<(String, Table)>,
@@ -103,7 +104,7 @@ pub(crate) fn import(text: &str, source: Source<'_>) -> Result<Imported, Refused
     }
     for block in http {
         process::http(&mut import, block);
-        listen::servers(&mut import, block);
+        server::servers(&mut import, block);
     }
     Ok(import.finish())
 }

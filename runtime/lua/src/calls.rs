@@ -3,6 +3,7 @@
 //! FFI functions get numbers and strings, never touch the Lua stack, and never fail but by a code.
 
 pub(crate) mod aside;
+pub(crate) mod certificate;
 pub(crate) mod cipher;
 pub(crate) mod cjson;
 pub(crate) mod codec;
@@ -23,9 +24,11 @@ pub(crate) mod output;
 pub(crate) mod redis;
 pub(crate) mod regex;
 pub(crate) mod request;
+pub(crate) mod route;
 pub(crate) mod script;
 pub(crate) mod shared;
 pub(crate) mod socket;
+pub(crate) mod spill;
 pub(crate) mod task;
 pub(crate) mod text;
 pub(crate) mod time;
@@ -60,6 +63,7 @@ pub(crate) fn fast() -> impl Iterator<Item = Fast> {
         .chain(time::fast())
         .chain(url::fast())
         .chain(output::fast())
+        .chain(route::fast())
         .chain(request::fast())
         .chain(var::fast())
         .chain(tls::fast())
@@ -70,6 +74,7 @@ pub(crate) fn slow() -> impl Iterator<Item = Slow> {
     codec::slow()
         .into_iter()
         .chain(aside::slow())
+        .chain(certificate::slow())
         .chain(cipher::slow())
         .chain(cjson::slow())
         .chain(digest::slow())
@@ -85,6 +90,8 @@ pub(crate) fn slow() -> impl Iterator<Item = Slow> {
         .chain(task::slow())
         .chain(url::slow())
         .chain(output::slow())
+        .chain(route::slow())
+        .chain(spill::slow())
         .chain(request::slow())
         .chain(world::slow())
         .chain(socket::slow())

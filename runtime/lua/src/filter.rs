@@ -137,7 +137,8 @@ impl LuaFilter {
         program: &Program,
         entry: Entry,
     ) -> Result<Step, Fault> {
-        let output = self.output.clone().filter(|_| call.phase == Phase::Request);
+        let answers = matches!(call.phase, Phase::Request | Phase::Upstream);
+        let output = self.output.clone().filter(|_| answers);
         let mut waiting = match self.waiting[side(call.phase)].take() {
             Some(waiting) if waiting.phase == call.phase => {
                 if program.dialect {

@@ -211,6 +211,19 @@ impl Stack {
         unsafe { lua::lua_rawget_(self.0, table) }
     }
 
+    /// What `read` finds in `table[key]`.
+    pub(crate) fn field<T>(
+        self,
+        table: c_int,
+        key: &str,
+        read: impl FnOnce(Stack, c_int) -> T,
+    ) -> T {
+        self.get(table, key);
+        let found = read(self, -1);
+        self.pop(1);
+        found
+    }
+
     /// Pops a value into the table below it: under `key`, where a second value makes a list of both.
     pub(crate) fn append(self, key: &[u8]) {
         // Below: the table, the value.

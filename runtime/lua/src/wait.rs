@@ -282,31 +282,24 @@ fn read_fetch(stack: Stack, at: c_int) -> Result<Fetch, &'static str> {
         return Err("fetch takes a URL or a table");
     }
     let text = |key: &str, must: &'static str| {
-        stack.get(at, key);
-        let text = stack.text(-1);
-        let missing = stack.kind(-1) == Kind::Nil;
-        stack.pop(1);
-        if text.is_none() && !missing { Err(must) } else { Ok(text) }
+        stack.field(at, key, |stack, at| match stack.text(at) {
+            None if stack.kind(at) != Kind::Nil => Err(must),
+            text => Ok(text),
+        })
     };
     fetch.url = text("url", "url must be a string")?.ok_or("a url is needed")?;
     fetch.method = text("method", "method must be a string")?.unwrap_or_default();
     fetch.upstream = text("upstream", "upstream must be a string")?;
-    stack.get(at, "body");
-    let body = stack.bytes(-1).map(Bytes::copy_from_slice);
-    let odd = body.is_none() && stack.kind(-1) != Kind::Nil;
-    stack.pop(1);
-    if odd {
-        return Err("body must be a string");
-    }
-    fetch.body = body.unwrap_or_default();
-    stack.get(at, "timeout");
-    if let Some(seconds) = stack.number(-1).filter(|s| *s > 0.0 && *s < SLEEP_MAX) {
-        fetch.timeout = Some(Duration::from_secs_f64(seconds));
-    }
-    stack.pop(1);
-    stack.get(at, "headers");
+    fetch.body = stack.field(at, "body", |stack, at| match (stack.bytes(at), stack.kind(at)) {
+        (Some(body), _) => Ok(Bytes::copy_from_slice(body)),
+        (None, Kind::Nil) => Ok(Bytes::new()),
+        _ => Err("body must be a string"),
+    })?;
+    let seconds = stack.field(at, "timeout", Stack::number);
+    let seconds = seconds.filter(|seconds| *seconds > 0.0 && *seconds < SLEEP_MAX);
+    fetch.timeout = seconds.map(Duration::from_secs_f64);
     let mut room = FETCH_HEADERS;
-    let read = match stack.kind(-1) {
+    let read = stack.field(at, "headers", |stack, at| match stack.kind(at) {
         Kind::Nil => Ok(()),
         Kind::Table => read_headers(stack, &mut |name, value| {
             let name = String::from_utf8_lossy(name).into_owned();
@@ -315,8 +308,7 @@ fn read_fetch(stack: Stack, at: c_int) -> Result<Fetch, &'static str> {
             Ok(())
         }),
         _ => Err("headers must be a table".to_owned()),
-    };
-    stack.pop(1);
+    });
     read.map_err(|_| "headers must be a table of strings, not too large")?;
     Ok(fetch)
 }

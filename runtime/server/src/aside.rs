@@ -12,7 +12,6 @@ use pilotlight_filter::host::{Job, Level, LogLine, Shared};
 
 use crate::clock::{self, Clock};
 use crate::log::Log;
-use crate::services::Dictionary;
 
 /// Jobs that wait for a thread of one pool.
 const QUEUE: usize = 65_536;
@@ -133,7 +132,7 @@ impl Drop for One<'_> {
 pub(crate) struct Aside {
     pub(crate) log: Arc<Log>,
     pub(crate) clock: Clock,
-    pub(crate) dictionaries: BTreeMap<String, Arc<Dictionary>>,
+    pub(crate) dictionaries: BTreeMap<String, Arc<dyn Shared>>,
 }
 
 impl Services for Aside {
@@ -158,8 +157,7 @@ impl Services for Aside {
     }
 
     fn shared(&self, name: &str) -> Option<Arc<dyn Shared>> {
-        let found = self.dictionaries.get(name)?.clone();
-        Some(found)
+        self.dictionaries.get(name).cloned()
     }
 }
 

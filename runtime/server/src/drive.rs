@@ -13,6 +13,7 @@ mod connect;
 mod deliver;
 mod errors;
 mod handshake;
+mod problems;
 mod pump;
 mod route;
 mod tunnel;
@@ -54,10 +55,13 @@ pub(crate) async fn drive(
     down: &mut dyn Downstream,
 ) {
     let mut turn = Turn::begin(inlet, local, exchange);
-    match respond(&mut turn, exchange, down).await {
-        Ok(None) => turn.deliver(exchange, down).await,
-        Ok(Some(tunnel)) => Box::pin(turn.tunnel(exchange, down, *tunnel)).await,
-        Err(Left) => turn.leave(exchange, down),
+    let mut found = Some(route::admit(&mut turn, exchange));
+    while let Some(route) = found.take() {
+        match respond(&mut turn, exchange, down, route).await {
+            Ok(None) => found = turn.deliver(exchange, down).await,
+            Ok(Some(tunnel)) => Box::pin(turn.tunnel(exchange, down, *tunnel)).await,
+            Err(Left) => turn.leave(exchange, down),
+        }
     }
     if let Some(end) = turn.end() {
         Box::pin(turn.rest(exchange, end)).await;
@@ -86,8 +90,8 @@ async fn respond(
     turn: &mut Turn<'_>,
     exchange: &mut Exchange,
     down: &mut dyn Downstream,
+    mut found: Result<usize, Problem>,
 ) -> Result<Option<Box<tunnel::Switched>>, Left> {
-    let mut found = route::admit(turn, exchange);
     loop {
         let reached = match found {
             Ok(route) => reach(turn, exchange, down, route).await?,

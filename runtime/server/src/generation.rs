@@ -13,13 +13,13 @@ use pilotlight_abi::{Phase, Phases};
 use pilotlight_config::manifest::{self, Manifest};
 use pilotlight_core::retry::Budget;
 use pilotlight_core::router::Router;
-use pilotlight_filter::{Chain, Library, Link, OnError, Realm};
+use pilotlight_filter::{Chain, Library, Link, OnError, Realm, host};
 
 use crate::aside::Pools;
 use crate::clock::{self, Clock};
 use crate::metrics::Series;
+use crate::services::Host;
 use crate::services::resolver::Resolver;
-use crate::services::{Dictionary, Host};
 use crate::tls::{ClientTls, ProgramTls, ServerTls};
 use crate::upstream::{Hosts, Shared, Upstream};
 use crate::worker::Worker;
@@ -36,7 +36,7 @@ pub(crate) struct Generation {
     pub(crate) programs: Vec<ProgramRef>,
     pub(crate) upstreams: Vec<Arc<Shared>>,
     pub(crate) listeners: Vec<Arc<Listener>>,
-    pub(crate) dictionaries: BTreeMap<String, Arc<Dictionary>>,
+    pub(crate) dictionaries: BTreeMap<String, Arc<dyn host::Shared>>,
     pub(crate) pools: Pools,
     pub(crate) client_tls: ClientTls,
     pub(crate) program_tls: Arc<ProgramTls>,

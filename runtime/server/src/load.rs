@@ -9,7 +9,7 @@ use pilotlight_abi::{Phase, Phases};
 use pilotlight_config::manifest::{self, Manifest};
 use pilotlight_config::{Loaded, Place, Problem, Report, Spot};
 use pilotlight_core::router::Router;
-use pilotlight_filter::host::socket::TlsFiles;
+use pilotlight_filter::host::{self, socket::TlsFiles};
 use pilotlight_filter::{Engine, Library, LoadError};
 
 use self::plan::kind;
@@ -17,7 +17,7 @@ use crate::aside::Pools;
 use crate::clock::Clock;
 use crate::generation::{Generation, Listener, ProgramRef, takes_part};
 use crate::metrics::Registry;
-use crate::services::Dictionary;
+use crate::services::dictionary;
 use crate::tls::{ClientTls, ProgramTls, ServerTls, TlsProblem};
 use crate::upstream::Shared;
 
@@ -125,13 +125,13 @@ impl Loader {
         &self,
         manifest: &Manifest,
         old: Option<&Generation>,
-    ) -> BTreeMap<String, Arc<Dictionary>> {
+    ) -> BTreeMap<String, Arc<dyn host::Shared>> {
         let keep = |name: &str, bytes: u64| {
-            old?.dictionaries.get(name).filter(|kept| kept.bytes == bytes).cloned()
+            old?.dictionaries.get(name).filter(|kept| kept.capacity() == bytes).cloned()
         };
         let all = manifest.shared.iter().map(|(name, bytes)| {
             let kept = keep(name, *bytes);
-            (name.clone(), kept.unwrap_or_else(|| Arc::new(Dictionary::new(*bytes, self.clock))))
+            (name.clone(), kept.unwrap_or_else(|| dictionary(*bytes, self.clock)))
         });
         all.collect()
     }

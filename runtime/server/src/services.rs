@@ -27,7 +27,7 @@ use crate::clock::{self, Clock};
 use crate::generation::Local;
 use crate::worker::Worker;
 
-pub(crate) use shared::Dictionary;
+pub(crate) use shared::dictionary;
 
 /// The services of one realm.
 pub(crate) struct Host {
@@ -150,8 +150,7 @@ impl Services for Host {
 
     fn shared(&self, name: &str) -> Option<Arc<dyn Shared>> {
         let local = self.local.upgrade()?;
-        let found = local.generation.dictionaries.get(name)?.clone();
-        Some(found)
+        local.generation.dictionaries.get(name).cloned()
     }
 
     fn metric(&self, new: &NewMetric<'_>) -> Result<Arc<dyn Metric>, &'static str> {

@@ -9,6 +9,7 @@ mod program;
 mod resolver;
 mod sessions;
 mod shown;
+mod signatures;
 mod staged;
 mod tickets;
 mod verify;

@@ -14,7 +14,7 @@ use pilotlight_abi::Value;
 use pilotlight_filter::host::{Called, FetchError, Fetched, Module};
 
 use crate::Bench;
-use crate::outcome::Said as Told;
+use crate::outcome::Ended;
 use crate::request;
 use crate::subject::{Home, Subject};
 use crate::turn::{Door, Turn};
@@ -38,7 +38,7 @@ pub(crate) struct Task {
 #[derive(Default)]
 pub(crate) struct Notes {
     pub(crate) listed: RefCell<Vec<String>>,
-    pub(crate) said: RefCell<Option<Told>>,
+    pub(crate) ended: RefCell<Option<Ended>>,
 }
 
 /// An exchange under way.
@@ -148,12 +148,12 @@ impl Host {
     /// `report(how, message, trace)`
     fn report(&self, given: &[Value]) -> Said<Value> {
         let message = text(given, 1);
-        let said = match text(given, 0).as_str() {
-            "ok" => Told::Passed,
-            "failed" => Told::Failed { message, trace: text(given, 2) },
-            _ => Told::Broken { message, trace: text(given, 2) },
+        let ended = match text(given, 0).as_str() {
+            "ok" => Ended::Passed,
+            "failed" => Ended::Failed { message, trace: text(given, 2) },
+            _ => Ended::Broken { message, trace: text(given, 2) },
         };
-        self.notes.said.replace(Some(said));
+        self.notes.ended.replace(Some(ended));
         Ok(Value::Bool(true))
     }
 

@@ -9,7 +9,6 @@
 //! waits, and what is fetched is what the test says.
 
 mod clock;
-mod dictionary;
 mod files;
 mod host;
 mod outcome;

@@ -2,7 +2,7 @@
 
 /// What became of one test.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Said {
+pub(crate) enum Ended {
     /// It is as it should be.
     Passed,
     /// It is not, as the test says.
@@ -26,14 +26,14 @@ pub(crate) enum Said {
 pub(crate) struct Outcome {
     /// Empty for a file that could not be run.
     pub(crate) name: String,
-    pub(crate) said: Said,
+    pub(crate) ended: Ended,
     /// What the test printed, and lines of the log.
     pub(crate) printed: Vec<String>,
 }
 
 impl Outcome {
     pub(crate) fn has_passed(&self) -> bool {
-        self.said == Said::Passed
+        self.ended == Ended::Passed
     }
 }
 

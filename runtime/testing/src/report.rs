@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::outcome::{File, Outcome, Said};
+use crate::outcome::{Ended, File, Outcome};
 
 /// A file's tests, a line each; what went wrong stands below.
 pub(crate) fn people(file: &File) -> String {
@@ -51,14 +51,14 @@ pub(crate) fn tap(file: &File, before: usize) -> String {
 pub(crate) fn junit(files: &[File]) -> String {
     let mut text = String::from("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites>\n");
     for file in files {
-        let count = |what: fn(&Said) -> bool| file.tests.iter().filter(|t| what(&t.said)).count();
+        let count = |what: fn(&Ended) -> bool| file.tests.iter().filter(|t| what(&t.ended)).count();
         let _ = writeln!(
             text,
             "  <testsuite name=\"{}\" tests=\"{}\" failures=\"{}\" errors=\"{}\">",
             escape(&file.name),
             file.tests.len(),
-            count(|said| matches!(said, Said::Failed { .. })),
-            count(|said| matches!(said, Said::Broken { .. })),
+            count(|ended| matches!(ended, Ended::Failed { .. })),
+            count(|ended| matches!(ended, Ended::Broken { .. })),
         );
         for test in &file.tests {
             case(&mut text, file, test);
@@ -71,13 +71,13 @@ pub(crate) fn junit(files: &[File]) -> String {
 
 fn case(text: &mut String, file: &File, test: &Outcome) {
     let names = format!("classname=\"{}\" name=\"{}\"", escape(&file.name), escape(title(test)));
-    let (element, message) = match &test.said {
-        Said::Passed => {
+    let (element, message) = match &test.ended {
+        Ended::Passed => {
             let _ = writeln!(text, "    <testcase {names}/>");
             return;
         }
-        Said::Failed { message, .. } => ("failure", message),
-        Said::Broken { message, .. } => ("error", message),
+        Ended::Failed { message, .. } => ("failure", message),
+        Ended::Broken { message, .. } => ("error", message),
     };
     let first = message.lines().next().unwrap_or_default();
     let whole = details(test).join("\n");
@@ -96,7 +96,7 @@ fn title(test: &Outcome) -> &str {
 
 /// What went wrong, and what was written on the way.
 fn details(test: &Outcome) -> Vec<String> {
-    let (Said::Failed { message, trace } | Said::Broken { message, trace }) = &test.said else {
+    let (Ended::Failed { message, trace } | Ended::Broken { message, trace }) = &test.ended else {
         return Vec::new();
     };
     let lines = message.lines().chain(trace.lines()).map(str::to_owned);

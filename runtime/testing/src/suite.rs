@@ -14,7 +14,7 @@ use pilotlight_filter::exchange::Request;
 use pilotlight_filter::{Call, Exchange, Fault, Filter, Peer, Spec};
 
 use crate::host::{Host, Notes, Task};
-use crate::outcome::{File, Outcome, Said};
+use crate::outcome::{Ended, File, Outcome};
 use crate::subject::{self, Home};
 use crate::values::Table;
 use crate::world::{HOST, World};
@@ -40,18 +40,18 @@ pub(crate) fn run(
     let folder = std::path::absolute(path).unwrap_or_else(|_| path.into());
     let folder = folder.parent().unwrap_or(Path::new("/"));
     let home = Rc::new(Home::of(folder, cache, bench).map_err(Refusal::Manifest)?);
-    let alone = |said| vec![Outcome { name: String::new(), said, printed: Vec::new() }];
+    let alone = |ended| vec![Outcome { name: String::new(), ended, printed: Vec::new() }];
     let tests = match std::fs::read(path) {
         Ok(text) => {
             let task = Task { file: name.to_owned(), text, test: None };
             let (outcome, notes) = perform(bench, &home, task.clone())?;
             let listed = notes.listed.take();
-            match outcome.said {
-                Said::Passed if listed.is_empty() => alone(Said::Broken {
+            match outcome.ended {
+                Ended::Passed if listed.is_empty() => alone(Ended::Broken {
                     message: format!("{name}: no tests in it"),
                     trace: String::new(),
                 }),
-                Said::Passed => listed
+                Ended::Passed => listed
                     .into_iter()
                     .map(|test| {
                         Ok(perform(bench, &home, Task { test: Some(test), ..task.clone() })?.0)
@@ -60,7 +60,7 @@ pub(crate) fn run(
                 _ => vec![outcome],
             }
         }
-        Err(error) => alone(Said::Broken {
+        Err(error) => alone(Ended::Broken {
             message: format!("{name}: can't be read: {error}"),
             trace: String::new(),
         }),
@@ -85,18 +85,17 @@ fn perform(
     let mut plan = home.plan(bench, engine.name(), world.clock.wall());
     plan.module_names = vec![Arc::from(HOST)];
     plan.filters = vec![spec()];
-    let ended = subject::open(engine, &plan, &world)
+    let ran = subject::open(engine, &plan, &world)
         .and_then(|(realm, _)| finish(&world, &mut *realm.start(0)));
     host.end();
     world.end();
-    let said = notes.said.take();
-    let broken = |message| Said::Broken { message, trace: String::new() };
-    let said = match (ended, said) {
+    let broken = |message| Ended::Broken { message, trace: String::new() };
+    let ended = match (ran, notes.ended.take()) {
         (Err(message), _) => broken(message),
         (Ok(()), None) => broken("it ended without a word".into()),
-        (Ok(()), Some(said)) => complain(&world, said),
+        (Ok(()), Some(ended)) => complain(&world, ended),
     };
-    Ok((Outcome { name, said, printed: printed(&world) }, notes))
+    Ok((Outcome { name, ended, printed: printed(&world) }, notes))
 }
 
 /// The program that runs a test file.
@@ -114,16 +113,16 @@ fn spec() -> Spec {
 }
 
 /// A test that went where nothing stands in has failed, whatever it made of that.
-fn complain(world: &World, said: Said) -> Said {
+fn complain(world: &World, ended: Ended) -> Ended {
     let complaints = world.complaints.borrow().join("\n");
-    match said {
-        said if complaints.is_empty() => said,
-        Said::Passed => Said::Failed { message: complaints, trace: String::new() },
-        Said::Failed { message, trace } => {
-            Said::Failed { message: format!("{message}\n{complaints}"), trace }
+    match ended {
+        ended if complaints.is_empty() => ended,
+        Ended::Passed => Ended::Failed { message: complaints, trace: String::new() },
+        Ended::Failed { message, trace } => {
+            Ended::Failed { message: format!("{message}\n{complaints}"), trace }
         }
-        Said::Broken { message, trace } => {
-            Said::Broken { message: format!("{message}\n{complaints}"), trace }
+        Ended::Broken { message, trace } => {
+            Ended::Broken { message: format!("{message}\n{complaints}"), trace }
         }
     }
 }

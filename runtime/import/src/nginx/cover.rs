@@ -1,7 +1,7 @@
 //! Names of servers as hosts of matches.
 
 use super::Import;
-use super::listen::Server;
+use super::server::Server;
 use crate::matching::is_host;
 
 /// The hosts that a server's names stand for, as far as a match can say them.

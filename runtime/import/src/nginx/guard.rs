@@ -157,8 +157,10 @@ fn test(whom: &str) -> Test {
     if whom == "all" {
         return Test::All;
     }
-    if whom == "unix:" || whom.parse::<IpAddr>().is_ok() {
-        return Test::If(format!("address == {}", literal(whom)), false);
+    // As the gateway writes addresses, whatever the form here.
+    let alone = whom.parse::<IpAddr>().map(|address| address.to_canonical().to_string());
+    if let Some(alone) = alone.ok().or((whom == "unix:").then(|| whom.to_owned())) {
+        return Test::If(format!("address == {}", literal(&alone)), false);
     }
     let Some((address, bits)) = whom.split_once('/') else { return Test::None };
     match (address.parse::<std::net::Ipv4Addr>(), bits.parse::<u32>()) {

@@ -6,8 +6,8 @@
 
 use pilotlight_config::PathRegex;
 
-use super::listen::{Server, Way};
 use super::parse::{Directive, Spot};
+use super::server::{Server, Way};
 use super::var::{self, Names};
 use super::{Import, Levels, guard, rewrite, route};
 use crate::doc::{self, Table};

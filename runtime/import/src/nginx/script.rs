@@ -28,7 +28,6 @@ const BEYOND: &[(&str, &str)] = &[
     ("io.popen", "scripts start no processes; ask a server instead"),
     ("string.dump", "there is no bytecode"),
     ("ngx.pipe", "scripts start no processes; ask a server instead"),
-    ("ngx.ocsp", "there is no ngx.ocsp"),
 ];
 
 /// The path of a directive's script; what stands in the configuration itself becomes a file. `skip`

@@ -88,7 +88,7 @@ pub(super) fn fixed(here: &Here<'_>, one: &Directive) -> Option<Table> {
     Some(Table::new().with("respond", respond))
 }
 
-/// The URL of a redirect that is a template: constants, and the captures of the location.
+/// The URL of a redirect as a template: constants, and the path.
 fn template(text: &str) -> Option<String> {
     use super::var::{Part, parts};
     let mut out = String::new();
@@ -295,7 +295,7 @@ pub(super) fn error_pages(
     pages
 }
 
-/// A content script that says that nothing answers yet.
+/// What answers where a handler is none of the gateway's.
 pub(super) fn missing(import: &mut Import<'_>, one: &Directive) -> Table {
     if one.name != "proxy_pass" && one.name != "grpc_pass" {
         let what = format!("`{}` is left out: the route answers 501", one.name);
@@ -308,7 +308,7 @@ pub(super) fn missing(import: &mut Import<'_>, one: &Directive) -> Table {
 pub(super) fn body_limit(levels: &Levels<'_>) -> Option<String> {
     let inner = &levels[..levels.len().saturating_sub(1)];
     let found = effective(inner, "client_max_body_size")?;
-    Some(super::listen::shown_body(units::size(found.arg(0))?))
+    Some(super::listener::shown_body(units::size(found.arg(0))?))
 }
 
 /// A script for `return`.

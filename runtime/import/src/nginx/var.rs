@@ -35,17 +35,20 @@ const HAS: &[&str] = &[
     "content_type",
     "document_uri",
     "host",
+    "hostname",
     "http2",
     "http3",
     "https",
     "is_args",
     "msec",
+    "nginx_version",
     "pid",
     "query_string",
     "realip_remote_addr",
     "realip_remote_port",
     "remote_addr",
     "remote_port",
+    "remote_user",
     "request",
     "request_body",
     "request_completion",
@@ -56,10 +59,14 @@ const HAS: &[&str] = &[
     "request_uri",
     "scheme",
     "server_addr",
+    "server_name",
     "server_port",
     "server_protocol",
     "ssl_cipher",
+    "ssl_client_cert",
+    "ssl_client_escaped_cert",
     "ssl_client_fingerprint",
+    "ssl_client_raw_cert",
     "ssl_client_s_dn",
     "ssl_client_verify",
     "ssl_protocol",
@@ -76,7 +83,8 @@ const HAS: &[&str] = &[
 ];
 
 /// ... and families of them.
-const FAMILIES: &[&str] = &["http_", "arg_", "cookie_", "sent_http_", "upstream_http_"];
+const FAMILIES: &[&str] =
+    &["http_", "arg_", "cookie_", "sent_http_", "upstream_http_", "upstream_cookie_"];
 
 /// A part of a text.
 #[derive(Debug, PartialEq, Eq)]

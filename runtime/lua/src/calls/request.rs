@@ -1,66 +1,33 @@
-//! Requests and their fields as whole tables; where requests go instead.
+//! Heads as they came; fields and arguments as whole tables.
 
 use std::borrow::Cow;
-use std::ffi::OsStr;
-use std::io;
 use std::os::raw::{c_int, c_void};
-use std::os::unix::ffi::OsStrExt;
-use std::path::PathBuf;
-use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
-use bytes::Bytes;
 use mlua_sys::lua_State;
-use pilotlight_filter::abi::Value;
-use pilotlight_filter::host::{Spilled, Wait};
-use pilotlight_filter::{Exchange, Fields, Name, Pick};
+use pilotlight_filter::{Exchange, Fields, Name};
 
 use super::{Fast, Slow};
 use crate::escape::unescaped;
 use crate::stack::{Kind, Stack};
-use crate::value::{nothing, refuse, status};
+use crate::value::nothing;
 use crate::vm::{FIELDS, window_of};
-use crate::wait::{Answer, Waiter};
 use crate::watchdog::stopping;
-use crate::window::{NONE, NUMBER, TEXT, Window};
+use crate::window::{NONE, TEXT, Window};
 
 /// Fields and arguments of one table, unless a script says how many.
 const MAX: f64 = 100.0;
-/// The name of the property by which a subrequest finds what its parent handed it.
-pub(crate) const HANDED: &str = "lua.handed";
 
-pub(crate) fn fast() -> [Fast; 2] {
-    [
-        Fast("parent", "int (*)(pl_window *)", parent as *const c_void),
-        Fast("raw_header", "int (*)(pl_window *, int)", raw_header as *const c_void),
-    ]
+pub(crate) fn fast() -> [Fast; 1] {
+    [Fast("raw_header", "int (*)(pl_window *, int)", raw_header as *const c_void)]
 }
 
-pub(crate) fn slow() -> [Slow; 8] {
-    [
-        Slow("head_table", head_table),
-        Slow("args_table", args_table),
-        Slow("reroute", reroute),
-        Slow("handed", handed),
-        Slow("pick", pick),
-        Slow("spill", spill),
-        Slow("passing", passing),
-        Slow("last_failure", last_failure),
-    ]
-}
-
-/// Whether this is a subrequest; `num` is its parent's serial.
-unsafe extern "C" fn parent(window: *mut Window) -> c_int {
-    // SAFETY: the prelude passes its own window.
-    let window = unsafe { &mut *window };
-    let Some(parent) = window.exchange().and_then(|exchange| exchange.parent) else { return NONE };
-    window.num = parent.serial as f64;
-    NUMBER
+pub(crate) fn slow() -> [Slow; 2] {
+    [Slow("head_table", head_table), Slow("args_table", args_table)]
 }
 
 /// The head as it came; as HTTP/1 writes it, where it came in another form.
 unsafe extern "C" fn raw_header(window: *mut Window, no_line: c_int) -> c_int {
-    // SAFETY: as in `parent`.
+    // SAFETY: the prelude passes its own window.
     let window = unsafe { &mut *window };
     let Some(exchange) = window.exchange() else { return NONE };
     let head = &exchange.request.head;
@@ -279,120 +246,4 @@ unsafe extern "C-unwind" fn args_table(state: *mut lua_State) -> c_int {
         stack.append(&key);
     }
     1
-}
-
-/// `reroute(name)` or `reroute(nil, path, query)`: where the request goes, once its phase has ended
-/// with that. True, or nil and why not.
-unsafe extern "C-unwind" fn reroute(state: *mut lua_State) -> c_int {
-    // SAFETY: as in `head_table`.
-    let (stack, window) = unsafe { (Stack::new(state), window_of(state)) };
-    let Some(exchange) = window.exchange() else { return refuse(stack, "no request found") };
-    if let Some(name) = stack.text(1) {
-        exchange.reroute = Some(name.into());
-        return status(stack, Ok(()));
-    }
-    exchange.reroute = None;
-    let path = stack.bytes(2).unwrap_or_default();
-    let head = &mut exchange.request.head;
-    let set = head.set_path(path).and_then(|()| head.set_query(stack.bytes(3)));
-    status(stack, set.map_err(|_| "unsafe uri"))
-}
-
-/// `handed()`: the number under which the parent of a subrequest has put what it hands over.
-unsafe extern "C-unwind" fn handed(state: *mut lua_State) -> c_int {
-    // SAFETY: as in `head_table`.
-    let (stack, window) = unsafe { (Stack::new(state), window_of(state)) };
-    match window.exchange().and_then(|exchange: &mut Exchange| exchange.property(HANDED)) {
-        Some(Value::Int(number)) => stack.push_number(*number as f64),
-        _ => stack.push_nil(),
-    }
-    1
-}
-
-/// `pick({ host, port, server_name, tls, connect, read, more_tries })`: the server of the next try.
-unsafe extern "C-unwind" fn pick(state: *mut lua_State) -> c_int {
-    // SAFETY: as in `head_table`.
-    let (stack, window) = unsafe { (Stack::new(state), window_of(state)) };
-    let Some(exchange) = window.exchange() else { return refuse(stack, "no request found") };
-    let number = |key: &str| {
-        stack.get(1, key);
-        let number = stack.number(-1).filter(|n| n.is_finite() && *n >= 0.0);
-        stack.pop(1);
-        number
-    };
-    let text = |key: &str| {
-        stack.get(1, key);
-        let text = stack.text(-1);
-        stack.pop(1);
-        text.map(Box::<str>::from)
-    };
-    let seconds = |key: &str| number(key).map(|s| Duration::from_secs_f64(s.min(86_400.0)));
-    stack.get(1, "tls");
-    let tls = (stack.kind(-1) == Kind::Bool).then(|| stack.truth(-1));
-    stack.pop(1);
-    exchange.pick = Some(Box::new(Pick {
-        host: text("host").unwrap_or_default(),
-        port: number("port").map_or(0, |port| port as u16),
-        tls,
-        server_name: text("server_name"),
-        connect: seconds("connect"),
-        read: seconds("read"),
-        more_tries: number("more_tries").map_or(0, |tries| tries as u32),
-    }));
-    status(stack, Ok(()))
-}
-
-/// `last_failure()`: how the try before went wrong, "failed" or "next", and its status; nil at first.
-unsafe extern "C-unwind" fn last_failure(state: *mut lua_State) -> c_int {
-    // SAFETY: as in `head_table`.
-    let (stack, window) = unsafe { (Stack::new(state), window_of(state)) };
-    let Some(failure) = window.exchange().and_then(|exchange| exchange.failure) else {
-        return nothing(stack);
-    };
-    stack.push_bytes(if failure.answered { b"next" } else { b"failed" });
-    stack.push_number(f64::from(failure.status));
-    2
-}
-
-/// A body on its way into a file.
-struct Spilling(Wait<io::Result<Spilled>>);
-
-impl Waiter for Spilling {
-    fn poll(&mut self, cx: &mut Context<'_>, exchange: Option<&mut Exchange>) -> Poll<Answer> {
-        Poll::Ready(match ready!(self.0.as_mut().poll(cx)) {
-            Ok(Spilled { path, hold }) => {
-                if let Some(exchange) = exchange {
-                    exchange.kept.push(hold);
-                }
-                Answer::Text(path.into_vec().into())
-            }
-            Err(error) => Answer::Refused(error.to_string()),
-        })
-    }
-}
-
-/// `spill()`: leaves a wait for the path of a file with the request's body, which goes with the
-/// exchange; false when there is nothing to write.
-unsafe extern "C-unwind" fn spill(state: *mut lua_State) -> c_int {
-    // SAFETY: as in `head_table`.
-    let (stack, window) = unsafe { (Stack::new(state), window_of(state)) };
-    let body = window.exchange().and_then(|exchange| exchange.request.body.whole());
-    let body = body.filter(|body| !body.is_empty()).map(Bytes::copy_from_slice);
-    stack.push_bool(body.is_some());
-    if let Some(body) = body {
-        window.host.pending = Some(Box::new(Spilling(window.host.services.spill(body))));
-    }
-    1
-}
-
-/// `passing(path)`: the file is removed when the exchange ends.
-unsafe extern "C-unwind" fn passing(state: *mut lua_State) -> c_int {
-    // SAFETY: as in `head_table`.
-    let (stack, window) = unsafe { (Stack::new(state), window_of(state)) };
-    let file = stack.bytes(1).map(|path| PathBuf::from(OsStr::from_bytes(path)));
-    let hold = file.map(|file| window.host.services.passing(file));
-    if let (Some(hold), Some(exchange)) = (hold, window.exchange()) {
-        exchange.kept.push(hold);
-    }
-    0
 }

@@ -89,37 +89,30 @@ fn files(stack: Stack, index: c_int) -> TlsFiles {
     if stack.kind(index) != Kind::Table {
         return TlsFiles::default();
     }
-    let path = |key: &str| {
-        stack.get(index, key);
-        let path = stack.text(-1).map(PathBuf::from);
-        stack.pop(1);
-        path
-    };
-    let mut files = TlsFiles {
+    let path = |key: &str| stack.field(index, key, Stack::text).map(PathBuf::from);
+    TlsFiles {
         ca: path("ca"),
         crl: path("crl"),
         certificate: path("certificate"),
         key: path("key"),
-        protocols: Vec::new(),
-        ciphers: None,
-        depth: None,
-    };
-    stack.get(index, "ciphers");
-    files.ciphers = stack.text(-1);
-    stack.get(index, "verify_depth");
-    files.depth = stack.number(-1).map(|depth| depth as u32);
-    stack.pop(2);
-    stack.get(index, "protocols");
+        protocols: stack.field(index, "protocols", |stack, _| texts(stack)),
+        ciphers: stack.field(index, "ciphers", Stack::text),
+        depth: stack.field(index, "verify_depth", Stack::number).map(|depth| depth as u32),
+    }
+}
+
+/// The texts of the list on top.
+fn texts(stack: Stack) -> Vec<String> {
+    let mut texts = Vec::new();
     if stack.kind(-1) == Kind::Table {
         let list = stack.top();
         for at in 1..=stack.length(list) {
             stack.get_at(list, at as c_int);
-            files.protocols.extend(stack.text(-1));
+            texts.extend(stack.text(-1));
             stack.pop(1);
         }
     }
-    stack.pop(1);
-    files
+    texts
 }
 
 /// `socket_session(handle)`: the number of its session, or nil and why there is none.

@@ -14,7 +14,7 @@ use pilotlight_filter::{Body, Exchange, Method};
 
 use super::Slow;
 use super::log::level;
-use super::request::HANDED;
+use super::route::HANDED;
 use crate::stack::{Kind, Stack};
 use crate::value::{refuse, status};
 use crate::vm::{shared_vm_of, window_of};
@@ -185,12 +185,7 @@ fn ask(stack: Stack, exchange: &mut Exchange) -> Result<Subrequest, FetchError> 
     let wrong = |what: &str| FetchError(format!("unsafe {what}"));
     let mut request = Subrequest::of(exchange);
     let head = &mut request.request.head;
-    let text = |key: &str| {
-        stack.get(1, key);
-        let bytes = stack.bytes(-1).map(<[u8]>::to_vec);
-        stack.pop(1);
-        bytes
-    };
+    let text = |key: &str| stack.field(1, key, |stack, at| stack.bytes(at).map(<[u8]>::to_vec));
     let path = text("path").unwrap_or_default();
     match path.first() {
         Some(b'@') => request.route = Some(String::from_utf8_lossy(&path).into()),
@@ -198,18 +193,14 @@ fn ask(stack: Stack, exchange: &mut Exchange) -> Result<Subrequest, FetchError> 
     }
     head.set_query(text("query").as_deref()).map_err(|_| wrong("query"))?;
     head.set_method(&text("method").unwrap_or_default()).map_err(|_| wrong("method"))?;
-    stack.get(1, "headers");
-    let set = match stack.kind(-1) {
+    let set = stack.field(1, "headers", |stack, at| match stack.kind(at) {
         Kind::Table => read_headers(stack, &mut |name, value| {
             head.fields.set(name, value).map_err(|error| error.to_string())
         }),
         _ => Ok(()),
-    };
-    stack.pop(1);
+    });
     set.map_err(FetchError)?;
-    stack.get(1, "keep_body");
-    let keeps = stack.truth(-1);
-    stack.pop(1);
+    let keeps = stack.field(1, "keep_body", Stack::truth);
     let body = match text("body") {
         Some(body) => Bytes::from(body),
         None if keeps => Bytes::copy_from_slice(exchange.request.body.whole().unwrap_or_default()),
@@ -219,9 +210,7 @@ fn ask(stack: Stack, exchange: &mut Exchange) -> Result<Subrequest, FetchError> 
         head.fields.remove(b"content-type");
     }
     request.request.body = Body::full(body);
-    stack.get(1, "state");
-    let number = stack.number(-1).unwrap_or_default();
-    stack.pop(1);
+    let number = stack.field(1, "state", Stack::number).unwrap_or_default();
     request.properties.push((HANDED.into(), Value::Int(number as i64)));
     Ok(request)
 }

@@ -9,7 +9,6 @@ mod bignum;
 mod cjson;
 mod crypto;
 mod datagrams;
-mod dictionary;
 mod encode;
 mod libraries;
 mod limits;

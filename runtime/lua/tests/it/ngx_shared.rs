@@ -1,7 +1,7 @@
 //! ngx.shared: OpenResty's results, errors and checks.
 
-use crate::dictionary::NOW;
 use crate::nginx::*;
+use crate::rig::NOW;
 
 /// `d` is a dictionary of 128 KiB.
 fn shared(script: &str) -> String {

@@ -12,7 +12,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
-use pilotlight_core::shared::Dict;
+use pilotlight_core::shared::{Dict, Timed};
 use pilotlight_filter::abi::{Phase, Value};
 use pilotlight_filter::engine::{
     Engine, Library, LoadError, Plan, Realm, ScriptSpec, Source, Spec,
@@ -25,7 +25,6 @@ use pilotlight_filter::host::{
 use pilotlight_filter::{Body, Call, Chunk, Exchange, Fault, Filter, Origin, Peer, Verdict};
 use pilotlight_lua::LuaEngine;
 
-use crate::dictionary::{Dictionary, NOW};
 use crate::net::Net;
 
 #[derive(Default)]
@@ -40,13 +39,18 @@ pub struct World {
     pub net: Net,
     /// Whether lines at the level of details are written.
     pub details: Cell<bool>,
-    dictionaries: RefCell<HashMap<String, Arc<Dictionary>>>,
+    dictionaries: RefCell<HashMap<String, Arc<dyn Shared>>>,
     /// What was recorded of metrics.
     pub recorded: Arc<Mutex<Vec<String>>>,
 }
 
 /// Bytes of a dictionary.
 pub const DICTIONARY: u64 = 128 * 1024;
+
+thread_local! {
+    /// Seconds, for dictionaries.
+    pub static NOW: Cell<f64> = const { Cell::new(0.0) };
+}
 
 struct After<T>(u32, Option<T>);
 
@@ -130,7 +134,8 @@ impl Services for World {
 
     fn shared(&self, name: &str) -> Option<Arc<dyn Shared>> {
         let mut dictionaries = self.dictionaries.borrow_mut();
-        let made = || Arc::new(Dictionary(Dict::new(DICTIONARY)));
+        let made =
+            || -> Arc<dyn Shared> { Arc::new(Timed::new(Dict::new(DICTIONARY), || NOW.get())) };
         Some(dictionaries.entry(name.to_owned()).or_insert_with(made).clone())
     }
 

@@ -7,8 +7,8 @@ use pilotlight_config::manifest::Route;
 use pilotlight_core::retry::{self, Facts};
 use pilotlight_filter::{Exchange, Failure, Passed};
 
+use super::problems::problem;
 use super::turn::Turn;
-use super::upstream::problem;
 use super::{FILTER_FAILED, Left, Reached};
 use crate::answer::Problem;
 use crate::codec::Downstream;

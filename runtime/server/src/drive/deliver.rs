@@ -6,9 +6,10 @@ use std::task::{Context, Poll, ready};
 use pilotlight_abi::Phase;
 use pilotlight_filter::{BodyError, Chunk, Exchange, Frame, Method, Name, Origin, Passed};
 
+use super::errors::{self, Page};
 use super::turn::{GONE, Turn};
 use super::{FILTER_FAILED, Left};
-use crate::answer;
+use crate::answer::{self, Problem};
 use crate::codec::{Downstream, Gone, HIGH_WATER, Length};
 use crate::forward;
 
@@ -40,14 +41,30 @@ enum Stage {
 }
 
 impl Turn<'_> {
-    /// Runs the response phase and writes the response.
-    pub(super) async fn deliver(&mut self, exchange: &mut Exchange, down: &mut dyn Downstream) {
+    /// Runs the response phase and writes the response, unless an error page is to take its place:
+    /// then the route of that.
+    pub(super) async fn deliver(
+        &mut self,
+        exchange: &mut Exchange,
+        down: &mut dyn Downstream,
+    ) -> Option<Result<usize, Problem>> {
         exchange.merge_early();
-        match self.walk(Phase::Response, exchange, down).await {
+        // What the route's errors made of an answer is settled; now a filter may end the response.
+        exchange.response.stock = false;
+        let passed = self.walk(Phase::Response, exchange, down).await;
+        if exchange.response.stock
+            && self.page == Page::No
+            && let Ok(Passed::Through) = passed
+            && let Some(found) = errors::replace(self, exchange)
+        {
+            return Some(found);
+        }
+        match passed {
             Ok(Passed::Through) => self.write(exchange, down).await,
             Ok(stopped) => self.refuse(exchange, down, stopped).await,
             Err(Left) => self.leave(exchange, down),
         }
+        None
     }
 
     /// Writes the answer to a response phase that did not end well.

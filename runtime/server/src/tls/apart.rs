@@ -6,13 +6,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use pilotlight_config::manifest::{UpstreamProtocol, UpstreamTls};
 use pilotlight_filter::handshake::Handshake;
 use rustls::client::Resumption;
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::danger::{ServerCertVerified, ServerCertVerifier};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{
-    CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme,
-};
+use rustls::{CertificateError, ClientConfig, Error, RootCertStore, SignatureScheme};
 
 use super::client::{self, ClientTls, native};
+use super::signatures::{Signatures, by_signatures};
 use super::verify::{self, Flaw, Verifier};
 use super::{TlsProblem, asked, provider, shown};
 use crate::stream::{Plain, Stream};
@@ -69,8 +68,8 @@ impl Apart {
                 Some(strict.map_err(problem)?)
             }
         };
-        let verdict =
-            Arc::new(Recording { lax: Verifier::lax(&provider), inner, found: Mutex::default() });
+        let signatures = Signatures::of(&provider);
+        let verdict = Arc::new(Recording { signatures, inner, found: Mutex::default() });
         let mut config = ClientConfig::clone(&made.config);
         config.dangerous().set_certificate_verifier(verdict.clone());
         // Who comes back proves nothing anew.
@@ -125,7 +124,7 @@ impl rustls::client::ResolvesClientCert for Nothing {
 /// Lets all pass, and remembers what was wrong.
 #[derive(Debug)]
 struct Recording {
-    lax: Verifier,
+    signatures: Signatures,
     /// `None`: nobody is trusted.
     inner: Option<Verifier>,
     found: Mutex<Option<Flaw>>,
@@ -160,25 +159,5 @@ impl ServerCertVerifier for Recording {
         Ok(ServerCertVerified::assertion())
     }
 
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        self.lax.verify_tls12_signature(message, cert, signed)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        self.lax.verify_tls13_signature(message, cert, signed)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.lax.supported_verify_schemes()
-    }
+    by_signatures!();
 }

@@ -4,20 +4,19 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use pilotlight_filter::handshake::{CertificateChain, Trust};
-use rustls::client::danger::HandshakeSignatureValid;
-use rustls::crypto::{WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
-use rustls::{DigitallySignedStruct, DistinguishedName, Error, RootCertStore, SignatureScheme};
+use rustls::{DistinguishedName, Error, RootCertStore};
 
 use super::Parts;
+use super::signatures::{Signatures, by_signatures};
 use super::verify::{self, Flaw};
 
 /// See the module.
 #[derive(Debug)]
 pub(super) struct Asked {
-    algorithms: WebPkiSupportedAlgorithms,
+    signatures: Signatures,
     /// Issuers that the client is told of.
     named: Vec<DistinguishedName>,
     chains: Option<Arc<dyn ClientCertVerifier>>,
@@ -39,7 +38,7 @@ impl Asked {
             true => parts.verifier.clone(),
         };
         Asked {
-            algorithms: parts.provider.signature_verification_algorithms,
+            signatures: Signatures::of(&parts.provider),
             named: named.subjects(),
             chains,
             depth: trust.depth,
@@ -104,25 +103,5 @@ impl ClientCertVerifier for Asked {
         Ok(ClientCertVerified::assertion())
     }
 
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls12_signature(message, cert, signed, &self.algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls13_signature(message, cert, signed, &self.algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.algorithms.supported_schemes()
-    }
+    by_signatures!();
 }

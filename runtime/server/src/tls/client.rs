@@ -1,17 +1,17 @@
 //! TLS that we ask for: towards upstreams.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use pilotlight_config::Place;
 use pilotlight_config::manifest::{UpstreamProtocol, UpstreamTls};
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::client::{Resumption, WebPkiServerVerifier};
-use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
+use rustls::client::danger::ServerCertVerifier;
+use rustls::client::{Resumption, WantsClientCert, WebPkiServerVerifier};
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, ConfigBuilder, Error, RootCertStore};
 use tokio_rustls::TlsConnector;
 
+use super::verify::Verifier;
 use super::{TlsProblem, pem, provider};
 use crate::stream::{Plain, Stream};
 use crate::upstream::UpstreamError;
@@ -132,19 +132,11 @@ fn build(key: &Key) -> Result<Made, TlsProblem> {
         Some((roots, _)) => WebPkiServerVerifier::builder_with_provider(roots.clone(), provider)
             .build()
             .map_err(|error| problem(format!("the issuers can't be used: {error}")))?,
-        None => Arc::new(Unverified(provider)),
+        // Who the server is does not matter, that it holds its key still does.
+        None => Arc::new(Verifier::lax(&provider)),
     };
     let builder = builder.dangerous().with_custom_certificate_verifier(verifier);
-    let mut config = match (&key.certificate, &key.key) {
-        (Some(certificate), Some(private)) => {
-            let (chain, private) = (pem::chain(certificate, &place)?, pem::key(private, &place)?);
-            builder.with_client_auth_cert(chain, private).map_err(|error| {
-                problem(format!("{} and its key can't be used: {error}", certificate.display()))
-            })?
-        }
-        (None, None) => builder.with_no_client_auth(),
-        _ => return Err(problem("`certificate` and `key` belong together".into())),
-    };
+    let mut config = showing(builder, key.certificate.as_deref(), key.key.as_deref(), &place)?;
     let protocols: &[&[u8]] = match key.http2 {
         None => &[b"h2", b"http/1.1"],
         Some(true) => &[b"h2"],
@@ -153,6 +145,25 @@ fn build(key: &Key) -> Result<Made, TlsProblem> {
     config.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
     config.resumption = Resumption::in_memory_sessions(SESSIONS);
     Ok(Made { config: Arc::new(config), trust })
+}
+
+/// With the certificate and the key of these files to show, or none.
+pub(super) fn showing(
+    builder: ConfigBuilder<ClientConfig, WantsClientCert>,
+    certificate: Option<&Path>,
+    key: Option<&Path>,
+    place: &Place,
+) -> Result<ClientConfig, TlsProblem> {
+    let (certificate, key) = match (certificate, key) {
+        (Some(certificate), Some(key)) => (certificate, key),
+        (None, None) => return Ok(builder.with_no_client_auth()),
+        _ => return Err(TlsProblem::new(place, "`certificate` and `key` belong together")),
+    };
+    let (chain, private) = (pem::chain(certificate, place)?, pem::key(key, place)?);
+    builder.with_client_auth_cert(chain, private).map_err(|error| {
+        let text = format!("{} and its key can't be used: {error}", certificate.display());
+        TlsProblem::new(place, text)
+    })
 }
 
 pub(super) fn native() -> Result<Arc<RootCertStore>, String> {
@@ -166,43 +177,4 @@ pub(super) fn native() -> Result<Arc<RootCertStore>, String> {
         return Err("this system has no trusted issuers; name some by `ca`".into());
     }
     Ok(roots.clone())
-}
-
-/// `verify = false`: who the server is does not matter, that it holds its key still does.
-#[derive(Debug)]
-struct Unverified(Arc<CryptoProvider>);
-
-impl ServerCertVerifier for Unverified {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls12_signature(message, cert, signed, &self.0.signature_verification_algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls13_signature(message, cert, signed, &self.0.signature_verification_algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
-    }
 }

@@ -1,31 +1,27 @@
 //! TLS that programs ask for over connections of their own.
 
-use std::collections::VecDeque;
-use std::fmt;
+mod session;
+
 use std::net::{IpAddr, Ipv4Addr};
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use pilotlight_config::Place;
 use pilotlight_filter::host::socket::{ClientIdentity, StartTls, TlsFailure, TlsFiles, TlsSession};
-use rustls::client::{
-    ClientSessionStore, Resumption, Tls12ClientSessionValue, Tls13ClientSessionValue,
-};
+use rustls::client::Resumption;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer, ServerName};
 use rustls::{
-    CertificateError, ClientConfig, ConfigBuilder, Error, NamedGroup, SupportedProtocolVersion,
-    WantsVerifier, version,
+    CertificateError, ClientConfig, ConfigBuilder, Error, SupportedProtocolVersion, WantsVerifier,
+    version,
 };
 use tokio_rustls::TlsConnector;
 
-use super::client::native;
+use self::session::Session;
+use super::client::{native, showing};
 use super::verify::{Flaw, Verifier};
 use super::{TlsProblem, pem, provider};
 use crate::stream::{Plain, Stream};
-
-/// Tickets that a session keeps: each is good for one connection.
-const TICKETS: usize = 8;
 
 /// Configurations of programs' connections, made once for each different setting.
 #[derive(Default)]
@@ -80,14 +76,14 @@ impl ProgramTls {
         if let Some(client) = &tls.client {
             identify(&mut config, client)?;
         }
-        let known = tls.session.as_ref().and_then(|session| session.downcast_ref::<Arc<Tickets>>());
-        let tickets = known.cloned().unwrap_or_default();
-        config.resumption = Resumption::store(tickets.clone());
+        let known = tls.session.as_ref().and_then(|session| session.downcast_ref::<Arc<Session>>());
+        let session = known.cloned().unwrap_or_default();
+        config.resumption = Resumption::store(session.clone());
         let connector = TlsConnector::from(Arc::new(config));
         let shown = name.to_str().into_owned();
         let stream = connector.connect(name, plain).await;
         let stream = stream.map_err(|error| failure(&error, &shown))?;
-        Ok((Stream::TlsClient(Box::new(stream)), Rc::new(tickets)))
+        Ok((Stream::TlsClient(Box::new(stream)), Rc::new(session)))
     }
 }
 
@@ -143,16 +139,7 @@ fn build(key: &Key) -> Result<ClientConfig, TlsProblem> {
     };
     let builder = builder(provider, &files.protocols).map_err(|e| problem(e.to_string()))?;
     let builder = builder.dangerous().with_custom_certificate_verifier(Arc::new(verifier));
-    match (&files.certificate, &files.key) {
-        (Some(certificate), Some(private)) => {
-            let (chain, private) = (pem::chain(certificate, &place)?, pem::key(private, &place)?);
-            builder.with_client_auth_cert(chain, private).map_err(|error| {
-                problem(format!("{} and its key can't be used: {error}", certificate.display()))
-            })
-        }
-        (None, None) => Ok(builder.with_no_client_auth()),
-        _ => Err(problem("`certificate` and `key` belong together".into())),
-    }
+    showing(builder, files.certificate.as_deref(), files.key.as_deref(), &place)
 }
 
 fn strict(
@@ -199,69 +186,6 @@ fn with_suites(provider: &CryptoProvider, ciphers: Option<&str>) -> CryptoProvid
         provider.cipher_suites.retain(|suite| suite.tls13().is_some() || named(suite));
     }
     provider
-}
-
-/// What a server gave to go on with, by the name that it was asked for.
-#[derive(Default)]
-struct Tickets(Mutex<Kept>);
-
-#[derive(Default)]
-struct Kept {
-    group: Option<(ServerName<'static>, NamedGroup)>,
-    tls12: Option<(ServerName<'static>, Tls12ClientSessionValue)>,
-    tls13: VecDeque<(ServerName<'static>, Tls13ClientSessionValue)>,
-}
-
-impl Tickets {
-    fn with<T>(&self, look: impl FnOnce(&mut Kept) -> T) -> T {
-        look(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-}
-
-impl fmt::Debug for Tickets {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Tickets")
-    }
-}
-
-impl ClientSessionStore for Tickets {
-    fn set_kx_hint(&self, name: ServerName<'static>, group: NamedGroup) {
-        self.with(|kept| kept.group = Some((name, group)));
-    }
-
-    fn kx_hint(&self, name: &ServerName<'_>) -> Option<NamedGroup> {
-        self.with(|kept| kept.group.as_ref().filter(|(known, _)| known == name).map(|k| k.1))
-    }
-
-    fn set_tls12_session(&self, name: ServerName<'static>, value: Tls12ClientSessionValue) {
-        self.with(|kept| kept.tls12 = Some((name, value)));
-    }
-
-    fn tls12_session(&self, name: &ServerName<'_>) -> Option<Tls12ClientSessionValue> {
-        self.with(|kept| {
-            kept.tls12.as_ref().filter(|(known, _)| known == name).map(|k| k.1.clone())
-        })
-    }
-
-    fn remove_tls12_session(&self, name: &ServerName<'static>) {
-        self.with(|kept| kept.tls12.take_if(|(known, _)| known == name));
-    }
-
-    fn insert_tls13_ticket(&self, name: ServerName<'static>, value: Tls13ClientSessionValue) {
-        self.with(|kept| {
-            if kept.tls13.len() == TICKETS {
-                kept.tls13.pop_front();
-            }
-            kept.tls13.push_back((name, value));
-        });
-    }
-
-    fn take_tls13_ticket(&self, name: &ServerName<'static>) -> Option<Tls13ClientSessionValue> {
-        self.with(|kept| {
-            let at = kept.tls13.iter().rposition(|(known, _)| known == name)?;
-            kept.tls13.remove(at).map(|ticket| ticket.1)
-        })
-    }
 }
 
 #[cfg(test)]

@@ -158,7 +158,11 @@ fn a_certificate_of_version_1_is_shown_as_it_is() {
         certificate: folder.file("one.pem", VERSION_1[0]),
         key,
     };
-    assert!(load(vec![pair(folder.file("one.key", VERSION_1[1]))]).is_ok());
+    let server = load(vec![pair(folder.file("one.key", VERSION_1[1]))]);
+    let server = server.unwrap_or_else(|problems| panic!("{problems:?}"));
+    // ... and its key is taken where nobody asks whose it is.
+    let config = ClientTls::default().config(&upstream(None, false), UpstreamProtocol::Auto);
+    assert!(block(shake(&server, config.unwrap(), "a.test")).1.is_ok());
     let problems = load(vec![pair(other.key)]).err().unwrap();
     assert!(problems[0].message.contains("does not belong"), "{}", problems[0].message);
 }

@@ -1,21 +1,18 @@
 //! Whether a program's peer is whom it should be, told in OpenSSL's words: scripts look for them.
 //!
 //! Certificates are checked as webpki does it, and where OpenSSL takes more, more is taken: a server's
-//! own certificate among the trusted ones, a name that stands in the subject only, and keys of
-//! certificates of version 1.
+//! own certificate among the trusted ones, and a name that stands in the subject only.
 
 use std::sync::Arc;
 
 use rustls::client::WebPkiServerVerifier;
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms};
+use rustls::client::danger::{ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, ServerName, UnixTime};
-use rustls::{
-    CertificateError, DigitallySignedStruct, Error, OtherError, PeerMisbehaved, RootCertStore,
-    SignatureScheme,
-};
+use rustls::{CertificateError, Error, OtherError, RootCertStore};
 
 use super::certificate::{Certificate, Outline};
+use super::signatures::{Signatures, by_signatures};
 
 /// What is wrong with a certificate: OpenSSL's number and words.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -57,10 +54,10 @@ struct Trust {
     depth: Option<u32>,
 }
 
-/// Checks servers of programs.
+/// Checks servers.
 #[derive(Debug)]
 pub(super) struct Verifier {
-    algorithms: WebPkiSupportedAlgorithms,
+    signatures: Signatures,
     /// `None`: anybody will do who holds the key of the certificate shown.
     trust: Option<Trust>,
     /// Whether the certificate must be for the name that is asked for.
@@ -70,8 +67,7 @@ pub(super) struct Verifier {
 impl Verifier {
     /// Takes any certificate.
     pub(super) fn lax(provider: &CryptoProvider) -> Verifier {
-        let algorithms = provider.signature_verification_algorithms;
-        Verifier { algorithms, trust: None, named: false }
+        Verifier { signatures: Signatures::of(provider), trust: None, named: false }
     }
 
     /// Takes what `roots` vouch for, or one of `own`.
@@ -93,8 +89,8 @@ impl Verifier {
             .enforce_revocation_expiration()
             .build()
             .map_err(|error| format!("the issuers can't be used: {error}"))?;
-        let algorithms = provider.signature_verification_algorithms;
-        Ok(Verifier { algorithms, trust: Some(Trust { chains, roots, own, depth }), named })
+        let trust = Some(Trust { chains, roots, own, depth });
+        Ok(Verifier { signatures: Signatures::of(provider), trust, named })
     }
 }
 
@@ -232,65 +228,7 @@ impl ServerCertVerifier for Verifier {
         })
     }
 
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        signature(&self.algorithms, message, cert, signed, usize::MAX)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        // RFC 8446 section 4.2.3: these are for certificates only.
-        if matches!(
-            signed.scheme,
-            SignatureScheme::RSA_PKCS1_SHA256
-                | SignatureScheme::RSA_PKCS1_SHA384
-                | SignatureScheme::RSA_PKCS1_SHA512
-                | SignatureScheme::RSA_PKCS1_SHA1
-                | SignatureScheme::ECDSA_SHA1_Legacy
-        ) {
-            return Err(PeerMisbehaved::SignedHandshakeWithUnadvertisedSigScheme.into());
-        }
-        // A scheme names its curve.
-        signature(&self.algorithms, message, cert, signed, 1)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.algorithms.supported_schemes()
-    }
-}
-
-/// Checks a handshake's signature by the first `tries` algorithms of its scheme.
-fn signature(
-    algorithms: &WebPkiSupportedAlgorithms,
-    message: &[u8],
-    cert: &CertificateDer<'_>,
-    signed: &DigitallySignedStruct,
-    tries: usize,
-) -> Result<HandshakeSignatureValid, Error> {
-    let bad = Error::InvalidCertificate(CertificateError::BadSignature);
-    let outline =
-        Outline::read(cert).ok_or(Error::InvalidCertificate(CertificateError::BadEncoding))?;
-    let known = algorithms.mapping.iter().find(|(scheme, _)| *scheme == signed.scheme);
-    let (_, candidates) = known.ok_or(PeerMisbehaved::SignedHandshakeWithUnadvertisedSigScheme)?;
-    let mut fitting = candidates
-        .iter()
-        .take(tries)
-        .filter(|algorithm| algorithm.public_key_alg_id().as_ref() == outline.algorithm);
-    let valid = |algorithm: &&dyn rustls::pki_types::SignatureVerificationAlgorithm| {
-        algorithm.verify_signature(outline.key, message, signed.signature()).is_ok()
-    };
-    match fitting.any(valid) {
-        true => Ok(HandshakeSignatureValid::assertion()),
-        false => Err(bad),
-    }
+    by_signatures!();
 }
 
 #[cfg(test)]

@@ -1,15 +1,18 @@
 use super::*;
 
 fn file() -> File {
-    let outcome =
-        |name: &str, said| Outcome { name: name.into(), said, printed: vec!["a\u{1b}[1m".into()] };
+    let outcome = |name: &str, ended| Outcome {
+        name: name.into(),
+        ended,
+        printed: vec!["a\u{1b}[1m".into()],
+    };
     let trace = String::from("called");
     File {
         name: "a_test.lua".into(),
         tests: vec![
-            outcome("fine # \"so\"", Said::Passed),
-            outcome("no", Said::Failed { message: "1 < 2\n& more".into(), trace: trace.clone() }),
-            outcome("", Said::Broken { message: "broken".into(), trace }),
+            outcome("fine # \"so\"", Ended::Passed),
+            outcome("no", Ended::Failed { message: "1 < 2\n& more".into(), trace: trace.clone() }),
+            outcome("", Ended::Broken { message: "broken".into(), trace }),
         ],
     }
 }

@@ -1,6 +1,6 @@
 -- gateway.crypto: digests, message authentication, signatures.
 local pl = ...
-local C, window, text, slow = pl.C, pl.window, pl.text, pl.slow
+local C, window, text = pl.C, pl.window, pl.text
 local type, error, tostring = type, error, tostring
 
 local function want(value, kind, name)

@@ -193,6 +193,7 @@ local function header_filter_of(filter, run)
       local page = slow.page(code)
       ngx.status, ngx.header.content_type = code, "text/html"
       C.body_set(window, 1, page, #page)
+      C.out_stock(window)
     end
   end
 end

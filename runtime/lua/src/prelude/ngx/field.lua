@@ -1,8 +1,8 @@
 -- Names and values of header fields, as scripts give them. Bytes that would split a head go out
 -- percent-encoded, as OpenResty has it.
 local pl = ...
-local C, window, text = pl.C, pl.window, pl.text
-local type, error, stock_tostring = type, error, tostring
+local window, text = pl.window, pl.text
+local type, error = type, error
 local KNOWN_MAX = 512
 
 local field = {}

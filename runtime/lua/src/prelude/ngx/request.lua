@@ -12,7 +12,7 @@ local UNBOUNDED = 2 ^ 53
 return function(ngx, world)
   local req = {}
   ngx.req = req
-  local allow, state, yield = world.allow, world.state, world.yield
+  local allow, yield = world.allow, world.yield
   local PHASES = world.REQUEST
   local READS = {
     rewrite = true, server_rewrite = true, access = true, precontent = true, content = true,

@@ -1,7 +1,7 @@
 -- ngx.shared: the manifest's dictionaries, with the methods, errors and checks of OpenResty.
 local pl = ...
 local C, window, text, slow = pl.C, pl.window, pl.text, pl.slow
-local type, error, select, tonumber, stock_tostring = type, error, select, tonumber, tostring
+local type, error, select, tonumber = type, error, select, tonumber
 local floor, huge = math.floor, math.huge
 local TEXT, NUMBER, FALSE, TRUE, LIST = 1, 2, 3, 4, 5
 local SET, ADD, REPLACE, SAFE = 0, 1, 2, 4

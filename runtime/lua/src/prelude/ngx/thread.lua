@@ -1,7 +1,7 @@
 -- Light threads and the coroutines of scripts.
 local pl = ...
 local slow = pl.slow
-local create, running, stock_status = coroutine.create, coroutine.running, coroutine.status
+local running, stock_status = coroutine.running, coroutine.status
 local type, error, setmetatable, select, unpack, xpcall =
   type, error, setmetatable, select, unpack, xpcall
 
