@@ -12,13 +12,6 @@ const CPU: Duration = Duration::from_millis(30);
 /// Over the limit on a quiet machine: 20 ms. Tests share two cores with others: CPU time counts.
 const LATE: Duration = Duration::from_millis(20);
 
-fn cpu() -> Duration {
-    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: fills `time`.
-    unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &raw mut time) };
-    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
-}
-
 fn stopped(body: &str, kind: FaultKind) {
     let script = format!(
         "local f = {{}}
