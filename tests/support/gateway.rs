@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::OnceLock;
+use std::time::Duration;
 
 use tokio::sync::watch;
 
@@ -197,7 +198,7 @@ impl Gateway {
         let mut log = self.log.clone();
         let has = |line: &String| parts.iter().all(|p| line.contains(p));
         let found = log.wait_for(|lines| lines.iter().skip(first).any(has));
-        match tokio::time::timeout(std::time::Duration::from_secs(5), found).await {
+        match tokio::time::timeout(Duration::from_secs(5), found).await {
             Ok(Ok(lines)) => Ok(lines.iter().skip(first).find(|l| has(l)).unwrap().clone()),
             _ => Err(format!("no line has {parts:?} in\n{}", self.log().join("\n"))),
         }
@@ -224,6 +225,19 @@ impl Gateway {
     }
 
     /// Still there: not crashed.
+    /// CPU time of its workers so far.
+    pub fn worker_cpu(&self) -> Duration {
+        let threads = std::fs::read_dir(format!("/proc/{}/task", self.pid())).unwrap();
+        let of_one = |thread: std::io::Result<std::fs::DirEntry>| {
+            let folder = thread.ok()?.path();
+            // Other threads may end meanwhile.
+            let name = std::fs::read_to_string(folder.join("comm")).ok()?;
+            let text = std::fs::read_to_string(folder.join("schedstat")).ok()?;
+            name.starts_with("worker").then(|| text.split(' ').next()?.parse::<u64>().ok())?
+        };
+        Duration::from_nanos(threads.filter_map(of_one).sum())
+    }
+
     pub fn is_alive(&mut self) -> bool {
         self.child.try_wait().unwrap().is_none()
     }

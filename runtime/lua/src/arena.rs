@@ -17,6 +17,8 @@ const SMALL: usize = 4096;
 const CLASSES: usize = 32;
 /// Freed spans of this many pages are given back to the system at once.
 const RETURN_PAGES: u32 = 16;
+/// An arena that has used more than this is not given back by its own thread.
+const SLOW: usize = 2 << 20;
 /// Room past the limit for what the host itself must push (results, messages).
 const SLACK: usize = 32 << 20;
 
@@ -40,6 +42,8 @@ pub(crate) trait Pressure {
 
 /// An arena. Its address is the allocator's user data, so it stays boxed.
 pub(crate) struct Arena {
+    /// All of it, given back by drop.
+    mapping: Mapping,
     base: *mut u8,
     size: usize,
     top: usize,
@@ -86,9 +90,10 @@ impl Arena {
     /// Maps an arena for a VM of `limit` bytes; `None` when the system refuses.
     pub(crate) fn new(limit: usize) -> Option<Box<Arena>> {
         let size = (limit + limit / 2 + SLACK).next_multiple_of(PAGE);
-        let base = map(size)?;
+        let mapping = Mapping { base: map(size)?, size };
         Some(Box::new(Arena {
-            base,
+            base: mapping.base,
+            mapping,
             size,
             top: 0,
             free: [ptr::null_mut(); CLASSES],
@@ -229,9 +234,31 @@ impl Arena {
     }
 }
 
-impl Drop for Arena {
+impl Arena {
+    /// Gives all of it back. The system takes milliseconds to take thousands of pages: a thread of
+    /// its own waits for that.
+    pub(crate) fn give_back(self: Box<Arena>) {
+        let Arena { mapping, top, .. } = *self;
+        if top > SLOW {
+            let thread = std::thread::Builder::new().name("lua-unmap".into());
+            // Where there is no thread to be had, the mapping goes with what it was to do.
+            drop(thread.stack_size(64 * 1024).spawn(move || drop(mapping)));
+        }
+    }
+}
+
+/// A piece of the address space.
+struct Mapping {
+    base: *mut u8,
+    size: usize,
+}
+
+// SAFETY: memory alone, which nobody else holds; any thread may give it back.
+unsafe impl Send for Mapping {}
+
+impl Drop for Mapping {
     fn drop(&mut self) {
-        // SAFETY: the mapping is ours, and the VM that lived in it has been closed.
+        // SAFETY: the mapping is ours, and the VM that lived in it is gone.
         unsafe { libc::munmap(self.base.cast(), self.size) };
     }
 }

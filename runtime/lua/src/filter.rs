@@ -39,6 +39,8 @@ pub(crate) struct LuaFilter {
     output: Option<Rc<Output>>,
     /// Its scripts know that the client has left.
     aborted: bool,
+    /// It has failed, and what it wrote before goes out first.
+    failed: Option<Box<Fault>>,
 }
 
 /// How far a phase has come.
@@ -62,6 +64,7 @@ impl LuaFilter {
             lines: None,
             output: None,
             aborted: false,
+            failed: None,
         }
     }
 
@@ -296,11 +299,17 @@ impl Filter for LuaFilter {
         if let Some(frame) = output.frame() {
             return Poll::Ready(Ok(Some(frame)));
         }
+        if let Some(fault) = self.failed.take() {
+            return Poll::Ready(Err(*fault));
+        }
         if output.has_ended() {
             return Poll::Ready(Ok(None));
         }
         let polled = self.go_on(cx, pull.exchange);
         if let Some(frame) = output.frame() {
+            if let Poll::Ready(Err(fault)) = polled {
+                self.failed = Some(Box::new(fault));
+            }
             return Poll::Ready(Ok(Some(frame)));
         }
         if output.has_ended() {
@@ -328,6 +337,9 @@ impl Filter for LuaFilter {
             thread.stack.push_kept(abort);
             thread.stack.push_kept(kept::show(exchange, &vm));
             waiting.run.join(thread, 1);
+        }
+        if let Some(fault) = self.failed.take() {
+            return Poll::Ready(Err(*fault));
         }
         match &self.output {
             Some(output) if end == End::Gone => output.lose(),

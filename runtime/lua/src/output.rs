@@ -2,11 +2,15 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use pilotlight_filter::Frame;
 use pilotlight_filter::abi::limit;
 
+/// Bytes that count as a millisecond of the script's time: their way to the client is work that it
+/// makes and another part of the worker does.
+const BYTES_A_MILLISECOND: u64 = 4 << 20;
 /// Written bytes past which a script waits for the client.
 const HIGH_WATER: usize = 64 * 1024;
 
@@ -28,6 +32,8 @@ pub(crate) struct Output {
     length: Cell<Option<u64>>,
     /// All that was written has left.
     flushed: Cell<bool>,
+    /// Bytes that the script's time does not hold yet.
+    uncounted: Cell<u64>,
 }
 
 impl Output {
@@ -78,9 +84,15 @@ impl Output {
     pub(crate) fn write(&self, text: &[u8]) -> bool {
         let mut written = self.written.borrow_mut();
         written.extend_from_slice(text);
+        self.uncounted.set(self.uncounted.get() + text.len() as u64);
         self.flushed.set(false);
         let most = if self.held.get() { limit::BODY_COLLECT as usize } else { HIGH_WATER };
         written.len() >= most
+    }
+
+    /// What it takes to send what was written since the last look.
+    pub(crate) fn take_cost(&self) -> Duration {
+        Duration::from_nanos(self.uncounted.take() * 1_000_000 / BYTES_A_MILLISECOND)
     }
 
     /// What was written since the last cut is a piece of its own.

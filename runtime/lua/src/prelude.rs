@@ -1,9 +1,11 @@
 //! Our own part of every VM: Lua that makes an API and a sandbox of the host's calls.
 
-use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::ops::Deref;
 use std::os::raw::{c_int, c_void};
 use std::ptr;
 use std::rc::Rc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use miniz_oxide::inflate::decompress_to_vec;
 use mlua_sys as lua;
@@ -24,13 +26,44 @@ const FILES: &[(&str, &[u8])] = &include!(concat!(env!("OUT_DIR"), "/prelude.rs"
 /// What every VM begins with, in this order. The other files are parts that `pl.part` runs.
 const FIRST: [&str; 6] = ["core", "text", "threads", "message", "gateway", "sandbox"];
 
-/// A file of the prelude; those in folders are compressed.
-pub(crate) fn file(name: &str) -> Option<Cow<'static, [u8]>> {
-    let at = FILES.binary_search_by(|(known, _)| (*known).cmp(name)).ok()?;
-    match name.contains('/') {
-        true => decompress_to_vec(FILES[at].1).ok().map(Cow::Owned),
-        false => Some(Cow::Borrowed(FILES[at].1)),
+/// Parts that VMs have asked for, unpacked: each VM asks for the same again.
+static UNPACKED: Mutex<BTreeMap<usize, Arc<[u8]>>> = Mutex::new(BTreeMap::new());
+
+/// A file's bytecode.
+pub(crate) enum Code {
+    Plain(&'static [u8]),
+    Unpacked(Arc<[u8]>),
+}
+
+impl Deref for Code {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            Code::Plain(code) => code,
+            Code::Unpacked(code) => code,
+        }
     }
+}
+
+/// A file of the prelude; those in folders are compressed.
+pub(crate) fn file(name: &str) -> Option<Code> {
+    let at = FILES.binary_search_by(|(known, _)| (*known).cmp(name)).ok()?;
+    if !name.contains('/') {
+        return Some(Code::Plain(FILES[at].1));
+    }
+    let mut unpacked = UNPACKED.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(code) = unpacked.get(&at) {
+        return Some(Code::Unpacked(code.clone()));
+    }
+    let code: Arc<[u8]> = decompress_to_vec(FILES[at].1).ok()?.into();
+    unpacked.insert(at, code.clone());
+    Some(Code::Unpacked(code))
+}
+
+/// Gives the unpacked parts back until a VM asks again.
+pub(crate) fn rest() {
+    UNPACKED.lock().unwrap_or_else(PoisonError::into_inner).clear();
 }
 
 /// A file's name in traces, which leave it out.

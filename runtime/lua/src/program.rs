@@ -10,7 +10,7 @@ use pilotlight_filter::abi::{Phase, Phases, limit};
 use pilotlight_filter::{Exchange, Fault, FaultKind, Spec};
 
 use crate::output::Output;
-use crate::stack::{Kind, Stack};
+use crate::stack::{Compiler, Kind, Stack};
 use crate::visit::{Ran, Visit};
 use crate::vm::{BOOT, Vm};
 
@@ -146,6 +146,27 @@ impl Script {
         !matches!(self.code, Code::Native(_))
     }
 
+    /// Whether it runs in the VM that a worker has for all.
+    pub(crate) fn is_common(&self) -> bool {
+        self.memory.is_none() && !self.fresh
+    }
+
+    /// Whether it is a plugin of Kong's.
+    pub(crate) fn is_plugin(&self) -> bool {
+        matches!(self.code, Code::Kong(_))
+    }
+
+    /// Whether other scripts of its VM notice that it has been booted: by what it does while it
+    /// loads, by its variables, by chunks that stay apart for its filter of bodies.
+    pub(crate) fn prepares(&self) -> bool {
+        const PREPARE: [&str; 5] = ["init", "init_worker", "exit_worker", "set", "body_filter"];
+        match &self.code {
+            Code::Native(_) => false,
+            Code::OpenResty(steps, _) => steps.iter().any(|step| PREPARE.contains(&step.phase)),
+            Code::Kong(_) => true,
+        }
+    }
+
     /// Runs the script's chunk and its `init` in a VM.
     ///
     /// # Errors
@@ -164,7 +185,11 @@ impl Script {
         vm.begin_call();
         let (filter, cpu) = (&self.name, self.cpu);
         let visit = Visit { exchange: None, filter, cpu, phase: None, task: 0, output: None };
-        match vm.resume(&thread, arguments, BOOT_BUDGET, visit) {
+        // A plugin's schema is walked once: machine code for that costs more than it saves.
+        vm.stack.compiler(if self.is_plugin() { Compiler::Off } else { Compiler::On });
+        let ran = vm.resume(&thread, arguments, BOOT_BUDGET, visit);
+        vm.stack.compiler(Compiler::On);
+        match ran {
             Ran::Done => {}
             Ran::Waits => {
                 vm.discard(thread);

@@ -9,6 +9,7 @@ use pilotlight_filter::{Fault, FaultKind, Filter, Realm};
 
 use crate::engine::LuaLibrary;
 use crate::filter::LuaFilter;
+use crate::prelude;
 use crate::program::{Program, Script};
 use crate::vm::Vm;
 
@@ -25,14 +26,15 @@ impl LuaRealm {
         let own = RefCell::new(vec![None; library.scripts.len()]);
         let common = RefCell::new(None);
         let realm = Rc::new(LuaRealm { library, services, common, own });
-        realm.boot_eager();
+        realm.boot_behind(|script| script.eager);
         realm
     }
 
-    /// Boots the scripts that run tasks whether or not there are exchanges.
-    fn boot_eager(self: &Rc<LuaRealm>) {
+    /// Boots scripts whether or not there are exchanges for them, behind the work at hand: those that
+    /// run tasks, and plugins that an exchange should not wait for.
+    fn boot_behind(self: &Rc<LuaRealm>, which: impl Fn(&Script) -> bool) {
         for (index, script) in self.library.scripts.iter().enumerate() {
-            if script.eager {
+            if which(script) {
                 let realm = Rc::downgrade(self);
                 self.services.spawn(Box::pin(async move {
                     // What its script says against it comes with its next exchange.
@@ -42,11 +44,11 @@ impl LuaRealm {
         }
     }
 
-    /// Boots all scripts written for nginx in their common VM, in order: what the first of them
-    /// prepares (`init_by_lua`), the others find.
-    fn boot_world(&self, vm: &Vm) -> Result<(), Fault> {
+    /// Boots the scripts written for nginx that prepare their common VM, in order: what the first of
+    /// them does (`init_by_lua`), the others find. Those that only answer boot when they first do.
+    fn boot_world(&self, vm: &Vm, plugins: bool) -> Result<(), Fault> {
         for (index, script) in self.library.scripts.iter().enumerate() {
-            if script.is_dialect() && script.memory.is_none() && !script.fresh {
+            if script.prepares() && script.is_common() && (plugins || !script.is_plugin()) {
                 script.in_vm(vm, index)?;
             }
         }
@@ -89,11 +91,16 @@ impl LuaRealm {
             Some(vm) if !vm.is_retired() => Ok(vm.clone()),
             old => {
                 let made = self.make(memory)?;
-                if old.replace(made.clone()).is_some_and(|old| old.tasks.were_used()) {
-                    self.boot_eager();
-                }
+                let killed = old.replace(made.clone());
                 if memory.is_none() {
-                    self.boot_world(&made)?;
+                    self.boot_world(&made, killed.is_none())?;
+                }
+                if let Some(killed) = killed {
+                    let tasks = killed.tasks.were_used();
+                    let plugins = memory.is_none();
+                    self.boot_behind(|script| {
+                        script.eager && tasks || script.is_plugin() && script.is_common() && plugins
+                    });
                 }
                 Ok(old.clone().ok_or_else(|| Fault::new(FaultKind::Internal, "no VM"))?)
             }
@@ -141,6 +148,7 @@ impl Realm for OpenRealm {
         let idle = |vm: &mut Rc<Vm>| vm.tasks.is_empty() && vm.tied.get() == 0;
         self.0.common.borrow_mut().take_if(idle);
         self.0.own.borrow_mut().iter_mut().for_each(|vm| drop(vm.take_if(idle)));
+        prelude::rest();
     }
 
     fn gauges(&self, report: &mut dyn FnMut(&'static str, &str, u64)) {

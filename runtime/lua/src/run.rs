@@ -155,7 +155,9 @@ impl Run {
             Ran::Failed(fault) => Err(fault),
             Ran::Done => Ok(self.ended(index)),
             Ran::Waits => {
-                self.left = self.left.saturating_sub(script_cpu().saturating_sub(before));
+                let sending = visit.output.map_or(Duration::ZERO, |output| output.take_cost());
+                let used = script_cpu().saturating_sub(before) + sending;
+                self.left = self.left.saturating_sub(used);
                 if self.left.is_zero() {
                     let message = format!("{}: over its CPU time", visit.name());
                     return Err(Fault::new(FaultKind::Cpu, message));

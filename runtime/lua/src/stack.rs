@@ -8,6 +8,19 @@ use std::os::raw::{c_int, c_void};
 use mlua_sys as lua;
 use mlua_sys::lua_State;
 
+/// What LuaJIT's compiler may do, as its C API numbers it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Compiler {
+    Off = 0,
+    On = 0x0100,
+    /// Throw away all that it has compiled.
+    Flush = 0x0200,
+}
+
+unsafe extern "C-unwind" {
+    fn luaJIT_setmode(state: *mut lua_State, index: c_int, mode: c_int) -> c_int;
+}
+
 /// What a Lua value is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
@@ -309,6 +322,22 @@ impl Stack {
 
     pub(crate) fn absolute(self, index: c_int) -> c_int {
         if index > 0 || index <= lua::LUA_REGISTRYINDEX { index } else { self.top() + index + 1 }
+    }
+
+    /// Tells the compiler what to do.
+    pub(crate) fn compiler(self, what: Compiler) {
+        unsafe { luaJIT_setmode(self.0, 0, what as c_int) };
+    }
+
+    /// Keeps the collector from beginning; afterwards it is due when the VM has grown by its pause.
+    pub(crate) fn hold_collector(self, held: bool) {
+        const BY_PAUSE: c_int = -1;
+        unsafe {
+            match held {
+                true => lua::lua_gc(self.0, lua::LUA_GCSTOP, 0),
+                false => lua::lua_gc(self.0, lua::LUA_GCRESTART, BY_PAUSE),
+            };
+        }
     }
 
     /// Where the functions of a thread stand, innermost first, a line each; of many the first and the

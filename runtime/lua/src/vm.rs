@@ -14,10 +14,11 @@ use pilotlight_filter::host::Services;
 use pilotlight_filter::{Fault, FaultKind};
 
 use crate::arena::{self, Arena, Pressure};
+use crate::handle::Handles;
 use crate::prelude;
 use crate::program::Program;
 use crate::socket::{End, Owner};
-use crate::stack::{Kind, Stack};
+use crate::stack::{Compiler, Kind, Stack};
 use crate::stage::Stage;
 use crate::tasks::Tasks;
 use crate::visit::{Ran, Visit};
@@ -119,11 +120,14 @@ pub(crate) struct Vm {
     pub(crate) shown: Cell<c_int>,
     programs: RefCell<Vec<Option<Rc<Program>>>>,
     pub(crate) tasks: Tasks,
+    pub(crate) handles: Handles,
     /// Connections that hold something in it.
     pub(crate) tied: Cell<u32>,
     retired: Cell<bool>,
-    /// A killed thread's memory is to be collected before anyone else runs.
+    /// A killed thread's memory is to be collected before anyone else needs it.
     littered: Cell<bool>,
+    /// Scripts can hold what only closing it gives back: files, memory of C.
+    holds: bool,
     this: Weak<Vm>,
 }
 
@@ -137,12 +141,27 @@ pub(crate) unsafe fn window_of<'a>(state: *mut lua_State) -> &'a mut Window {
 }
 
 unsafe fn vm_of<'a>(state: *mut lua_State) -> &'a Vm {
+    // SAFETY: by the caller.
+    unsafe { &*owner_of(state) }
+}
+
+/// The VM's place; null when it is being closed.
+unsafe fn owner_of(state: *mut lua_State) -> *const Vm {
     let mut arena: *mut c_void = ptr::null_mut();
     // SAFETY: our VMs' allocators have their arena as data, and it knows its VM.
     unsafe {
         lua::lua_getallocf(state, &raw mut arena);
-        &*(*arena.cast::<Arena>()).owner.cast::<Vm>()
+        (*arena.cast::<Arena>()).owner.cast::<Vm>()
     }
+}
+
+/// The VM that runs `state`; `None` while it is being closed.
+///
+/// # Safety
+/// The state is alive and one of our VMs'.
+pub(crate) unsafe fn alive_of<'a>(state: *mut lua_State) -> Option<&'a Vm> {
+    // SAFETY: by the caller.
+    unsafe { owner_of(state).as_ref() }
 }
 
 /// The VM that runs `state`, for who outlives the call. `None` while the VM is being closed.
@@ -151,7 +170,7 @@ unsafe fn vm_of<'a>(state: *mut lua_State) -> &'a Vm {
 /// Within a call from Lua, on one of our VMs.
 pub(crate) unsafe fn shared_vm_of(state: *mut lua_State) -> Option<Rc<Vm>> {
     // SAFETY: by the caller.
-    unsafe { vm_of(state) }.this.upgrade()
+    unsafe { alive_of(state) }?.this.upgrade()
 }
 
 impl Vm {
@@ -187,9 +206,11 @@ impl Vm {
             shown: Cell::new(0),
             programs: RefCell::new(Vec::new()),
             tasks: Tasks::default(),
+            handles: Handles::default(),
             tied: Cell::new(0),
             retired: Cell::new(false),
             littered: Cell::new(false),
+            holds: world.script.ffi || world.script.io,
             this: this.clone(),
         });
         // SAFETY: the VM stays where it is, inside its Rc, until it is dropped.
@@ -198,9 +219,11 @@ impl Vm {
             (*arena).pressure = Some(vm.alarm);
             lua::luaL_openlibs(state);
         }
-        prelude::load(&vm, &services, world)?;
         // SAFETY: the VM is alive and no script runs.
         unsafe { lua::lua_gc(state, lua::LUA_GCSETPAUSE, PAUSE) };
+        vm.stack.hold_collector(true);
+        prelude::load(&vm, &services, world)?;
+        vm.stack.hold_collector(false);
         Ok(vm)
     }
 
@@ -294,6 +317,7 @@ impl Vm {
         visit: Visit<'_>,
     ) -> Ran {
         let (stack, place) = (thread.stack, visit.name());
+        self.tidy();
         // SAFETY: arena and window live as long as the VM; nobody else holds a reference now.
         let (arena, window) = unsafe { (&mut *self.arena, &mut *self.window) };
         if !Arc::ptr_eq(&window.host.filter, visit.filter) {
@@ -307,10 +331,6 @@ impl Vm {
         if let Some(exchange) = visit.exchange {
             window.serial = exchange.serial as f64;
             window.host.exchange = exchange;
-        }
-        if self.littered.take() {
-            // SAFETY: the VM is alive, no script runs.
-            unsafe { collect(self.stack.raw(), arena) };
         }
         arena.strict = true;
         let (arena, window) = (self.arena, self.window);
@@ -372,8 +392,26 @@ impl Vm {
             }
             self.watch.reset();
             (*self.alarm).refused = false;
-            collect(self.stack.raw(), &mut *self.arena);
-            self.littered.set(self.retired.get());
+        }
+        // What was killed is mostly thrown away, not cleaned up.
+        self.littered.set(true);
+        if !self.retired.get() {
+            self.tidy();
+        }
+    }
+
+    /// Collects what was killed, where that is much.
+    #[inline]
+    fn tidy(&self) {
+        if !self.littered.take() {
+            return;
+        }
+        // SAFETY: the VM is alive; nobody holds a reference.
+        let arena = unsafe { &mut *self.arena };
+        arena.soft = arena.limit / 4 * 3;
+        if arena.used > arena.limit / 2 {
+            // SAFETY: as above, and not inside an allocation.
+            unsafe { collect(self.stack.raw(), arena) };
         }
     }
 
@@ -439,6 +477,7 @@ impl Vm {
 
     /// Bytes that may still be pushed.
     pub(crate) fn room(&self) -> usize {
+        self.tidy();
         // SAFETY: lives as long as the VM.
         unsafe { (*self.arena).room() }
     }
@@ -460,12 +499,21 @@ impl Vm {
 
 impl Drop for Vm {
     fn drop(&mut self) {
+        let state = self.stack.raw();
+        self.handles.clear();
         // SAFETY: nobody runs in it or holds it; the state goes first, then its memory.
         unsafe {
-            lua::lua_close(self.stack.raw());
+            (*self.arena).owner = ptr::null_mut();
+            if self.holds {
+                lua::lua_close(state);
+            } else {
+                // Machine code alone is outside the arena; to free each of a million objects takes
+                // milliseconds, and the next script waits for them.
+                self.stack.compiler(Compiler::Flush);
+            }
             drop(Box::from_raw(self.alarm));
             drop(Box::from_raw(self.window));
-            drop(Box::from_raw(self.arena));
+            Box::from_raw(self.arena).give_back();
         }
     }
 }

@@ -9,10 +9,11 @@ use pilotlight_config::Report;
 use pilotlight_server::{Gateway, RunError, Source};
 
 use crate::flags::{Ask, COMMANDS, From};
-use crate::{FAILED, REFUSED, allocator, engines};
+use crate::{FAILED, REFUSED, allocator, descriptors, engines};
 
 /// Serves until a signal ends it.
 pub(crate) fn run(from: From) -> ExitCode {
+    descriptors::make_room();
     let gateway = match Gateway::load(source(from), engines::all(), allocator::collect) {
         Ok(gateway) => gateway,
         Err(report) => return refuse(&report),

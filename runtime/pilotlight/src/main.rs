@@ -4,6 +4,7 @@
 
 mod allocator;
 mod commands;
+mod descriptors;
 mod engines;
 mod flags;
 #[cfg(feature = "import")]

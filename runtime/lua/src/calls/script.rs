@@ -86,7 +86,11 @@ unsafe extern "C-unwind" fn plan(state: *mut lua_State) -> c_int {
 /// done (`false`).
 unsafe extern "C-unwind" fn own_work(state: *mut lua_State) -> c_int {
     // SAFETY: Lua calls with a live state.
-    match unsafe { Stack::new(state) }.truth(1) {
+    let stack = unsafe { Stack::new(state) };
+    let begins = stack.truth(1);
+    // What the prelude makes stays: the collector would walk it again and again as it grows.
+    stack.hold_collector(begins);
+    match begins {
         true => pause(),
         false => proceed(),
     }

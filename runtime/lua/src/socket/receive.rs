@@ -14,6 +14,9 @@ use super::waiting::{Operation, Outcome, Patience, Settled, begin};
 use super::words::{CLOSED, Failure, TIMEOUT};
 use crate::wait::Waiter;
 
+/// Bytes after which a worker's other work has its turn, whatever the peer still has.
+const TURN: usize = 512 * 1024;
+
 /// What a read may take.
 pub(crate) struct Limits {
     /// Of one wait.
@@ -67,6 +70,7 @@ impl Operation for Receive {
         stream: &mut Stream,
         mut exchange: Option<&mut Exchange>,
     ) -> Poll<Settled> {
+        let before = stream.input.unread().len();
         loop {
             if let Some(data) = self.reading.take(&mut stream.input) {
                 return Poll::Ready(Ok(Outcome::Data(data.bytes, data.at_text)));
@@ -77,6 +81,10 @@ impl Operation for Receive {
             if stream.input.unread().len() >= self.most {
                 stream.close_reading();
                 return Poll::Ready(Err(Failure::new("too large")));
+            }
+            if stream.input.unread().len() >= before + TURN {
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
             }
             let chunk = self.reading.chunk(&stream.input, self.buffer);
             match stream.poll_fill(cx, exchange.as_deref_mut(), chunk) {

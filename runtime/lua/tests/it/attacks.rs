@@ -12,13 +12,6 @@ const LATE: Duration = Duration::from_millis(if cfg!(debug_assertions) { 60 } el
 /// What a script may make the host hold beside its own VM.
 const HELD: u64 = 48 << 20;
 
-fn cpu() -> Duration {
-    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: fills `time`.
-    unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &raw mut time) };
-    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
-}
-
 fn status(name: &str) -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
     let line = status.lines().find(|l| l.starts_with(name)).unwrap();

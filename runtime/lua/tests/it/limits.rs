@@ -1,23 +1,18 @@
 //! CPU and memory limits: each script fails its own exchange in time, and the next one is served.
 
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use pilotlight_filter::FaultKind;
 use pilotlight_filter::abi::Phase;
 use pilotlight_filter::engine::Plan;
+use pilotlight_filter::{FaultKind, Frame, Pull, Verdict};
 
+use crate::nginx::access;
 use crate::rig::*;
 
 const CPU: Duration = Duration::from_millis(30);
 /// Over the limit on a quiet machine: 20 ms. Tests share two cores with others: CPU time counts.
 const LATE: Duration = Duration::from_millis(20);
-
-fn cpu() -> Duration {
-    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: fills `time`.
-    unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &raw mut time) };
-    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
-}
 
 fn stopped(body: &str, kind: FaultKind) {
     let script = format!(
@@ -307,6 +302,29 @@ fn waiting_costs_no_cpu_time() {
     let (result, mut exchange) = rig.request();
     result.unwrap();
     assert_eq!(text(&mut exchange.response.body), "done");
+}
+
+/// What the worker does to send it is the script's doing.
+#[test]
+fn writing_costs_time_by_the_byte() {
+    let rig = access("while true do ngx.print(('x'):rep(1e6)) end", |plan| {
+        plan.filters[0].cpu = Duration::from_millis(5);
+    });
+    let (mut filter, mut exchange) = (rig.realm.start(0), exchange());
+    let begun = poll(&mut *filter, Phase::Request, &mut exchange, None);
+    assert!(matches!(begun, Poll::Ready(Ok(Verdict::Stream { .. }))), "{begun:?}");
+    let mut written = 0;
+    let fault = loop {
+        let mut cx = Context::from_waker(Waker::noop());
+        match filter.poll_body(&mut cx, Pull { exchange: &mut exchange, flushed: true }) {
+            Poll::Ready(Ok(Some(Frame::Data(data)))) => written += data.len(),
+            Poll::Ready(Err(fault)) => break fault,
+            Poll::Pending => {}
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(fault.kind, FaultKind::Cpu, "{fault}");
+    assert!(written < 24 << 20, "{written}");
 }
 
 #[test]

@@ -21,6 +21,7 @@ mod patterns;
 mod pools;
 mod redis;
 mod regex;
+mod replaced;
 mod rig;
 mod said;
 mod sandbox;

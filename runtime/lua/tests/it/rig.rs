@@ -369,8 +369,12 @@ impl Rig {
     }
 
     pub fn phase(&self, phase: Phase) -> (Result<Verdict, Fault>, Exchange) {
+        self.phase_of(0, phase)
+    }
+
+    pub fn phase_of(&self, index: usize, phase: Phase) -> (Result<Verdict, Fault>, Exchange) {
         let mut exchange = exchange();
-        let mut filter = self.realm.start(0);
+        let mut filter = self.realm.start(index);
         let result = run(&mut *filter, phase, &mut exchange);
         (result, exchange)
     }
@@ -407,4 +411,12 @@ pub fn text(body: &mut Body) -> String {
         Poll::Ready(Ok(Some(bytes))) => String::from_utf8_lossy(&bytes).into_owned(),
         other => panic!("{other:?}"),
     }
+}
+
+/// CPU time of this thread: tests share two cores with others.
+pub fn cpu() -> Duration {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: fills `time`.
+    unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &raw mut time) };
+    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }

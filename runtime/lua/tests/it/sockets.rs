@@ -484,3 +484,17 @@ fn the_request_body_as_a_socket() {
     let write = of("local t = ngx.socket.tcp() t[1] = s[1] t:send('x')", whole()).unwrap_err();
     assert!(write.ends_with("attempt to write to request sockets"), "{write}");
 }
+
+#[test]
+fn a_peer_that_says_much_leaves_others_their_turn() {
+    let much: &'static str = Box::leak("x".repeat(3 << 20).into_boxed_str());
+    let rig = access("local s = open() say(#s:receive(3145728))");
+    rig.world.net.peer("192.0.2.1:80", &[Say(much)]);
+    let (mut filter, mut exchange) = (rig.realm.start(0), exchange());
+    let mut turns = 0;
+    while poll(&mut *filter, Phase::Request, &mut exchange, None).is_pending() {
+        turns += 1;
+    }
+    assert!((4..20).contains(&turns), "{turns}");
+    assert_eq!(said(&rig).0, ["3145728"]);
+}
