@@ -157,7 +157,11 @@ return function(ngx, world)
   ngx.config = {
     subsystem = "http", debug = false, nginx_version = 1029002, ngx_lua_version = 10030,
     prefix = function() return world.prefix end,
-    nginx_configure = function() return "" end,
+    -- Scripts look here for what there is.
+    nginx_configure = function()
+      return " --with-http_ssl_module --with-http_v2_module --with-http_v3_module"
+        .. " --with-http_realip_module --with-threads"
+    end,
   }
 
   -- ndk.set_var: filters of variables, as other modules of nginx offer them.

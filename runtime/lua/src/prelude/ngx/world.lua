@@ -3,7 +3,7 @@
 local pl = ...
 local window, WAIT, yield = pl.window, pl.WAIT, pl.yield
 local type, error, setmetatable, rawget, pairs = type, error, setmetatable, rawget, pairs
-local traceback = debug.traceback
+local traceback, getinfo = debug.traceback, debug.getinfo
 
 local world = { preload = {}, vars = {}, cuts = false }
 
@@ -85,8 +85,17 @@ end
 function world.traceback(message, level)
   local text = traceback(message, level + 1)
   text = text:gsub("\n[^\n]*pilotlight:[^\n]*", ""):gsub("\n%s*%[C%]: in function 'x?pcall'", "")
-  -- The outermost is the script itself, whatever the host calls it by.
-  return (text:gsub("in function 'run'$", "in main chunk"))
+  -- The outermost is what the host called, by whatever name.
+  local outermost
+  repeat
+    level = level + 1
+    local info = getinfo(level, "S")
+    if info and info.what ~= "C" and not info.source:find("^.pilotlight:") then outermost = info end
+  until not info
+  if not outermost then return text end
+  local name = outermost.what == "main" and "main chunk"
+    or ("function <%s:%d>"):format(outermost.short_src, outermost.linedefined)
+  return (text:gsub("in function '[^']*'$", function() return "in " .. name end))
 end
 
 function world.phase() return state().phase end
