@@ -309,7 +309,11 @@ impl Stack {
     pub(crate) fn trace(self) -> String {
         const FIRST: c_int = 12;
         const LAST: c_int = 10;
-        let depth = self.depth();
+        let mut depth = self.depth();
+        // What the host called it by does not count.
+        while depth > 0 && self.frame(depth - 1).is_none() {
+            depth -= 1;
+        }
         let mut text = String::new();
         let mut line = |written: &str| {
             if !text.is_empty() {

@@ -47,6 +47,7 @@ class Manifest:
         self.doc = {"gateway": {}, "log": {}, "lua": {}, "listeners": [], "routes": [], "filters": {},
                     "shared": {}, "upstreams": {}}
         self.written = {}
+        self.twice = ""            # what stands in the configuration a second time
 
     def fill(self):
         for pattern, what in BEYOND.items():
@@ -81,6 +82,8 @@ class Manifest:
         if re.search(FILES, self.lua) or self.reads_body_files():
             doc["lua"]["io"] = True
         for name, size in plan.shared_dicts:
+            if name in doc["shared"]:
+                self.twice += f"\n[shared.{name}]\nsize = \"{units.size(size)}\"\n"
             doc["shared"][name] = {"size": units.size(size)}
         for name, *args in plan.options:
             if name in keys.OF_PROCESS:

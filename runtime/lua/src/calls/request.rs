@@ -215,13 +215,10 @@ unsafe extern "C-unwind" fn args_table(state: *mut lua_State) -> c_int {
         _ => stack.push_table(0, 4),
     }
     let mut count = 0;
-    for part in text.split(|byte| *byte == b'&') {
+    for part in text.split(|byte| *byte == b'&').filter(|part| !part.is_empty()) {
         let mut halves = part.splitn(2, |byte| *byte == b'=');
         let key = unescaped(halves.next().unwrap_or_default(), &stopping);
         let value = halves.next();
-        if key.is_empty() {
-            continue;
-        }
         if count == max {
             stack.push_bytes(b"truncated");
             return 2;
@@ -230,6 +227,10 @@ unsafe extern "C-unwind" fn args_table(state: *mut lua_State) -> c_int {
             break;
         }
         count += 1;
+        // One without a name counts, but is not shown.
+        if key.is_empty() {
+            continue;
+        }
         match value {
             Some(value) => stack.push_bytes(&unescaped(value, &stopping)),
             None => stack.push_bool(true),

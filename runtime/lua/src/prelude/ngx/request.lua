@@ -120,8 +120,15 @@ return function(ngx, world)
     return slow.args_table(query, max, into)
   end
 
+  -- A query as a head can hold it. As a script wrote it, ngx.var still shows it.
+  function world.query_of(at, raw)
+    local query = raw:gsub("[%z\1-\32\127-\255#\\]", function(c) return ("%%%02X"):format(c:byte()) end)
+    at.raw_query = query ~= raw and { query, raw } or nil
+    return query
+  end
+
   function req.set_uri_args(args)
-    allow(PHASES)
+    local at = allow(PHASES)
     local kind = type(args)
     if kind == "table" then
       args = ngx.encode_args(args)
@@ -131,7 +138,7 @@ return function(ngx, world)
       error("bad argument #1 to 'set_uri_args' (string, number, or table expected, but got "
         .. kind .. ")", 2)
     end
-    args = args:gsub("[%z\1-\32\127-\255#\\]", function(c) return ("%%%02X"):format(c:byte()) end)
+    args = world.query_of(at, args)
     if args == "" then
       C.query_clear(window)
     elseif C.field_set(window, pl.setters.query, args, #args) ~= 0 then

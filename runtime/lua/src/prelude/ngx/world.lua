@@ -168,6 +168,7 @@ for _, name in ipairs {
   pl.part("ngx/" .. name)(ngx, world)
 end
 
+pl.longer(2 * pl.body_max)
 world.declare(pl.slow.json_decode(plan.vars) or {})
 world.G = pl.part("ngx/globals")(world)
 return world
