@@ -123,7 +123,11 @@ fn failure(error: &std::io::Error, name: &str) -> TlsFailure {
                 TlsFailure { line, ..failed("") }
             }
             // OpenSSL's words for a peer that answers in plain text.
-            _ if matches!(inner, Some(Error::InvalidMessage(InvalidMessage::InvalidContentType))) => {
+            _ if matches!(
+                inner,
+                Some(Error::InvalidMessage(InvalidMessage::InvalidContentType))
+            ) =>
+            {
                 failed("wrong version number")
             }
             _ => failed(&error.to_string()),

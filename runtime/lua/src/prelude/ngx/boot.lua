@@ -211,8 +211,10 @@ local function body_filter_of(filter, run)
     enter(state, filter)
     local arg = setmetatable({ chunk, last }, Swallowed)
     state.arg = arg
-    run()
+    local code = run()
     state.arg, state.settings = nil, before or state.settings
+    -- `return ngx.ERROR` breaks the answer off.
+    if type(code) == "number" and (code == -1 or code >= 300) then return CLOSED end
     local out = arg[1]
     if out == nil then out = "" end
     if type(out) == "table" then
