@@ -120,9 +120,11 @@ return function(ngx, world)
     return slow.args_table(query, max, into)
   end
 
-  -- A query as a head can hold it. As a script wrote it, ngx.var still shows it.
+  -- A query as a head can hold it. As a script wrote it, but for control bytes, ngx.var still shows it.
+  local function hex(c) return ("%%%02X"):format(c:byte()) end
   function world.query_of(at, raw)
-    local query = raw:gsub("[%z\1-\32\127-\255#\\]", function(c) return ("%%%02X"):format(c:byte()) end)
+    raw = raw:gsub("[%z\1-\31\127]", hex)
+    local query = raw:gsub("[ \128-\255#\\]", hex)
     at.raw_query = query ~= raw and { query, raw } or nil
     return query
   end
@@ -138,7 +140,7 @@ return function(ngx, world)
       error("bad argument #1 to 'set_uri_args' (string, number, or table expected, but got "
         .. kind .. ")", 2)
     end
-    args = world.query_of(at, args)
+    args = world.query_of(at, (args:gsub(" ", "%%20")))
     if args == "" then
       C.query_clear(window)
     elseif C.field_set(window, pl.setters.query, args, #args) ~= 0 then
