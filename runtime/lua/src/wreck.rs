@@ -18,6 +18,10 @@ impl Wreck {
         if self.message != message {
             *self = Wreck { message, ..Wreck::default() };
         }
+        if self.message.len() > BYTES {
+            *self = Wreck::default();
+            return;
+        }
         if self.trace.len() + trace.len() < BYTES {
             self.count += 1;
             self.trace.push_str(trace);

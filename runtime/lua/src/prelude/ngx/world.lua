@@ -81,20 +81,30 @@ function world.context()
   return nil
 end
 
+-- The outermost function of scripts. Looking at a level takes as long as it is deep.
+local function outermost()
+  local low, high = 1, 2
+  while getinfo(high, "l") do low, high = high, high * 2 end
+  while high - low > 1 do
+    local middle = (low + high - (low + high) % 2) / 2
+    if getinfo(middle, "l") then low = middle else high = middle end
+  end
+  for level = low, 1, -1 do
+    local info = getinfo(level, "S")
+    if info.what ~= "C" and not info.source:find("^.pilotlight:") then return info end
+  end
+  return nil
+end
+
 -- A stack in words, without the host's own functions in it.
 function world.traceback(message, level)
   local text = traceback(message, level + 1)
   text = text:gsub("\n[^\n]*pilotlight:[^\n]*", ""):gsub("\n%s*%[C%]: in function 'x?pcall'", "")
-  -- The outermost is what the host called, by whatever name.
-  local outermost
-  repeat
-    level = level + 1
-    local info = getinfo(level, "S")
-    if info and info.what ~= "C" and not info.source:find("^.pilotlight:") then outermost = info end
-  until not info
-  if not outermost then return text end
-  local name = outermost.what == "main" and "main chunk"
-    or ("function <%s:%d>"):format(outermost.short_src, outermost.linedefined)
+  -- It is what the host called, by whatever name.
+  local info = outermost()
+  if not info then return text end
+  local name = info.what == "main" and "main chunk"
+    or ("function <%s:%d>"):format(info.short_src, info.linedefined)
   return (text:gsub("in function '[^']*'$", function() return "in " .. name end))
 end
 
