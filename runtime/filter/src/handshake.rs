@@ -43,6 +43,8 @@ pub struct Handshake {
     pub no_session: bool,
     /// Chain of the endpoint, and what is wrong with it.
     pub shown: Vec<Vec<u8>>,
+    /// The version that is spoken with the endpoint, once that is known.
+    pub spoken: Option<u16>,
     /// OpenSSL's number of what is wrong with what the endpoint has shown; 0: nothing.
     pub flaw: u32,
     /// What the requests of the connection are to find.

@@ -86,8 +86,11 @@ fn dialect(stack: Stack, call: &mut Call<'_>, output: Option<&Output>) -> Result
     }
 }
 
-/// A body's filter gives back the chunk, and whether the body ends with it.
+/// A body's filter gives back the chunk, and whether the body ends with it, or breaks it off.
 fn filtered(stack: Stack, call: &mut Call<'_>) -> Result<Verdict, String> {
+    if stack.number(1) == Some(CLOSED) {
+        return Ok(Verdict::Close);
+    }
     if let (Some(chunk), Some(data)) = (&mut call.chunk, stack.bytes(1)) {
         chunk.data = Bytes::copy_from_slice(data);
         chunk.last |= stack.truth(2);

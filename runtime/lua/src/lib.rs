@@ -48,5 +48,6 @@ mod vm;
 mod wait;
 mod watchdog;
 mod window;
+mod wreck;
 
 pub use engine::LuaEngine;

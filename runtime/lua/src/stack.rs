@@ -200,6 +200,12 @@ impl Stack {
         Stack(unsafe { lua::lua_newthread(self.0) })
     }
 
+    /// A coroutine.
+    pub(crate) fn thread(self, index: c_int) -> Option<Stack> {
+        let thread = unsafe { lua::lua_tothread(self.0, index) };
+        (!thread.is_null()).then_some(Stack(thread))
+    }
+
     /// Moves the values on top to another thread of the same VM.
     pub(crate) fn hand_over(self, to: Stack, count: c_int) {
         unsafe { lua::lua_xmove(self.0, to.0, count) }
@@ -345,7 +351,11 @@ impl Stack {
     pub(crate) fn trace(self) -> String {
         const FIRST: c_int = 12;
         const LAST: c_int = 10;
-        let depth = self.depth();
+        let mut depth = self.depth();
+        // What the host called it by does not count.
+        while depth > 0 && self.frame(depth - 1).is_none() {
+            depth -= 1;
+        }
         let mut text = String::new();
         let mut line = |written: &str| {
             if !text.is_empty() {
@@ -397,11 +407,13 @@ impl Stack {
             lua::lua_getinfo(self.0, c"Sln".as_ptr(), &raw mut frame);
         }
         let source = text_of(frame.short_src.as_ptr());
-        let is_foreign = source.starts_with("[C]") && frame.name.is_null();
+        // The host's own functions go without names, and call without.
+        let is_nameless = frame.name.is_null() || text_of(frame.name).is_empty();
+        let is_foreign = source.starts_with("[C]") && is_nameless;
         if is_foreign || source.starts_with("pilotlight:") {
             return None;
         }
-        let name = match frame.name.is_null() {
+        let name = match is_nameless {
             _ if text_of(frame.what) == "main" => "main chunk".to_owned(),
             false => format!("function '{}'", text_of(frame.name)),
             true => format!("function <{source}:{}>", frame.linedefined),

@@ -369,13 +369,14 @@ impl Vm {
                 Ran::Failed(Fault::new(FaultKind::Error, message))
             }
             _ => {
-                let message = format!("{place}: {}", self.message(stack));
-                let mut fault = Fault::new(FaultKind::Error, message);
+                let said = self.message(stack);
+                let trace = window.host.wreck.before(&said, stack.trace());
+                let mut fault = Fault::new(FaultKind::Error, format!("{place}: {said}"));
                 if status == lua::LUA_ERRMEM {
                     fault.kind = FaultKind::Memory;
                     self.retired.set(true);
                 }
-                fault.trace = Some(stack.trace()).filter(|trace| !trace.is_empty());
+                fault.trace = Some(trace).filter(|trace| !trace.is_empty());
                 Ran::Failed(fault)
             }
         }

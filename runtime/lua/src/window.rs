@@ -18,6 +18,7 @@ use crate::socket::{Owner, Sockets};
 use crate::stage::Stage;
 use crate::token::Tokens;
 use crate::wait::Waiter;
+use crate::wreck::Wreck;
 
 /// The most captures of a pattern, as in Lua.
 pub(crate) const CAPTURES: usize = 32;
@@ -76,6 +77,7 @@ pub(crate) struct Host {
     pub(crate) stages: Vec<Stage>,
     /// What scripts hold by a number.
     pub(crate) tokens: Rc<Tokens>,
+    pub(crate) wreck: Wreck,
     pub(crate) filter: Arc<str>,
     /// CPU time of one call of its script.
     pub(crate) cpu: Duration,
@@ -137,6 +139,7 @@ impl Window {
                 stages: Vec::new(),
                 berths: Vec::new(),
                 last_berth: 0,
+                wreck: Wreck::default(),
                 filter: Arc::from(""),
                 cpu: Duration::ZERO,
                 log_left: limit::LOG_LINES,

@@ -101,7 +101,8 @@ pub const LIMITS: &[Limit] = &[
         name: "lua_string",
         unit: Unit::Bytes,
         default: LUA_STRING,
-        doc: "one string built by string.rep, gsub, format or table.concat; past it an error",
+        doc: "one string built by string.rep, gsub, format or table.concat; past it an error. \
+              In the worlds of OpenResty and Kong twice `body_collect`, but for gsub",
     },
     Limit {
         name: "lua_pattern_steps",

@@ -85,11 +85,15 @@ class Gateway(Adapter):
     def emit(self, ctx, plan):
         """Writes the manifest and its scripts; its path."""
         lua = "\n".join(lua_texts(ctx.block, asts(ctx.block)))
-        document = Manifest(ctx, plan, lua, f"nginx/{self.nginx_version}").fill()
+        manifest = Manifest(ctx, plan, lua, f"nginx/{self.nginx_version}")
+        document = manifest.fill()
         self.prune(document)
+        folder = os.path.join(ctx.root, "conf")
+        ctx.init = {os.path.realpath(os.path.join(folder, f["openresty"]["init"]))
+                    for f in document["filters"].values() if "init" in f.get("openresty", {})}
         path = os.path.join(ctx.root, "conf", "pilotlight.toml")
         with open(path, "w", encoding="utf-8") as f:
-            f.write(written.toml(document))
+            f.write(written.toml(document) + manifest.twice)
         return path
 
     def prune(self, document):
@@ -116,7 +120,7 @@ class Gateway(Adapter):
         p = subprocess.Popen(cmd, cwd=ctx.workdir, stdin=subprocess.DEVNULL, env=env,
                              stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
         ctx.proc, ctx.pid = p, p.pid
-        ctx.pump = Pump(p.stderr, ctx.error_log, ctx.level, p.pid)
+        ctx.pump = Pump(p.stderr, ctx.error_log, ctx.level, p.pid, ctx.init)
         end = time.monotonic() + limit
         while time.monotonic() < end:
             if p.poll() is not None:

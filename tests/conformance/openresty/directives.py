@@ -97,13 +97,14 @@ ECHO_BODY = {"echo_before_body", "echo_after_body"}
 
 def echo(actions):
     """The content script of a location's echo directives; None if it has none."""
-    lines = []
+    # an error's status stays where nothing else is said, and echo says 200
+    lines = ["if not ngx.headers_sent then ngx.status = ngx.HTTP_OK end"]
     for name, *args in actions:
         if name in ECHO:
             lines.append(ECHO[name](args))
         elif name.startswith("echo") and name not in ECHO_BODY:
             raise Untranslatable(f"directive {name}")
-    return "\n".join(lines) + "\n" if lines else None
+    return "\n".join(lines) + "\n"
 
 
 def echo_around(actions):

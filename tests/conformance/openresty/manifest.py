@@ -13,6 +13,7 @@ import keys
 import syntax
 import units
 from adapters.base import Untranslatable
+from plan import Chunk, Location
 from route import Route
 
 HTTP_PHASES = {"init", "init_worker", "exit_worker"}
@@ -20,10 +21,12 @@ CONNECTION_PHASES = {"ssl_client_hello", "ssl_certificate", "ssl_session_fetch",
 BEYOND = {                     # what the sandbox has not, whatever the manifest says
     r"\bstring\.dump\b": "bytecode (string.dump)",
     r"\bos\.(execute|exit|remove|rename|tmpname)\b": "os.execute, os.remove and the like",
+    r"\bio\.popen\b": "processes (io.popen)",
     r"\x1bLJ": "bytecode",
     r"\bngx_http_lua_ffi_|\bC\.ngx_": "the module's C symbols by FFI",
 }
 BY_NAME = """local path = PATH
+if path:sub(1, 1) ~= "/" then path = PREFIX .. path end
 local chunk, why = loadfile(path)
 if not chunk then
   ngx.log(ngx.ERR, 'failed to load external Lua file "', path, '": ', why)
@@ -31,7 +34,7 @@ if not chunk then
 end
 return chunk()
 """
-FILES = r"\bio\.(open|popen|lines|read|write|stdout|stderr|output|input)\b"
+FILES = r"\bio\.(open|lines|read|write|stdout|stderr|output|input)\b"
 
 
 class Manifest:
@@ -44,6 +47,7 @@ class Manifest:
         self.doc = {"gateway": {}, "log": {}, "lua": {}, "listeners": [], "routes": [], "filters": {},
                     "shared": {}, "upstreams": {}}
         self.written = {}
+        self.twice = ""            # what stands in the configuration a second time
 
     def fill(self):
         for pattern, what in BEYOND.items():
@@ -56,6 +60,8 @@ class Manifest:
             listener, host = self.listener(server)
             for location in self.flat(server.locations):
                 keys.check(location.options)
+                self.doc["routes"].append(Route(self, server, location).table(listener, host))
+            for location in self.slashless(server.locations):
                 self.doc["routes"].append(Route(self, server, location).table(listener, host))
         if self.ctx.hup_version:
             self.doc["routes"].append({
@@ -76,6 +82,8 @@ class Manifest:
         if re.search(FILES, self.lua) or self.reads_body_files():
             doc["lua"]["io"] = True
         for name, size in plan.shared_dicts:
+            if name in doc["shared"]:
+                self.twice += f"\n[shared.{name}]\nsize = \"{units.size(size)}\"\n"
             doc["shared"][name] = {"size": units.size(size)}
         for name, *args in plan.options:
             if name in keys.OF_PROCESS:
@@ -117,6 +125,21 @@ class Manifest:
             self.doc["lua"]["resolver"] = resolver
 
     # ------------------------------------------------------- servers
+
+    @staticmethod
+    def slashless(locations):
+        """nginx sends who asks for a proxied `/a/` without its slash there."""
+        for at in locations:
+            short = at.value[:-1]
+            if not short or at.value[-1] != "/" or at.kind not in ("exact", "prefix") or \
+                    all(a[0] != "proxy_pass" for a in at.actions) or \
+                    any(o.kind == "exact" and o.value == short for o in locations):
+                continue
+            code = "local var = ngx.var\nreturn ngx.redirect(var.scheme .. '://' .. var.host .. ':' .. " \
+                f"var.server_port .. {D.literal(at.value)}, 301)\n"
+            phases = [c for c in at.phases if c.phase.endswith("filter") or c.phase == "log"]
+            phases.append(Chunk("content", code, chunkname="slash"))
+            yield Location("exact", short, phases, [["lua", len(phases) - 1]])
 
     def listener(self, server):
         """Its listeners' names, and the host if another server is the default there."""
@@ -236,8 +259,8 @@ class Manifest:
             return path
         # nginx opens the file for each request: its name may hold a variable, or lead nowhere
         self.doc["lua"]["io"] = True
-        path = D.expression(name if name.startswith("/") else f"{self.plan.prefix}/{name}")
-        code = BY_NAME.replace("PATH", path)
+        code = BY_NAME.replace("PATH", D.expression(name)).replace(
+            "PREFIX", D.literal(self.plan.prefix + "/"))
         return self.write("by-name", code)
 
     def write(self, name, code):

@@ -6,6 +6,8 @@ thread reads it from the gateway's standard error and writes the other form to t
 from __future__ import annotations
 
 import json
+import os
+import re
 import threading
 import time
 
@@ -41,13 +43,15 @@ def line(record, pid):
     if "error" in record:
         message = FAILED.get(record.get("phase"), str(record["message"]) + ": ")
         error = str(record["error"]).removeprefix(f"{record.get('phase')}: ")
-        if error.startswith("set_by_lua("):
+        trace = record.get("trace") or ""
+        if error.startswith("set_by_lua(") or re.search(r"\tset_by_lua\(.*: in main chunk$", trace):
             message = "failed to run set_by_lua*: "
         message += error
-        trace = record.get("trace")
         message += f"\nstack traceback:\ncoroutine 0:\n{trace}" if trace else ""
     else:
         message = str(record.get("message", ""))
+        # an inline script has no file in nginx
+        message = re.sub(r"(function defined at )@(\w+_by_lua\()", r"\1=\2", message)
     context = "".join(
         f', {k}: "{record[k]}"' if k in QUOTED else f", {k}: {record[k]}"
         for k in CONTEXT if k in record)
@@ -57,8 +61,9 @@ def line(record, pid):
 class Pump(threading.Thread):
     """Copies the gateway's lines into the block's log until the gateway has closed its end."""
 
-    def __init__(self, source, target, level, pid):
+    def __init__(self, source, target, level, pid, init=()):
         super().__init__(daemon=True)
+        self.init = init               # the files of the phase init
         self.source, self.target, self.pid = source, target, pid
         self.least = LEVELS.index(level) if level in LEVELS else len(LEVELS)
         self.tail = []                 # what it said last, for a start that failed
@@ -80,5 +85,11 @@ class Pump(threading.Thread):
                 return (level if level in LEVELS else "info"), written
         except ValueError:
             pass
+        text = raw.decode("utf-8", "replace")
+        place = re.match(r"(.*?):(\d+):\d+: (.*)", text, re.DOTALL)
+        if place and os.path.realpath(place[1]) in self.init:
+            name = os.path.basename(place[1])
+            name, what = (name, "init_by_lua") if "(" in name else (place[1], "init_by_lua_file")
+            return "error", f"[error] {what} error: {name}:{place[2]}: {place[3]}"
         # A manifest that was refused speaks in plain text: nginx calls that an emergency.
-        return "emerg", "[emerg] " + raw.decode("utf-8", "replace")
+        return "emerg", "[emerg] " + text

@@ -273,8 +273,10 @@ class Translator:
 
     def chunk(self, n):
         phase, form = PHASE_DIRECTIVES[n.name]
-        line = self.base[self.where] + n.line - 1
-        place = f"{self.included}:{n.line}" if self.included else f"nginx.conf:{line}"
+        # nginx takes the line that it has read to: of a quoted script, that is its last
+        quoted = (n.lua or "").count("\n") if form == "" else 0
+        line = self.base[self.where] + n.line - 1 + quoted
+        place = f"{self.included}:{n.line + quoted}" if self.included else f"nginx.conf:{line}"
         c = Chunk(phase, chunkname=f"{phase}_by_lua({place})", form=form)
         args = list(n.args)
         if phase == "set":

@@ -13,6 +13,7 @@ EARLY = ["server_rewrite", "set", "rewrite"]
 LATE = ["access", "precontent", "balancer", "proxy_ssl_certificate", "proxy_ssl_verify",
         "header_filter", "body_filter", "log"]
 LIMITS = {"cpu": "10s"}           # nginx has none
+BUILT_IN = {"args", "query_string", "limit_rate"}   # variables that nginx has, and lets one set
 DENIED = 'ngx.log(ngx.ERR, "access forbidden by rule") return ngx.exit(403)'
 PROXY = re.compile(r"^(https?)://(unix:[^:]+:?|[^/]+)(/.*)?$")
 
@@ -24,6 +25,7 @@ class Route:
         chunks = manifest.inherit(set(EARLY + LATE) - {"set"}, location.phases, server.phases,
                                   manifest.plan.phases)
         self.phases = manifest.scripts(chunks)
+        self.echoes = False
         self.late = []             # filters behind the location's own: what the upstream sees
         self.out = {}
 
@@ -72,7 +74,7 @@ class Route:
         steps = []
         for holder in (self.server, self.location):
             for name, *args in holder.actions:
-                if name == "set":
+                if name == "set" and args[0].lstrip("$") not in BUILT_IN:
                     steps.append((args[0].lstrip("$").strip("{}"), args[1], None))
                 elif name == "lua" and holder.phases[args[0]].phase == "set":
                     chunk = holder.phases[args[0]]
@@ -125,6 +127,7 @@ class Route:
         if handler is None:
             return self.files()
         if handler is D.ECHO:
+            self.echoes = True
             return self.content(self.m.write("echo", D.echo(self.location.actions)))
         if isinstance(handler, str):
             return self.proxy(handler)
@@ -231,6 +234,8 @@ class Route:
         m, location = self.m, self.location
         before, again = D.rewrite(self.actions)
         lines = D.request_headers(self.actions) + self.conditions()
+        lines += [f"ngx.var.{a[1].lstrip('$')} = {D.expression(a[2])}" for a in self.actions
+                  if a[0] == "set" and a[1].lstrip("$") in BUILT_IN]
         need_body = self.option("lua_need_request_body")
         if need_body and units.flag(need_body[0]):
             lines.append("ngx.req.read_body()")
@@ -258,6 +263,8 @@ class Route:
         if denied := self.denied():
             between["access"] = self.m.write("deny", denied)
         options = keys.settings(self.m.ctx, self.option)
+        if self.echoes:
+            options["http10_buffering"] = False       # that is of Lua's own content
         phases = self.phases
         name = re.sub(r"[^\w.-]+", "_", self.location.value).strip("_") or "root"
         if not phases:

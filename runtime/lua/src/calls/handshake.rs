@@ -129,12 +129,14 @@ unsafe extern "C-unwind" fn list(state: *mut lua_State) -> c_int {
     1
 }
 
-/// `hs_version()`: the number of the version that is spoken, in a handshake or after it.
+/// `hs_version(upstream)`: the number of the version that is spoken with the client, in a handshake or
+/// after it, or with the endpoint.
 unsafe extern "C-unwind" fn version(state: *mut lua_State) -> c_int {
     // SAFETY: as in `with`.
     let (stack, window) = unsafe { (Stack::new(state), window_of(state)) };
     let Some(exchange) = window.exchange() else { return refuse(stack, NONE) };
     let version = match (&exchange.peer.tls, &exchange.handshake) {
+        (_, handshake) if stack.truth(1) => handshake.as_ref().and_then(|shaken| shaken.spoken),
         (Some(tls), _) => Some(if tls.version == "1.2" { 0x0303 } else { 0x0304 }),
         (None, Some(handshake)) => handshake.version(),
         (None, None) => None,

@@ -223,14 +223,11 @@ unsafe extern "C-unwind" fn args_table(state: *mut lua_State) -> c_int {
         Kind::Table => stack.push_copy(3),
         _ => stack.push_table(0, 4),
     }
-    let mut count = 0;
-    for part in text.split(|byte| *byte == b'&') {
+    let parts = text.split(|byte| *byte == b'&').filter(|part| !part.is_empty());
+    for (count, part) in parts.enumerate() {
         let mut halves = part.splitn(2, |byte| *byte == b'=');
         let key = unescaped(halves.next().unwrap_or_default(), &stopping);
         let value = halves.next();
-        if key.is_empty() {
-            continue;
-        }
         if count == max {
             stack.push_bytes(b"truncated");
             return 2;
@@ -238,7 +235,10 @@ unsafe extern "C-unwind" fn args_table(state: *mut lua_State) -> c_int {
         if stopping() {
             break;
         }
-        count += 1;
+        // One without a name counts, but is not shown.
+        if key.is_empty() {
+            continue;
+        }
         match value {
             Some(value) => stack.push_bytes(&unescaped(value, &stopping)),
             None => stack.push_bool(true),

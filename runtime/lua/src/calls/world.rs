@@ -20,7 +20,7 @@ use crate::value::{refuse, status};
 use crate::vm::{shared_vm_of, window_of};
 use crate::wait::{Answer, Waiter, read_headers};
 
-pub(crate) fn slow() -> [Slow; 10] {
+pub(crate) fn slow() -> [Slow; 11] {
     [
         Slow("logs", logs),
         Slow("park", park),
@@ -32,6 +32,7 @@ pub(crate) fn slow() -> [Slow; 10] {
         Slow("worker_count", worker_count),
         Slow("subrequest", subrequest),
         Slow("page", status_page),
+        Slow("wrecked", wrecked),
     ]
 }
 
@@ -42,6 +43,16 @@ unsafe extern "C-unwind" fn logs(state: *mut lua_State) -> c_int {
     let level = level(stack.number(1).unwrap_or_default());
     stack.push_bool(window.host.services.logs(level));
     1
+}
+
+/// `wrecked(message, coroutine)`: it died of that, and whoever called it may, too.
+unsafe extern "C-unwind" fn wrecked(state: *mut lua_State) -> c_int {
+    // SAFETY: as in `logs`.
+    let (stack, window) = unsafe { (Stack::new(state), window_of(state)) };
+    if let (Some(message), Some(dead)) = (stack.text(1), stack.thread(2)) {
+        window.host.wreck.add(message, &dead.trace());
+    }
+    0
 }
 
 /// A place where a thread waits for another one.

@@ -4,6 +4,8 @@ local C, window, text = pl.C, pl.window, pl.text
 local find_fast, match_fast, gmatch_fast, gsub_fast = C.find, C.match, C.gmatch, C.gsub
 local at, size = window.at, window.size
 local LIMIT = pl.string_max
+-- Scripts of the dialects put whole bodies together.
+function pl.longer(bytes) LIMIT = bytes end
 local NO_MATCH, MORE = -2, -3
 
 local type, error, select, tonumber, getmetatable = type, error, select, tonumber, getmetatable

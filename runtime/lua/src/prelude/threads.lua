@@ -48,8 +48,14 @@ local function resume_safely(co, ...)
   return pass(co, resume(co, ...))
 end
 
-local function unwrap(ok, ...)
-  if not ok then error((...), 0) end
+-- Where it stood, traces show behind the caller's.
+local wrecked = pl.slow.wrecked
+local function unwrap(co, ok, ...)
+  if not ok then
+    local why = ...
+    if type(why) == "string" then wrecked(why, co) end
+    error(why, 0)
+  end
   return ...
 end
 
@@ -57,7 +63,7 @@ local function wrap(fn)
   local co = make(fn, "wrap")
   return function(...)
     if not enter(co) then error("coroutines are nested too deeply", 2) end
-    return unwrap(pass(co, resume(co, ...)))
+    return unwrap(co, pass(co, resume(co, ...)))
   end
 end
 

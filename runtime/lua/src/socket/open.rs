@@ -16,7 +16,7 @@ use super::pool::{Joined, Pool, Seat, Ticketed};
 use super::stream::{Stream, Wire};
 use super::target::Target;
 use super::waiting::{Operation, Outcome, Patience, Settled, begin};
-use super::words::{Failure, TIMEOUT, debug, named};
+use super::words::{Failure, TIMEOUT, UNIX, UPSTREAM, debug, named};
 use crate::wait::Waiter;
 
 /// What a script connects with.
@@ -206,7 +206,10 @@ impl Opening {
             (io::ErrorKind::AddrNotAvailable | io::ErrorKind::AddrInUse, Some(from)) => {
                 format!("bind({})", from.ip())
             }
-            _ if name.starts_with("unix:") => format!("connect() to {name}"),
+            _ if name.starts_with(UNIX) => {
+                let path = &name[UPSTREAM.len()..];
+                format!("connect() to {}", path.split('(').next().unwrap_or(path))
+            }
             _ => "connect()".to_owned(),
         };
         Failure::system(&call, error, name)

@@ -61,10 +61,14 @@ pub(crate) fn debug(services: &dyn Services, line: impl FnOnce() -> String) {
     }
 }
 
+/// What stands before the peer in log lines, and before one that is a file.
+pub(super) const UPSTREAM: &str = ", upstream: ";
+pub(super) const UNIX: &str = ", upstream: unix:";
+
 /// The peer in log lines, as OpenResty's show it.
 pub(crate) fn named(host: &str, port: u16, address: &str) -> String {
     match port {
-        0 => format!(", upstream: {host}({address})"),
-        port => format!(", upstream: {host}:{port}({address})"),
+        0 => format!("{UPSTREAM}{host}({address})"),
+        port => format!("{UPSTREAM}{host}:{port}({address})"),
     }
 }

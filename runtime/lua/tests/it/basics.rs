@@ -124,6 +124,20 @@ fn errors_name_file_line_and_phase() {
 }
 
 #[test]
+fn a_trace_leads_through_coroutines_that_died_of_the_error() {
+    let died = "local inner = coroutine.wrap(function() local x = nil\nreturn x.y end)
+        local outer = coroutine.wrap(function() local v = inner() return v end)
+        pcall(coroutine.wrap(function() error('caught') end))
+        local v = outer() return v";
+    let trace = failure(died).trace.unwrap();
+    let parts: Vec<&str> = trace.split('\n').filter(|line| line.starts_with("coroutine")).collect();
+    assert_eq!(parts, ["coroutine 1:", "coroutine 2:"], "{trace}");
+    let caught = "pcall(coroutine.wrap(function() error('caught') end)) error('another')";
+    let trace = failure(caught).trace.unwrap();
+    assert!(!trace.contains("coroutine"), "{trace}");
+}
+
+#[test]
 fn an_error_may_be_any_value() {
     assert_eq!(failure("error({ message = 'mine' })").message, "request: mine");
     assert_eq!(failure("error('plain', 0)").message, "request: plain");

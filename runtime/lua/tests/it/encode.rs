@@ -96,6 +96,8 @@ fn arguments() {
             ("ngx.decode_args('f+f=a%20b%zz')['f f']", "a b%zz"),
             ("select(2, ngx.decode_args('a=1&b=2', 1))", "truncated"),
             ("select('#', ngx.decode_args('a=1&b=2', 2))", "1"),
+            ("select('#', ngx.decode_args('&a=1&&=2&', 2))", "1"),
+            ("select(2, ngx.decode_args('a=1&=2&=3', 2))", "truncated"),
             ("ngx.decode_args('a=1&b=2', -1).b", "2"),
             ("next(ngx.decode_args(''))", "nil"),
             (

@@ -1,6 +1,7 @@
 //! Scripts of OpenResty's dialect in the rig.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use pilotlight_filter::Fault;
 use pilotlight_filter::engine::{OpenResty, Plan, ScriptFile, Source};
@@ -61,4 +62,23 @@ pub fn failed(script: &str) -> String {
         Err(fault) => fault.message,
         Ok(said) => panic!("{script}: no error, but {said}"),
     }
+}
+
+#[test]
+fn traces_of_light_threads_end_with_what_the_host_called() {
+    let told = |thread: &str| {
+        let script = format!("local t = ngx.thread.spawn({thread}) ngx.thread.wait(t)");
+        let rig = access(&script, |plan| plan.filters[0].cpu = Duration::from_secs(5));
+        rig.request().0.unwrap();
+        let lines = rig.world.lines.borrow();
+        lines.iter().find(|line| line.contains("lua user thread aborted")).unwrap().clone()
+    };
+    let plain = told("function() local n = nil\nlocal v = n.x end");
+    assert!(plain.contains("access.lua:2: in function <access.lua:1>"), "{plain}");
+    // However deep it is.
+    let deep = told(
+        "function() local function f(n) if n == 0 then error('deep') end return 1 + f(n - 1) end
+         f(15000) end",
+    );
+    assert!(deep.contains("in function <access.lua:1>"), "{deep}");
 }

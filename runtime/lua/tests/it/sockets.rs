@@ -132,6 +132,17 @@ fn a_read_that_times_out_leaves_the_socket_as_it_is() {
 }
 
 #[test]
+fn a_file_that_is_no_socket_has_its_name_in_the_line() {
+    let rig = access("all(ngx.socket.tcp():connect('unix:/run/none'))");
+    rig.request().0.unwrap();
+    let (said, errors) = said(&rig);
+    assert_eq!(said, ["nil connection refused"]);
+    let line =
+        "connect() to unix:/run/none failed (111: Connection refused), upstream: unix:/run/none(";
+    assert!(errors[0].starts_with(line), "{errors:?}");
+}
+
+#[test]
 fn what_is_sent() {
     let heard = [Hear("GET "), Hear("12 1.5"), Pause(3), Hear("abc-1-de"), Hear("truefalsenil")];
     let script = "local s = open() all(s:send('GET ')) all(s:send('12 ')) all(s:send(1.5))

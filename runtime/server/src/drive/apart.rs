@@ -57,6 +57,7 @@ impl Turn<'_> {
             Err(error) => return Ok(Err(error)),
         };
         (handshake.flaw, handshake.shown) = (met.flaw, std::mem::take(&mut met.chain));
+        handshake.spoken = met.version;
         exchange.handshake = Some(handshake);
         self.limit(Some(lease.meant().timeouts.connect));
         let refused = UpstreamError::Certificate;

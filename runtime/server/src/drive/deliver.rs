@@ -139,7 +139,9 @@ impl Turn<'_> {
                 // RFC 9110 section 8.6.
                 response.head.fields.remove_known(Name::ContentLength);
             }
-            if response.origin != Some(Origin::Upstream) && response.head.status == 200 {
+            if response.origin != Some(Origin::Upstream)
+                && !matches!(response.head.status, 204 | 304)
+            {
                 // HEAD: the length that GET would have.
                 if let Some(length) = response.body.length() {
                     let text = length.to_string();

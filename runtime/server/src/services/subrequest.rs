@@ -9,7 +9,7 @@ use std::task::{Context, Poll};
 use bytes::{Bytes, BytesMut};
 use pilotlight_abi::limit::{BODY_COLLECT, SUBREQUEST_DEPTH, SUBREQUESTS};
 use pilotlight_filter::host::{FetchError, Subanswer, Subrequest};
-use pilotlight_filter::{Exchange, Fields, ResponseHead};
+use pilotlight_filter::{Exchange, Fields, Name, ResponseHead};
 use tokio::sync::oneshot;
 
 use super::fetch::error;
@@ -102,8 +102,12 @@ impl Collector {
 impl Downstream for Collector {
     fn interim(&mut self, _: &ResponseHead) {}
 
-    fn head(&mut self, head: &ResponseHead, _: Length) {
+    fn head(&mut self, head: &ResponseHead, length: Length) {
         self.head = head.clone();
+        // No codec frames this one: what it would say, the asking script looks for.
+        if let Length::Exact(length) = length {
+            self.head.fields.replace(Name::ContentLength, length.to_string().as_bytes());
+        }
     }
 
     fn data(&mut self, chunk: Bytes) {

@@ -30,6 +30,7 @@ pub(crate) struct Met {
     pub(crate) stream: Stream,
     pub(crate) http2: bool,
     pub(crate) chain: Vec<Vec<u8>>,
+    pub(crate) version: Option<u16>,
     /// OpenSSL's number of what is wrong with it; 0: nothing.
     pub(crate) flaw: u32,
     /// It is for another name.
@@ -96,6 +97,7 @@ impl Apart {
         Ok(Met {
             http2: alpn.as_deref() == Some(b"h2"),
             chain: client::shown(&stream),
+            version: client::version(&stream),
             flaw: flaw.map_or(0, |flaw| flaw.code),
             misnamed,
             stream,

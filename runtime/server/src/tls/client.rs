@@ -103,6 +103,12 @@ pub(super) fn shown(stream: &Stream) -> Vec<Vec<u8>> {
     chain.iter().map(|der| der.to_vec()).collect()
 }
 
+/// The number of the version that is spoken.
+pub(super) fn version(stream: &Stream) -> Option<u16> {
+    let Stream::TlsClient(stream) = stream else { return None };
+    stream.get_ref().1.protocol_version().map(u16::from)
+}
+
 fn meaning(error: std::io::Error) -> UpstreamError {
     let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<Error>());
     match inner {

@@ -12,8 +12,8 @@ use rustls::client::Resumption;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer, ServerName};
 use rustls::{
-    CertificateError, ClientConfig, ConfigBuilder, Error, SupportedProtocolVersion, WantsVerifier,
-    version,
+    CertificateError, ClientConfig, ConfigBuilder, Error, InvalidMessage, SupportedProtocolVersion,
+    WantsVerifier, version,
 };
 use tokio_rustls::TlsConnector;
 
@@ -117,6 +117,14 @@ fn failure(error: &std::io::Error, name: &str) -> TlsFailure {
             std::io::ErrorKind::UnexpectedEof => {
                 let line = "peer closed connection in SSL handshake".to_owned();
                 TlsFailure { line, ..failed("") }
+            }
+            // OpenSSL's words for a peer that answers in plain text.
+            _ if matches!(
+                inner,
+                Some(Error::InvalidMessage(InvalidMessage::InvalidContentType))
+            ) =>
+            {
+                failed("wrong version number")
             }
             _ => failed(&error.to_string()),
         };

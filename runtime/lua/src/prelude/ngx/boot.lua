@@ -39,9 +39,11 @@ local function enter(state, filter)
   state.settings = filter.settings
 end
 
--- An error page takes the place of what was answered: its scripts find nothing of that.
+-- An error page takes the place of what was answered: its scripts find nothing of that but the
+-- status that ngx.exit gave, which stays if they don't say another, as in nginx.
 local function anew(state)
-  state.sent, state.held, state.eof, state.refused, state.status, state.reason, state.length, state.ctx = nil
+  state.status = state.paged
+  state.sent, state.held, state.eof, state.refused, state.reason, state.length, state.ctx, state.paged = nil
   world.begin_vars(state)
 end
 
@@ -85,6 +87,7 @@ local function leave(state, step)
   if CLOSES[code] and not state.parent then return CLOSED end
   if code < 0 or code > 999 then code = 500 end
   if code >= 300 and not (state.held and state.status == code) then
+    state.paged = code
     world.page(state, code)
   elseif code >= 200 then
     world.send_head(state, state.status or code)
@@ -209,8 +212,10 @@ local function body_filter_of(filter, run)
     enter(state, filter)
     local arg = setmetatable({ chunk, last }, Swallowed)
     state.arg = arg
-    run()
+    local code = run()
     state.arg, state.settings = nil, before or state.settings
+    -- `return ngx.ERROR` breaks the answer off.
+    if type(code) == "number" and (code == -1 or code >= 300) then return CLOSED end
     local out = arg[1]
     if out == nil then out = "" end
     if type(out) == "table" then

@@ -98,8 +98,7 @@ return function(ngx, world)
       elseif kind ~= "string" then
         error("bad argument #2 to 'exec' (string, number, or table expected, but got " .. kind .. ")", 2)
       end
-      args = args:gsub("[%z\1-\32\127-\255#\\]", function(c) return ("%%%02X"):format(c:byte()) end)
-      query = query and query .. "&" .. args or args
+      query = world.query_of(at, query and query .. "&" .. args or args)
     end
     at.exec, at.exec_query = uri, query
     return leave(at, "exec")

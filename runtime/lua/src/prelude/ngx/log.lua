@@ -37,7 +37,7 @@ local function place()
   local info = getinfo(3, "Sln")
   if not info then return "[lua] " end
   local where = "[lua] " .. info.short_src:match("[^/]*$") .. ":" .. (info.currentline or 0) .. ": "
-  if info.name and info.what ~= "main" then where = where .. info.name .. "(): " end
+  if info.name and info.name ~= "" and info.what ~= "main" then where = where .. info.name .. "(): " end
   return where
 end
 

@@ -1,7 +1,7 @@
 -- ngx.req: the request at hand.
 local pl = ...
 local C, window, text, slow = pl.C, pl.window, pl.text, pl.slow
-local type, error, pairs, stock_tostring = type, error, pairs, tostring
+local type, error, pairs, stock_tostring, tonumber = type, error, pairs, tostring, tonumber
 local floor = math.floor
 local fields = pl.part("ngx/field")
 local safe, put_field = fields.safe, fields.put
@@ -56,13 +56,22 @@ return function(ngx, world)
 
   -- A request has a host, even if its scripts do not see it any more.
   local function is_host(name) return #name == 4 and name:lower() == "host" end
+  local function is_length(name) return #name == 14 and name:lower() == "content-length" end
+
+  -- As in nginx, a request without a length has no body, if nobody has read it by then.
+  local function unread(at)
+    if not at.body_read then C.body_set(window, 0, "", 0) end
+  end
 
   function req.set_header(name, value)
     local at = allow(PHASES)
     if value == nil then return req.clear_header(name) end
     name = name_of(name)
-    -- A body's length is the gateway's own to tell.
-    if #name == 14 and name:lower() == "content-length" then return end
+    -- A body's length is the gateway's own to tell; that there is none a script may say.
+    if is_length(name) then
+      if tonumber(value) == 0 then return unread(at) end
+      return
+    end
     if is_host(name) then at.no_host = nil end
     if type(value) == "table" then
       if #value == 0 then return req.clear_header(name) end
@@ -80,6 +89,7 @@ return function(ngx, world)
       at.no_host = true
       return
     end
+    if is_length(name) then unread(at) end
     C.head_remove(window, REQUEST, name, #name)
   end
 
@@ -120,8 +130,17 @@ return function(ngx, world)
     return slow.args_table(query, max, into)
   end
 
+  -- A query as a head can hold it. As a script wrote it, but for control bytes, ngx.var still shows it.
+  local function hex(c) return ("%%%02X"):format(c:byte()) end
+  function world.query_of(at, raw)
+    raw = raw:gsub("[%z\1-\31\127]", hex)
+    local query = raw:gsub("[ \128-\255#\\]", hex)
+    at.raw_query = query ~= raw and { query, raw } or nil
+    return query
+  end
+
   function req.set_uri_args(args)
-    allow(PHASES)
+    local at = allow(PHASES)
     local kind = type(args)
     if kind == "table" then
       args = ngx.encode_args(args)
@@ -131,7 +150,7 @@ return function(ngx, world)
       error("bad argument #1 to 'set_uri_args' (string, number, or table expected, but got "
         .. kind .. ")", 2)
     end
-    args = args:gsub("[%z\1-\32\127-\255#\\]", function(c) return ("%%%02X"):format(c:byte()) end)
+    args = world.query_of(at, (args:gsub(" ", "%%20")))
     if args == "" then
       C.query_clear(window)
     elseif C.field_set(window, pl.setters.query, args, #args) ~= 0 then

@@ -250,6 +250,22 @@ return function(_, world)
     return module
   end
 
+  -- The version is known once the endpoint has answered.
+  preload["ngx.proxyssl"] = function()
+    local module = { version = "0.1.33" }
+    function module.get_tls1_version()
+      in_exchange()
+      return slow.hs_version(true)
+    end
+    function module.get_tls1_version_str()
+      in_exchange()
+      local version, why = slow.hs_version(true)
+      if not version then return nil, why end
+      return VERSIONS[version]
+    end
+    return module
+  end
+
   preload["ngx.ssl.proxysslverify"] = function()
     local check = only { proxy_ssl_verify = true }
     local verify = { version = "0.1.33" }

@@ -85,6 +85,19 @@ return function(ngx, world)
     return at
   end
 
+  -- An argument, or all of them, as a script wrote them: none when the query is another by now.
+  local function written(at, name)
+    local query, raw = at.raw_query[1], at.raw_query[2]
+    if world.field("query") ~= query then return nil end
+    if name == "args" or name == "query_string" then return raw end
+    local wanted = name:sub(1, 4) == "arg_" and name:sub(5):lower()
+    if not wanted then return nil end
+    for key, value in raw:gmatch("([^&=]*)=?([^&]*)") do
+      if key:lower() == wanted then return value end
+    end
+    return nil
+  end
+
   local function get(_, name)
     local at = request(3)
     local kind = type(name)
@@ -97,6 +110,8 @@ return function(ngx, world)
     if kind ~= "string" then error("bad variable name", 2) end
     if declared[name] then return value_of(at, name) end
     if at.no_host and name == "http_host" then return nil end
+    local raw = at.raw_query and written(at, name)
+    if raw then return raw end
     if at.body_file then
       if name == "request_body" then return nil end
       if name == "request_body_file" then return at.body_file end
@@ -165,7 +180,11 @@ return function(ngx, world)
   ngx.config = {
     subsystem = "http", debug = false, nginx_version = 1029002, ngx_lua_version = 10030,
     prefix = function() return world.prefix end,
-    nginx_configure = function() return "" end,
+    -- Scripts look here for what there is.
+    nginx_configure = function()
+      return " --with-http_ssl_module --with-http_v2_module --with-http_v3_module"
+        .. " --with-http_realip_module --with-threads"
+    end,
   }
 
   -- ndk.set_var: filters of variables, as other modules of nginx offer them.

@@ -5,7 +5,12 @@ local slow = pl.slow
 return function(ngx, world)
   ngx.worker = {
     pid = slow.pid,
-    pids = function() return { slow.pid() } end,
+    -- One for each worker, though it is the same.
+    pids = function()
+      local all = {}
+      for index = 1, slow.worker_count() do all[index] = slow.pid() end
+      return all
+    end,
     id = function() return slow.worker_id() end,
     count = function() return slow.worker_count() end,
     exiting = function() return slow.exiting() end,

@@ -3,7 +3,7 @@
 local pl = ...
 local window, WAIT, yield = pl.window, pl.WAIT, pl.yield
 local type, error, setmetatable, rawget, pairs = type, error, setmetatable, rawget, pairs
-local traceback = debug.traceback
+local traceback, getinfo = debug.traceback, debug.getinfo
 
 local world = { preload = {}, vars = {}, cuts = false }
 
@@ -85,12 +85,31 @@ function world.context()
   return nil
 end
 
+-- The outermost function of scripts. Looking at a level takes as long as it is deep.
+local function outermost()
+  local low, high = 1, 2
+  while getinfo(high, "l") do low, high = high, high * 2 end
+  while high - low > 1 do
+    local middle = (low + high - (low + high) % 2) / 2
+    if getinfo(middle, "l") then low = middle else high = middle end
+  end
+  for level = low, 1, -1 do
+    local info = getinfo(level, "S")
+    if info.what ~= "C" and not info.source:find("^.pilotlight:") then return info end
+  end
+  return nil
+end
+
 -- A stack in words, without the host's own functions in it.
 function world.traceback(message, level)
   local text = traceback(message, level + 1)
   text = text:gsub("\n[^\n]*pilotlight:[^\n]*", ""):gsub("\n%s*%[C%]: in function 'x?pcall'", "")
-  -- The outermost is the script itself, whatever the host calls it by.
-  return (text:gsub("in function 'run'$", "in main chunk"))
+  -- It is what the host called, by whatever name.
+  local info = outermost()
+  if not info then return text end
+  local name = info.what == "main" and "main chunk"
+    or ("function <%s:%d>"):format(info.short_src, info.linedefined)
+  return (text:gsub("in function '[^']*'$", function() return "in " .. name end))
 end
 
 function world.phase() return state().phase end
@@ -163,6 +182,7 @@ for _, name in ipairs {
   pl.part("ngx/" .. name)(ngx, world)
 end
 
+pl.longer(2 * pl.body_max)
 world.declare(pl.slow.json_decode(plan.vars) or {})
 world.G = pl.part("ngx/globals")(world)
 return world
