@@ -13,7 +13,7 @@ use crate::support::upstream::Step;
 use crate::support::{Answer, Gateway, Request, Script, Upstream, free_address, run, soon};
 
 /// A route to `app`, with these keys; the admin interface at an address.
-async fn gateway(keys: &str, endpoints: &[&Upstream]) -> (Gateway, std::net::SocketAddr) {
+async fn gateway(keys: &str, endpoints: &[&Upstream]) -> (Arc<Gateway>, std::net::SocketAddr) {
     let urls: Vec<String> = endpoints.iter().map(|u| format!("\"http://{}\"", u.address)).collect();
     let mut setup = Setup::new(format!(
         "[[routes]]\nupstream = \"app\"\n[upstreams.app]\nendpoints = [{}]\n{keys}\n",
@@ -21,11 +21,11 @@ async fn gateway(keys: &str, endpoints: &[&Upstream]) -> (Gateway, std::net::Soc
     ));
     let admin = free_address();
     setup.gateway = format!("admin = \"{admin}\"");
-    (setup.start().await, admin)
+    (Arc::new(setup.start().await), admin)
 }
 
-async fn ask(gateway: &Gateway, path: &str) -> Answer {
-    Client::connect(Protocol::H1, gateway, "a.test").await.send(&Request::get(path)).await
+async fn ask(gateway: Arc<Gateway>, path: &'static str) -> Answer {
+    Client::connect(Protocol::H1, &gateway, "a.test").await.send(&Request::get(path)).await
 }
 
 /// Waits until `/metrics` has this line.
@@ -60,12 +60,11 @@ fn requests_wait_for_a_connection_in_their_order() {
         let upstream = Upstream::start(vec![slow.then(ok), Script::ok("x")]).await;
         let keys = format!("breaker = {{ max_connections = 1, max_pending = 9 }}\n{PATIENT}");
         let (gateway, admin) = gateway(&keys, &[&upstream]).await;
-        let gateway = &*Box::leak(Box::new(gateway));
         let mut all = JoinSet::new();
-        all.spawn(ask(gateway, "/0"));
+        all.spawn(ask(gateway.clone(), "/0"));
         upstream.until("the first request", |s| s.requests.len() == 1).await;
         for (path, waiting) in [("/1", 1), ("/2", 2), ("/3", 3)] {
-            all.spawn(ask(gateway, path));
+            all.spawn(ask(gateway.clone(), path));
             metric(admin, &depth(waiting)).await;
         }
         for answer in soon("all answers", all.join_all()).await {
@@ -85,14 +84,13 @@ fn a_full_queue_refuses_and_a_client_that_leaves_makes_room() {
             let upstream = Upstream::always(stall.clone()).await;
             let keys = format!("breaker = {{ max_connections = 1, max_pending = 1 }}\n{PATIENT}");
             let (gateway, admin) = gateway(&keys, &[&upstream]).await;
-            let gateway = &*Box::leak(Box::new(gateway));
-            let mut holder = tokio::spawn(ask(gateway, "/"));
+            let mut holder = tokio::spawn(ask(gateway.clone(), "/"));
             upstream.until("the first request", |s| s.requests.len() == 1).await;
-            let mut waiter = Client::connect(protocol, gateway, "a.test").await;
+            let mut waiter = Client::connect(protocol, &gateway, "a.test").await;
             let waiter = tokio::spawn(async move { waiter.send(&Request::get("/")).await });
             metric(admin, &depth(1)).await;
 
-            let refused = ask(gateway, "/").await;
+            let refused = ask(gateway.clone(), "/").await;
             let status = refused.assert(503).field("proxy-status");
             assert_eq!(status, Some("pilotlight; error=connection_limit_reached"));
             assert_eq!(refused.field("retry-after"), Some("1"));
@@ -115,10 +113,9 @@ fn waiting_ends_with_the_time_to_connect() {
         let upstream = Upstream::always(Script::default().then(Step::Stall)).await;
         let keys = "breaker = { max_connections = 1 }\ntimeouts = { connect = \"60ms\" }";
         let (gateway, _) = gateway(keys, &[&upstream]).await;
-        let gateway = &*Box::leak(Box::new(gateway));
-        let holder = tokio::spawn(ask(gateway, "/"));
+        let holder = tokio::spawn(ask(gateway.clone(), "/"));
         upstream.until("the first request", |s| s.requests.len() == 1).await;
-        let answer = ask(gateway, "/").await;
+        let answer = ask(gateway.clone(), "/").await;
         let status = answer.assert(503).field("proxy-status");
         assert_eq!(status, Some("pilotlight; error=connection_limit_reached"));
         holder.abort();
@@ -139,9 +136,9 @@ fn idle_connections_make_room() {
             );
             let mut setup = Setup::new(rest);
             setup.gateway = format!("workers = {workers}");
-            let gateway = setup.start().await;
+            let gateway = Arc::new(setup.start().await);
             for _ in 0..24 {
-                ask(&gateway, "/").await.assert(200);
+                ask(gateway.clone(), "/").await.assert(200);
             }
             assert_eq!(all[0].count() + all[1].count(), 24);
         }
@@ -157,7 +154,7 @@ fn a_retry_needs_no_second_leave() {
                     [[routes]]\nmatch = { path = \"/again\" }\nupstream = \"app\"\n\
                     retry = { attempts = 1, on = [\"503\"], budget = \"100%\" }";
         let (gateway, _) = gateway(keys, &[&upstream]).await;
-        ask(&gateway, "/again").await.assert(200);
+        ask(gateway.clone(), "/again").await.assert(200);
     });
 }
 
@@ -243,8 +240,9 @@ fn requests_wait_for_a_stream() {
              breaker = {{ max_connections = 1 }}\nendpoints = [\"http://{address}\"]\n{PATIENT}\n"
         ))
         .await;
+        let gateway = Arc::new(gateway);
         // The first one learns how many streams there are.
-        ask(&gateway, "/").await.assert(200);
+        ask(gateway.clone(), "/").await.assert(200);
         let client = crate::support::h2::Client::clear(gateway.clear).await;
         let mut all = JoinSet::new();
         for _ in 0..9 {

@@ -1,5 +1,7 @@
 //! One LuaJIT VM: made, entered, left, thrown away.
 
+mod alarm;
+
 use std::cell::{Cell, RefCell};
 use std::os::raw::{c_int, c_void};
 use std::ptr;
@@ -13,7 +15,8 @@ use pilotlight_filter::abi::limit;
 use pilotlight_filter::host::Services;
 use pilotlight_filter::{Fault, FaultKind};
 
-use crate::arena::{self, Arena, Pressure};
+use self::alarm::{Alarm, collect};
+use crate::arena::{self, Arena};
 use crate::handle::Handles;
 use crate::prelude;
 use crate::program::Program;
@@ -23,7 +26,7 @@ use crate::stage::Stage;
 use crate::tasks::Tasks;
 use crate::visit::{Ran, Visit};
 use crate::wait::Waiter;
-use crate::watchdog::{Watch, set_kill_hook};
+use crate::watchdog::Watch;
 use crate::window::{Window, World};
 
 /// Places in the registry. 1 is the watchdog's message.
@@ -55,50 +58,11 @@ impl Thread {
     }
 }
 
-/// Told by the arena that memory runs out.
-struct Alarm {
-    state: *mut lua_State,
-    refused: bool,
-}
-
-impl Pressure for Alarm {
-    fn collect(&mut self) {
-        // A collection can't run inside an allocation: the hook runs it at the next instruction.
-        // SAFETY: the VM is alive and on this thread: it is allocating.
-        unsafe { lua::lua_sethook(self.state, Some(collect_hook), lua::LUA_MASKCOUNT, 1) };
-    }
-
-    fn refused(&mut self) {
-        self.refused = true;
-        // SAFETY: as above. The hook keeps `pcall` from going on after the error.
-        unsafe { set_kill_hook(self.state) };
-    }
-}
-
-unsafe extern "C-unwind" fn collect_hook(state: *mut lua_State, _: *mut lua::lua_Debug) {
-    // SAFETY: hooks run on the VM's thread with the VM alive; collecting is allowed in them.
-    unsafe {
-        lua::lua_sethook(state, None, 0, 0);
-        let vm = vm_of(state);
-        collect(state, &mut *vm.arena);
-        if (*vm.alarm).refused || vm.watch.fired() {
-            set_kill_hook(state);
-        }
-    }
-}
-
 /// A string as far as anybody reads an error message.
 fn short(stack: Stack, index: c_int) -> Option<String> {
     const MESSAGE_MAX: usize = 4096;
     let bytes = stack.bytes(index)?;
     Some(String::from_utf8_lossy(&bytes[..bytes.len().min(MESSAGE_MAX)]).into_owned())
-}
-
-/// A full collection; the next is due when half of what is left then is used.
-unsafe fn collect(state: *mut lua_State, arena: &mut Arena) {
-    // SAFETY: by the callers: the VM is alive and not inside an allocation.
-    unsafe { lua::lua_gc(state, lua::LUA_GCCOLLECT, 0) };
-    arena.soft = (arena.limit / 4 * 3).max(arena.used + arena.room() / 2);
 }
 
 /// A collection begins when a VM holds so many percent of what the last one left: most of that is the

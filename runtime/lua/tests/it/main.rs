@@ -22,6 +22,7 @@ mod pools;
 mod redis;
 mod regex;
 mod replaced;
+mod request_socket;
 mod rig;
 mod said;
 mod sandbox;

@@ -1,0 +1,47 @@
+//! What happens when a VM's memory runs out: it is collected, and then its script ends.
+
+use mlua_sys as lua;
+use mlua_sys::lua_State;
+
+use super::vm_of;
+use crate::arena::{Arena, Pressure};
+use crate::watchdog::set_kill_hook;
+
+/// Told by the arena that memory runs out.
+pub(super) struct Alarm {
+    pub(super) state: *mut lua_State,
+    pub(super) refused: bool,
+}
+
+impl Pressure for Alarm {
+    fn collect(&mut self) {
+        // A collection can't run inside an allocation: the hook runs it at the next instruction.
+        // SAFETY: the VM is alive and on this thread: it is allocating.
+        unsafe { lua::lua_sethook(self.state, Some(collect_hook), lua::LUA_MASKCOUNT, 1) };
+    }
+
+    fn refused(&mut self) {
+        self.refused = true;
+        // SAFETY: as above. The hook keeps `pcall` from going on after the error.
+        unsafe { set_kill_hook(self.state) };
+    }
+}
+
+unsafe extern "C-unwind" fn collect_hook(state: *mut lua_State, _: *mut lua::lua_Debug) {
+    // SAFETY: hooks run on the VM's thread with the VM alive; collecting is allowed in them.
+    unsafe {
+        lua::lua_sethook(state, None, 0, 0);
+        let vm = vm_of(state);
+        collect(state, &mut *vm.arena);
+        if (*vm.alarm).refused || vm.watch.fired() {
+            set_kill_hook(state);
+        }
+    }
+}
+
+/// A full collection; the next is due when half of what is left then is used.
+pub(super) unsafe fn collect(state: *mut lua_State, arena: &mut Arena) {
+    // SAFETY: by the callers: the VM is alive and not inside an allocation.
+    unsafe { lua::lua_gc(state, lua::LUA_GCCOLLECT, 0) };
+    arena.soft = (arena.limit / 4 * 3).max(arena.used + arena.room() / 2);
+}
