@@ -11,7 +11,7 @@ use mlua_sys as lua;
 use mlua_sys::lua_State;
 use pilotlight_filter::abi::limit;
 use pilotlight_filter::host::Services;
-use pilotlight_filter::{Fault, FaultKind};
+use pilotlight_filter::{Exchange, Fault, FaultKind};
 
 use crate::arena::{self, Arena, Pressure};
 use crate::handle::Handles;
@@ -442,6 +442,13 @@ impl Vm {
         // SAFETY: as in `begin_call`.
         let host = unsafe { &(*self.window).host };
         host.sockets.end_of(Owner::new(-f64::from(task)))
+    }
+
+    /// Closes what an exchange's scripts have opened here, now that one of them was killed.
+    pub(crate) fn end_of(&self, exchange: &mut Exchange) {
+        // SAFETY: as in `begin_call`.
+        let host = unsafe { &(*self.window).host };
+        host.sockets.end_now(exchange);
     }
 
     /// Whose script is running, and the CPU time of one call of it.
