@@ -233,8 +233,19 @@ impl LuaFilter {
                 }
                 Poll::Ready(Ok(()))
             }
-            Poll::Ready(Err(fault)) => Poll::Ready(Err(fault)),
+            Poll::Ready(Err(fault)) => {
+                let_go(&vm, exchange);
+                Poll::Ready(Err(fault))
+            }
         }
+    }
+}
+
+/// What a killed script has open is closed with it: there may be a thousand sockets, and the next
+/// exchange would wait for them.
+fn let_go(vm: &Vm, exchange: &mut Exchange) {
+    if vm.is_retired() {
+        vm.end_of(exchange);
     }
 }
 
@@ -266,7 +277,11 @@ impl Filter for LuaFilter {
             return Poll::Ready(Err(Fault::new(FaultKind::Memory, message)));
         }
         loop {
-            match self.run(cx, &mut call, &vm, &program, entry).map_err(|f| shown(&program, f))? {
+            let ran = self.run(cx, &mut call, &vm, &program, entry);
+            if ran.is_err() {
+                let_go(&vm, call.exchange);
+            }
+            match ran.map_err(|fault| shown(&program, fault))? {
                 Step::Ended(thread) => {
                     let output = self.output.as_deref();
                     return Poll::Ready(finish(&vm, &program, thread, &mut call, output));

@@ -104,13 +104,20 @@ impl Sockets {
         made
     }
 
+    /// Whether something that an exchange keeps closes what its scripts have opened here.
+    fn is_end(&self, kept: &dyn Any) -> bool {
+        let end = kept.downcast_ref::<End>();
+        end.is_some_and(|end| Weak::ptr_eq(&end.members, &Rc::downgrade(&self.members)))
+    }
+
+    /// Closes what the exchange's scripts have opened here.
+    pub(crate) fn end_now(&self, exchange: &mut Exchange) {
+        exchange.kept.retain(|kept| !self.is_end(&**kept));
+    }
+
     /// What the exchange's scripts open here is closed when it ends.
     pub(crate) fn end_with(&self, exchange: &mut Exchange) {
-        let ours = |kept: &Box<dyn Any>| {
-            let end = kept.downcast_ref::<End>();
-            end.is_some_and(|end| Weak::ptr_eq(&end.members, &Rc::downgrade(&self.members)))
-        };
-        if !exchange.kept.iter().any(ours) {
+        if !exchange.kept.iter().any(|kept| self.is_end(&**kept)) {
             let mut end = self.end_of(Owner::new(exchange.serial as f64));
             end.stranded = exchange.parent.is_some();
             exchange.kept.push(Box::new(end));

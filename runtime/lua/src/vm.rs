@@ -3,7 +3,7 @@
 mod alarm;
 
 use std::cell::{Cell, RefCell};
-use std::os::raw::{c_int, c_void};
+use std::os::raw::c_int;
 use std::ptr;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use mlua_sys as lua;
 use mlua_sys::lua_State;
 use pilotlight_filter::abi::limit;
 use pilotlight_filter::host::Services;
-use pilotlight_filter::{Fault, FaultKind};
+use pilotlight_filter::{Exchange, Fault, FaultKind};
 
 use self::alarm::{Alarm, collect};
 use crate::arena::{self, Arena};
@@ -28,6 +28,11 @@ use crate::visit::{Ran, Visit};
 use crate::wait::Waiter;
 use crate::watchdog::Watch;
 use crate::window::{Window, World};
+
+mod whose;
+
+use whose::vm_of;
+pub(crate) use whose::{alive_of, shared_vm_of, window_of};
 
 /// Places in the registry. 1 is the watchdog's message.
 pub(crate) const ARRAY: c_int = 2;
@@ -93,48 +98,6 @@ pub(crate) struct Vm {
     /// Scripts can hold what only closing it gives back: files, memory of C.
     holds: bool,
     this: Weak<Vm>,
-}
-
-/// The window of the VM that runs `state`.
-///
-/// # Safety
-/// Within a call from Lua, on one of our VMs; at most one such reference at a time.
-pub(crate) unsafe fn window_of<'a>(state: *mut lua_State) -> &'a mut Window {
-    // SAFETY: by the caller; the VM set the pointer before any script ran.
-    unsafe { &mut *vm_of(state).window }
-}
-
-unsafe fn vm_of<'a>(state: *mut lua_State) -> &'a Vm {
-    // SAFETY: by the caller.
-    unsafe { &*owner_of(state) }
-}
-
-/// The VM's place; null when it is being closed.
-unsafe fn owner_of(state: *mut lua_State) -> *const Vm {
-    let mut arena: *mut c_void = ptr::null_mut();
-    // SAFETY: our VMs' allocators have their arena as data, and it knows its VM.
-    unsafe {
-        lua::lua_getallocf(state, &raw mut arena);
-        (*arena.cast::<Arena>()).owner.cast::<Vm>()
-    }
-}
-
-/// The VM that runs `state`; `None` while it is being closed.
-///
-/// # Safety
-/// The state is alive and one of our VMs'.
-pub(crate) unsafe fn alive_of<'a>(state: *mut lua_State) -> Option<&'a Vm> {
-    // SAFETY: by the caller.
-    unsafe { owner_of(state).as_ref() }
-}
-
-/// The VM that runs `state`, for who outlives the call. `None` while the VM is being closed.
-///
-/// # Safety
-/// Within a call from Lua, on one of our VMs.
-pub(crate) unsafe fn shared_vm_of(state: *mut lua_State) -> Option<Rc<Vm>> {
-    // SAFETY: by the caller.
-    unsafe { alive_of(state) }?.this.upgrade()
 }
 
 impl Vm {
@@ -408,6 +371,13 @@ impl Vm {
         // SAFETY: as in `begin_call`.
         let host = unsafe { &(*self.window).host };
         host.sockets.end_of(Owner::new(-f64::from(task)))
+    }
+
+    /// Closes what an exchange's scripts have opened here, now that one of them was killed.
+    pub(crate) fn end_of(&self, exchange: &mut Exchange) {
+        // SAFETY: as in `begin_call`.
+        let host = unsafe { &(*self.window).host };
+        host.sockets.end_now(exchange);
     }
 
     /// Whose script is running, and the CPU time of one call of it.

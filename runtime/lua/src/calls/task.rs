@@ -9,7 +9,7 @@ use super::Slow;
 use crate::stack::Stack;
 use crate::tasks::Task;
 use crate::value::refuse;
-use crate::vm::shared_vm_of;
+use crate::vm::{shared_vm_of, window_of};
 
 /// The longest delay, seconds: a year.
 const DELAY_MAX: f64 = 31_536_000.0;
@@ -28,6 +28,11 @@ unsafe extern "C-unwind" fn start(state: *mut lua_State) -> c_int {
     // SAFETY: Lua calls with a live state.
     let (stack, vm) = unsafe { (Stack::new(state), shared_vm_of(state)) };
     let Some(vm) = vm else { return refuse(stack, "the VM is closing") };
+    // SAFETY: as above.
+    if vm.is_retired() && unsafe { window_of(state) }.serial < 0.0 {
+        // A task that follows itself would keep a VM that was killed for good.
+        return refuse(stack, "process exiting");
+    }
     let (delay, period) = (seconds(stack, 1), stack.number(2).map(|_| seconds(stack, 2)));
     let (arguments, last_call) = (stack.top() - 4, stack.truth(3));
     match Task::start(&vm, stack, arguments, delay, period, last_call) {

@@ -14,8 +14,9 @@ use super::waiting::{Operation, Outcome, Patience, Settled, begin};
 use super::words::{CLOSED, Failure, TIMEOUT};
 use crate::wait::Waiter;
 
-/// Bytes after which a worker's other work has its turn, whatever the peer still has.
-const TURN: usize = 512 * 1024;
+/// Bytes after which a worker's other work has its turn, whatever the peer still has. The event loop
+/// looks at the network after 61 such turns.
+const TURN: usize = 64 * 1024;
 
 /// What a read may take.
 pub(crate) struct Limits {

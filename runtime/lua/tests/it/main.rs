@@ -17,6 +17,7 @@ mod net;
 mod nginx;
 mod ngx_re;
 mod ngx_shared;
+mod odd;
 mod patterns;
 mod pools;
 mod redis;

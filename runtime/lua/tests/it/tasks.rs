@@ -1,5 +1,7 @@
 //! Tasks beside exchanges: begun, repeated, given up, failing alone.
 
+use std::time::Duration;
+
 use pilotlight_filter::abi::Phase;
 
 use crate::rig::*;
@@ -169,4 +171,20 @@ fn each_kind_of_task_can_be_given_up() {
     let said = lines(&rig);
     let said: Vec<_> = said.lines().map(|line| line.rsplit(": ").next().unwrap()).collect();
     assert_eq!(said, ["done", "begun true", "late false", "ended false"]);
+}
+
+#[test]
+fn a_storm_of_timers_ends_with_its_vm() {
+    let rig = crate::nginx::access(
+        "if ngx.var.uri == '/loop' then while true do end end
+         local function f() ngx.timer.at(0, f) end
+         f()",
+        |plan| plan.filters[0].cpu = Duration::from_millis(10),
+    );
+    rig.request().0.unwrap();
+    assert!((0..20).all(|_| rig.tick() > 0));
+    let mut exchange = exchange();
+    exchange.request.head.set_path(b"/loop").unwrap();
+    run(&mut *rig.realm.start(0), Phase::Request, &mut exchange).unwrap_err();
+    assert!((0..20).any(|_| rig.tick() == 0));
 }
