@@ -10,7 +10,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mlua_sys as lua;
-use mlua_sys::lua_State;
 use pilotlight_filter::abi::limit;
 use pilotlight_filter::host::Services;
 use pilotlight_filter::{Exchange, Fault, FaultKind};
@@ -43,6 +42,8 @@ pub(crate) const BOOT: c_int = 6;
 pub(crate) const FIELDS: c_int = 7;
 pub(crate) const CURRENT: c_int = 8;
 const FIRST_FREE: c_int = 9;
+/// Places that are taken from the start: the registry keeps those in an array, not by hash.
+const PLACES: c_int = 48;
 
 /// Finished coroutines kept for the next calls.
 const THREADS: usize = 64;
@@ -144,6 +145,7 @@ impl Vm {
         unsafe {
             (*arena).owner = Rc::as_ptr(&vm).cast_mut().cast();
             (*arena).pressure = Some(vm.alarm);
+            (1..=PLACES).for_each(|place| vm.vacate(place));
             lua::luaL_openlibs(state);
         }
         // SAFETY: the VM is alive and no script runs.
@@ -202,9 +204,14 @@ impl Vm {
 
     /// Lets go of a kept value.
     pub(crate) fn forget(&self, place: c_int) {
-        self.stack.push_nil();
-        self.stack.keep_at(place);
+        self.vacate(place);
         self.free.borrow_mut().push(place);
+    }
+
+    /// Not nil: the registry would forget that it has the place.
+    fn vacate(&self, place: c_int) {
+        self.stack.push_bool(false);
+        self.stack.keep_at(place);
     }
 
     /// A coroutine with an empty stack.
