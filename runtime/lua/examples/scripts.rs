@@ -1,7 +1,6 @@
 //! Runs a script of `tests/bench/conf` many times: `scripts NAME COUNT`. `tests/bench/checkhook` counts
 //! its instructions.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, clippy::disallowed_methods)]
-#![allow(dead_code, reason = "of the dictionary")]
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
@@ -11,15 +10,12 @@ use std::task::{Context, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
-use pilotlight_core::shared::Dict;
+use pilotlight_core::shared::{Dict, Timed};
 use pilotlight_filter::abi::Phase;
 use pilotlight_filter::engine::{Engine, OpenResty, Plan, ScriptFile, ScriptSpec, Source, Spec};
 use pilotlight_filter::exchange::Request;
 use pilotlight_filter::host::{Services, Shared};
 use pilotlight_filter::{Body, Call, Exchange, Origin, Peer};
-
-#[path = "../tests/it/dictionary.rs"]
-mod dictionary;
 
 struct World(Arc<dyn Shared>);
 
@@ -69,7 +65,7 @@ fn main() {
         target: false,
     });
     let library = pilotlight_lua::LuaEngine::new().load(&plan).unwrap();
-    let realm = library.open(Rc::new(World(Arc::new(dictionary::Dictionary(Dict::new(1 << 20))))));
+    let realm = library.open(Rc::new(World(Arc::new(Timed::new(Dict::new(1 << 20), || 1.8e9)))));
     let peer = Rc::new(Peer {
         address: IpAddr::V4(Ipv4Addr::LOCALHOST),
         text: "127.0.0.1".into(),

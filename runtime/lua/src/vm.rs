@@ -338,9 +338,14 @@ impl Vm {
     /// Collects what was killed, where that is much.
     #[inline]
     fn tidy(&self) {
-        if !self.littered.take() {
-            return;
+        if self.littered.get() {
+            self.clean();
         }
+    }
+
+    #[cold]
+    fn clean(&self) {
+        self.littered.set(false);
         // SAFETY: the VM is alive; nobody holds a reference.
         let arena = unsafe { &mut *self.arena };
         arena.soft = arena.limit / 4 * 3;
