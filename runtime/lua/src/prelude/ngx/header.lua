@@ -26,7 +26,9 @@ return function(ngx, world)
 
   local function put(how, name, value, level)
     local kind = type(value)
-    if kind == "number" or kind == "boolean" then
+    if kind == "number" then
+      value = fields.number(value)
+    elseif kind == "boolean" then
       value = stock_tostring(value)
     elseif kind ~= "string" then
       error("invalid header value type: " .. kind, level)

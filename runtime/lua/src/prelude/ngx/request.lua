@@ -35,7 +35,9 @@ return function(ngx, world)
 
   local function put(how, name, value)
     local kind = type(value)
-    if kind == "number" or kind == "boolean" then
+    if kind == "number" then
+      value = fields.number(value)
+    elseif kind == "boolean" then
       value = stock_tostring(value)
     elseif kind ~= "string" then
       error("bad argument #2 to 'set_header' (string, number, or array table expected, got "
