@@ -56,8 +56,10 @@ struct Load {
 /// Beats of all clients together: 1,000 requests a second. A beat that was missed is made up for.
 const CLIENTS: [(Protocol, u32); 3] = [(Protocol::H1, 12), (Protocol::H2, 5), (Protocol::H3, 3)];
 const BEAT: Duration = Duration::from_millis(20);
-/// What must be reached where the machine is quiet.
+/// What must be reached where the machine is quiet. In a hand-over a QUIC client whose first packet
+/// meets the old process sends it again after a second or more.
 const RATE: f64 = 950.0;
+const RATE_OF_HAND_OVER: f64 = 850.0;
 
 impl Load {
     /// One client: on one connection as long as it lasts, as browsers do.
@@ -104,6 +106,7 @@ fn is_unprocessed(protocol: Protocol, why: Option<&str>) -> bool {
 /// Runs `change` under load: no request fails, and the load is what it claims to be.
 async fn under_load<F: Future<Output = ()>>(
     what: &str,
+    least: f64,
     gateway: &Rc<Gateway>,
     change: impl FnOnce() -> F,
 ) {
@@ -131,7 +134,7 @@ async fn under_load<F: Future<Output = ()>>(
     let rate = f64::from(sent) / begun.elapsed().as_secs_f64();
     eprintln!("{what}: {sent} requests, {rate:.0} a second, {} failed", failed.len());
     assert!(failed.is_empty(), "{} of {sent} failed, the first: {}", failed.len(), failed[0]);
-    assert!(!full() || rate >= RATE, "only {rate:.0} requests a second");
+    assert!(!full() || rate >= least, "only {rate:.0} requests a second");
 }
 
 #[test]
@@ -139,7 +142,7 @@ fn a_reload_under_load_fails_no_request() {
     run(async {
         let upstream = Upstream::always(Script::ok("proxied")).await;
         let gateway = Rc::new(version(1, &upstream).start().await);
-        under_load("4 reloads", &gateway, || async {
+        under_load("4 reloads", RATE, &gateway, || async {
             for number in 2..6 {
                 let setup = version(number, &upstream);
                 for (name, bytes) in &setup.files {
@@ -225,7 +228,7 @@ fn a_second_instance_takes_over_and_no_request_fails() {
         first.gateway = "drain = \"5s\"".into();
         let first = Rc::new(first.start().await);
         let second: RefCell<Option<Gateway>> = RefCell::new(None);
-        under_load("a hand-over", &first, || async {
+        under_load("a hand-over", RATE_OF_HAND_OVER, &first, || async {
             *second.borrow_mut() =
                 Some(version(2, &upstream).start_at(first.clear, first.tls).await);
             first.signal(libc::SIGTERM);

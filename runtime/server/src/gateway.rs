@@ -18,7 +18,7 @@ use crate::admin::{self, Ask};
 use crate::clock::Clock;
 use crate::control::Control;
 use crate::generation::Listener;
-use crate::listener::{self, Sockets};
+use crate::listener::{self, GRACE, Sockets};
 use crate::load::Loader;
 use crate::log::Log;
 use crate::metrics::Registry;
@@ -284,8 +284,11 @@ impl House<'_> {
         for open in &self.open {
             let _ = open.stop.send(true);
         }
-        let _ = drain.send(true);
         let idle = async {
+            // Clients are told to leave once no listener is in their way back: a handshake that it
+            // leaves unanswered is tried again after a second.
+            tokio::time::sleep(GRACE).await;
+            let _ = drain.send(true);
             // The first figures are from before the drain.
             tokio::time::sleep(Duration::from_millis(20)).await;
             while self.threads.iter().any(|t| t.busy.load(Ordering::Acquire) > 0) {

@@ -16,6 +16,7 @@ use arc_swap::ArcSwap;
 use pilotlight_filter::Peer;
 use tokio::sync::watch;
 
+pub(crate) use self::acceptor::GRACE;
 use self::acceptor::{Accepted, Acceptor};
 pub(crate) use self::sockets::{Sockets, open};
 use crate::codec::{h1, h2};

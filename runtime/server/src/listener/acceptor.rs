@@ -9,8 +9,8 @@ use tokio::net::{TcpListener, UnixListener};
 
 use crate::stream::Plain;
 
-/// How long handshakes that are under way have to end.
-const GRACE: Duration = Duration::from_millis(100);
+/// How long handshakes that are under way have to end when a listener closes.
+pub(crate) const GRACE: Duration = Duration::from_millis(100);
 
 /// A socket that accepts.
 pub(super) enum Acceptor {
