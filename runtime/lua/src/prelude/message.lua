@@ -353,11 +353,25 @@ local function fields_pairs(names)
   end
 end
 
+-- Names as tables of fields have them, by how scripts spell them: few are ever asked for, and most
+-- often for a field that is not there.
+local SPELLINGS_MAX, SPELLING_MAX = 256, 64
+local spelled, spellings = {}, 0
+local function plain_of(name)
+  local plain = spelled[name]
+  if plain then return plain end
+  plain = pl.string.gsub(lower(name), "_", "-")
+  if #name > SPELLING_MAX then return plain end
+  if spellings == SPELLINGS_MAX then spelled, spellings = {}, 0 end
+  spelled[name], spellings = plain, spellings + 1
+  return plain
+end
+
 -- Of tables of fields: names are looked up in any case, and with `_` for `-`.
 pl.fields = {
   __index = function(fields, name)
     if type(name) ~= "string" then return nil end
-    local plain = pl.string.gsub(lower(name), "_", "-")
+    local plain = plain_of(name)
     if plain == name then return nil end
     return rawget(fields, plain)
   end,
