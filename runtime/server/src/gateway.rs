@@ -287,7 +287,7 @@ impl House<'_> {
         let idle = async {
             // Clients are told to leave once no listener is in their way back: a handshake that it
             // leaves unanswered is tried again after a second.
-            tokio::time::sleep(GRACE).await;
+            tokio::time::sleep(GRACE.min(limit / 2)).await;
             let _ = drain.send(true);
             // The first figures are from before the drain.
             tokio::time::sleep(Duration::from_millis(20)).await;
