@@ -33,7 +33,7 @@ local json = {
     end
     return slow.json_decode(encoded)
   end,
-  array = function(list) return setmetatable(list or {}, pl.array) end,
+  array = function(list) return (setmetatable(list or {}, pl.array)) end,
 }
 
 -- Shared dictionaries: { index }.
@@ -61,7 +61,7 @@ local function failed() return nil, text(window.ptr, window.len) end
 function Shared.get(d, key)
   key = key_of(key)
   local kind = C.shared_get(window, d[1], key, #key)
-  if kind == TEXT then return text(window.ptr, window.len) end
+  if kind == TEXT then return (text(window.ptr, window.len)) end
   if kind == NUMBER then return window.num end
   if kind == TRUE then return true end
   if kind == FALSE then return false end
@@ -215,7 +215,7 @@ local function start(name, delay, period, fn, ...)
   end
   local id, why = slow.task_start(delay, period, false, fn, ...)
   if not id then return nil, why end
-  return setmetatable({ id }, Task)
+  return (setmetatable({ id }, Task))
 end
 
 local function seconds_of(name, seconds, least)
@@ -254,7 +254,7 @@ local Fetched = {
 local function fetched(response, why)
   if not response then return nil, why end
   setmetatable(response.headers, FetchedHeaders)
-  return setmetatable(response, Fetched)
+  return (setmetatable(response, Fetched))
 end
 
 local function fetch(what, options)
@@ -274,7 +274,7 @@ local function coder(fn, name, fails)
     if type(value) == "number" then value = stock_tostring(value) end
     if type(value) ~= "string" then error(name .. " takes a string, not a " .. type(value), 2) end
     if fn(window, value, #value) == 0 then return nil, fails end
-    return text(window.ptr, window.len)
+    return (text(window.ptr, window.len))
   end
 end
 local base64 = {
@@ -290,8 +290,8 @@ local url = {
   decode = coder(C.url_decode, "url.decode"),
 }
 
-local function now() return C.now(window) end
-local function monotonic() return C.monotonic(window) end
+local function now() return (C.now(window)) end
+local function monotonic() return (C.monotonic(window)) end
 pl.now, pl.monotonic, pl.log = now, monotonic, log
 
 local function copy(from)
@@ -320,10 +320,10 @@ local Gateway = {
 
 -- Each filter gets tables of its own, so that what it changes nobody else sees.
 function pl.gateway(config, name)
-  return setmetatable({
+  return (setmetatable({
     log = copy(log), json = copy(json), base64 = copy(base64), hex = copy(hex), url = copy(url),
     shared = sharer(), wasm = opener(), fetch = fetch, all = pl.all, sleep = sleep,
     spawn = spawn, after = after, every = every,
     now = now, monotonic = monotonic, env = slow.env, config = config, name = name,
-  }, Gateway)
+  }, Gateway))
 end

@@ -52,7 +52,7 @@ function Headers.__index(h, name)
   if rawget(h, 1) ~= window.serial then ended() end
   if type(name) ~= "string" then name_of(name) end
   if head_get(window, rawget(h, 2), name, #name) == 0 then return nil end
-  return text(window.ptr, window.len)
+  return (text(window.ptr, window.len))
 end
 
 function Headers.__newindex(h, name, value)
@@ -89,7 +89,7 @@ local function headers_pairs(h)
 end
 
 local function headers(serial, which)
-  return setmetatable({ serial, which }, Headers)
+  return (setmetatable({ serial, which }, Headers))
 end
 
 -- Properties: { serial }.
@@ -110,7 +110,7 @@ Properties.__metatable = "properties"
 
 local function get(id)
   local kind = field(window, id)
-  if kind == 1 then return text(window.ptr, window.len) end
+  if kind == 1 then return (text(window.ptr, window.len)) end
   if kind == 2 then return window.num end
   return nil
 end
@@ -169,7 +169,7 @@ end
 local function encode(value)
   value = stock_tostring(value)
   url_encode(window, value, #value)
-  return text(window.ptr, window.len)
+  return (text(window.ptr, window.len))
 end
 
 function methods.set_args(r, args)
@@ -235,7 +235,7 @@ function Request.__index(r, name)
   local id = request_fields[name]
   if id then
     local kind = field(window, id)
-    if kind == 1 then return text(window.ptr, window.len) end
+    if kind == 1 then return (text(window.ptr, window.len)) end
     return nil
   end
   local method = methods[name]
@@ -243,7 +243,7 @@ function Request.__index(r, name)
   if name == "client" then return slow.client() end
   if name == "tls" then return slow.tls() end
   if name == "trailers" then return headers(rawget(r, 1), 2) end
-  if name == "properties" then return setmetatable({ rawget(r, 1) }, Properties) end
+  if name == "properties" then return (setmetatable({ rawget(r, 1) }, Properties)) end
   return nil
 end
 
@@ -292,8 +292,8 @@ function Response.__index(r, name)
   local method = response_methods[name]
   if method then return method end
   if name == "trailers" then return headers(rawget(r, 1), 3) end
-  if name == "properties" then return setmetatable({ rawget(r, 1) }, Properties) end
-  if name == "request" then return setmetatable({ rawget(r, 1), false }, Request) end
+  if name == "properties" then return (setmetatable({ rawget(r, 1) }, Properties)) end
+  if name == "request" then return (setmetatable({ rawget(r, 1), false }, Request)) end
   return nil
 end
 
@@ -322,9 +322,9 @@ function Entry.__index(e, name)
   local own = rawget(e, 2)
   if own and own[name] ~= nil then return own[name] end
   if name == "client" then return slow.client().address end
-  if name == "properties" then return setmetatable({ rawget(e, 1) }, Properties) end
-  if name == "request" then return setmetatable({ rawget(e, 1), false }, Request) end
-  if name == "response" then return setmetatable({ rawget(e, 1), false }, Response) end
+  if name == "properties" then return (setmetatable({ rawget(e, 1) }, Properties)) end
+  if name == "request" then return (setmetatable({ rawget(e, 1), false }, Request)) end
+  if name == "response" then return (setmetatable({ rawget(e, 1), false }, Response)) end
   local id = entry_fields[name]
   return id and get(id)
 end
@@ -373,7 +373,7 @@ pl.fields = {
     if type(name) ~= "string" then return nil end
     local plain = plain_of(name)
     if plain == name then return nil end
-    return rawget(fields, plain)
+    return (rawget(fields, plain))
   end,
 }
 

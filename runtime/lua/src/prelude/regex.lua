@@ -38,7 +38,7 @@ function regex.flags(letters)
 end
 
 -- The flags of a search that goes on in the same subject.
-function regex.further(flags) return bor(flags, CHECKED) end
+function regex.further(flags) return (bor(flags, CHECKED)) end
 
 -- Groups by their names; with D, those of one name that have matched, in a list.
 local function collect_names(names, flags, captures)
@@ -58,7 +58,7 @@ end
 local function capture(subject, groups, index)
   local from = groups[2 * index]
   if from < 0 then return false end
-  return sub(subject, from + 1, groups[2 * index + 1])
+  return (sub(subject, from + 1, groups[2 * index + 1]))
 end
 
 -- The captures of the match that was just found; false where a group has not matched. Few groups

@@ -54,7 +54,7 @@ local function collectgarbage(what)
 end
 
 local function os_time(t)
-  if t == nil then return math.floor(pl.now()) end
+  if t == nil then return (math.floor(pl.now())) end
   return time(t)
 end
 

@@ -24,7 +24,7 @@ local stock_tostring = tostring
 local function str(value, index, name)
   local kind = type(value)
   if kind == "string" then return value end
-  if kind == "number" then return stock_tostring(value) end
+  if kind == "number" then return (stock_tostring(value)) end
   bad(index, name, "string", value, 2)
 end
 
@@ -36,7 +36,7 @@ local function int(value, default, index, name)
   if number > 2147483647 then return 2147483647 end
   if number < -2147483647 then return -2147483647 end
   if number < 0 then return -math.floor(-number) end
-  return math.floor(number)
+  return (math.floor(number))
 end
 
 local function broken()
@@ -50,7 +50,7 @@ local function capture(s, index)
     if length == -2 then error("unfinished capture", 3) end
     return start + 1
   end
-  return sub(s, start + 1, start + length)
+  return (sub(s, start + 1, start + length))
 end
 
 local function rest(s, index, count)
@@ -59,7 +59,7 @@ local function rest(s, index, count)
 end
 
 local function captures(s, count)
-  if count == 0 then return sub(s, window.from + 1, window.to) end
+  if count == 0 then return (sub(s, window.from + 1, window.to)) end
   if count == 1 then return capture(s, 0) end
   if count == 2 then return capture(s, 0), capture(s, 1) end
   return rest(s, 0, count)
@@ -204,11 +204,11 @@ local main = {}
 local function tostring(...)
   if select("#", ...) == 0 then error("bad argument #1 to 'tostring' (value expected)", 2) end
   local value = ...
-  if type(value) ~= "table" then return stock_tostring(value) end
+  if type(value) ~= "table" then return (stock_tostring(value)) end
   local meta = getmetatable(value)
-  if type(meta) ~= "table" then return stock_tostring(value) end
+  if type(meta) ~= "table" then return (stock_tostring(value)) end
   local how = rawget(meta, "__tostring")
-  if how == nil then return stock_tostring(value) end
+  if how == nil then return (stock_tostring(value)) end
   local key = running() or main
   local depth = (depths[key] or 0) + 1
   if depth > DEEP then error("__tostring is nested too deeply", 2) end

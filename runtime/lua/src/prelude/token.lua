@@ -8,7 +8,7 @@ local tonumber, pcall, cast, gc = tonumber, pcall, ffi.cast, ffi.gc
 ffi.cdef "typedef struct pl_token pl_token;"
 local pointer, integer = ffi.typeof("pl_token *"), ffi.typeof("intptr_t")
 
-local function number_of(token) return tonumber(cast(integer, token)) end
+local function number_of(token) return (tonumber(cast(integer, token))) end
 local function forget(token) C.token_forget(window, number_of(token)) end
 
 local token = {}

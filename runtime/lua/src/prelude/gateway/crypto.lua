@@ -18,7 +18,7 @@ function crypto.digest(hash, s)
   want(hash, "string", "digest")
   want(s, "string", "digest")
   if C.digest(window, hash, #hash, s, #s) == 0 then no_hash(hash) end
-  return text(window.ptr, window.len)
+  return (text(window.ptr, window.len))
 end
 
 function crypto.hmac(hash, key, s)
@@ -26,13 +26,13 @@ function crypto.hmac(hash, key, s)
   want(key, "string", "hmac")
   want(s, "string", "hmac")
   if C.hmac(window, hash, #hash, key, #key, s, #s) == 0 then no_hash(hash) end
-  return text(window.ptr, window.len)
+  return (text(window.ptr, window.len))
 end
 
 function crypto.random(length)
   want(length, "number", "random")
   if C.random(window, length) == 0 then error("crypto.random: out of range", 2) end
-  return text(window.ptr, window.len)
+  return (text(window.ptr, window.len))
 end
 
 -- In a time that does not tell where they differ.

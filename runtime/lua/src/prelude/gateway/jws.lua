@@ -44,7 +44,7 @@ end
 
 local function mac(hash, secret, s)
   C.hmac(window, hash, #hash, secret, #secret, s, #s)
-  return text(window.ptr, window.len)
+  return (text(window.ptr, window.len))
 end
 
 function jws.verify(algorithm, given, s, signature)

@@ -15,7 +15,7 @@ local heads, count = {}, 0
 
 local function decode(part)
   if find(part, "=", 1, true) or C.base64_read(window, part, #part, URL) == 0 then return nil end
-  return text(window.ptr, window.len)
+  return (text(window.ptr, window.len))
 end
 
 local function object(part)
@@ -149,7 +149,7 @@ end
 
 local function encode(s)
   C.base64_write(window, s, #s, 1, 0)
-  return text(window.ptr, window.len)
+  return (text(window.ptr, window.len))
 end
 
 -- A token. Options: algorithm (HS256 when there is none), head (further members of it).

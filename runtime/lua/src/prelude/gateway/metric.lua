@@ -69,7 +69,7 @@ local function opener(kind)
       if not index then error("metric \"" .. name .. "\": " .. why, 2) end
       known[key] = index
     end
-    return setmetatable({ index }, classes[kind])
+    return (setmetatable({ index }, classes[kind]))
   end
 end
 

@@ -99,7 +99,7 @@ function re.gmatch(subject, pattern, letters)
   subject, pattern, flags = arguments("gmatch", subject, pattern, letters)
   local code = C.re_compile(window, pattern, #pattern, flags)
   if code < 0 then fail("gmatch", code, 2) end
-  return setmetatable({ subject = subject, pattern = pattern, flags = flags, start = 0 }, Matches)
+  return (setmetatable({ subject = subject, pattern = pattern, flags = flags, start = 0 }, Matches))
 end
 
 -- In a function of its own: one that makes closures does not compile.

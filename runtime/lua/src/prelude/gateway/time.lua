@@ -16,7 +16,7 @@ end
 
 local function write(form, seconds)
   C.time_format(window, form, seconds)
-  return text(window.ptr, window.len)
+  return (text(window.ptr, window.len))
 end
 
 local time = {}

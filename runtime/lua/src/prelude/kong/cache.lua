@@ -47,11 +47,11 @@ Cache.__index = Cache
 -- changes with the manifest, unless they say for how long they keep it.
 local function new(scope, generation)
   local dict = ngx.shared.kong_db_cache
-  return setmetatable({
+  return (setmetatable({
     prefix = scope .. ":" .. (generation or 0) .. ":", ttl = 0, neg_ttl = 0, epoch = 0,
     dict = dict, misses = ngx.shared.kong_db_cache_miss or dict,
     own = lrucache.new(ENTRIES),
-  }, Cache)
+  }, Cache))
 end
 
 local function epoch(cache)

@@ -66,12 +66,12 @@ for name in SPARE:gmatch("%S+") do spare(name, "kong/" .. name:gsub("%.", "/")) 
 for name in ABSENT:gmatch("%S+") do spare(name, "kong/absent") end
 
 -- The exchange at hand, by the gateway's own handles.
-function dialect.request() return setmetatable({ window.serial, false }, pl.request) end
-function dialect.response() return setmetatable({ window.serial, false }, pl.response) end
+function dialect.request() return (setmetatable({ window.serial, false }, pl.request)) end
+function dialect.response() return (setmetatable({ window.serial, false }, pl.response)) end
 
 local function field(name)
   if C.field(window, pl.getters[name]) == 0 then return nil end
-  return text(window.ptr, window.len)
+  return (text(window.ptr, window.len))
 end
 function dialect.route_name() return field("route") end
 function dialect.upstream_name() return field("upstream") end

@@ -59,7 +59,7 @@ function Writer:id(value)
     known = (self.last[kind] or 0) + 1
     self.last[kind], self.ids[value] = known, known
   end
-  return tostring(known)
+  return (tostring(known))
 end
 
 function Writer:line() self:put(self.newline, rep(self.indent, self.level)) end
@@ -135,7 +135,7 @@ function inspect.inspect(value, options)
     depth = options.depth or huge, newline = options.newline or "\n", indent = options.indent or "  ",
   }, Writer)
   writer:value(value)
-  return concat(writer.out)
+  return (concat(writer.out))
 end
 
 return setmetatable(inspect, { __call = function(_, ...) return inspect.inspect(...) end })

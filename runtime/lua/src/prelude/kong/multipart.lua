@@ -118,16 +118,16 @@ function Multipart:tostring()
       .. "\r\n\r\n" .. part.value .. "\r\n"
   end
   out[#out + 1] = "--" .. self.boundary .. "--\r\n"
-  return table.concat(out)
+  return (table.concat(out))
 end
 Multipart.__tostring = Multipart.tostring
 
 return setmetatable({ RECOMMENDED_PATTERN = MEDIA }, {
   __call = function(_, body, content_type)
     local boundary = boundary_of(content_type)
-    return setmetatable({
+    return (setmetatable({
       boundary = boundary or require("kong.tools.uuid").uuid(),
       parts = boundary and parse(body or "", boundary) or {},
-    }, Multipart)
+    }, Multipart))
   end,
 })

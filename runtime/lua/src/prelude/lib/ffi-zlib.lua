@@ -10,7 +10,7 @@ local function read(input, size)
   local parts, bytes = {}, 0
   while true do
     local part = input(size)
-    if part == nil or part == "" then return concat(parts) end
+    if part == nil or part == "" then return (concat(parts)) end
     bytes = bytes + #part
     if bytes > pl.body_max then return nil, "too large" end
     parts[#parts + 1] = part
@@ -48,8 +48,8 @@ function zlib.deflateGzip(input, output, size, options)
     output, size)
 end
 
-function zlib.crc(s, sum) return C.crc32(sum or 0, s or "", s and #s or 0) end
-function zlib.adler(s, sum) return C.adler32(sum or 0, s or "", s and #s or 0) end
+function zlib.crc(s, sum) return (C.crc32(sum or 0, s or "", s and #s or 0)) end
+function zlib.adler(s, sum) return (C.adler32(sum or 0, s or "", s and #s or 0)) end
 function zlib.version() return "1.3.1" end
 
 return zlib

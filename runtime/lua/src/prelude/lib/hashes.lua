@@ -9,7 +9,7 @@ return function(hash)
   local module = { _VERSION = "0.17" }
   local meta = { __index = module }
 
-  function module.new() return setmetatable({ _ctx = hash_new(hash) }, meta) end
+  function module.new() return (setmetatable({ _ctx = hash_new(hash) }, meta)) end
 
   function module.update(self, s, length)
     if length then s = sub(s, 1, length) end

@@ -51,7 +51,7 @@ end
 
 local function encoded(s)
   C.base64_write(window, s, #s, 1, 0)
-  return text(window.ptr, window.len)
+  return (text(window.ptr, window.len))
 end
 
 -- The way back.

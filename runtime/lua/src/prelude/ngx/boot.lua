@@ -102,42 +102,52 @@ local function chunk_of(step)
   return step.run
 end
 
+-- One step of the request phase, and those behind it: no loop, as one of few rounds never compiles.
+local function step_of(step, at, behind)
+  local is_var, run, set, phase = step.var, step.run, step.set, step.phase
+  local is_access, is_answer = phase == "access", phase == "content" and not behind
+  return function(state)
+    state.step, state.at = phase, at
+    if is_access and state.parent then
+      -- nginx asks for access once, for the client's request.
+    elseif is_var then
+      set(state)
+    else
+      run()
+    end
+    if state.spawned then
+      yield(pl.OTHERS)
+      state.spawned = nil
+    end
+    if state.held then world.send_head(state) end
+    if state.sent then return ANSWERED end
+    if state.raw then return CLOSED end
+    if is_answer then
+      world.send_head(state)
+      return ANSWERED
+    end
+    if behind then return behind(state) end
+    return GO_ON
+  end
+end
+
 -- The request phase: the steps, in order. The host calls it anew when a script ended one early.
 local function request_of(filter, steps)
-  local last = steps[#steps]
+  local starts = {}
+  for at = #steps, 1, -1 do
+    starts[at] = step_of(steps[at], at, starts[at + 1])
+  end
+  local first = starts[1]
   return function(state)
-    local from = 1
-    if state.exit ~= nil then
-      local step = steps[state.at]
-      local verdict = leave(state, step)
-      if verdict then return verdict end
-      from = state.at + 1
-    else
+    if state.exit == nil then
       enter(state, filter)
       if state.sent then anew(state) end
+      return first(state)
     end
-    for at = from, #steps do
-      local step = steps[at]
-      state.step, state.at = step.phase, at
-      if step.phase == "access" and state.parent then
-        -- nginx asks for access once, for the client's request.
-      elseif step.var then
-        step.set(state)
-      else
-        step.run()
-      end
-      if state.spawned then
-        yield(pl.OTHERS)
-        state.spawned = nil
-      end
-      if state.held then world.send_head(state) end
-      if state.sent then return ANSWERED end
-      if state.raw then return CLOSED end
-      if step == last and step.phase == "content" then
-        world.send_head(state)
-        return ANSWERED
-      end
-    end
+    local verdict = leave(state, steps[state.at])
+    if verdict then return verdict end
+    local go_on = starts[state.at + 1]
+    if go_on then return go_on(state) end
     return GO_ON
   end
 end

@@ -27,7 +27,7 @@ local function invalid(value)
 end
 
 local function indent(value)
-  if type(value) == "number" then return stock_tostring(value) end
+  if type(value) == "number" then return (stock_tostring(value)) end
   if type(value) == "string" then return value end
   return nil, "string expected, got " .. type(value)
 end

@@ -14,7 +14,7 @@ local function loose(value)
   return pl.tostring(value)
 end
 
-local function shown() return text(window.ptr, window.len) end
+local function shown() return (text(window.ptr, window.len)) end
 
 -- The name by which a script called the function that asks; "?" when pcall did.
 local function name_of() return getinfo(2, "n").name or "?" end
@@ -124,7 +124,7 @@ return function(ngx)
   -- nginx has two that differ in speed only.
   local function crc32(s)
     s = loose(s)
-    return C.crc32(0, s, #s)
+    return (C.crc32(0, s, #s))
   end
   ngx.crc32_short, ngx.crc32_long = crc32, crc32
 end

@@ -11,8 +11,8 @@ local field = {}
 -- A number as text. The compiler writes an integer in a fifth of the time that a double takes.
 function field.number(value)
   local whole = tobit(value)
-  if whole == value and whole ~= 0 then return stock_tostring(whole) end
-  return stock_tostring(value)
+  if whole == value and whole ~= 0 then return (stock_tostring(whole)) end
+  return (stock_tostring(value))
 end
 
 local function encoded(byte) return ("%%%02X"):format(byte:byte()) end

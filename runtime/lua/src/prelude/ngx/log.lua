@@ -29,7 +29,7 @@ local function text_of(first, ...)
       parts[#parts + 1] = stock_tostring(value)
     end
   end
-  return concat(parts)
+  return (concat(parts))
 end
 
 -- "[lua] access.lua:3: check(): ", of the function that called the one that calls this.

@@ -14,7 +14,7 @@ local PATTERN, MATCH, TEMPLATE = -1, -2, -3
 
 local function message(code)
   if code == PATTERN then
-    return sub("pcre2_compile() failed: " .. text(window.ptr, window.len), 1, MESSAGE_MAX)
+    return (sub("pcre2_compile() failed: " .. text(window.ptr, window.len), 1, MESSAGE_MAX))
   end
   if code == MATCH then return "pcre_exec() failed: " .. window.num end
   if code == TEMPLATE then
@@ -88,12 +88,12 @@ function re.gmatch(subject, pattern, letters)
   local flags = read(letters)
   local code = compile_fast(window, pattern, #pattern, flags)
   if code < 0 then return nil, message(code) end
-  return setmetatable({ subject = subject, pattern = pattern, flags = flags, start = 0 }, Matches)
+  return (setmetatable({ subject = subject, pattern = pattern, flags = flags, start = 0 }, Matches))
 end
 
 -- In a function of its own: one that makes closures does not compile.
 local function replace_by(subject, pattern, with, flags, once)
-  local function by(captures) return tostring(with(captures)) end
+  local function by(captures) return (tostring(with(captures))) end
   local replaced, count = regex.replace_by(subject, pattern, flags, by, once)
   if not replaced then return nil, nil, message(count) end
   return replaced, count

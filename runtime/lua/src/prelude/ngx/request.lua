@@ -21,7 +21,7 @@ return function(ngx, world)
 
   local function field(name)
     if C.field(window, pl.getters[name]) == 0 then return nil end
-    return text(window.ptr, window.len)
+    return (text(window.ptr, window.len))
   end
   world.field = field
 
@@ -250,8 +250,8 @@ return function(ngx, world)
     local at = allow(READS)
     if not at.body_read or at.body_file then return nil end
     if C.body_get(window, 0) == 0 then return nil end
-    if max and max > 0 and window.len > max then return text(window.ptr, max) end
-    return text(window.ptr, window.len)
+    if max and max > 0 and window.len > max then return (text(window.ptr, max)) end
+    return (text(window.ptr, window.len))
   end
 
   function req.get_body_file()
@@ -352,7 +352,7 @@ return function(ngx, world)
   function req.raw_header(no_line)
     allow(PHASES)
     C.raw_header(window, no_line and 1 or 0)
-    return text(window.ptr, window.len)
+    return (text(window.ptr, window.len))
   end
 
   world.preload["ngx.req"] = function()

@@ -68,7 +68,7 @@ return function(ngx, world)
         count = tonumber(count) or 0
         if count < 0 then error("no negative number of resources", 2) end
         local sem = { count = count, queue = {}, first = 1, last = 0, gone = 0 }
-        return setmetatable({ sem = sem }, Semaphore)
+        return (setmetatable({ sem = sem }, Semaphore))
       end,
     }
   end

@@ -36,7 +36,7 @@ end
 local function failed() return nil, text(window.ptr, window.len) end
 
 local function value_of(kind)
-  if kind == TEXT then return text(window.ptr, window.len) end
+  if kind == TEXT then return (text(window.ptr, window.len)) end
   if kind == NUMBER then return window.num end
   return kind == TRUE
 end
@@ -160,7 +160,7 @@ function Dict.expire(zone, key, ttl)
   return nil, "not found"
 end
 
-function Dict.capacity(zone) return C.shared_capacity(window, index_of(zone)) end
+function Dict.capacity(zone) return (C.shared_capacity(window, index_of(zone))) end
 
 -- Bytes of whole pages, as there.
 function Dict.free_space(zone)
@@ -188,7 +188,7 @@ local function whole(max, name)
   if not number then
     error("bad argument #1 to '" .. name .. "' (number expected, got " .. type(max) .. ")", 3)
   end
-  return floor(number)
+  return (floor(number))
 end
 
 function Dict.flush_expired(...)

@@ -150,7 +150,7 @@ return function(ngx, world)
   local function time_of(value)
     value = tonumber(value) or 0
     if value <= -1 or value >= TIMEOUT_MAX then error("bad timeout value", 3) end
-    return floor(value)
+    return (floor(value))
   end
 
   function Shared.settimeout(...)
@@ -363,7 +363,7 @@ return function(ngx, world)
     local count = select("#", ...)
     if count ~= 0 then error("expecting zero arguments, but got " .. count, 2) end
     if world.phase() == "init" then error("no request found", 2) end
-    return setmetatable({}, Tcp)
+    return (setmetatable({}, Tcp))
   end
   socket.stream = socket.tcp
 

@@ -109,7 +109,7 @@ return function(_, world)
       local name, why = slow.hs_hello()
       if name or not why then return name end
       if C.var_at(window, pl.variables.ssl_server_name) == 0 then return nil end
-      return text(window.ptr, window.len)
+      return (text(window.ptr, window.len))
     end
 
     function ssl.raw_client_addr() return address(false) end

@@ -10,7 +10,7 @@ local HTTP, COOKIE = 0, 1
 return function(ngx)
   -- Milliseconds are as fine as nginx counts.
   function ngx.now() return floor(pl.now() * 1000) / 1000 end
-  function ngx.time() return floor(pl.now()) end
+  function ngx.time() return (floor(pl.now())) end
   function ngx.update_time() end
 
   function ngx.today() return date("%Y-%m-%d", floor(pl.now())) end
@@ -21,7 +21,7 @@ return function(ngx)
     return function(seconds)
       if type(seconds) ~= "number" then error("number argument only", 2) end
       C.time_format(window, form, seconds)
-      return text(window.ptr, window.len)
+      return (text(window.ptr, window.len))
     end
   end
   ngx.http_time, ngx.cookie_time = writer(HTTP), writer(COOKIE)

@@ -105,7 +105,7 @@ return function(ngx, world)
       local captures = at.captures
       if captures then return captures[name] end
       if C.capture(window, name) == 0 then return nil end
-      return text(window.ptr, window.len)
+      return (text(window.ptr, window.len))
     end
     if kind ~= "string" then error("bad variable name", 2) end
     if declared[name] then return value_of(at, name) end
@@ -124,13 +124,13 @@ return function(ngx, world)
       if declared[lower] then return value_of(at, lower) end
       if not built_in(lower) then return nil end
     end
-    return text(window.ptr, window.len)
+    return (text(window.ptr, window.len))
   end
 
   -- Those of nginx that scripts may change.
   local setters = {
     args = function(value)
-      if value == nil or value == "" then return C.query_clear(window) end
+      if value == nil or value == "" then return (C.query_clear(window)) end
       ngx.req.set_uri_args(value)
     end,
     limit_rate = function() end,
@@ -200,7 +200,7 @@ return function(ngx, world)
       return (value:gsub(".", function(c) return ("%02x"):format(c:byte()) end))
     end,
     set_decode_hex = function(value)
-      return (value:gsub("%x%x", function(pair) return string.char(tonumber(pair, 16)) end))
+      return (value:gsub("%x%x", function(pair) return (string.char(tonumber(pair, 16))) end))
     end,
   }
   world.ndk = {

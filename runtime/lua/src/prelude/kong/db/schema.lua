@@ -22,7 +22,7 @@ Schema.validators = require("kong.db.schema.rules").all
 
 -- A definition that can be used as it is, or called with changes: `typedefs.port { default = 80 }`.
 function Schema.define(definition)
-  return setmetatable(definition, {
+  return (setmetatable(definition, {
     __call = function(base, changes)
       changes = changes or {}
       for key, value in pairs(base) do
@@ -30,7 +30,7 @@ function Schema.define(definition)
       end
       return changes
     end,
-  })
+  }))
 end
 
 -- Records' fields by their names too, all the way down.

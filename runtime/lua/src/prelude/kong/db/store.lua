@@ -153,7 +153,7 @@ local function cache_key(rows, key, ...)
   local function part(index)
     local value = parts[index]
     if value == nil or value == null then return "" end
-    return tostring(value)
+    return (tostring(value))
   end
   return format("%s:%s:%s:%s:%s:%s:%s", rows.schema.name, part(1), part(2), part(3), part(4), part(5),
     WORKSPACE)
@@ -261,7 +261,7 @@ function connector:close() return true end
 
 -- Entities are loaded when the first asks for them.
 function store.open()
-  return setmetatable({ connector = connector, strategy = "off", daos = {} }, {
+  return (setmetatable({ connector = connector, strategy = "off", daos = {} }, {
     __index = function(db, name)
       local definition = definitions[name]
       if not definition then return nil end
@@ -269,7 +269,7 @@ function store.open()
       db[name] = rows
       return rows
     end,
-  })
+  }))
 end
 
 return store

@@ -24,12 +24,12 @@ end
 
 function client.get_port()
   check_not(PHASES.init_worker)
-  return tonumber(ngx.var.realip_remote_port or ngx.var.remote_port)
+  return (tonumber(ngx.var.realip_remote_port or ngx.var.remote_port))
 end
 
 function client.get_forwarded_port()
   check_not(PHASES.init_worker)
-  return tonumber(ngx.var.remote_port)
+  return (tonumber(ngx.var.remote_port))
 end
 
 function client.get_credential()

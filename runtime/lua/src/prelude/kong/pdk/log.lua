@@ -50,7 +50,7 @@ local function join(separator, as_text, ...)
   if count == 1 then return as_text((...)) end
   local texts = {}
   for index = 1, count do texts[index] = as_text((select(index, ...))) end
-  return concat(texts, separator)
+  return (concat(texts, separator))
 end
 
 local function render(format, info, message)
@@ -66,7 +66,7 @@ local function render(format, info, message)
       out[index] = modifier and (info and modifier(info) or "?") or ""
     end
   end
-  return concat(out)
+  return (concat(out))
 end
 
 -- `depth`: the caller, from the function that this makes.
@@ -105,7 +105,7 @@ local function inspector(namespace)
   function self.on() self.print = print end
   function self.off() self.print = function() end end
   self.on()
-  return setmetatable(self, { __call = function(me, ...) me.print(...) end })
+  return (setmetatable(self, { __call = function(me, ...) me.print(...) end }))
 end
 
 local Log = {}
@@ -141,7 +141,7 @@ function Log.new(namespace, format)
   log.trace = function() end
   log.set_serialize_value = serialize.set
   log.serialize = serialize.serialize
-  return setmetatable(log, Log)
+  return (setmetatable(log, Log))
 end
 
 local core = Log.new("core", DEFAULT)

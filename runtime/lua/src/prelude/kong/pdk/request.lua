@@ -37,7 +37,7 @@ end
 
 function request.get_port()
   check_not(PHASES.init_worker)
-  return tonumber(ngx.var.server_port)
+  return (tonumber(ngx.var.server_port))
 end
 
 function request.get_forwarded_scheme()

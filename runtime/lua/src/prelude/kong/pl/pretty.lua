@@ -13,14 +13,14 @@ end
 local function key_of(key)
   if type(key) == "string" then
     if key:match("^[%a_][%w_]*$") and not keywords[key] then return key end
-    return format("[%q]", key)
+    return (format("[%q]", key))
   end
   return "[" .. tostring(key) .. "]"
 end
 
 local function write(value, space, level, seen)
-  if type(value) == "string" then return format("%q", value) end
-  if type(value) ~= "table" then return tostring(value) end
+  if type(value) == "string" then return (format("%q", value)) end
+  if type(value) ~= "table" then return (tostring(value)) end
   if seen[value] then return "<cycle>" end
   seen[value] = true
   local inner = rep(space, level + 1)
@@ -47,7 +47,7 @@ end
 
 function pretty.write(value, space) return write(value, space or "  ", 0, {}) end
 function pretty.dump(value) print(pretty.write(value)) end
-function pretty.quote_string(text) return format("%q", text) end
+function pretty.quote_string(text) return (format("%q", text)) end
 setmetatable(pretty, { __call = function(_, value) pretty.dump(value) end })
 
 -- A table as text: no names of the world are within reach.

@@ -8,7 +8,7 @@ local stringx = {}
 function stringx.join(separator, list)
   local parts = {}
   for index = 1, #list do parts[index] = tostring(list[index]) end
-  return table.concat(parts, separator)
+  return (table.concat(parts, separator))
 end
 
 local function text_of(value)
@@ -25,7 +25,7 @@ local function trim(left, right)
     local from = left and (text:match("^" .. set .. "*()") or 1) or 1
     local to = #text
     while right and to >= from and find(sub(text, to, to), "^" .. set) do to = to - 1 end
-    return sub(text, from, to)
+    return (sub(text, from, to))
   end
 end
 stringx.strip, stringx.lstrip, stringx.rstrip = trim(true, true), trim(true, false), trim(false, true)
@@ -84,7 +84,7 @@ function stringx.replace(text, old, new, most)
     at, done = to + 1, done + 1
   end
   parts[#parts + 1] = sub(text, at)
-  return table.concat(parts)
+  return (table.concat(parts))
 end
 
 -- What is before a separator, the separator, what is behind.
@@ -105,7 +105,7 @@ function stringx.rpartition(text, separator)
   return sub(text, 1, last - 1), separator, sub(text, last + #separator)
 end
 
-local function filled(text, width, fill) return rep(fill or " ", math.max(width - #text, 0)) end
+local function filled(text, width, fill) return (rep(fill or " ", math.max(width - #text, 0))) end
 function stringx.ljust(text, width, fill) return text .. filled(text, width, fill) end
 function stringx.rjust(text, width, fill) return filled(text, width, fill) .. text end
 
@@ -122,7 +122,7 @@ function stringx.lfind(text, what, from, to)
   return nil
 end
 
-function stringx.at(text, index) return sub(text, index, index) end
+function stringx.at(text, index) return (sub(text, index, index)) end
 function stringx.lines(text)
   local lines, index = stringx.splitlines(text), 0
   return function()

@@ -230,13 +230,13 @@ tablex.sortv = sorted(function(map, before)
 end)
 
 function tablex.readonly(map)
-  return setmetatable({}, {
+  return (setmetatable({}, {
     __index = map,
     __newindex = function() error("Attempt to modify read-only table", 2) end,
     __len = function() return #map end,
     __pairs = function() return next, map, nil end,
     __metatable = false,
-  })
+  }))
 end
 
 function tablex.search(map, wanted)

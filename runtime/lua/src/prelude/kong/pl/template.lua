@@ -43,13 +43,13 @@ local function code_of(text, options)
     at = newline + 1
   end
   code[#code + 1] = "end"
-  return concat(code, options.newline or "\n")
+  return (concat(code, options.newline or "\n"))
 end
 
 local Template = {}
 Template.__index = Template
 
-local function text_of(value) return tostring(value) end
+local function text_of(value) return (tostring(value)) end
 
 -- The text, or nil and why not.
 function Template:render(env, parent, code)
@@ -60,7 +60,7 @@ function Template:render(env, parent, code)
   setfenv(self.chunk, env)
   local ok, why = pcall(self.chunk(), put, text_of)
   if not ok then return nil, why, code or self.code end
-  return concat(out)
+  return (concat(out))
 end
 
 local template = {}
@@ -70,7 +70,7 @@ function template.compile(text, options)
   local code = code_of(text, options)
   local chunk, why = load(code, "=" .. (options.chunk_name or "TMP"), "t", {})
   if not chunk then return nil, why, code end
-  return setmetatable({ chunk = chunk, code = options.debug and code or nil }, Template)
+  return (setmetatable({ chunk = chunk, code = options.debug and code or nil }, Template))
 end
 
 function template.substitute(text, env)

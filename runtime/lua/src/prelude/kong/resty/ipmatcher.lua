@@ -65,7 +65,7 @@ local function key_of(words, bits)
     local unit = 2 ^ (16 - left)
     parts[whole + 1] = words[whole + 1] - words[whole + 1] % unit
   end
-  return table.concat(parts, ":")
+  return (table.concat(parts, ":"))
 end
 
 -- A list's own families: { bits in use, most first; ranges by bits and key }.

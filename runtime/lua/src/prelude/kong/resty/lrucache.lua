@@ -24,7 +24,7 @@ end
 
 function Cache.new(size)
   if type(size) ~= "number" or size < 1 then return nil, "size too small" end
-  return setmetatable({ size = size, used = 0, by_key = {}, ring = empty_ring() }, Cache)
+  return (setmetatable({ size = size, used = 0, by_key = {}, ring = empty_ring() }, Cache))
 end
 
 function Cache:get(key)

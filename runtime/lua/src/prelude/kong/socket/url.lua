@@ -5,11 +5,11 @@ local byte, char, format = string.byte, string.char, string.format
 local url = { _VERSION = "URL 1.0.3" }
 
 function url.escape(text)
-  return (text:gsub("[^A-Za-z0-9_]", function(odd) return format("%%%02x", byte(odd)) end))
+  return (text:gsub("[^A-Za-z0-9_]", function(odd) return (format("%%%02x", byte(odd))) end))
 end
 
 function url.unescape(text)
-  return (text:gsub("%%(%x%x)", function(hex) return char(tonumber(hex, 16)) end))
+  return (text:gsub("%%(%x%x)", function(hex) return (char(tonumber(hex, 16))) end))
 end
 
 local function take_authority(parsed, authority)

@@ -9,5 +9,5 @@ return {
   encode = cjson.encode,
   decode_with_array_mt = cjson.decode,
   array_mt = cjson.array_mt,
-  new_array = function() return setmetatable({}, cjson.array_mt) end,
+  new_array = function() return (setmetatable({}, cjson.array_mt)) end,
 }

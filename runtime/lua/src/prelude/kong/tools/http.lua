@@ -64,7 +64,7 @@ function http.encode_args(args, raw, bare)
       out[#out + 1] = pair(key, tostring(value), raw)
     end
   end
-  return concat(out, "&")
+  return (concat(out, "&"))
 end
 
 local function as_array(map)

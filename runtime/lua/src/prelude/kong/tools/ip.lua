@@ -74,7 +74,7 @@ local function expand(text)
     if not group:match("^%x%x?%x?%x?$") then return nil end
     groups[index] = ("0"):rep(4 - #group) .. lower(group)
   end
-  return table.concat(groups, ":")
+  return (table.concat(groups, ":"))
 end
 
 function ip.normalize_ipv6(text)

@@ -9,7 +9,7 @@ function rand.random_string()
   local text = ngx.encode_base64(rand.get_rand_bytes(24), true)
   return (text:gsub("[/+]", function(odd)
     local letter = byte(rand.get_rand_bytes(1)) % 26
-    return char((odd == "/" and 65 or 97) + letter)
+    return (char((odd == "/" and 65 or 97) + letter))
   end))
 end
 

@@ -8,4 +8,4 @@ function Direct.__newindex(t, key, value)
   rawset(t, key, value)
 end
 
-return { new = function(list, hash) return setmetatable(new_table(list or 0, hash or 0), Direct) end }
+return { new = function(list, hash) return (setmetatable(new_table(list or 0, hash or 0), Direct)) end }

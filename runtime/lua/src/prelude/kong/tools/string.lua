@@ -68,7 +68,7 @@ function strings.strip(value)
   if not from then return "" end
   local to = #value
   while find(value, "^[ \t-\r]", to) do to = to - 1 end
-  return sub(value, from, to)
+  return (sub(value, from, to))
 end
 
 -- The lengths of well-formed sequences by what they begin with.

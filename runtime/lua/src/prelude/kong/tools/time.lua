@@ -36,7 +36,7 @@ function time.nginx_conf_time_to_seconds(text)
   if rest == text or rest:gsub("%z[^\1]*\1", "") ~= "" then
     error("bad argument #1 'str'", 2)
   end
-  return math.floor(total)
+  return (math.floor(total))
 end
 
 return time

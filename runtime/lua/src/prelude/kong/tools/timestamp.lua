@@ -25,7 +25,7 @@ end
 
 local function seconds_of(now)
   now = now or now_ms()
-  return floor(now > MILLISECONDS and now / 1000 or now)
+  return (floor(now > MILLISECONDS and now / 1000 or now))
 end
 
 function timestamp.get_utc() return floor(now_ms() / 1000) * 1000 end
@@ -41,10 +41,10 @@ local Timetable = {
 
 function timestamp.get_timetable(now)
   local t = date("!*t", seconds_of(now))
-  return setmetatable({
+  return (setmetatable({
     year = t.year, month = t.month, day = t.day, hour = t.hour, min = t.min, sec = t.sec,
     yday = t.yday, wday = t.wday,
-  }, Timetable)
+  }, Timetable))
 end
 
 function timestamp.get_timestamps(now)

@@ -8,14 +8,14 @@ for place = 1, 19 do reserved[byte("!*'();:@&=+$,/?%#[]", place)] = true end
 
 local function escape(uri)
   return (uri:gsub("[^!#$&'()*+,/:;=?@%[%]%w%-_.~%%]", function(odd)
-    return format("%%%02X", byte(odd))
+    return (format("%%%02X", byte(odd)))
   end))
 end
 
 local function decode(hex)
   local code = tonumber(hex, 16)
-  if reserved[code] then return upper("%" .. hex) end
-  return char(code)
+  if reserved[code] then return (upper("%" .. hex)) end
+  return (char(code))
 end
 
 -- `%41` is `A`, `/a/./b/../c` is `/a/c`; with `merge`, `//` is `/`.

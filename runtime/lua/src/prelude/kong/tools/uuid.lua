@@ -12,7 +12,7 @@ local function written(bytes, version)
   local fifth, ninth = byte(bytes, 7), byte(bytes, 9)
   bytes = bytes:sub(1, 6) .. char(fifth % 16 + version * 16) .. bytes:sub(8, 8)
     .. char(ninth % 64 + 128) .. bytes:sub(10, 16)
-  local hex = gsub(bytes, ".", function(one) return format("%02x", byte(one)) end)
+  local hex = gsub(bytes, ".", function(one) return (format("%02x", byte(one))) end)
   return hex:sub(1, 8) .. "-" .. hex:sub(9, 12) .. "-" .. hex:sub(13, 16) .. "-"
     .. hex:sub(17, 20) .. "-" .. hex:sub(21)
 end

@@ -46,10 +46,10 @@ function module.new(_, key, salt, cipher, hash, rounds, iv_len, enable_padding)
   end
   -- OpenSSL's library reads a buffer of zeros, as far as nothing else was written to it.
   iv = (iv .. ("\0"):rep(wanted)):sub(1, wanted)
-  return setmetatable({
+  return (setmetatable({
     _cipher = cipher.cipher, _key = made, _iv = iv,
     _padding = enable_padding == nil or enable_padding == true,
-  }, meta)
+  }, meta))
 end
 
 local function check(self)

@@ -31,7 +31,7 @@ local function signer(is_right)
     local key, why = keys.read(pem)
     if not key then return nil, why end
     if not key.private or not is_right(key.kind) then return nil, "not a private key of this kind" end
-    return setmetatable({ evp_pkey = key, padding = padding }, methods)
+    return (setmetatable({ evp_pkey = key, padding = padding }, methods))
   end
   function methods:sign(message, digest)
     local key = self.evp_pkey
@@ -52,7 +52,7 @@ local function verifier()
   local methods = class()
   function methods.new(_, source, padding)
     if not source then return nil, "You must pass in an key_source for a public key" end
-    return setmetatable({ evp_pkey = source.public_key, padding = padding }, methods)
+    return (setmetatable({ evp_pkey = source.public_key, padding = padding }, methods))
   end
   function methods:verify(message, signature, digest)
     local key = self.evp_pkey
@@ -85,7 +85,7 @@ function evp.Cert.new(_, payload)
   if not read then return nil, "not a certificate" end
   local key, why = keys.read(read.key)
   if not key then return nil, why end
-  return setmetatable({ x509 = read, public_key = key }, evp.Cert)
+  return (setmetatable({ x509 = read, public_key = key }, evp.Cert))
 end
 function evp.Cert:get_der() return self.x509.der end
 function evp.Cert:get_public_key() return self.public_key end
@@ -93,7 +93,7 @@ function evp.Cert:get_fingerprint(digest)
   local der = self.x509.der
   if C.digest(window, digest, #digest, der, #der) == 0 then return nil, "unknown digest" end
   local hex = text(window.ptr, window.len):gsub(".", function(c)
-    return format(":%02X", byte(c))
+    return (format(":%02X", byte(c)))
   end)
   return hex:sub(2)
 end
@@ -106,7 +106,7 @@ function evp.PublicKey.new(_, payload)
   if not payload then return nil, "Must pass a PEM or binary DER public key" end
   local key, why = keys.read(payload)
   if not key then return nil, why end
-  return setmetatable({ public_key = key }, evp.PublicKey)
+  return (setmetatable({ public_key = key }, evp.PublicKey))
 end
 
 local function refuse() return nil, "RSA encryption is not supported" end

@@ -16,7 +16,7 @@ local meta = { __index = module }
 function module.new(_, key, hash)
   local context = slow.hash_new(hash or "md5", key)
   if not context then return nil end
-  return setmetatable({ _ctx = context }, meta)
+  return (setmetatable({ _ctx = context }, meta))
 end
 
 function module.update(self, s) return slow.hash_update(self._ctx, s) == true end

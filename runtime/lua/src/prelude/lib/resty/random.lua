@@ -6,6 +6,6 @@ return {
   _VERSION = "0.17",
   bytes = function(length)
     if C.random(window, length) == 0 then return nil end
-    return text(window.ptr, window.len)
+    return (text(window.ptr, window.len))
   end,
 }

@@ -20,7 +20,7 @@ return function(ngx, world, kit)
     local taken, why = world.yield(pl.TAKE)
     if not taken then return nil, why end
     at.raw, at.body_read = true, true
-    return setmetatable({ handle }, Raw)
+    return (setmetatable({ handle }, Raw))
   end
 
   function ngx.req.socket(...)
@@ -33,6 +33,6 @@ return function(ngx, world, kit)
     local handle = slow.socket_of_body()
     if not handle then return nil, "no body" end
     at.body_read = true
-    return setmetatable({ handle }, Body)
+    return (setmetatable({ handle }, Body))
   end
 end

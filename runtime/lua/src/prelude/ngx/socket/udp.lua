@@ -16,7 +16,7 @@ return function(ngx, world, kit)
     local count = select("#", ...)
     if count ~= 0 then error("expecting zero arguments, but got " .. count, 2) end
     if world.phase() == "init" then error("no request found", 2) end
-    return setmetatable({}, Udp)
+    return (setmetatable({}, Udp))
   end
 
   function Udp.bind(...)

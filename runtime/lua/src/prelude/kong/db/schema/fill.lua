@@ -19,12 +19,12 @@ end
 
 local function as_array(list)
   if not values.is_list(list) then return list end
-  return setmetatable(list, array_mt)
+  return (setmetatable(list, array_mt))
 end
 
 local function as_set(list)
   if not values.is_list(list) then return list end
-  if #list == 0 then return setmetatable(list, array_mt) end
+  if #list == 0 then return (setmetatable(list, array_mt)) end
   local once, has = {}, {}
   for index = 1, #list do
     local value = list[index]
@@ -34,7 +34,7 @@ local function as_set(list)
     end
   end
   members[once] = has
-  return setmetatable(once, Set)
+  return (setmetatable(once, Set))
 end
 
 local function schema_of(field) return require("kong.db.schema").of(field) end
@@ -103,8 +103,8 @@ local function auto(key, field, value, context)
   then
     ngx.update_time()
     -- While a manifest is only checked there is no clock.
-    if field.type == "number" then return math.max(ngx.now(), 1) end
-    if field.type == "integer" then return math.max(ngx.time(), 1) end
+    if field.type == "number" then return (math.max(ngx.now(), 1)) end
+    if field.type == "integer" then return (math.max(ngx.time(), 1)) end
   end
   return value
 end

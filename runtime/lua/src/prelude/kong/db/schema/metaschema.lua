@@ -129,7 +129,7 @@ MetaSchema.MetaSubSchema = MetaSchema
 function MetaSchema.problem(schema)
   local ok, errors = MetaSchema:validate(schema)
   if ok then return nil end
-  return concat(Schema.lines(errors), "; ")
+  return (concat(Schema.lines(errors), "; "))
 end
 
 return MetaSchema

@@ -64,7 +64,7 @@ function paths.quoted(names)
       parts[index] = "'" .. name .. "'"
     end
   end
-  return table.concat(parts, ", ")
+  return (table.concat(parts, ", "))
 end
 
 return paths

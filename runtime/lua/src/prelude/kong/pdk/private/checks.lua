@@ -6,7 +6,7 @@ local checks = {}
 -- An empty value would be no header at all.
 local function text_of(value)
   if value == "" then return " " end
-  return tostring(value)
+  return (tostring(value))
 end
 checks.normalize_header = text_of
 

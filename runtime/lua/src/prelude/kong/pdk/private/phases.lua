@@ -37,7 +37,7 @@ local function names_of(set)
     if band(set, phase) ~= 0 and names[phase] then list[#list + 1] = names[phase] end
     phase = lshift(phase, 1)
   end
-  return concat(list, ", ")
+  return (concat(list, ", "))
 end
 
 local function name_of(phase) return names[phase] or "'unknown phase'" end

@@ -77,7 +77,7 @@ local function ordered_args(args)
     if text ~= "" then out[#out + 1] = text end
   end
   sort(out)
-  return concat(out, "&")
+  return (concat(out, "&"))
 end
 
 function request.set_query(args)

@@ -13,7 +13,7 @@ function response.get_status()
   check(SEEN)
   local kept = ngx.ctx.buffered_status
   if kept then return kept end
-  return tonumber((ngx.var.upstream_status or ""):match("(%d%d%d)$"))
+  return (tonumber((ngx.var.upstream_status or ""):match("(%d%d%d)$")))
 end
 
 function response.get_headers(most)

@@ -17,7 +17,7 @@ end
 
 local function make(bytes, is_negative)
   bytes = bytes:gsub("^%z+", "")
-  return setmetatable({ ctx = bytes, negative = bytes ~= "" and is_negative == true }, meta)
+  return (setmetatable({ ctx = bytes, negative = bytes ~= "" and is_negative == true }, meta))
 end
 
 function module.istype(value)
@@ -34,7 +34,7 @@ function module.from_hex(s)
   local sign, digits = s:match("^(%-?)(%x+)")
   if not digits then return nil, "bn.from_hex: set_hex" end
   if #digits % 2 == 1 then digits = "0" .. digits end
-  local bytes = digits:gsub("..", function(pair) return char(tonumber(pair, 16)) end)
+  local bytes = digits:gsub("..", function(pair) return (char(tonumber(pair, 16))) end)
   return make(bytes, sign == "-")
 end
 
@@ -97,7 +97,7 @@ local function sign(self) return self.negative and "-" or "" end
 
 function module:to_hex()
   if self.ctx == "" then return "0" end
-  return sign(self) .. self.ctx:gsub(".", function(c) return format("%02X", byte(c)) end)
+  return sign(self) .. self.ctx:gsub(".", function(c) return (format("%02X", byte(c))) end)
 end
 
 function module:to_dec()
@@ -119,7 +119,7 @@ function module:to_dec()
 end
 meta.__tostring = module.to_dec
 
-function module:to_number() return tonumber(self:to_dec()) end
+function module:to_number() return (tonumber(self:to_dec())) end
 module.tonumber = module.to_number
 
 function module:is_zero() return self.ctx == "" end
@@ -140,7 +140,7 @@ function meta.__lt(a, b) return compare(a, b) < 0 end
 function meta.__le(a, b) return compare(a, b) <= 0 end
 
 local function of(digits, is_negative)
-  return setmetatable({ limbs = digits, negative = #digits > 0 and is_negative == true }, meta)
+  return (setmetatable({ limbs = digits, negative = #digits > 0 and is_negative == true }, meta))
 end
 
 -- An operand: its limbs, and whether it is negative.

@@ -15,10 +15,10 @@ function module.new(name)
   local block, iv
   if size == 128 or size == 192 or size == 256 then block, iv = slow.cipher_mode(mode) end
   if not block then return nil, 'cipher.new: invalid cipher type "' .. tostring(name) .. '"' end
-  return setmetatable({
+  return (setmetatable({
     ctx = mode, algo = name, initialized = false, block_size = block, key_size = size / 8,
     iv_size = iv,
-  }, meta)
+  }, meta))
 end
 
 function module.istype(value) return type(value) == "table" and getmetatable(value) == meta end

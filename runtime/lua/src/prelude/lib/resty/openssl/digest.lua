@@ -12,7 +12,7 @@ function module.new(name)
   if not context then
     return nil, 'digest.new: invalid digest type "' .. tostring(name) .. '"'
   end
-  return setmetatable({ ctx = context, algo = name, parts = {}, bytes = 0 }, meta)
+  return (setmetatable({ ctx = context, algo = name, parts = {}, bytes = 0 }, meta))
 end
 
 local update, reset = module.update, module.reset

@@ -8,7 +8,7 @@ function module.new(key, name)
   if not context then
     return nil, 'hmac.new: invalid digest type "' .. tostring(name) .. '"'
   end
-  return setmetatable({ ctx = context, algo = name or "sha1" }, meta)
+  return (setmetatable({ ctx = context, algo = name or "sha1" }, meta))
 end
 
 return module

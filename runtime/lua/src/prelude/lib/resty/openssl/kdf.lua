@@ -32,7 +32,7 @@ local KINDS = { PBKDF2 = pbkdf2, HKDF = hkdf }
 function module.new(kind)
   local derive = type(kind) == "string" and KINDS[kind:upper()]
   if not derive then return nil, 'kdf.new: invalid kdf type "' .. tostring(kind) .. '"' end
-  return setmetatable({ ctx = derive, algo = kind }, meta)
+  return (setmetatable({ ctx = derive, algo = kind }, meta))
 end
 
 function module.istype(value) return type(value) == "table" and getmetatable(value) == meta end

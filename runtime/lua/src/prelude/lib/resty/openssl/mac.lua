@@ -9,7 +9,7 @@ function module.new(key, kind, _, digest)
   end
   local context = digest and pl.slow.hash_new(digest, key)
   if not context then return nil, "mac.new: invalid cipher or digest type" end
-  return setmetatable({ ctx = context, algo = kind }, meta)
+  return (setmetatable({ ctx = context, algo = kind }, meta))
 end
 
 return module

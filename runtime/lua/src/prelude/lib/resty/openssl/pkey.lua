@@ -24,7 +24,7 @@ local SIZES = { ["P-256"] = 72, ["P-384"] = 104, Ed25519 = 64 }
 
 -- `ctx` is what the key was made from, where that was a pointer: libraries look after it.
 local function wrap(key, ctx)
-  return setmetatable({ ctx = ctx or key, key = key, key_type = NIDS[key.kind] }, meta)
+  return (setmetatable({ ctx = ctx or key, key = key, key_type = NIDS[key.kind] }, meta))
 end
 
 local function load(s, options)

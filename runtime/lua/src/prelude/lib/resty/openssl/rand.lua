@@ -10,6 +10,6 @@ return {
       return nil, "rand.bytes: expect a number at #3"
     end
     if C.random(window, length) == 0 then return nil, "rand.bytes: out of range" end
-    return text(window.ptr, window.len)
+    return (text(window.ptr, window.len))
   end,
 }

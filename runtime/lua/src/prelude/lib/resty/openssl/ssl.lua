@@ -13,7 +13,7 @@ local meta = { __index = module }
 function module.from_socket(socket)
   local shown, why = slow.socket_peer(type(socket) == "table" and socket[HANDLE] or nil)
   if not shown then return nil, "ssl.from_socket: " .. why end
-  return setmetatable({ shown = shown }, meta)
+  return (setmetatable({ shown = shown }, meta))
 end
 
 function module:get_peer_cert_chain() return chain.of(self.shown) end

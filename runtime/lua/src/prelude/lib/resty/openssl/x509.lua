@@ -19,11 +19,11 @@ function module.new(s, format)
   local read = not (format == "PEM" and not is_pem or format == "DER" and is_pem)
     and slow.certificate(s)
   if not read then return nil, "x509.new: not a certificate" end
-  return setmetatable({ ctx = read }, meta)
+  return (setmetatable({ ctx = read }, meta))
 end
 
 function module.istype(value) return type(value) == "table" and getmetatable(value) == meta end
-function module.dup(ctx) return setmetatable({ ctx = ctx }, meta) end
+function module.dup(ctx) return (setmetatable({ ctx = ctx }, meta)) end
 
 function module:tostring(format)
   if format == "DER" then return self.ctx.der end
@@ -49,7 +49,7 @@ local function digest(hash, s)
   if C.digest(window, hash, #hash, s, #s) == 0 then
     return nil, 'x509:digest: invalid digest type "' .. hash .. '"'
   end
-  return text(window.ptr, window.len)
+  return (text(window.ptr, window.len))
 end
 function module:digest(hash) return digest(hash, self.ctx.der) end
 function module:pubkey_digest(hash) return digest(hash, self:get_pubkey().key.public) end
@@ -112,7 +112,7 @@ local function alternative(wanted)
     if not found then return nil end
     local names = {}
     for index, pair in ipairs(found.names) do names[index] = pair end
-    return setmetatable(names, Names)
+    return (setmetatable(names, Names))
   end
 end
 module.get_subject_alt_name = alternative "subjectAltName"

@@ -10,7 +10,7 @@ ffi.cdef "typedef struct stack_st OPENSSL_STACK; typedef struct evp_pkey_st EVP_
 local module = {}
 local meta = { __index = module }
 
-function module.new() return setmetatable({}, meta) end
+function module.new() return (setmetatable({}, meta)) end
 function module.istype(value) return type(value) == "table" and getmetatable(value) == meta end
 
 -- Of a list of DER.

@@ -27,7 +27,7 @@ local meta = {
 }
 
 -- Of a certificate's list of `{ id, value }`.
-function module.of(parts) return setmetatable({ ctx = parts }, meta) end
+function module.of(parts) return (setmetatable({ ctx = parts }, meta)) end
 
 function module.new() return module.of {} end
 function module.istype(value) return type(value) == "table" and getmetatable(value) == meta end
@@ -61,7 +61,7 @@ function module:tostring()
   local parts = {}
   for key, object in iterate(self) do parts[#parts + 1] = key .. "=" .. object.blob end
   sort(parts)
-  return concat(parts, "/")
+  return (concat(parts, "/"))
 end
 meta.__tostring = module.tostring
 

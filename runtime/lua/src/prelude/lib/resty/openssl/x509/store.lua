@@ -6,7 +6,7 @@ local type, setmetatable, getmetatable = type, setmetatable, debug.getmetatable
 local module = {}
 local meta = { __index = module }
 
-function module.new() return setmetatable({ certificates = {} }, meta) end
+function module.new() return (setmetatable({ certificates = {} }, meta)) end
 
 function module.istype(value) return type(value) == "table" and getmetatable(value) == meta end
 
