@@ -14,7 +14,7 @@ use pilotlight_abi::Phase;
 use pilotlight_config::manifest::Manifest;
 use pilotlight_filter::{Exchange, FaultKind, Version};
 
-use self::histogram::Histogram;
+use self::histogram::{COARSE, FINE, Histograms};
 use self::own::Own;
 use crate::drive::Figures;
 
@@ -86,9 +86,10 @@ impl Protocol {
 #[derive(Default, Clone)]
 struct Data {
     requests: HashMap<(u32, u32, Protocol, u16), u64, RandomState>,
-    durations: HashMap<u32, Histogram, RandomState>,
-    upstreams: HashMap<u32, Histogram, RandomState>,
-    filters: HashMap<(u32, Phase), Histogram, RandomState>,
+    durations: Histograms,
+    upstreams: Histograms,
+    /// A row of phases for each filter.
+    filters: Histograms,
     faults: HashMap<(u32, &'static str), u64, RandomState>,
 }
 
@@ -153,11 +154,11 @@ impl Shard {
         let mut data = lock(&self.data);
         let status = exchange.response.head.status;
         *data.requests.entry((listener, route, protocol, status)).or_default() += 1;
-        data.durations.entry(route).or_default().add(exchange.stats.duration);
+        data.durations.at(route as usize, COARSE).add(exchange.stats.duration);
         if exchange.stats.upstream > 0.0
             && let Some(upstream) = figures.upstream.and_then(|u| series.upstreams.get(u))
         {
-            data.upstreams.entry(*upstream).or_default().add(exchange.stats.upstream);
+            data.upstreams.at(*upstream as usize, COARSE).add(exchange.stats.upstream);
         }
     }
 
@@ -170,8 +171,8 @@ impl Shard {
     /// A filter ran.
     pub(crate) fn filter(&self, series: &Series, filter: usize, phase: Phase, took: Duration) {
         let filter = series.filters.get(filter).copied().unwrap_or(0);
-        let mut data = lock(&self.data);
-        data.filters.entry((filter, phase)).or_insert_with(Histogram::fine).add(took.as_secs_f64());
+        let place = filter as usize * Phase::COUNT + phase as usize;
+        lock(&self.data).filters.at(place, FINE).add(took.as_secs_f64());
     }
 
     /// A filter failed.

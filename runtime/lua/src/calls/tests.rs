@@ -1,5 +1,7 @@
 //! Hot calls compile into the traces of the loops that make them.
 
+mod tails;
+
 use std::rc::Rc;
 use std::sync::Arc;
 

@@ -44,7 +44,7 @@ Shared.__newindex = function() error("a shared dictionary's values are set by :s
 
 local function key_of(key)
   if type(key) == "string" then return key end
-  if type(key) == "number" then return stock_tostring(key) end
+  if type(key) == "number" then return (stock_tostring(key)) end
   error("a key must be a string, not a " .. type(key), 3)
 end
 

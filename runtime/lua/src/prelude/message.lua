@@ -26,7 +26,7 @@ end
 local function value_of(value)
   local kind = type(value)
   if kind == "string" then return value end
-  if kind == "number" then return stock_tostring(value) end
+  if kind == "number" then return (stock_tostring(value)) end
   error("a header's value must be a string, a list or nil, not a " .. kind, 3)
 end
 

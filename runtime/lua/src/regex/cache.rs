@@ -19,7 +19,12 @@ pub(super) struct Cache {
     hand: usize,
     bytes: usize,
     most: usize,
+    /// Where patterns were found last, by where their text lies: Lua has each text once.
+    recent: [usize; RECENT],
 }
+
+/// A power of two.
+const RECENT: usize = 32;
 
 struct Entry {
     hash: u64,
@@ -41,6 +46,7 @@ impl Cache {
             hand: 0,
             bytes: 0,
             most: most.max(1),
+            recent: [0; RECENT],
         }
     }
 
@@ -72,15 +78,12 @@ impl Cache {
     /// The place of a pattern, compiled now if it was not.
     pub(super) fn find(&mut self, pattern: &[u8], flags: u32) -> Result<usize, Mistake> {
         let compiled = flags & COMPILED;
-        let hash = self.places.hasher().hash_one((pattern, compiled));
-        let known = self.places.get(&hash).copied().filter(|place| {
-            let entry = &self.entries[*place];
-            entry.flags == compiled && *entry.pattern == *pattern
-        });
-        let place = match known {
-            Some(place) => place,
-            None => self.insert(hash, pattern, compiled)?,
+        let recent = pattern.as_ptr().addr() / 16 % RECENT;
+        let place = match self.recent[recent] {
+            place if self.is_at(place, pattern, compiled) => place,
+            _ => self.look_up(pattern, compiled)?,
         };
+        self.recent[recent] = place;
         let entry = &mut self.entries[place];
         entry.used = true;
         entry.code.warm(flags & MACHINE != 0);
@@ -88,6 +91,20 @@ impl Cache {
         self.bytes = self.bytes - entry.size + size;
         entry.size = size;
         Ok(place)
+    }
+
+    #[inline]
+    fn is_at(&self, place: usize, pattern: &[u8], flags: u32) -> bool {
+        let entry = self.entries.get(place);
+        entry.is_some_and(|entry| entry.flags == flags && *entry.pattern == *pattern)
+    }
+
+    fn look_up(&mut self, pattern: &[u8], flags: u32) -> Result<usize, Mistake> {
+        let hash = self.places.hasher().hash_one((pattern, flags));
+        match self.places.get(&hash).copied() {
+            Some(place) if self.is_at(place, pattern, flags) => Ok(place),
+            _ => self.insert(hash, pattern, flags),
+        }
     }
 
     #[cold]

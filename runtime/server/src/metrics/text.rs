@@ -5,8 +5,8 @@ use std::fmt::Write;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use pilotlight_abi::Phase;
 use pilotlight_core::breaker::{Breaker, Limit};
-
 use pilotlight_filter::host::MetricKind;
 
 use super::histogram::Histogram;
@@ -64,14 +64,17 @@ impl Registry {
                 let key = (self.name(listener), self.name(route), protocol, status);
                 *requests.entry(key).or_insert(0) += count;
             }
-            for (route, histogram) in data.durations {
-                merge(&mut durations, self.name(route), &histogram);
+            for (route, histogram) in data.durations.iter() {
+                merge(&mut durations, self.name(route as u32), histogram);
             }
-            for (upstream, histogram) in data.upstreams {
-                merge(&mut upstreams, self.name(upstream), &histogram);
+            for (upstream, histogram) in data.upstreams.iter() {
+                merge(&mut upstreams, self.name(upstream as u32), histogram);
             }
-            for ((filter, phase), histogram) in data.filters {
-                merge(&mut filters, (self.name(filter), phase.name()), &histogram);
+            for (place, histogram) in data.filters.iter() {
+                let filter = self.name((place / Phase::COUNT) as u32);
+                let mut phases = Phase::ALL.iter().chain(&Phase::HANDSHAKES);
+                let phase = phases.nth(place % Phase::COUNT).map_or("", |phase| phase.name());
+                merge(&mut filters, (filter, phase), histogram);
             }
             for ((filter, kind), count) in data.faults {
                 *faults.entry((self.name(filter), kind)).or_insert(0) += count;
@@ -162,7 +165,7 @@ fn breakers(page: &mut Page, upstreams: &[(Arc<str>, Arc<Breaker>)]) {
 }
 
 fn merge<K: Ord>(into: &mut BTreeMap<K, Histogram>, key: K, histogram: &Histogram) {
-    into.entry(key).or_default().merge(histogram);
+    into.entry(key).or_insert_with(|| Histogram::new(histogram.bounds)).merge(histogram);
 }
 
 struct Page {

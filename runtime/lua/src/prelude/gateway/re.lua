@@ -34,7 +34,7 @@ end
 
 local function str(value, what, name, level)
   if type(value) == "string" then return value end
-  if type(value) == "number" then return stock_tostring(value) end
+  if type(value) == "number" then return (stock_tostring(value)) end
   error("re." .. name .. " takes a string as its " .. what .. ", not a " .. type(value), level)
 end
 

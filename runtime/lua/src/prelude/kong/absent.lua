@@ -3,4 +3,4 @@ local name = ...
 
 local function absent() error("module '" .. name .. "' is not on [lua] path", 2) end
 
-return setmetatable({}, { __index = absent, __call = absent })
+return (setmetatable({}, { __index = absent, __call = absent }))

@@ -66,7 +66,7 @@ return function(ngx, world)
     local bad = uri:find("[%z\1-\31\127]")
     if bad then
       error(("unsafe byte \"0x%02x\" in redirect uri \"%s\""):format(uri:byte(bad),
-        (uri:gsub("[%z\1-\31\"\\\127]", function(c) return ("\\x%02X"):format(c:byte()) end))), 2)
+        (uri:gsub("[%z\1-\31\"\\\127]", function(c) return (("\\x%02X"):format(c:byte())) end))), 2)
     end
     ngx.header.Location = uri
     return leave(at, status)

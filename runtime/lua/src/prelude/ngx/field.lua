@@ -15,7 +15,7 @@ function field.number(value)
   return (stock_tostring(value))
 end
 
-local function encoded(byte) return ("%%%02X"):format(byte:byte()) end
+local function encoded(byte) return (("%%%02X"):format(byte:byte())) end
 
 -- What `make` answers for a string, looked up when it is asked for again: few names are ever used.
 local function known(make)
@@ -36,7 +36,7 @@ end
 -- A name as it can go out; with dashes for underscores; in lower case.
 field.safe = known(function(name) return (name:gsub("[^%w!#$%%&'*+%-.^_`|~]", encoded)) end)
 field.dashed = known(function(name) return (name:gsub("_", "-")) end)
-field.lower = known(function(name) return name:lower() end)
+field.lower = known(function(name) return (name:lower()) end)
 
 -- Writes a field by `how`: `C.head_set` or `C.head_add`. nil, or why it was refused. The host looks
 -- at each byte of a value: only what it refuses is encoded here.

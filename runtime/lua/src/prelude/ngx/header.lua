@@ -74,10 +74,10 @@ return function(ngx, world)
     local at = allow(world.REQUEST, 4)
     local lower = fields.lower(name)
     if lower == "content-length" then
-      if at.length then return ("%d"):format(at.length) end
+      if at.length then return (("%d"):format(at.length)) end
       local length = C.length(window)
       if length < 0 then return nil end
-      return ("%d"):format(length)
+      return (("%d"):format(length))
     end
     local first = C.head_nth(window, RESPONSE, name, #name, 0)
     if first == 0 then return nil end

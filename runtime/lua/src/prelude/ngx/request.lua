@@ -133,7 +133,7 @@ return function(ngx, world)
   end
 
   -- A query as a head can hold it. As a script wrote it, but for control bytes, ngx.var still shows it.
-  local function hex(c) return ("%%%02X"):format(c:byte()) end
+  local function hex(c) return (("%%%02X"):format(c:byte())) end
   function world.query_of(at, raw)
     raw = raw:gsub("[%z\1-\31\127]", hex)
     local query = raw:gsub("[ \128-\255#\\]", hex)
@@ -162,7 +162,7 @@ return function(ngx, world)
 
   -- A path as scripts write it (decoded) as a head holds it.
   function world.path_of(path)
-    return (path:gsub("[%z\1-\32\127-\255#\\?%%]", function(c) return ("%%%02X"):format(c:byte()) end))
+    return (path:gsub("[%z\1-\32\127-\255#\\?%%]", function(c) return (("%%%02X"):format(c:byte())) end))
   end
 
   function req.set_uri(uri, jump, binary)
@@ -178,7 +178,7 @@ return function(ngx, world)
     if bad and not binary then
       error(("unsafe byte \"0x%02x\" in uri \"%s\" (maybe you want to set the 'binary' argument?)")
         :format(uri:byte(bad), (uri:gsub("[%z\1-\31\"\\\127]", function(c)
-          return ("\\x%02X"):format(c:byte())
+          return (("\\x%02X"):format(c:byte()))
         end))), 2)
     end
     if jump and at.phase ~= "rewrite" and at.phase ~= "server_rewrite" then

@@ -141,7 +141,7 @@ return function(_, world)
       local random, why = slow.hs_random()
       if not random then return nil, why end
       if length == 0 then return #random end
-      return random:sub(1, length or 32)
+      return (random:sub(1, length or 32))
     end
 
     function ssl.get_req_shared_ssl_ciphers()
@@ -223,7 +223,7 @@ return function(_, world)
       both()
       local id, why = slow.hs_session()
       if not id then return nil, why end
-      return (id:gsub(".", function(byte) return ("%02x"):format(byte:byte()) end))
+      return (id:gsub(".", function(byte) return (("%02x"):format(byte:byte())) end))
     end
 
     function session.get_serialized_session()

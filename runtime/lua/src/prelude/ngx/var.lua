@@ -197,7 +197,7 @@ return function(ngx, world)
     set_quote_sql_str = function(value) return ngx.quote_sql_str(value) end,
     set_quote_json_str = function(value) return pl.slow.json_encode(value) end,
     set_encode_hex = function(value)
-      return (value:gsub(".", function(c) return ("%02x"):format(c:byte()) end))
+      return (value:gsub(".", function(c) return (("%02x"):format(c:byte())) end))
     end,
     set_decode_hex = function(value)
       return (value:gsub("%x%x", function(pair) return (string.char(tonumber(pair, 16))) end))

@@ -155,8 +155,8 @@ local function cache_key(rows, key, ...)
     if value == nil or value == null then return "" end
     return (tostring(value))
   end
-  return format("%s:%s:%s:%s:%s:%s:%s", rows.schema.name, part(1), part(2), part(3), part(4), part(5),
-    WORKSPACE)
+  return (format("%s:%s:%s:%s:%s:%s:%s", rows.schema.name, part(1), part(2), part(3), part(4), part(5),
+    WORKSPACE))
 end
 function Rows:cache_key(...) return cache_key(self, ...) end
 

@@ -25,7 +25,7 @@ end
 function node.get_hostname() return dialect.hostname() end
 
 local function sized(bytes, unit, scale)
-  if not unit or lower(unit) == "b" then return floor(bytes) end
+  if not unit or lower(unit) == "b" then return (floor(bytes)) end
   return strings.bytes_to_str(bytes, unit, scale)
 end
 

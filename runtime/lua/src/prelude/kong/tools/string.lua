@@ -104,7 +104,7 @@ local units = { k = { 2 ^ 10, " KiB" }, m = { 2 ^ 20, " MiB" }, g = { 2 ^ 30, " 
 
 function strings.bytes_to_str(bytes, unit, scale)
   local name = lower(unit or "")
-  if name == "" or name == "b" then return ("%d"):format(bytes) end
+  if name == "" or name == "b" then return (("%d"):format(bytes)) end
   scale = scale or 2
   if type(scale) ~= "number" or scale < 0 then
     error("scale must be equal or greater than 0", 2)

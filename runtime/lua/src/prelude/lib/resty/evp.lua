@@ -95,7 +95,7 @@ function evp.Cert:get_fingerprint(digest)
   local hex = text(window.ptr, window.len):gsub(".", function(c)
     return (format(":%02X", byte(c)))
   end)
-  return hex:sub(2)
+  return (hex:sub(2))
 end
 function evp.Cert.verify_trust()
   return false, "files of trusted certificates are not supported"
