@@ -7,6 +7,7 @@
     reason = "a build that can't go on ends"
 )]
 
+use std::collections::BTreeMap;
 use std::ffi::{CStr, CString};
 use std::path::{Path, PathBuf};
 use std::{env, fs};
@@ -34,18 +35,34 @@ fn main() {
     let mut names = Vec::new();
     find(Path::new(PRELUDE), "", &mut names);
     names.sort();
-    let mut table = String::from("[\n");
+    let (mut files, mut folders) = (String::new(), BTreeMap::<String, Vec<u8>>::new());
     for name in names {
         let source = fs::read(format!("{PRELUDE}/{name}.lua")).expect("a file of the prelude");
         let code = if loads_our_bytecode() { compile(&name, &source) } else { source };
-        // The parts, which few gateways need, are kept small.
-        let code = if name.contains('/') { compress_to_vec(&code, 9) } else { code };
-        let file = out.join(format!("{}.luac", name.replace('/', "-")));
-        fs::write(&file, code).expect("room for the output");
-        table.push_str(&format!("({name:?}, include_bytes!({file:?}) as &[u8]),\n"));
+        let place = match name.split_once('/') {
+            None => {
+                let file = out.join(format!("{name}.luac"));
+                fs::write(&file, code).expect("room for the output");
+                format!("Place::Plain(include_bytes!({file:?}))")
+            }
+            // The parts, which few gateways need, are kept small: those of a folder are alike.
+            Some((folder, _)) => {
+                let whole = folders.entry(folder.to_owned()).or_default();
+                let from = whole.len();
+                whole.extend_from_slice(&code);
+                format!("Place::Packed({folder:?}, {from}, {})", whole.len())
+            }
+        };
+        files.push_str(&format!("({name:?}, {place}),\n"));
     }
-    table.push(']');
-    fs::write(out.join("prelude.rs"), table).expect("room for the output");
+    let mut packs = String::new();
+    for (folder, whole) in folders {
+        let file = out.join(format!("{folder}.pack"));
+        fs::write(&file, compress_to_vec(&whole, 9)).expect("room for the output");
+        packs.push_str(&format!("({folder:?}, include_bytes!({file:?}) as &[u8]),\n"));
+    }
+    fs::write(out.join("prelude.rs"), format!("[\n{files}]")).expect("room for the output");
+    fs::write(out.join("packs.rs"), format!("[\n{packs}]")).expect("room for the output");
 }
 
 /// The names of all files below a folder: "core", "ngx/re".

@@ -1,7 +1,7 @@
 //! Our own part of every VM: Lua that makes an API and a sandbox of the host's calls.
 
 use std::collections::BTreeMap;
-use std::ops::Deref;
+use std::ops::{Deref, Range};
 use std::os::raw::{c_int, c_void};
 use std::ptr;
 use std::rc::Rc;
@@ -21,18 +21,28 @@ use crate::watchdog::KILL_MESSAGE;
 use crate::window::World;
 
 /// All files of `prelude/` by name, in the order of the names: bytecode, made by `build.rs`.
-const FILES: &[(&str, &[u8])] = &include!(concat!(env!("OUT_DIR"), "/prelude.rs"));
+const FILES: &[(&str, Place)] = &include!(concat!(env!("OUT_DIR"), "/prelude.rs"));
+
+/// The folders of `prelude/`, packed: each file behind the other.
+const PACKS: &[(&str, &[u8])] = &include!(concat!(env!("OUT_DIR"), "/packs.rs"));
 
 /// What every VM begins with, in this order. The other files are parts that `pl.part` runs.
 const FIRST: [&str; 6] = ["core", "text", "threads", "message", "gateway", "sandbox"];
 
-/// Parts that VMs have asked for, unpacked: each VM asks for the same again.
-static UNPACKED: Mutex<BTreeMap<usize, Arc<[u8]>>> = Mutex::new(BTreeMap::new());
+/// Folders that VMs have asked for, unpacked: most of a folder is asked for, by each VM again.
+static UNPACKED: Mutex<BTreeMap<&str, Arc<[u8]>>> = Mutex::new(BTreeMap::new());
+
+/// Where a file's bytecode is.
+enum Place {
+    Plain(&'static [u8]),
+    /// The folder, from where to where.
+    Packed(&'static str, usize, usize),
+}
 
 /// A file's bytecode.
 pub(crate) enum Code {
     Plain(&'static [u8]),
-    Unpacked(Arc<[u8]>),
+    Unpacked(Arc<[u8]>, Range<usize>),
 }
 
 impl Deref for Code {
@@ -41,27 +51,32 @@ impl Deref for Code {
     fn deref(&self) -> &[u8] {
         match self {
             Code::Plain(code) => code,
-            Code::Unpacked(code) => code,
+            Code::Unpacked(folder, place) => folder.get(place.clone()).unwrap_or_default(),
         }
     }
 }
 
-/// A file of the prelude; those in folders are compressed.
+/// A file of the prelude.
 pub(crate) fn file(name: &str) -> Option<Code> {
     let at = FILES.binary_search_by(|(known, _)| (*known).cmp(name)).ok()?;
-    if !name.contains('/') {
-        return Some(Code::Plain(FILES[at].1));
+    match FILES[at].1 {
+        Place::Plain(code) => Some(Code::Plain(code)),
+        Place::Packed(folder, from, to) => Some(Code::Unpacked(unpacked(folder)?, from..to)),
     }
-    let mut unpacked = UNPACKED.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(code) = unpacked.get(&at) {
-        return Some(Code::Unpacked(code.clone()));
-    }
-    let code: Arc<[u8]> = decompress_to_vec(FILES[at].1).ok()?.into();
-    unpacked.insert(at, code.clone());
-    Some(Code::Unpacked(code))
 }
 
-/// Gives the unpacked parts back until a VM asks again.
+fn unpacked(folder: &'static str) -> Option<Arc<[u8]>> {
+    let mut unpacked = UNPACKED.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(code) = unpacked.get(folder) {
+        return Some(code.clone());
+    }
+    let packed = PACKS.iter().find(|pack| pack.0 == folder)?.1;
+    let code: Arc<[u8]> = decompress_to_vec(packed).ok()?.into();
+    unpacked.insert(folder, code.clone());
+    Some(code)
+}
+
+/// Gives the unpacked folders back until a VM asks again.
 pub(crate) fn rest() {
     UNPACKED.lock().unwrap_or_else(PoisonError::into_inner).clear();
 }
