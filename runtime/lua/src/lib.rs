@@ -13,6 +13,7 @@ mod base64;
 mod calendar;
 mod calls;
 mod cjson;
+mod counts;
 mod crypto;
 mod engine;
 mod escape;

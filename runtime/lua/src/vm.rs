@@ -2,6 +2,7 @@
 
 mod alarm;
 mod call;
+mod stall;
 
 use std::cell::{Cell, RefCell};
 use std::os::raw::c_int;
@@ -17,6 +18,7 @@ use pilotlight_filter::{Exchange, Fault, FaultKind};
 
 use self::alarm::{Alarm, collect};
 use crate::arena::{self, Arena};
+use crate::counts;
 use crate::handle::Handles;
 use crate::prelude;
 use crate::program::Program;
@@ -30,6 +32,7 @@ use crate::window::{Window, World};
 
 mod whose;
 
+pub(crate) use stall::stall_hook;
 use whose::vm_of;
 pub(crate) use whose::{alive_of, shared_vm_of, window_of};
 
@@ -148,6 +151,7 @@ impl Vm {
             (1..=PLACES).for_each(|place| vm.vacate(place));
             lua::luaL_openlibs(state);
         }
+        counts::attach(vm.stack);
         // SAFETY: the VM is alive and no script runs.
         unsafe { lua::lua_gc(state, lua::LUA_GCSETPAUSE, PAUSE) };
         vm.stack.hold_collector(true);

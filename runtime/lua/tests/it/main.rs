@@ -28,5 +28,6 @@ mod rig;
 mod said;
 mod sandbox;
 mod sockets;
+mod stalls;
 mod tasks;
 mod waits;
