@@ -10,6 +10,7 @@ use std::thread::LocalKey;
 use mlua_sys as lua;
 use mlua_sys::lua_State;
 
+use crate::guard;
 use crate::stack::{Kind, Stack};
 use crate::vm::alive_of;
 
@@ -53,7 +54,7 @@ pub(crate) fn attach(stack: Stack) {
         stack.pop(1);
     }
     stack.push_table(0, 1);
-    stack.push_function(on_collection);
+    guard::push(stack, on_collection);
     stack.set(-2, b"__gc");
     plant(stack);
     stack.pop(1);

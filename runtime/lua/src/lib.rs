@@ -21,6 +21,7 @@ mod filter;
 mod finish;
 mod flate;
 pub mod fuzz;
+mod guard;
 mod handle;
 mod json;
 mod kept;

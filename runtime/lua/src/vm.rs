@@ -5,7 +5,7 @@ mod call;
 mod stall;
 
 use std::cell::{Cell, RefCell};
-use std::os::raw::c_int;
+use std::os::raw::{c_int, c_void};
 use std::ptr;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
@@ -47,6 +47,9 @@ pub(crate) const CURRENT: c_int = 8;
 const FIRST_FREE: c_int = 9;
 /// Places that are taken from the start: the registry keeps those in an array, not by hash.
 const PLACES: c_int = 48;
+
+/// As `lua_Alloc`, but may unwind.
+type Allocate = unsafe extern "C-unwind" fn(*mut c_void, *mut c_void, usize, usize) -> *mut c_void;
 
 /// Finished coroutines kept for the next calls.
 const THREADS: usize = 64;
@@ -117,8 +120,12 @@ impl Vm {
     ) -> Result<Rc<Vm>, Fault> {
         let none = || Fault::new(FaultKind::Memory, "no memory for a script VM");
         let arena = Box::into_raw(Arena::new(memory as usize).ok_or_else(none)?);
-        // SAFETY: the arena outlives the state: both are dropped by `Vm::drop`.
-        let state = unsafe { lua::lua_newstate(arena::allocate, arena.cast()) };
+        // SAFETY: the arena outlives the state: both are dropped by `Vm::drop`. LuaJIT, which calls the
+        // allocator, does not care whether it unwinds (`guard.rs`).
+        let state = unsafe {
+            let allocate = std::mem::transmute::<Allocate, lua::lua_Alloc>(arena::allocate);
+            lua::lua_newstate(allocate, arena.cast())
+        };
         if state.is_null() {
             // SAFETY: made above, used by nobody.
             drop(unsafe { Box::from_raw(arena) });

@@ -22,6 +22,7 @@ use std::time::Duration;
 use mlua_sys as lua;
 use mlua_sys::lua_State;
 
+use crate::guard::tell_without_stack;
 use crate::leave::leave;
 use crate::vm::stall_hook;
 
@@ -46,7 +47,7 @@ struct Slot {
     kill: AtomicU64,
     /// The entry that is asked where it stands; 0 once it has said so.
     ask: AtomicU64,
-    /// What has become of the call under way: [`KILLED`], [`STALLED`].
+    /// What has become of the call under way: [`KILLED`], [`STALLED`], [`BROKEN`].
     signs: AtomicU8,
     thread: AtomicI32,
     clock: AtomicI32,
@@ -57,6 +58,10 @@ struct Slot {
 pub(crate) const KILLED: u8 = 1;
 /// One that was asked where it stands.
 pub(crate) const STALLED: u8 = 2;
+/// One under which a call of the host's has panicked.
+pub(crate) const BROKEN: u8 = 4;
+/// Signs of a call that ends at its next instruction.
+const ENDS: u8 = KILLED | BROKEN;
 
 #[derive(Default)]
 struct Slots {
@@ -135,7 +140,7 @@ impl Watch {
 
     /// Whether the call under way is being stopped.
     pub(crate) fn fired(&self) -> bool {
-        self.0.signs.load(Relaxed) & KILLED != 0
+        self.0.signs.load(Relaxed) & ENDS != 0
     }
 
     /// The call under way has said where it stands.
@@ -166,7 +171,23 @@ impl Drop for Watch {
 pub(crate) fn stopping() -> bool {
     let slot = CURRENT.get();
     // SAFETY: slots are never freed.
-    !slot.is_null() && unsafe { (*slot).signs.load(Relaxed) & KILLED != 0 }
+    !slot.is_null() && unsafe { (*slot).signs.load(Relaxed) & ENDS != 0 }
+}
+
+/// Whether a script is under way on this thread.
+pub(crate) fn is_at_work() -> bool {
+    !CURRENT.get().is_null()
+}
+
+/// Ends the call under way on this thread: its host has failed it. Whose it is, if there is one.
+pub(crate) fn break_off() -> Option<*mut lua_State> {
+    // SAFETY: slots are never freed.
+    let slot = unsafe { CURRENT.get().as_ref() }?;
+    let state = slot.state.load(Relaxed);
+    slot.signs.fetch_or(BROKEN, Relaxed);
+    // SAFETY: this is the VM's thread, and a call is under way, so the VM is alive.
+    unsafe { set_kill_hook(state) };
+    Some(state)
 }
 
 /// Until `proceed`, the call under way on this thread is at work of the host's own, which ends by
@@ -264,6 +285,7 @@ fn signal() -> c_int {
 
 fn start() {
     WATCHER.get_or_init(|| {
+        tell_without_stack();
         // SAFETY: the handler touches only atomics and the VM of its own thread.
         unsafe {
             let mut action: libc::sigaction = std::mem::zeroed();

@@ -11,7 +11,7 @@ use pilotlight_filter::{Fault, FaultKind};
 use super::alarm::collect;
 use super::{MARK, Thread, Vm};
 use crate::visit::{Ran, Visit};
-use crate::watchdog::{KILLED, STALLED};
+use crate::watchdog::{BROKEN, KILLED, STALLED};
 
 impl Vm {
     /// Runs a thread on, with `arguments` values on its stack, until it ends, waits, or has spent
@@ -55,16 +55,20 @@ impl Vm {
             // SAFETY: the visit's, which this call holds.
             self.tell_stall(unsafe { exchange.as_mut() });
         }
-        let stopped = signs & KILLED != 0;
+        let (stopped, broken) = (signs & KILLED != 0, signs & BROKEN != 0);
         // SAFETY: lives as long as the VM.
         let refused = unsafe { (*self.alarm).refused };
-        if stopped || refused || arena.soft == usize::MAX {
+        if stopped || broken || refused || arena.soft == usize::MAX {
             self.calm();
             let over = |kind, what: String| {
                 let mut fault = Fault::new(kind, format!("{place}: {what}"));
                 fault.trace = Some(stack.trace()).filter(|trace| !trace.is_empty());
                 Ran::Failed(fault)
             };
+            if broken {
+                let said = window.host.broken.take().unwrap_or_default();
+                return over(FaultKind::Internal, format!("a call of the host's failed: {said}"));
+            }
             if refused {
                 let limit = arena.limit / 1024;
                 return over(FaultKind::Memory, format!("over its memory ({limit} KiB)"));

@@ -18,6 +18,7 @@ mod nginx;
 mod ngx_re;
 mod ngx_shared;
 mod odd;
+mod panics;
 mod patterns;
 mod pools;
 mod redis;
