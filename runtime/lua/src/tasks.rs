@@ -1,6 +1,7 @@
 //! What scripts run beside exchanges: `gateway.spawn`, `gateway.after`, `gateway.every`.
 
 use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::os::raw::c_int;
 use std::rc::Rc;
@@ -29,6 +30,9 @@ pub(crate) struct Tasks {
     debt: Cell<Duration>,
     /// Seconds of the worker's clock when `debt` was last looked at.
     looked: Cell<f64>,
+    /// Whether one waits until the debt is paid, and those behind it: a thousand would wake each time.
+    pays: Cell<bool>,
+    line: RefCell<VecDeque<Rc<Ticket>>>,
 }
 
 /// A storm of tasks gets half of the worker's time; so much at a time is free, since most are short.
@@ -40,6 +44,7 @@ struct Ticket {
     filter: Arc<str>,
     given_up: Cell<bool>,
     running: Cell<bool>,
+    in_line: Cell<bool>,
     /// It runs once more when the VM closes, however long its delay.
     last_call: bool,
     waiting: RefCell<Option<Waker>>,
@@ -125,6 +130,16 @@ impl Tasks {
         (self.debt.get() > FREE).then(|| self.debt.get())
     }
 
+    /// The next in line looks whether it may run.
+    fn wake_next(&self) {
+        let mut line = self.line.borrow_mut();
+        while let Some(ticket) = line.pop_front() {
+            if ticket.in_line.replace(false) {
+                return ticket.wake();
+            }
+        }
+    }
+
     /// A task has used so much of the worker's time, and owes it as much.
     fn owe(&self, took: Duration) {
         self.debt.set(self.debt.get() + took * 2);
@@ -136,9 +151,10 @@ impl Tasks {
             return None;
         }
         self.next.set(self.next.get() + 1);
-        let (given_up, running, waiting) = Default::default();
+        let (given_up, running, in_line, waiting) = Default::default();
         let id = self.next.get();
-        let ticket = Rc::new(Ticket { id, filter, given_up, running, last_call, waiting });
+        let ticket = Ticket { id, filter, given_up, running, in_line, last_call, waiting };
+        let ticket = Rc::new(ticket);
         open.push(ticket.clone());
         Some(ticket)
     }
@@ -194,12 +210,7 @@ impl Task {
                 })
                 .await;
             }
-            while let Some(wait) = self.vm.tasks.wait(services.monotonic())
-                && !self.ticket.given_up.get()
-                && !self.vm.tasks.are_closing()
-            {
-                services.sleep(wait).await;
-            }
+            self.turn(&*services).await;
             if self.ticket.given_up.get() {
                 return;
             }
@@ -219,6 +230,31 @@ impl Task {
                 _ => return,
             }
         }
+    }
+
+    /// Waits until its VM's tasks have paid back what they have used of the worker's time.
+    async fn turn(&self, services: &dyn Services) {
+        let (tasks, ticket) = (&self.vm.tasks, &self.ticket);
+        let is_over = || ticket.given_up.get() || tasks.are_closing();
+        while let Some(wait) = tasks.wait(services.monotonic())
+            && !is_over()
+        {
+            if !tasks.pays.replace(true) {
+                services.sleep(wait).await;
+                tasks.pays.set(false);
+                continue;
+            }
+            ticket.in_line.set(true);
+            tasks.line.borrow_mut().push_back(ticket.clone());
+            poll_fn(|cx| match ticket.in_line.get() {
+                true => ticket.poll_cut_short(cx, tasks.are_closing()),
+                false => Poll::Ready(()),
+            })
+            .await;
+        }
+        ticket.in_line.set(false);
+        // It has its turn when this one has run, or waits.
+        tasks.wake_next();
     }
 
     /// Runs the function once.
