@@ -15,7 +15,8 @@ macro_rules! fast {
     };
     (@ $name:literal $function:ident $result:ident
      [] [$($spare:ident)*] [$first:ident $first_kind:ident $($arg:ident $kind:ident)*]) => {{
-        unsafe extern "C" fn outer(
+        // Nothing unwinds out of it; to say so would cost a call to abort in each.
+        unsafe extern "C-unwind" fn outer(
             $first: host!($first_kind) $(, $arg: host!($kind))*
         ) -> host!($result) {
             // SAFETY: called as this one is.

@@ -74,6 +74,7 @@ impl Stack {
     }
 
     /// Makes sure of room for `count` more values; false when there is none.
+    #[inline(never)]
     pub(crate) fn reserve(self, count: c_int) -> bool {
         outside(self, || unsafe { lua::lua_checkstack(self.0, count) != 0 })
     }
