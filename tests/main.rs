@@ -36,3 +36,4 @@ mod stubs;
 mod support;
 mod testing;
 mod tidy;
+mod watching;

@@ -28,16 +28,21 @@ async fn ask(gateway: Arc<Gateway>, path: &'static str) -> Answer {
     Client::connect(Protocol::H1, &gateway, "a.test").await.send(&Request::get(path)).await
 }
 
+/// What `/metrics` says.
+pub async fn metrics(admin: std::net::SocketAddr) -> String {
+    let mut stream = tokio::net::TcpStream::connect(admin).await.unwrap();
+    let request = b"GET /metrics HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n";
+    stream.write_all(request).await.unwrap();
+    let mut page = String::new();
+    stream.read_to_string(&mut page).await.unwrap();
+    page
+}
+
 /// Waits until `/metrics` has this line.
 async fn metric(admin: std::net::SocketAddr, line: &str) {
     let look = async {
         loop {
-            let mut stream = tokio::net::TcpStream::connect(admin).await.unwrap();
-            let request = b"GET /metrics HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n";
-            stream.write_all(request).await.unwrap();
-            let mut page = String::new();
-            stream.read_to_string(&mut page).await.unwrap();
-            if page.lines().any(|l| l == line) {
+            if metrics(admin).await.lines().any(|l| l == line) {
                 return;
             }
             tokio::time::sleep(Duration::from_millis(5)).await;

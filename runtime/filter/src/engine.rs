@@ -323,6 +323,7 @@ pub trait Realm {
     /// Drops what can be made again: idle VMs, instances, pools.
     fn trim(&self);
 
-    /// Bytes held, by gauge name and label value: `("lua_heap", "", n)`, `("wasm_memory", filter, n)`.
+    /// What it holds and what its worker's programs have done so far, by name and label value:
+    /// `("lua_heap", "", bytes)`, `("lua_traces", "", count)`, `("wasm_memory", filter, bytes)`.
     fn gauges(&self, report: &mut dyn FnMut(&'static str, &str, u64));
 }

@@ -70,6 +70,9 @@ pub struct Exchange {
     /// In the phases of a TLS handshake: that. In the upstream phase a filter may leave one for the
     /// try that follows, which then has a connection of its own.
     pub handshake: Option<Box<Handshake>>,
+    /// Where the filter that has just run stood when it had held its worker for long; who reports that
+    /// takes it.
+    pub stall: Cell<Option<Box<str>>>,
     /// Figures for the log phase.
     pub stats: Stats,
 }
@@ -296,6 +299,7 @@ impl Exchange {
             server: None,
             kept: Vec::new(),
             handshake: None,
+            stall: Cell::new(None),
             stats: Stats::default(),
         }
     }
@@ -320,6 +324,7 @@ impl Exchange {
         self.captures.clear();
         self.kept.clear();
         self.handshake = None;
+        self.stall.set(None);
         self.stats = Stats::default();
     }
 

@@ -11,6 +11,8 @@
 use std::os::raw::c_void;
 use std::ptr;
 
+use crate::guard::leave_without_memory;
+
 const PAGE: usize = 4096;
 /// Requests up to this size come from runs of equal pieces, larger ones are whole pages.
 const SMALL: usize = 4096;
@@ -59,6 +61,8 @@ pub(crate) struct Arena {
     /// Whether a script runs: the limits hold only then, because only then a refusal is an error
     /// that something catches.
     pub(crate) strict: bool,
+    /// Whether a call of the host's is under way, which Lua's errors must not pass.
+    pub(crate) inside: bool,
     pub(crate) pressure: Option<*mut dyn Pressure>,
     /// The VM that lives here.
     pub(crate) owner: *mut c_void,
@@ -103,6 +107,7 @@ impl Arena {
             limit,
             soft: limit / 4 * 3,
             strict: false,
+            inside: false,
             pressure: None,
             owner: ptr::null_mut(),
         }))
@@ -235,6 +240,19 @@ impl Arena {
 }
 
 impl Arena {
+    /// The script that runs gets no more, and ends: by Lua's error, or by the end of the call that it is in.
+    #[cold]
+    fn refuse(&mut self) -> *mut c_void {
+        // SAFETY: as in `allocate`.
+        if let Some(pressure) = self.pressure.map(|p| unsafe { &mut *p }) {
+            pressure.refused();
+        }
+        match self.inside {
+            true => leave_without_memory(),
+            false => ptr::null_mut(),
+        }
+    }
+
     /// Gives all of it back. The system takes milliseconds to take thousands of pages: a thread of
     /// its own waits for that.
     pub(crate) fn give_back(self: Box<Arena>) {
@@ -300,7 +318,7 @@ fn map(size: usize) -> Option<*mut u8> {
 ///
 /// # Safety
 /// Called by LuaJIT only, with the arena it was made with.
-pub(crate) unsafe extern "C" fn allocate(
+pub(crate) unsafe extern "C-unwind" fn allocate(
     data: *mut c_void,
     at: *mut c_void,
     old: usize,
@@ -319,24 +337,21 @@ pub(crate) unsafe extern "C" fn allocate(
     if new > old && arena.strict {
         let after = arena.used + (new - old);
         if after > arena.soft {
-            // SAFETY: the VM owns both the arena and what it points to.
-            let pressure = arena.pressure.map(|p| unsafe { &mut *p });
             if after > arena.limit {
-                if let Some(pressure) = pressure {
-                    pressure.refused();
-                }
-                return ptr::null_mut();
+                return arena.refuse();
             }
             arena.soft = usize::MAX;
-            if let Some(pressure) = pressure {
+            // SAFETY: the VM owns both the arena and what it points to.
+            if let Some(pressure) = arena.pressure.map(|p| unsafe { &mut *p }) {
                 pressure.collect();
             }
         }
     }
     let to = if at.is_null() { arena.allocate(new) } else { arena.resize(at.cast(), old, new) };
-    if !to.is_null() {
-        arena.used = arena.used + new - old;
+    if to.is_null() {
+        return if arena.strict { arena.refuse() } else { ptr::null_mut() };
     }
+    arena.used = arena.used + new - old;
     to.cast()
 }
 

@@ -2,6 +2,61 @@
 //!
 //! FFI functions get numbers and strings, never touch the Lua stack, and never fail but by a code.
 
+/// A function for the FFI by what it takes and gives, in the words of `c!` and `host!`. Its address is that
+/// of one around it that takes care of panics.
+macro_rules! fast {
+    ($name:literal, $function:ident($($kind:ident),*) -> $result:ident) => {
+        fast!(@ $name $function $result [$($kind)*] [a b c d e f g h i j k] [])
+    };
+    // Each of the kinds gets a name.
+    (@ $name:literal $function:ident $result:ident
+     [$kind:ident $($rest:ident)*] [$arg:ident $($spare:ident)*] [$($done:ident)*]) => {
+        fast!(@ $name $function $result [$($rest)*] [$($spare)*] [$($done)* $arg $kind])
+    };
+    (@ $name:literal $function:ident $result:ident
+     [] [$($spare:ident)*] [$first:ident $first_kind:ident $($arg:ident $kind:ident)*]) => {{
+        // Nothing unwinds out of it; to say so would cost a call to abort in each.
+        unsafe extern "C-unwind" fn outer(
+            $first: host!($first_kind) $(, $arg: host!($kind))*
+        ) -> host!($result) {
+            // SAFETY: called as this one is.
+            $crate::guard::fast(|| unsafe { $function($first $(, $arg)*) })
+        }
+        let kind = concat!(
+            c!($result), " (*)(", c!($first_kind) $(, ", ", c!($kind))*, ")"
+        );
+        Fast($name, kind, outer as *const std::os::raw::c_void)
+    }};
+}
+
+/// What C calls it.
+macro_rules! c {
+    (window) => {
+        "pl_window *"
+    };
+    (text) => {
+        "const char *"
+    };
+    (int) => {
+        "int"
+    };
+    (uint) => {
+        "unsigned int"
+    };
+    (double) => {
+        "double"
+    };
+}
+
+/// What it is here.
+macro_rules! host {
+    (window) => { *mut $crate::window::Window };
+    (text) => { *const u8 };
+    (int) => { std::os::raw::c_int };
+    (uint) => { u32 };
+    (double) => { f64 };
+}
+
 pub(crate) mod aside;
 pub(crate) mod certificate;
 pub(crate) mod cipher;

@@ -3,6 +3,7 @@
 use std::os::raw::c_int;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use pilotlight_filter::abi::{Phase, Phases};
 use pilotlight_filter::{Call, End, Exchange, Fault, FaultKind, Filter, Frame, Pull, Verdict};
@@ -41,7 +42,13 @@ pub(crate) struct LuaFilter {
     aborted: bool,
     /// It has failed, and what it wrote before goes out first.
     failed: Option<Box<Fault>>,
+    /// It has met a limit on this exchange.
+    killed: bool,
 }
+
+/// CPU time of each phase that follows on the one that met a limit: what it has to put in order takes
+/// no longer, and whoever comes next waits for it.
+const LAST_WORDS: Duration = Duration::from_millis(1);
 
 /// How far a phase has come.
 enum Step {
@@ -65,6 +72,7 @@ impl LuaFilter {
             output: None,
             aborted: false,
             failed: None,
+            killed: false,
         }
     }
 
@@ -155,14 +163,15 @@ impl LuaFilter {
                 let arguments = self.push_call(vm, program, &thread, call, entry);
                 vm.begin_call();
                 let visit = program.visit(call.phase, call.exchange, output.as_ref());
-                match vm.resume(&thread, arguments, program.cpu, visit) {
+                let budget = if self.killed { LAST_WORDS.min(program.cpu) } else { program.cpu };
+                match vm.resume(&thread, arguments, budget, visit) {
                     Ran::Done => return Ok(Step::Ended(thread)),
                     Ran::Failed(fault) => {
                         vm.discard(thread);
                         return Err(fault);
                     }
                     Ran::Waits => {
-                        let run = Run::waiting(vm, thread, program.cpu);
+                        let run = Run::waiting(vm, thread, budget);
                         Box::new(Waiting { phase: call.phase, run })
                     }
                 }
@@ -234,18 +243,22 @@ impl LuaFilter {
                 Poll::Ready(Ok(()))
             }
             Poll::Ready(Err(fault)) => {
-                let_go(&vm, exchange);
+                self.let_go(&vm, &program, exchange, &fault);
                 Poll::Ready(Err(fault))
             }
         }
     }
-}
 
-/// What a killed script has open is closed with it: there may be a thousand sockets, and the next
-/// exchange would wait for them.
-fn let_go(vm: &Vm, exchange: &mut Exchange) {
-    if vm.is_retired() {
-        vm.end_of(exchange);
+    /// What a killed script has open is closed with it, and what it has put off does not begin: the next
+    /// exchange would wait for a thousand sockets and timers.
+    fn let_go(&mut self, vm: &Vm, program: &Program, exchange: &mut Exchange, fault: &Fault) {
+        if vm.is_retired() {
+            vm.end_of(exchange);
+        }
+        if matches!(fault.kind, FaultKind::Cpu | FaultKind::Memory | FaultKind::Internal) {
+            self.killed = true;
+            vm.tasks.give_up_of(&program.name);
+        }
     }
 }
 
@@ -278,8 +291,8 @@ impl Filter for LuaFilter {
         }
         loop {
             let ran = self.run(cx, &mut call, &vm, &program, entry);
-            if ran.is_err() {
-                let_go(&vm, call.exchange);
+            if let Err(fault) = &ran {
+                self.let_go(&vm, &program, call.exchange, fault);
             }
             match ran.map_err(|fault| shown(&program, fault))? {
                 Step::Ended(thread) => {

@@ -8,6 +8,7 @@ use std::rc::Rc;
 use mlua_sys as lua;
 use mlua_sys::lua_State;
 
+use crate::guard;
 use crate::stack::Stack;
 use crate::vm::alive_of;
 
@@ -108,7 +109,7 @@ fn push_metatable(stack: Stack) {
     }
     stack.pop(1);
     stack.push_table(0, 2);
-    stack.push_function(collected);
+    guard::push(stack, collected);
     stack.set(-2, b"__gc");
     stack.push_bytes(b"handle");
     stack.set(-2, b"__metatable");

@@ -15,6 +15,7 @@ use pilotlight_filter::host::Services;
 use pilotlight_filter::{Fault, FaultKind};
 
 use crate::calls;
+use crate::guard;
 use crate::stack::Stack;
 use crate::vm::{ARRAY, BOOT, CURRENT, ENTRY, FIELDS, MARK, REQUEST, RESPONSE, Vm};
 use crate::watchdog::KILL_MESSAGE;
@@ -155,7 +156,7 @@ fn push_host_table(vm: &Vm, services: &Rc<dyn Services>) {
     stack.set(-2, b"fast");
     stack.push_table(0, 64);
     for slow in calls::slow() {
-        stack.push_function(slow.1);
+        guard::push(stack, slow.1);
         stack.set(-2, slow.0.as_bytes());
     }
     stack.set(-2, b"slow");

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use pilotlight_filter::host::{Module, Services};
 use pilotlight_filter::{Fault, FaultKind, Filter, Realm};
 
+use crate::counts;
 use crate::engine::LuaLibrary;
 use crate::filter::LuaFilter;
 use crate::prelude;
@@ -155,5 +156,6 @@ impl Realm for OpenRealm {
         let common = self.0.common.borrow().as_ref().map_or(0, |vm| vm.used());
         let own: usize = self.0.own.borrow().iter().flatten().map(|vm| vm.used()).sum();
         report("lua_heap", "", (common + own) as u64);
+        counts::each(|name, count| report(name, "", count));
     }
 }

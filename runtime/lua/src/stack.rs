@@ -8,6 +8,8 @@ use std::os::raw::{c_int, c_void};
 use mlua_sys as lua;
 use mlua_sys::lua_State;
 
+use crate::guard::outside;
+
 /// What LuaJIT's compiler may do, as its C API numbers it.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Compiler {
@@ -72,8 +74,9 @@ impl Stack {
     }
 
     /// Makes sure of room for `count` more values; false when there is none.
+    #[inline(never)]
     pub(crate) fn reserve(self, count: c_int) -> bool {
-        unsafe { lua::lua_checkstack(self.0, count) != 0 }
+        outside(self, || unsafe { lua::lua_checkstack(self.0, count) != 0 })
     }
 
     pub(crate) fn kind(self, index: c_int) -> Kind {

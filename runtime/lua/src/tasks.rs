@@ -1,6 +1,7 @@
 //! What scripts run beside exchanges: `gateway.spawn`, `gateway.after`, `gateway.every`.
 
 use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::os::raw::c_int;
 use std::rc::Rc;
@@ -29,10 +30,13 @@ pub(crate) struct Tasks {
     debt: Cell<Duration>,
     /// Seconds of the worker's clock when `debt` was last looked at.
     looked: Cell<f64>,
+    /// Whether one waits until the debt is paid, and those behind it: a thousand would wake each time.
+    pays: Cell<bool>,
+    line: RefCell<VecDeque<Rc<Ticket>>>,
 }
 
 /// A storm of tasks gets half of the worker's time; so much at a time is free, since most are short.
-const FREE: Duration = Duration::from_millis(5);
+const FREE: Duration = Duration::from_millis(2);
 
 /// A task's place in the list.
 struct Ticket {
@@ -40,6 +44,7 @@ struct Ticket {
     filter: Arc<str>,
     given_up: Cell<bool>,
     running: Cell<bool>,
+    in_line: Cell<bool>,
     /// It runs once more when the VM closes, however long its delay.
     last_call: bool,
     waiting: RefCell<Option<Waker>>,
@@ -107,10 +112,15 @@ impl Tasks {
     }
 
     /// Gives up those of a filter that have not begun.
-    fn give_up_of(&self, filter: &str) {
-        let open = self.open.borrow();
-        let idle = open.iter().filter(|ticket| &*ticket.filter == filter && !ticket.running.get());
-        idle.for_each(|ticket| ticket.give_up());
+    pub(crate) fn give_up_of(&self, filter: &str) {
+        // All at once: each would look for its place among a thousand.
+        self.open.borrow_mut().retain(|ticket| {
+            let stays = &*ticket.filter != filter || ticket.running.get();
+            if !stays {
+                ticket.give_up();
+            }
+            stays
+        });
     }
 
     /// Whether a task may run now, else how long it has to wait.
@@ -118,6 +128,16 @@ impl Tasks {
         let paid = Duration::try_from_secs_f64(now - self.looked.replace(now)).unwrap_or_default();
         self.debt.set(self.debt.get().saturating_sub(paid));
         (self.debt.get() > FREE).then(|| self.debt.get())
+    }
+
+    /// The next in line looks whether it may run.
+    fn wake_next(&self) {
+        let mut line = self.line.borrow_mut();
+        while let Some(ticket) = line.pop_front() {
+            if ticket.in_line.replace(false) {
+                return ticket.wake();
+            }
+        }
     }
 
     /// A task has used so much of the worker's time, and owes it as much.
@@ -131,9 +151,10 @@ impl Tasks {
             return None;
         }
         self.next.set(self.next.get() + 1);
-        let (given_up, running, waiting) = Default::default();
+        let (given_up, running, in_line, waiting) = Default::default();
         let id = self.next.get();
-        let ticket = Rc::new(Ticket { id, filter, given_up, running, last_call, waiting });
+        let ticket = Ticket { id, filter, given_up, running, in_line, last_call, waiting };
+        let ticket = Rc::new(ticket);
         open.push(ticket.clone());
         Some(ticket)
     }
@@ -180,7 +201,8 @@ impl Task {
     async fn live(mut self) {
         let services = self.vm.services();
         loop {
-            if !self.delay.is_zero() {
+            // One of a thousand that were given up at once makes no timer first.
+            if !self.delay.is_zero() && !self.ticket.given_up.get() {
                 let mut sleep = services.sleep(self.delay);
                 poll_fn(|cx| match sleep.as_mut().poll(cx) {
                     Poll::Pending => self.ticket.poll_cut_short(cx, self.vm.tasks.are_closing()),
@@ -188,12 +210,7 @@ impl Task {
                 })
                 .await;
             }
-            while let Some(wait) = self.vm.tasks.wait(services.monotonic())
-                && !self.ticket.given_up.get()
-                && !self.vm.tasks.are_closing()
-            {
-                services.sleep(wait).await;
-            }
+            self.turn(&*services).await;
             if self.ticket.given_up.get() {
                 return;
             }
@@ -213,6 +230,31 @@ impl Task {
                 _ => return,
             }
         }
+    }
+
+    /// Waits until its VM's tasks have paid back what they have used of the worker's time.
+    async fn turn(&self, services: &dyn Services) {
+        let (tasks, ticket) = (&self.vm.tasks, &self.ticket);
+        let is_over = || ticket.given_up.get() || tasks.are_closing();
+        while let Some(wait) = tasks.wait(services.monotonic())
+            && !is_over()
+        {
+            if !tasks.pays.replace(true) {
+                services.sleep(wait).await;
+                tasks.pays.set(false);
+                continue;
+            }
+            ticket.in_line.set(true);
+            tasks.line.borrow_mut().push_back(ticket.clone());
+            poll_fn(|cx| match ticket.in_line.get() {
+                true => ticket.poll_cut_short(cx, tasks.are_closing()),
+                false => Poll::Ready(()),
+            })
+            .await;
+        }
+        ticket.in_line.set(false);
+        // It has its turn when this one has run, or waits.
+        tasks.wake_next();
     }
 
     /// Runs the function once.

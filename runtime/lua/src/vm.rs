@@ -2,9 +2,10 @@
 
 mod alarm;
 mod call;
+mod stall;
 
 use std::cell::{Cell, RefCell};
-use std::os::raw::c_int;
+use std::os::raw::{c_int, c_void};
 use std::ptr;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
@@ -17,6 +18,7 @@ use pilotlight_filter::{Exchange, Fault, FaultKind};
 
 use self::alarm::{Alarm, collect};
 use crate::arena::{self, Arena};
+use crate::counts;
 use crate::handle::Handles;
 use crate::prelude;
 use crate::program::Program;
@@ -30,6 +32,7 @@ use crate::window::{Window, World};
 
 mod whose;
 
+pub(crate) use stall::stall_hook;
 use whose::vm_of;
 pub(crate) use whose::{alive_of, shared_vm_of, window_of};
 
@@ -44,6 +47,9 @@ pub(crate) const CURRENT: c_int = 8;
 const FIRST_FREE: c_int = 9;
 /// Places that are taken from the start: the registry keeps those in an array, not by hash.
 const PLACES: c_int = 48;
+
+/// As `lua_Alloc`, but may unwind.
+type Allocate = unsafe extern "C-unwind" fn(*mut c_void, *mut c_void, usize, usize) -> *mut c_void;
 
 /// Finished coroutines kept for the next calls.
 const THREADS: usize = 64;
@@ -114,8 +120,12 @@ impl Vm {
     ) -> Result<Rc<Vm>, Fault> {
         let none = || Fault::new(FaultKind::Memory, "no memory for a script VM");
         let arena = Box::into_raw(Arena::new(memory as usize).ok_or_else(none)?);
-        // SAFETY: the arena outlives the state: both are dropped by `Vm::drop`.
-        let state = unsafe { lua::lua_newstate(arena::allocate, arena.cast()) };
+        // SAFETY: the arena outlives the state: both are dropped by `Vm::drop`. LuaJIT, which calls the
+        // allocator, does not care whether it unwinds (`guard.rs`).
+        let state = unsafe {
+            let allocate = std::mem::transmute::<Allocate, lua::lua_Alloc>(arena::allocate);
+            lua::lua_newstate(allocate, arena.cast())
+        };
         if state.is_null() {
             // SAFETY: made above, used by nobody.
             drop(unsafe { Box::from_raw(arena) });
@@ -148,6 +158,7 @@ impl Vm {
             (1..=PLACES).for_each(|place| vm.vacate(place));
             lua::luaL_openlibs(state);
         }
+        counts::attach(vm.stack);
         // SAFETY: the VM is alive and no script runs.
         unsafe { lua::lua_gc(state, lua::LUA_GCSETPAUSE, PAUSE) };
         vm.stack.hold_collector(true);

@@ -4,6 +4,8 @@
 //! worker     arm ── script ───────────────────────────── handler: lua_sethook ─ error ─▶ out
 //! watchdog        tick: first seen ─ tick ─ over budget: tgkill ──┘ (again each tick until it ends)
 //! ```
+//! The same way a script is asked where it stands, once it has held its worker for [`STALL`].
+//!
 //! Arming is two stores: the watchdog reads the worker's CPU clock itself, when a tick finds a call
 //! under way. The hook is set from a signal on the worker's own thread, because setting it from
 //! another one would race with the VM; LuaJIT is built so that compiled loops look at it
@@ -12,7 +14,7 @@
 use std::cell::Cell;
 use std::os::raw::c_int;
 use std::ptr;
-use std::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, AtomicU64, Ordering::*};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, AtomicU8, AtomicU64, Ordering::*};
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::thread::Thread;
 use std::time::Duration;
@@ -20,10 +22,16 @@ use std::time::Duration;
 use mlua_sys as lua;
 use mlua_sys::lua_State;
 
+use crate::guard::tell_without_stack;
 use crate::leave::leave;
+use crate::vm::stall_hook;
 
-/// How often the watchdog looks, while scripts run.
+/// How often the watchdog looks, while scripts run; one that it has seen is stopped to the point.
 const TICK: Duration = Duration::from_millis(3);
+/// Looks are no closer to each other.
+const TICK_LEAST: Duration = Duration::from_micros(500);
+/// What holds a worker this long is asked where it stands.
+const STALL: Duration = Duration::from_millis(20);
 /// Ticks without any script after which it sleeps until one begins.
 const LINGER: u32 = 40;
 /// Registry place of the message that the hook raises: made early, so raising allocates nothing.
@@ -37,11 +45,23 @@ struct Slot {
     budget: AtomicU64,
     /// The entry that must end.
     kill: AtomicU64,
-    fired: AtomicBool,
+    /// The entry that is asked where it stands; 0 once it has said so.
+    ask: AtomicU64,
+    /// What has become of the call under way: [`KILLED`], [`STALLED`], [`BROKEN`].
+    signs: AtomicU8,
     thread: AtomicI32,
     clock: AtomicI32,
     state: AtomicPtr<lua_State>,
 }
+
+/// A call that is being stopped.
+pub(crate) const KILLED: u8 = 1;
+/// One that was asked where it stands.
+pub(crate) const STALLED: u8 = 2;
+/// One under which a call of the host's has panicked.
+pub(crate) const BROKEN: u8 = 4;
+/// Signs of a call that ends at its next instruction.
+const ENDS: u8 = KILLED | BROKEN;
 
 #[derive(Default)]
 struct Slots {
@@ -75,7 +95,8 @@ impl Watch {
                 entry: AtomicU64::new(0),
                 budget: AtomicU64::new(0),
                 kill: AtomicU64::new(0),
-                fired: AtomicBool::new(false),
+                ask: AtomicU64::new(0),
+                signs: AtomicU8::new(0),
                 thread: AtomicI32::new(0),
                 clock: AtomicI32::new(0),
                 state: AtomicPtr::new(ptr::null_mut()),
@@ -91,7 +112,7 @@ impl Watch {
         }
         slot.clock.store(clock, Relaxed);
         slot.state.store(state, Relaxed);
-        slot.fired.store(false, Relaxed);
+        slot.signs.store(0, Relaxed);
         Watch(slot)
     }
 
@@ -101,29 +122,40 @@ impl Watch {
         CURRENT.set(self.0);
         self.0.budget.store(budget.as_nanos() as u64, Relaxed);
         self.0.entry.store(self.0.entry.load(Relaxed) + 1, SeqCst);
-        if PARKED.load(SeqCst)
+        // One with little time left is not kept waiting for the next tick.
+        if (PARKED.load(SeqCst) || budget < TICK)
             && let Some(watcher) = WATCHER.get()
         {
             watcher.unpark();
         }
     }
 
-    /// It has ended or waits; says whether it was stopped.
+    /// It has ended or waits: the signs of what became of it.
     #[inline]
-    pub(crate) fn disarm(&self) -> bool {
+    pub(crate) fn disarm(&self) -> u8 {
         self.0.entry.store(self.0.entry.load(Relaxed) + 1, Release);
         CURRENT.set(ptr::null());
-        self.0.fired.load(Relaxed)
+        self.0.signs.load(Relaxed)
     }
 
     /// Whether the call under way is being stopped.
     pub(crate) fn fired(&self) -> bool {
-        self.0.fired.load(Relaxed)
+        self.0.signs.load(Relaxed) & ENDS != 0
+    }
+
+    /// The call under way has said where it stands.
+    pub(crate) fn noted(&self) {
+        self.0.ask.store(0, Relaxed);
+    }
+
+    /// After a call that was asked where it stands.
+    pub(crate) fn forget_stall(&self) {
+        self.0.signs.fetch_and(!STALLED, Relaxed);
     }
 
     /// After a stopped call: ready for the next.
     pub(crate) fn reset(&self) {
-        self.0.fired.store(false, Relaxed);
+        self.0.signs.store(0, Relaxed);
     }
 }
 
@@ -139,7 +171,23 @@ impl Drop for Watch {
 pub(crate) fn stopping() -> bool {
     let slot = CURRENT.get();
     // SAFETY: slots are never freed.
-    !slot.is_null() && unsafe { (*slot).fired.load(Relaxed) }
+    !slot.is_null() && unsafe { (*slot).signs.load(Relaxed) & ENDS != 0 }
+}
+
+/// Whether a script is under way on this thread.
+pub(crate) fn is_at_work() -> bool {
+    !CURRENT.get().is_null()
+}
+
+/// Ends the call under way on this thread: its host has failed it. Whose it is, if there is one.
+pub(crate) fn break_off() -> Option<*mut lua_State> {
+    // SAFETY: slots are never freed.
+    let slot = unsafe { CURRENT.get().as_ref() }?;
+    let state = slot.state.load(Relaxed);
+    slot.signs.fetch_or(BROKEN, Relaxed);
+    // SAFETY: this is the VM's thread, and a call is under way, so the VM is alive.
+    unsafe { set_kill_hook(state) };
+    Some(state)
 }
 
 /// Until `proceed`, the call under way on this thread is at work of the host's own, which ends by
@@ -211,12 +259,23 @@ extern "C" fn on_signal(_: c_int) {
     }
     // SAFETY: slots are never freed.
     let slot = unsafe { &*slot };
-    let entry = slot.entry.load(Relaxed);
-    if entry & 1 == 1 && slot.kill.load(Relaxed) == entry {
-        slot.fired.store(true, Relaxed);
+    let (entry, state) = (slot.entry.load(Relaxed), slot.state.load(Relaxed));
+    if entry & 1 == 0 {
+        return;
+    }
+    if slot.kill.load(Relaxed) == entry {
+        slot.signs.fetch_or(KILLED, Relaxed);
         // SAFETY: this is the VM's thread, and a call is under way, so the VM is alive.
-        unsafe { set_kill_hook(slot.state.load(Relaxed)) };
+        unsafe { set_kill_hook(state) };
         leave(signal());
+        return;
+    }
+    // SAFETY: as above. Whatever else has a hook there goes first: the watchdog asks again.
+    unsafe {
+        if slot.ask.load(Relaxed) == entry && lua::lua_gethook(state).is_none() {
+            slot.signs.fetch_or(STALLED, Relaxed);
+            lua::lua_sethook(state, Some(stall_hook), lua::LUA_MASKCOUNT, 1);
+        }
     }
 }
 
@@ -226,6 +285,7 @@ fn signal() -> c_int {
 
 fn start() {
     WATCHER.get_or_init(|| {
+        tell_without_stack();
         // SAFETY: the handler touches only atomics and the VM of its own thread.
         unsafe {
             let mut action: libc::sigaction = std::mem::zeroed();
@@ -248,21 +308,25 @@ fn start() {
 #[derive(Clone, Copy, Default)]
 struct Seen {
     entry: u64,
+    /// CPU time of its thread, and the time, when it was first seen.
     cpu: Duration,
+    at: Duration,
+    asked: bool,
 }
 
 fn watch() {
     let mut seen: Vec<Seen> = Vec::new();
     let mut idle = 0;
     loop {
-        idle = if look(&mut seen) { 0 } else { idle + 1 };
+        let next = look(&mut seen);
+        idle = if next.is_some() { 0 } else { idle + 1 };
         if idle < LINGER {
-            std::thread::park_timeout(TICK);
+            std::thread::park_timeout(next.unwrap_or(TICK));
             continue;
         }
         PARKED.store(true, SeqCst);
         // A call that began before it could see the flag is seen here.
-        if !look(&mut seen) {
+        if look(&mut seen).is_none() {
             std::thread::park();
         }
         PARKED.store(false, SeqCst);
@@ -270,32 +334,50 @@ fn watch() {
     }
 }
 
-/// One look at all slots; says whether any was in use since the last.
-fn look(seen: &mut Vec<Seen>) -> bool {
+/// One look at all slots: how soon the next is due, if any was in use since the last.
+fn look(seen: &mut Vec<Seen>) -> Option<Duration> {
     let slots = SLOTS.lock().unwrap_or_else(PoisonError::into_inner);
     seen.resize(slots.all.len(), Seen::default());
-    let mut active = false;
+    let mut next = None;
     for (slot, seen) in slots.all.iter().zip(seen) {
         let entry = slot.entry.load(SeqCst);
         let running = entry & 1 == 1;
-        active |= running || entry != seen.entry;
+        if running || entry != seen.entry {
+            next = next.or(Some(TICK));
+        }
         if !running {
             seen.entry = entry;
             continue;
         }
         let Some(now) = cpu(slot.clock.load(Relaxed)) else { continue };
+        let at = cpu(libc::CLOCK_MONOTONIC).unwrap_or_default();
         if entry != seen.entry {
-            *seen = Seen { entry, cpu: now };
+            *seen = Seen { entry, cpu: now, at, asked: false };
+        }
+        let budget = Duration::from_nanos(slot.budget.load(Relaxed));
+        let left = budget.saturating_sub(now.saturating_sub(seen.cpu));
+        if left.is_zero() {
+            slot.kill.store(entry, Relaxed);
+            signal_to(slot);
             continue;
         }
-        if now.saturating_sub(seen.cpu).as_nanos() as u64 >= slot.budget.load(Relaxed) {
-            slot.kill.store(entry, Relaxed);
-            // SAFETY: a signal to a thread of this process; one that has ended is an error.
-            unsafe {
-                let thread = slot.thread.load(Relaxed);
-                libc::syscall(libc::SYS_tgkill, libc::getpid(), thread, signal());
-            }
+        let patience = STALL.saturating_sub(at.saturating_sub(seen.at));
+        let due = if patience.is_zero() { left } else { left.min(patience) };
+        next = next.map(|next| next.min(due).max(TICK_LEAST));
+        if patience.is_zero() && !std::mem::replace(&mut seen.asked, true) {
+            slot.ask.store(entry, Relaxed);
+        }
+        if slot.ask.load(Relaxed) == entry {
+            signal_to(slot);
         }
     }
-    active
+    next
+}
+
+fn signal_to(slot: &Slot) {
+    // SAFETY: a signal to a thread of this process; one that has ended is an error.
+    unsafe {
+        let thread = slot.thread.load(Relaxed);
+        libc::syscall(libc::SYS_tgkill, libc::getpid(), thread, signal());
+    }
 }

@@ -78,6 +78,10 @@ pub(crate) struct Host {
     /// What scripts hold by a number.
     pub(crate) tokens: Rc<Tokens>,
     pub(crate) wreck: Wreck,
+    /// Where the script at hand stood when it had held its worker for long.
+    pub(crate) stall: Option<Box<str>>,
+    /// Why a call of the host's has panicked under it.
+    pub(crate) broken: Option<Box<str>>,
     pub(crate) filter: Arc<str>,
     /// CPU time of one call of its script.
     pub(crate) cpu: Duration,
@@ -140,6 +144,8 @@ impl Window {
                 berths: Vec::new(),
                 last_berth: 0,
                 wreck: Wreck::default(),
+                stall: None,
+                broken: None,
                 filter: Arc::from(""),
                 cpu: Duration::ZERO,
                 log_left: limit::LOG_LINES,

@@ -121,8 +121,15 @@ impl Log {
         self.sink.write(Target::Stderr, line.finish());
     }
 
-    /// A filter held its worker for long.
-    pub(crate) fn blocking(&self, filter: &str, phase: Phase, took: Duration, id: &str) {
+    /// A filter held its worker for long, and stood there when that was seen.
+    pub(crate) fn blocking(
+        &self,
+        filter: &str,
+        phase: Phase,
+        took: Duration,
+        id: &str,
+        stall: Option<&str>,
+    ) {
         if !self.logs(Level::Warn) {
             return;
         }
@@ -131,6 +138,9 @@ impl Log {
         line.text("phase", phase.name().as_bytes());
         line.number("seconds", took.as_secs_f64());
         line.text("request_id", id.as_bytes());
+        if let Some(trace) = stall {
+            line.text("trace", trace.as_bytes());
+        }
         self.sink.write(Target::Stderr, line.finish());
     }
 

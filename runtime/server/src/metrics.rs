@@ -53,7 +53,7 @@ pub(crate) struct Series {
 pub(crate) struct Shard {
     data: Mutex<Data>,
     connections: Mutex<HashMap<(u32, Protocol), Arc<AtomicI64>, RandomState>>,
-    /// Bytes of the worker's engines, by gauge and label; refreshed by the worker.
+    /// What the worker's engines tell, by name and label; refreshed by the worker.
     gauges: Mutex<Vec<(&'static str, String, u64)>>,
 }
 
@@ -194,7 +194,7 @@ impl Shard {
         Connected(gauge)
     }
 
-    /// The worker's engines hold this much.
+    /// The worker's engines tell this.
     pub(crate) fn set_gauges(&self, gauges: Vec<(&'static str, String, u64)>) {
         *lock(&self.gauges) = gauges;
     }

@@ -145,11 +145,11 @@ impl Worker {
         (self.serial.get(), self.connections.get())
     }
 
-    /// Tells the metrics what the engines hold here.
+    /// Tells the metrics what the engines hold and have done here.
     pub(crate) fn tell_gauges(self: &Rc<Worker>) {
         let mut gauges = Vec::new();
         for realm in &self.local().realms {
-            realm.gauges(&mut |name, label, bytes| gauges.push((name, label.to_owned(), bytes)));
+            realm.gauges(&mut |name, label, value| gauges.push((name, label.to_owned(), value)));
         }
         self.metrics.set_gauges(gauges);
     }

@@ -1,7 +1,7 @@
 //! Hashes and message authentication.
 
 use std::ffi::CStr;
-use std::os::raw::{c_int, c_void};
+use std::os::raw::c_int;
 
 use mlua_sys::lua_State;
 use pilotlight_filter::abi::limit::LUA_STRING;
@@ -20,15 +20,12 @@ use crate::window::{FALSE, NONE, TRUE, Window, given};
 const PIECE: usize = 64 * 1024;
 
 pub(crate) fn fast() -> [Fast; 5] {
-    const TEXTS: &str = "int (*)(pl_window *, const char *, int, const char *, int)";
-    const KEYED: &str =
-        "int (*)(pl_window *, const char *, int, const char *, int, const char *, int)";
     [
-        Fast("digest", TEXTS, digest as *const c_void),
-        Fast("hmac", KEYED, hmac as *const c_void),
-        Fast("equal", TEXTS, equal as *const c_void),
-        Fast("crc32", "unsigned int (*)(unsigned int, const char *, int)", crc32 as *const c_void),
-        Fast("random", "int (*)(pl_window *, int)", random as *const c_void),
+        fast!("digest", digest(window, text, int, text, int) -> int),
+        fast!("hmac", hmac(window, text, int, text, int, text, int) -> int),
+        fast!("equal", equal(window, text, int, text, int) -> int),
+        fast!("crc32", crc32(uint, text, int) -> uint),
+        fast!("random", random(window, int) -> int),
     ]
 }
 
@@ -50,7 +47,7 @@ fn feed(text: &[u8], mut update: impl FnMut(&[u8])) -> bool {
 }
 
 /// The digest of a text by a hash of this name, or nothing when there is none.
-unsafe extern "C" fn digest(
+unsafe fn digest(
     window: *mut Window,
     name: *const u8,
     name_len: c_int,
@@ -69,7 +66,7 @@ unsafe extern "C" fn digest(
 }
 
 /// The same with a key: HMAC.
-unsafe extern "C" fn hmac(
+unsafe fn hmac(
     window: *mut Window,
     name: *const u8,
     name_len: c_int,
@@ -91,7 +88,7 @@ unsafe extern "C" fn hmac(
 }
 
 /// Whether two texts are equal, in a time that tells nothing of where they differ.
-unsafe extern "C" fn equal(
+unsafe fn equal(
     _: *mut Window,
     one: *const u8,
     one_len: c_int,
@@ -103,7 +100,7 @@ unsafe extern "C" fn equal(
     if crypto::equal(one, other) { TRUE } else { FALSE }
 }
 
-unsafe extern "C" fn crc32(seed: u32, at: *const u8, len: c_int) -> u32 {
+unsafe fn crc32(seed: u32, at: *const u8, len: c_int) -> u32 {
     // SAFETY: as in `digest`.
     let text = unsafe { given(at, len) };
     let mut crc = seed;
@@ -112,7 +109,7 @@ unsafe extern "C" fn crc32(seed: u32, at: *const u8, len: c_int) -> u32 {
 }
 
 /// So many unpredictable bytes.
-unsafe extern "C" fn random(window: *mut Window, len: c_int) -> c_int {
+unsafe fn random(window: *mut Window, len: c_int) -> c_int {
     // SAFETY: as in `digest`.
     let window = unsafe { &mut *window };
     let Some(len) = usize::try_from(len).ok().filter(|len| *len as u64 <= LUA_STRING) else {

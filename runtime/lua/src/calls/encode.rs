@@ -1,6 +1,6 @@
 //! What `ngx` has for text: base64, URIs, arguments, SQL.
 
-use std::os::raw::{c_int, c_void};
+use std::os::raw::c_int;
 
 use mlua_sys::lua_State;
 
@@ -16,15 +16,12 @@ use crate::window::{NONE, TEXT, Window, given};
 const PIECE: usize = 64 * 1024;
 
 pub(crate) fn fast() -> [Fast; 5] {
-    const TEXT: &str = "int (*)(pl_window *, const char *, int)";
-    const TEXT_INT: &str = "int (*)(pl_window *, const char *, int, int)";
-    const TEXT_INTS: &str = "int (*)(pl_window *, const char *, int, int, int)";
     [
-        Fast("base64_write", TEXT_INTS, base64_write as *const c_void),
-        Fast("base64_read", TEXT_INT, base64_read as *const c_void),
-        Fast("uri_escape", TEXT_INT, uri_escape as *const c_void),
-        Fast("uri_unescape", TEXT, uri_unescape as *const c_void),
-        Fast("sql_quote", TEXT, sql_quote as *const c_void),
+        fast!("base64_write", base64_write(window, text, int, int, int) -> int),
+        fast!("base64_read", base64_read(window, text, int, int) -> int),
+        fast!("uri_escape", uri_escape(window, text, int, int) -> int),
+        fast!("uri_unescape", uri_unescape(window, text, int) -> int),
+        fast!("sql_quote", sql_quote(window, text, int) -> int),
     ]
 }
 
@@ -33,7 +30,7 @@ pub(crate) fn slow() -> [Slow; 1] {
 }
 
 /// In one of two alphabets (1: for URLs), with padding or not.
-unsafe extern "C" fn base64_write(
+unsafe fn base64_write(
     window: *mut Window,
     at: *const u8,
     len: c_int,
@@ -49,12 +46,7 @@ unsafe extern "C" fn base64_write(
 /// As the prelude numbers the readers.
 const READERS: [Reader; 4] = [Reader::Strict, Reader::Nginx, Reader::Url, Reader::Mime];
 
-unsafe extern "C" fn base64_read(
-    window: *mut Window,
-    at: *const u8,
-    len: c_int,
-    reader: c_int,
-) -> c_int {
+unsafe fn base64_read(window: *mut Window, at: *const u8, len: c_int, reader: c_int) -> c_int {
     // SAFETY: as in `base64_write`.
     let (window, text) = unsafe { (&mut *window, given(at, len)) };
     let Some(reader) = READERS.get(reader as usize) else { return NONE };
@@ -64,24 +56,19 @@ unsafe extern "C" fn base64_read(
 }
 
 /// `kind` is the second argument of `ngx.escape_uri`.
-unsafe extern "C" fn uri_escape(
-    window: *mut Window,
-    at: *const u8,
-    len: c_int,
-    kind: c_int,
-) -> c_int {
+unsafe fn uri_escape(window: *mut Window, at: *const u8, len: c_int, kind: c_int) -> c_int {
     // SAFETY: as in `base64_write`.
     let (window, text) = unsafe { (&mut *window, given(at, len)) };
     window.fill(|out| in_pieces(text, |piece| escape::uri(out, piece, kind as usize)))
 }
 
-unsafe extern "C" fn uri_unescape(window: *mut Window, at: *const u8, len: c_int) -> c_int {
+unsafe fn uri_unescape(window: *mut Window, at: *const u8, len: c_int) -> c_int {
     // SAFETY: as in `base64_write`.
     let (window, text) = unsafe { (&mut *window, given(at, len)) };
     window.fill(|out| escape::unescape(out, text, &stopping))
 }
 
-unsafe extern "C" fn sql_quote(window: *mut Window, at: *const u8, len: c_int) -> c_int {
+unsafe fn sql_quote(window: *mut Window, at: *const u8, len: c_int) -> c_int {
     // SAFETY: as in `base64_write`.
     let (window, text) = unsafe { (&mut *window, given(at, len)) };
     window.fill(|out| {

@@ -1,6 +1,6 @@
 //! Fields of `req`, `res` and the log entry.
 
-use std::os::raw::{c_int, c_void};
+use std::os::raw::c_int;
 use std::sync::Arc;
 
 use mlua_sys::lua_State;
@@ -77,15 +77,14 @@ pub(crate) const SETTERS: &[(&str, Setter)] = &[
 ];
 
 pub(crate) fn fast() -> [Fast; 7] {
-    const TAKES: &str = "int (*)(pl_window *, int, const char *, int)";
     [
-        Fast("field", "int (*)(pl_window *, int)", get as *const c_void),
-        Fast("field_set", TAKES, set as *const c_void),
-        Fast("query_clear", "int (*)(pl_window *)", query_clear as *const c_void),
-        Fast("status_set", "int (*)(pl_window *, int)", status_set as *const c_void),
-        Fast("body_set", TAKES, body_set as *const c_void),
-        Fast("now", "double (*)(pl_window *)", now as *const c_void),
-        Fast("monotonic", "double (*)(pl_window *)", monotonic as *const c_void),
+        fast!("field", get(window, int) -> int),
+        fast!("field_set", set(window, int, text, int) -> int),
+        fast!("query_clear", query_clear(window) -> int),
+        fast!("status_set", status_set(window, int) -> int),
+        fast!("body_set", body_set(window, int, text, int) -> int),
+        fast!("now", now(window) -> double),
+        fast!("monotonic", monotonic(window) -> double),
     ]
 }
 
@@ -99,7 +98,7 @@ pub(crate) fn slow() -> [Slow; 5] {
     ]
 }
 
-unsafe extern "C" fn get(window: *mut Window, field: c_int) -> c_int {
+unsafe fn get(window: *mut Window, field: c_int) -> c_int {
     // SAFETY: the prelude passes its own window.
     let window = unsafe { &mut *window };
     let Some((_, getter)) = GETTERS.get(field as usize) else { return NONE };
@@ -117,7 +116,7 @@ unsafe extern "C" fn get(window: *mut Window, field: c_int) -> c_int {
     }
 }
 
-unsafe extern "C" fn set(window: *mut Window, field: c_int, at: *const u8, len: c_int) -> c_int {
+unsafe fn set(window: *mut Window, field: c_int, at: *const u8, len: c_int) -> c_int {
     // SAFETY: as in `get`; a Lua string.
     let (window, value) = unsafe { (&mut *window, given(at, len)) };
     let Some((name, setter)) = SETTERS.get(field as usize) else { return FAILED };
@@ -128,7 +127,7 @@ unsafe extern "C" fn set(window: *mut Window, field: c_int, at: *const u8, len: 
     }
 }
 
-unsafe extern "C" fn query_clear(window: *mut Window) -> c_int {
+unsafe fn query_clear(window: *mut Window) -> c_int {
     // SAFETY: as in `get`.
     let window = unsafe { &mut *window };
     if let Some(exchange) = window.exchange() {
@@ -139,7 +138,7 @@ unsafe extern "C" fn query_clear(window: *mut Window) -> c_int {
     NONE
 }
 
-unsafe extern "C" fn status_set(window: *mut Window, status: c_int) -> c_int {
+unsafe fn status_set(window: *mut Window, status: c_int) -> c_int {
     // SAFETY: as in `get`.
     let window = unsafe { &mut *window };
     if !(200..=599).contains(&status) {
@@ -152,12 +151,7 @@ unsafe extern "C" fn status_set(window: *mut Window, status: c_int) -> c_int {
 }
 
 /// Replaces a body: `which` is 0 for the request's, 1 for the response's.
-unsafe extern "C" fn body_set(
-    window: *mut Window,
-    which: c_int,
-    at: *const u8,
-    len: c_int,
-) -> c_int {
+unsafe fn body_set(window: *mut Window, which: c_int, at: *const u8, len: c_int) -> c_int {
     // SAFETY: as in `set`.
     let (window, bytes) = unsafe { (&mut *window, given(at, len)) };
     let Some(exchange) = window.exchange() else { return FAILED };
@@ -171,12 +165,12 @@ unsafe extern "C" fn body_set(
     NONE
 }
 
-unsafe extern "C" fn now(window: *mut Window) -> f64 {
+unsafe fn now(window: *mut Window) -> f64 {
     // SAFETY: as in `get`.
     unsafe { (*window).host.services.now() }
 }
 
-unsafe extern "C" fn monotonic(window: *mut Window) -> f64 {
+unsafe fn monotonic(window: *mut Window) -> f64 {
     // SAFETY: as in `get`.
     unsafe { (*window).host.services.monotonic() }
 }

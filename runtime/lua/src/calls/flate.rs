@@ -1,6 +1,6 @@
 //! `ffi-zlib`.
 
-use std::os::raw::{c_int, c_void};
+use std::os::raw::c_int;
 
 use mlua_sys::lua_State;
 use pilotlight_filter::abi::limit::BODY_COLLECT;
@@ -13,15 +13,14 @@ use crate::watchdog::stopping;
 use crate::window::given;
 
 pub(crate) fn fast() -> [Fast; 1] {
-    let kind = "unsigned int (*)(unsigned int, const char *, int)";
-    [Fast("adler32", kind, adler32 as *const c_void)]
+    [fast!("adler32", adler32(uint, text, int) -> uint)]
 }
 
 pub(crate) fn slow() -> [Slow; 2] {
     [Slow("inflate", inflate), Slow("deflate", deflate)]
 }
 
-unsafe extern "C" fn adler32(seed: u32, at: *const u8, len: c_int) -> u32 {
+unsafe fn adler32(seed: u32, at: *const u8, len: c_int) -> u32 {
     // SAFETY: the prelude passes a Lua string.
     flate::adler32(seed, unsafe { given(at, len) })
 }

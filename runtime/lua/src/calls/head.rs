@@ -1,6 +1,6 @@
 //! Header fields and trailers, by FFI.
 
-use std::os::raw::{c_int, c_void};
+use std::os::raw::c_int;
 
 use pilotlight_filter::{BadField, Exchange, Fields, Name};
 
@@ -13,15 +13,13 @@ const REQUEST_TRAILERS: c_int = 2;
 const RESPONSE_TRAILERS: c_int = 3;
 
 pub(crate) fn fast() -> [Fast; 6] {
-    const GET: &str = "int (*)(pl_window *, int, const char *, int)";
-    const SET: &str = "int (*)(pl_window *, int, const char *, int, const char *, int)";
     [
-        Fast("head_get", GET, get as *const c_void),
-        Fast("head_remove", GET, remove as *const c_void),
-        Fast("head_set", SET, set as *const c_void),
-        Fast("head_add", SET, add as *const c_void),
-        Fast("head_at", "int (*)(pl_window *, int, int)", at as *const c_void),
-        Fast("head_nth", "int (*)(pl_window *, int, const char *, int, int)", nth as *const c_void),
+        fast!("head_get", get(window, int, text, int) -> int),
+        fast!("head_remove", remove(window, int, text, int) -> int),
+        fast!("head_set", set(window, int, text, int, text, int) -> int),
+        fast!("head_add", add(window, int, text, int, text, int) -> int),
+        fast!("head_at", at(window, int, int) -> int),
+        fast!("head_nth", nth(window, int, text, int, int) -> int),
     ]
 }
 
@@ -42,7 +40,7 @@ fn is_host(which: c_int, name: &[u8]) -> bool {
 }
 
 /// The first value: 1 and the text, or 0.
-unsafe extern "C" fn get(window: *mut Window, which: c_int, name: *const u8, len: c_int) -> c_int {
+unsafe fn get(window: *mut Window, which: c_int, name: *const u8, len: c_int) -> c_int {
     // SAFETY: the prelude passes its own window and a Lua string.
     let (window, name) = unsafe { (&mut *window, given(name, len)) };
     let Some(exchange) = window.exchange() else { return NONE };
@@ -57,7 +55,7 @@ unsafe extern "C" fn get(window: *mut Window, which: c_int, name: *const u8, len
 }
 
 /// The value at `index` (from 0) among those of a name.
-unsafe extern "C" fn nth(
+unsafe fn nth(
     window: *mut Window,
     which: c_int,
     name: *const u8,
@@ -112,7 +110,7 @@ fn forbidden_in_trailers(name: Name) -> bool {
         || matches!(name, Name::Host | Name::Authorization | Name::ContentType | Name::Trailer)
 }
 
-unsafe extern "C" fn set(
+unsafe fn set(
     window: *mut Window,
     which: c_int,
     name: *const u8,
@@ -126,7 +124,7 @@ unsafe extern "C" fn set(
     write(window, which, name, value, Fields::set)
 }
 
-unsafe extern "C" fn add(
+unsafe fn add(
     window: *mut Window,
     which: c_int,
     name: *const u8,
@@ -140,12 +138,7 @@ unsafe extern "C" fn add(
     write(window, which, name, value, Fields::add)
 }
 
-unsafe extern "C" fn remove(
-    window: *mut Window,
-    which: c_int,
-    name: *const u8,
-    len: c_int,
-) -> c_int {
+unsafe fn remove(window: *mut Window, which: c_int, name: *const u8, len: c_int) -> c_int {
     // SAFETY: as in `get`.
     let (window, name) = unsafe { (&mut *window, given(name, len)) };
     let Some(exchange) = window.exchange() else { return FAILED };
@@ -162,7 +155,7 @@ unsafe extern "C" fn remove(
 }
 
 /// The field at `index`: name and value.
-unsafe extern "C" fn at(window: *mut Window, which: c_int, index: c_int) -> c_int {
+unsafe fn at(window: *mut Window, which: c_int, index: c_int) -> c_int {
     // SAFETY: as in `get`.
     let window = unsafe { &mut *window };
     let Some(exchange) = window.exchange() else { return NONE };

@@ -1,6 +1,6 @@
 //! `gateway.metric`.
 
-use std::os::raw::{c_int, c_void};
+use std::os::raw::c_int;
 
 use mlua_sys::lua_State;
 use pilotlight_filter::host::{MetricKind, NewMetric};
@@ -16,11 +16,10 @@ const LABELS_MAX: usize = 16;
 const BOUNDS_MAX: usize = 32;
 
 pub(crate) fn fast() -> [Fast; 3] {
-    const RECORD: &str = "int (*)(pl_window *, int, double)";
     [
-        Fast("metric_add", RECORD, add as *const c_void),
-        Fast("metric_set", RECORD, set as *const c_void),
-        Fast("metric_observe", RECORD, observe as *const c_void),
+        fast!("metric_add", add(window, int, double) -> int),
+        fast!("metric_set", set(window, int, double) -> int),
+        fast!("metric_observe", observe(window, int, double) -> int),
     ]
 }
 
@@ -30,7 +29,7 @@ pub(crate) fn slow() -> [Slow; 1] {
 
 macro_rules! record {
     ($name:ident) => {
-        unsafe extern "C" fn $name(window: *mut Window, index: c_int, value: f64) -> c_int {
+        unsafe fn $name(window: *mut Window, index: c_int, value: f64) -> c_int {
             // SAFETY: the prelude passes its own window.
             let window = unsafe { &mut *window };
             let Some(metric) = window.host.metrics.get(index as usize) else { return FALSE };

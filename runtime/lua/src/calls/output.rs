@@ -1,6 +1,6 @@
 //! What scripts write of their answer: its head, its body.
 
-use std::os::raw::{c_int, c_void};
+use std::os::raw::c_int;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
@@ -17,22 +17,20 @@ use crate::wait::{Answer, Waiter};
 use crate::window::{FAILED, NONE, TEXT, Window, given};
 
 pub(crate) fn fast() -> [Fast; 13] {
-    const PLAIN: &str = "int (*)(pl_window *)";
-    const STATUS: &str = "int (*)(pl_window *, int, const char *, int)";
     [
-        Fast("out", "int (*)(pl_window *, const char *, int)", write as *const c_void),
-        Fast("out_begin", "int (*)(pl_window *, int)", begin as *const c_void),
-        Fast("out_hold", PLAIN, hold as *const c_void),
-        Fast("out_drop", PLAIN, drop_held as *const c_void),
-        Fast("dateless", PLAIN, dateless as *const c_void),
-        Fast("out_stock", PLAIN, stock as *const c_void),
-        Fast("conditional", PLAIN, conditional as *const c_void),
-        Fast("out_cut", PLAIN, cut as *const c_void),
-        Fast("status_put", STATUS, status_put as *const c_void),
-        Fast("out_end", PLAIN, end as *const c_void),
-        Fast("length", "double (*)(pl_window *)", length as *const c_void),
-        Fast("length_set", "int (*)(pl_window *, double)", length_set as *const c_void),
-        Fast("body_get", "int (*)(pl_window *, int)", body_get as *const c_void),
+        fast!("out", write(window, text, int) -> int),
+        fast!("out_begin", begin(window, int) -> int),
+        fast!("out_hold", hold(window) -> int),
+        fast!("out_drop", drop_held(window) -> int),
+        fast!("dateless", dateless(window) -> int),
+        fast!("out_stock", stock(window) -> int),
+        fast!("conditional", conditional(window) -> int),
+        fast!("out_cut", cut(window) -> int),
+        fast!("status_put", status_put(window, int, text, int) -> int),
+        fast!("out_end", end(window) -> int),
+        fast!("length", length(window) -> double),
+        fast!("length_set", length_set(window, double) -> int),
+        fast!("body_get", body_get(window, int) -> int),
     ]
 }
 
@@ -41,7 +39,7 @@ pub(crate) fn slow() -> [Slow; 1] {
 }
 
 /// Writes text: 1 when the script should wait before it writes more.
-unsafe extern "C" fn write(window: *mut Window, at: *const u8, len: c_int) -> c_int {
+unsafe fn write(window: *mut Window, at: *const u8, len: c_int) -> c_int {
     // SAFETY: the prelude passes its own window and a Lua string.
     let (window, text) = unsafe { (&mut *window, given(at, len)) };
     match &window.host.output {
@@ -51,7 +49,7 @@ unsafe extern "C" fn write(window: *mut Window, at: *const u8, len: c_int) -> c_
 }
 
 /// Begins the answer: from here on the head is the response's, not a draft.
-unsafe extern "C" fn begin(window: *mut Window, status: c_int) -> c_int {
+unsafe fn begin(window: *mut Window, status: c_int) -> c_int {
     // SAFETY: as in `write`.
     let window = unsafe { &mut *window };
     let Some(output) = window.host.output.clone() else { return FAILED };
@@ -64,7 +62,7 @@ unsafe extern "C" fn begin(window: *mut Window, status: c_int) -> c_int {
 }
 
 /// The response goes out without a date.
-unsafe extern "C" fn dateless(window: *mut Window) -> c_int {
+unsafe fn dateless(window: *mut Window) -> c_int {
     // SAFETY: as in `write`.
     let window = unsafe { &mut *window };
     if let Some(exchange) = window.exchange() {
@@ -74,7 +72,7 @@ unsafe extern "C" fn dateless(window: *mut Window) -> c_int {
 }
 
 /// The body is the usual page for the status.
-unsafe extern "C" fn stock(window: *mut Window) -> c_int {
+unsafe fn stock(window: *mut Window) -> c_int {
     // SAFETY: as in `write`.
     let window = unsafe { &mut *window };
     if let Some(exchange) = window.exchange() {
@@ -85,7 +83,7 @@ unsafe extern "C" fn stock(window: *mut Window) -> c_int {
 
 /// What the request's conditions make of an answer that is about to go out with 200 (RFC 9110 section
 /// 13), as nginx weighs them: 304, 412, or 0 when it goes out.
-unsafe extern "C" fn conditional(window: *mut Window) -> c_int {
+unsafe fn conditional(window: *mut Window) -> c_int {
     // SAFETY: as in `write`.
     let window = unsafe { &mut *window };
     let Some(exchange) = window.exchange() else { return NONE };
@@ -132,7 +130,7 @@ fn strong(tag: &[u8]) -> &[u8] {
 
 /// Holds an answer back until it is whole, where its client asked by HTTP/1.0 and its length is not
 /// known yet: 1 when it is so.
-unsafe extern "C" fn hold(window: *mut Window) -> c_int {
+unsafe fn hold(window: *mut Window) -> c_int {
     // SAFETY: as in `write`.
     let window = unsafe { &mut *window };
     let version = window.exchange().map(|exchange| exchange.request.head.version.text());
@@ -147,7 +145,7 @@ unsafe extern "C" fn hold(window: *mut Window) -> c_int {
 }
 
 /// Drops what was held back and what was written; nothing is held back any more.
-unsafe extern "C" fn drop_held(window: *mut Window) -> c_int {
+unsafe fn drop_held(window: *mut Window) -> c_int {
     // SAFETY: as in `write`.
     let window = unsafe { &mut *window };
     if let Some(output) = &window.host.output {
@@ -158,7 +156,7 @@ unsafe extern "C" fn drop_held(window: *mut Window) -> c_int {
 }
 
 /// What was written since the last cut reaches filters of bodies as one chunk.
-unsafe extern "C" fn cut(window: *mut Window) -> c_int {
+unsafe fn cut(window: *mut Window) -> c_int {
     // SAFETY: as in `write`.
     let window = unsafe { &mut *window };
     window.host.output.iter().for_each(|output| output.cut());
@@ -166,7 +164,7 @@ unsafe extern "C" fn cut(window: *mut Window) -> c_int {
 }
 
 /// The script writes no more.
-unsafe extern "C" fn end(window: *mut Window) -> c_int {
+unsafe fn end(window: *mut Window) -> c_int {
     // SAFETY: as in `write`.
     let window = unsafe { &mut *window };
     let Some(output) = &window.host.output else { return NONE };
@@ -176,12 +174,7 @@ unsafe extern "C" fn end(window: *mut Window) -> c_int {
 
 /// Changes the status of a response that is there (any that has three digits), and what stands behind
 /// it: the usual words where there are none.
-unsafe extern "C" fn status_put(
-    window: *mut Window,
-    status: c_int,
-    reason: *const u8,
-    len: c_int,
-) -> c_int {
+unsafe fn status_put(window: *mut Window, status: c_int, reason: *const u8, len: c_int) -> c_int {
     // SAFETY: as in `write`.
     let (window, reason) = unsafe { (&mut *window, given(reason, len)) };
     let Some(exchange) = window.exchange() else { return FAILED };
@@ -195,7 +188,7 @@ unsafe extern "C" fn status_put(
 }
 
 /// Bytes of the response's body, where they are known; else a number below zero.
-unsafe extern "C" fn length(window: *mut Window) -> f64 {
+unsafe fn length(window: *mut Window) -> f64 {
     // SAFETY: as in `write`.
     let window = unsafe { &mut *window };
     let promised = window.host.output.as_ref().and_then(|output| output.length());
@@ -205,7 +198,7 @@ unsafe extern "C" fn length(window: *mut Window) -> f64 {
 }
 
 /// Promises a length for the body; below zero: it is not known any more.
-unsafe extern "C" fn length_set(window: *mut Window, length: f64) -> c_int {
+unsafe fn length_set(window: *mut Window, length: f64) -> c_int {
     // SAFETY: as in `write`.
     let window = unsafe { &mut *window };
     let promised = (length >= 0.0).then_some(length as u64);
@@ -221,7 +214,7 @@ unsafe extern "C" fn length_set(window: *mut Window, length: f64) -> c_int {
 }
 
 /// Shows a body that is here whole: `which` is 0 for the request's, 1 for the response's.
-unsafe extern "C" fn body_get(window: *mut Window, which: c_int) -> c_int {
+unsafe fn body_get(window: *mut Window, which: c_int) -> c_int {
     // SAFETY: as in `write`.
     let window = unsafe { &mut *window };
     let Some(exchange) = window.exchange() else { return NONE };

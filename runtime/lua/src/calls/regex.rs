@@ -1,25 +1,18 @@
 //! Regular expressions, by FFI; `prelude/regex.lua` makes `ngx.re` and `gateway.re` of them.
 
-use std::os::raw::{c_int, c_void};
+use std::os::raw::c_int;
 
 use super::Fast;
 use crate::regex::{Failure, Found, Limits, Regexes};
 use crate::window::{FAILED, NONE, Window, given};
 
 pub(crate) fn fast() -> [Fast; 5] {
-    const FIND: &str = "int (*)(pl_window *, const char *, int, int, const char *, int, int)";
-    const REPLACE: &str =
-        "int (*)(pl_window *, const char *, int, int, const char *, int, const char *, int, int)";
     [
-        Fast("re_find", FIND, find as *const c_void),
-        Fast(
-            "re_compile",
-            "int (*)(pl_window *, const char *, int, int)",
-            compile as *const c_void,
-        ),
-        Fast("re_replace", REPLACE, replace as *const c_void),
-        Fast("re_name", "int (*)(pl_window *, int)", name as *const c_void),
-        Fast("re_stack", "int (*)(pl_window *, int)", stack as *const c_void),
+        fast!("re_find", find(window, text, int, int, text, int, int) -> int),
+        fast!("re_compile", compile(window, text, int, int) -> int),
+        fast!("re_replace", replace(window, text, int, int, text, int, text, int, int) -> int),
+        fast!("re_name", name(window, int) -> int),
+        fast!("re_stack", stack(window, int) -> int),
     ]
 }
 
@@ -62,7 +55,7 @@ fn report(window: &mut Window, failure: Failure) -> c_int {
 /// The first match at or behind `start`: `from` and `to`, in `groups` those of all groups, where
 /// to go on in `len`, in `len2` how many groups there are, in `num` how many names. One more than
 /// the last group that has matched; 0 when there is none.
-unsafe extern "C" fn find(
+unsafe fn find(
     window: *mut Window,
     pattern: *const u8,
     pattern_len: c_int,
@@ -90,7 +83,7 @@ unsafe extern "C" fn find(
 }
 
 /// Only whether the pattern is one.
-unsafe extern "C" fn compile(
+unsafe fn compile(
     window: *mut Window,
     pattern: *const u8,
     pattern_len: c_int,
@@ -106,7 +99,7 @@ unsafe extern "C" fn compile(
 
 /// Replaces one match or all: how many it were; if any, the text is shown.
 #[allow(clippy::too_many_arguments)]
-unsafe extern "C" fn replace(
+unsafe fn replace(
     window: *mut Window,
     pattern: *const u8,
     pattern_len: c_int,
@@ -134,7 +127,7 @@ unsafe extern "C" fn replace(
 }
 
 /// The name at `index` in the pattern of the last match: its group, and the name is shown.
-unsafe extern "C" fn name(window: *mut Window, index: c_int) -> c_int {
+unsafe fn name(window: *mut Window, index: c_int) -> c_int {
     // SAFETY: the prelude passes its own window.
     let window = unsafe { &mut *window };
     let found = regexes(window).name(index as u32);
@@ -148,7 +141,7 @@ unsafe extern "C" fn name(window: *mut Window, index: c_int) -> c_int {
 }
 
 /// How far the stack of machine code may grow.
-unsafe extern "C" fn stack(window: *mut Window, size: c_int) -> c_int {
+unsafe fn stack(window: *mut Window, size: c_int) -> c_int {
     // SAFETY: the prelude passes its own window.
     let window = unsafe { &mut *window };
     match regexes(window).set_stack(usize::try_from(size).unwrap_or(0)) {

@@ -1,7 +1,7 @@
 //! Heads as they came; fields and arguments as whole tables.
 
 use std::borrow::Cow;
-use std::os::raw::{c_int, c_void};
+use std::os::raw::c_int;
 
 use mlua_sys::lua_State;
 use pilotlight_filter::{Exchange, Fields, Name};
@@ -18,7 +18,7 @@ use crate::window::{NONE, TEXT, Window};
 const MAX: f64 = 100.0;
 
 pub(crate) fn fast() -> [Fast; 1] {
-    [Fast("raw_header", "int (*)(pl_window *, int)", raw_header as *const c_void)]
+    [fast!("raw_header", raw_header(window, int) -> int)]
 }
 
 pub(crate) fn slow() -> [Slow; 2] {
@@ -26,7 +26,7 @@ pub(crate) fn slow() -> [Slow; 2] {
 }
 
 /// The head as it came; as HTTP/1 writes it, where it came in another form.
-unsafe extern "C" fn raw_header(window: *mut Window, no_line: c_int) -> c_int {
+unsafe fn raw_header(window: *mut Window, no_line: c_int) -> c_int {
     // SAFETY: the prelude passes its own window.
     let window = unsafe { &mut *window };
     let Some(exchange) = window.exchange() else { return NONE };

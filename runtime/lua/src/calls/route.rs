@@ -1,6 +1,6 @@
 //! Where a request comes from, and where it goes instead.
 
-use std::os::raw::{c_int, c_void};
+use std::os::raw::c_int;
 use std::time::Duration;
 
 use mlua_sys::lua_State;
@@ -17,7 +17,7 @@ use crate::window::{NONE, NUMBER, Window};
 pub(crate) const HANDED: &str = "lua.handed";
 
 pub(crate) fn fast() -> [Fast; 1] {
-    [Fast("parent", "int (*)(pl_window *)", parent as *const c_void)]
+    [fast!("parent", parent(window) -> int)]
 }
 
 pub(crate) fn slow() -> [Slow; 4] {
@@ -30,7 +30,7 @@ pub(crate) fn slow() -> [Slow; 4] {
 }
 
 /// Whether this is a subrequest; `num` is its parent's serial.
-unsafe extern "C" fn parent(window: *mut Window) -> c_int {
+unsafe fn parent(window: *mut Window) -> c_int {
     // SAFETY: the prelude passes its own window.
     let window = unsafe { &mut *window };
     let Some(parent) = window.exchange().and_then(|exchange| exchange.parent) else { return NONE };

@@ -8,6 +8,7 @@ use mlua_sys as lua;
 use mlua_sys::lua_State;
 
 use super::Slow;
+use crate::guard::outside;
 use crate::prelude;
 use crate::stack::Stack;
 use crate::value::{nothing, refuse};
@@ -107,7 +108,8 @@ unsafe extern "C-unwind" fn part(state: *mut lua_State) -> c_int {
     // SAFETY: our own bytecode, or text; the name ends with a NUL.
     unsafe {
         let (at, len) = (code.as_ptr().cast(), code.len());
-        if lua::luaL_loadbuffer(state, at, len, chunk.as_ptr()) != lua::LUA_OK {
+        let load = || lua::luaL_loadbuffer(state, at, len, chunk.as_ptr());
+        if outside(stack, load) != lua::LUA_OK {
             drop(chunk);
             return nothing(stack);
         }
@@ -136,7 +138,8 @@ unsafe extern "C-unwind" fn compile(state: *mut lua_State) -> c_int {
     // SAFETY: Lua strings end with a NUL; both stay on the stack. 3 is the environment.
     unsafe {
         let name = name.as_ptr().cast::<c_char>();
-        let status = lua::lua_load(state, next_piece, (&raw mut source).cast(), name);
+        let load = || lua::lua_load(state, next_piece, (&raw mut source).cast(), name);
+        let status = outside(stack, load);
         if status != lua::LUA_OK {
             stack.push_nil();
             lua::lua_insert(state, -2);

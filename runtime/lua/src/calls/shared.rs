@@ -1,6 +1,6 @@
 //! Shared dictionaries: `gateway.shared` and `ngx.shared` are made of these.
 
-use std::os::raw::{c_int, c_void};
+use std::os::raw::c_int;
 
 use mlua_sys::lua_State;
 use pilotlight_filter::abi::shared::{End, Found, Kept, Mode, Put, Scalar};
@@ -13,35 +13,19 @@ use crate::vm::window_of;
 use crate::window::{FALSE, Host, NONE, NUMBER, OTHER, TEXT, TRUE, Window, given};
 
 pub(crate) fn fast() -> [Fast; 12] {
-    const KEY: &str = "int (*)(pl_window *, int, const char *, int)";
-    const KEY_NUMBER: &str = "int (*)(pl_window *, int, const char *, int, int)";
-    const KEY_TTL: &str = "int (*)(pl_window *, int, const char *, int, double, int)";
-    const SIZE: &str = "double (*)(pl_window *, int)";
     [
-        Fast("shared_get", KEY, get as *const c_void),
-        Fast("shared_stale", KEY, get_stale as *const c_void),
-        Fast("shared_delete", KEY, delete as *const c_void),
-        Fast("shared_ttl", KEY, ttl as *const c_void),
-        Fast("shared_expire", KEY_TTL, expire as *const c_void),
-        Fast(
-            "shared_put",
-            "int (*)(pl_window *, int, int, const char *, int, int, const char *, int, double, double, int)",
-            put as *const c_void,
-        ),
-        Fast(
-            "shared_incr",
-            "int (*)(pl_window *, int, const char *, int, double, int, double, double)",
-            incr as *const c_void,
-        ),
-        Fast(
-            "shared_push",
-            "int (*)(pl_window *, int, const char *, int, int, int, const char *, int, double)",
-            push as *const c_void,
-        ),
-        Fast("shared_pop", KEY_NUMBER, pop as *const c_void),
-        Fast("shared_len", KEY, len as *const c_void),
-        Fast("shared_capacity", SIZE, capacity as *const c_void),
-        Fast("shared_used", SIZE, used as *const c_void),
+        fast!("shared_get", get(window, int, text, int) -> int),
+        fast!("shared_stale", get_stale(window, int, text, int) -> int),
+        fast!("shared_delete", delete(window, int, text, int) -> int),
+        fast!("shared_ttl", ttl(window, int, text, int) -> int),
+        fast!("shared_expire", expire(window, int, text, int, double, int) -> int),
+        fast!("shared_put", put(window, int, int, text, int, int, text, int, double, double, int) -> int),
+        fast!("shared_incr", incr(window, int, text, int, double, int, double, double) -> int),
+        fast!("shared_push", push(window, int, text, int, int, int, text, int, double) -> int),
+        fast!("shared_pop", pop(window, int, text, int, int) -> int),
+        fast!("shared_len", len(window, int, text, int) -> int),
+        fast!("shared_capacity", capacity(window, int) -> double),
+        fast!("shared_used", used(window, int) -> double),
     ]
 }
 
@@ -120,19 +104,14 @@ fn show_found(window: &mut Window, found: Option<Found>) -> c_int {
     show(window, found.kept)
 }
 
-unsafe extern "C" fn get(window: *mut Window, index: c_int, key: *const u8, len: c_int) -> c_int {
+unsafe fn get(window: *mut Window, index: c_int, key: *const u8, len: c_int) -> c_int {
     // SAFETY: the prelude passes its own window and a Lua string.
     let (window, key) = unsafe { (&mut *window, given(key, len)) };
     let found = with(window, index, |dictionary, text| dictionary.get(key, text));
     show_found(window, found.flatten())
 }
 
-unsafe extern "C" fn get_stale(
-    window: *mut Window,
-    index: c_int,
-    key: *const u8,
-    len: c_int,
-) -> c_int {
+unsafe fn get_stale(window: *mut Window, index: c_int, key: *const u8, len: c_int) -> c_int {
     // SAFETY: as in `get`.
     let (window, key) = unsafe { (&mut *window, given(key, len)) };
     let found = with(window, index, |dictionary, text| dictionary.get_stale(key, text));
@@ -141,7 +120,7 @@ unsafe extern "C" fn get_stale(
 
 /// `mode`: 0 set, 1 add, 2 replace; and 4: safe. `from` says whether something had to go.
 #[allow(clippy::too_many_arguments)]
-unsafe extern "C" fn put(
+unsafe fn put(
     window: *mut Window,
     index: c_int,
     mode: c_int,
@@ -181,7 +160,7 @@ fn scalar(kind: c_int, text: &[u8], num: f64) -> Scalar<'_> {
 }
 
 #[allow(clippy::too_many_arguments)]
-unsafe extern "C" fn incr(
+unsafe fn incr(
     window: *mut Window,
     index: c_int,
     key: *const u8,
@@ -204,12 +183,7 @@ unsafe extern "C" fn incr(
     }
 }
 
-unsafe extern "C" fn delete(
-    window: *mut Window,
-    index: c_int,
-    key: *const u8,
-    len: c_int,
-) -> c_int {
+unsafe fn delete(window: *mut Window, index: c_int, key: *const u8, len: c_int) -> c_int {
     // SAFETY: as in `get`.
     let (window, key) = unsafe { (&mut *window, given(key, len)) };
     with(window, index, |dictionary, _| dictionary.delete(key));
@@ -217,7 +191,7 @@ unsafe extern "C" fn delete(
 }
 
 /// Seconds left: infinite for ever, not above 0 for what has expired.
-unsafe extern "C" fn ttl(window: *mut Window, index: c_int, key: *const u8, len: c_int) -> c_int {
+unsafe fn ttl(window: *mut Window, index: c_int, key: *const u8, len: c_int) -> c_int {
     // SAFETY: as in `get`.
     let (window, key) = unsafe { (&mut *window, given(key, len)) };
     match with(window, index, |dictionary, _| dictionary.ttl(key)).flatten() {
@@ -229,7 +203,7 @@ unsafe extern "C" fn ttl(window: *mut Window, index: c_int, key: *const u8, len:
     }
 }
 
-unsafe extern "C" fn expire(
+unsafe fn expire(
     window: *mut Window,
     index: c_int,
     key: *const u8,
@@ -260,7 +234,7 @@ fn show_length(window: &mut Window, length: Option<Result<usize, &'static str>>)
 }
 
 #[allow(clippy::too_many_arguments)]
-unsafe extern "C" fn push(
+unsafe fn push(
     window: *mut Window,
     index: c_int,
     key: *const u8,
@@ -278,13 +252,7 @@ unsafe extern "C" fn push(
     show_length(window, length)
 }
 
-unsafe extern "C" fn pop(
-    window: *mut Window,
-    index: c_int,
-    key: *const u8,
-    len: c_int,
-    end: c_int,
-) -> c_int {
+unsafe fn pop(window: *mut Window, index: c_int, key: *const u8, len: c_int, end: c_int) -> c_int {
     // SAFETY: as in `get`.
     let (window, key) = unsafe { (&mut *window, given(key, len)) };
     let popped = with(window, index, |dictionary, text| dictionary.pop(key, end_of(end), text));
@@ -295,20 +263,20 @@ unsafe extern "C" fn pop(
     }
 }
 
-unsafe extern "C" fn len(window: *mut Window, index: c_int, key: *const u8, len: c_int) -> c_int {
+unsafe fn len(window: *mut Window, index: c_int, key: *const u8, len: c_int) -> c_int {
     // SAFETY: as in `get`.
     let (window, key) = unsafe { (&mut *window, given(key, len)) };
     let length = with(window, index, |dictionary, _| dictionary.len(key));
     show_length(window, length)
 }
 
-unsafe extern "C" fn capacity(window: *mut Window, index: c_int) -> f64 {
+unsafe fn capacity(window: *mut Window, index: c_int) -> f64 {
     // SAFETY: the prelude passes its own window.
     let window = unsafe { &mut *window };
     with(window, index, |dictionary, _| dictionary.capacity() as f64).unwrap_or_default()
 }
 
-unsafe extern "C" fn used(window: *mut Window, index: c_int) -> f64 {
+unsafe fn used(window: *mut Window, index: c_int) -> f64 {
     // SAFETY: the prelude passes its own window.
     let window = unsafe { &mut *window };
     with(window, index, |dictionary, _| dictionary.used() as f64).unwrap_or_default()

@@ -1,6 +1,6 @@
 //! Pattern functions, by FFI; `text.lua` makes `string.find` and its kin of them.
 
-use std::os::raw::{c_int, c_void};
+use std::os::raw::c_int;
 
 use pilotlight_filter::abi::limit::{LUA_PATTERN_STEPS, LUA_STRING};
 
@@ -10,14 +10,11 @@ use crate::watchdog::stopping;
 use crate::window::{NONE, Window, given};
 
 pub(crate) fn fast() -> [Fast; 4] {
-    const FIND: &str = "int (*)(pl_window *, const char *, int, const char *, int, int)";
-    const GSUB: &str =
-        "int (*)(pl_window *, const char *, int, const char *, int, const char *, int, int)";
     [
-        Fast("find", FIND, find as *const c_void),
-        Fast("match", FIND, match_ as *const c_void),
-        Fast("gmatch", FIND, gmatch as *const c_void),
-        Fast("gsub", GSUB, gsub as *const c_void),
+        fast!("find", find(window, text, int, text, int, int) -> int),
+        fast!("match", match_(window, text, int, text, int, int) -> int),
+        fast!("gmatch", gmatch(window, text, int, text, int, int) -> int),
+        fast!("gsub", gsub(window, text, int, text, int, text, int, int) -> int),
     ]
 }
 
@@ -44,7 +41,7 @@ fn until_nul(pattern: &[u8]) -> &[u8] {
 }
 
 /// The first match from `start` on: the number of its captures, or a code.
-unsafe extern "C" fn find(
+unsafe fn find(
     window: *mut Window,
     subject: *const u8,
     len: c_int,
@@ -75,7 +72,7 @@ unsafe extern "C" fn find(
 }
 
 /// As `find`, but the pattern is always one: `)` alone is an error in it.
-unsafe extern "C" fn match_(
+unsafe fn match_(
     window: *mut Window,
     subject: *const u8,
     len: c_int,
@@ -102,7 +99,7 @@ fn search(window: &mut Window, subject: &[u8], pattern: &[u8], start: usize) -> 
 }
 
 /// As `find`, but `^` has no meaning.
-unsafe extern "C" fn gmatch(
+unsafe fn gmatch(
     window: *mut Window,
     subject: *const u8,
     len: c_int,
@@ -128,7 +125,7 @@ unsafe extern "C" fn gmatch(
 /// far); after a million steps it answers `MORE`, so that a deadline gets its turn. The result is
 /// shown in parts by the caller's own buffer: each answer shows what it has made.
 #[allow(clippy::too_many_arguments)]
-unsafe extern "C" fn gsub(
+unsafe fn gsub(
     window: *mut Window,
     subject: *const u8,
     len: c_int,

@@ -1,6 +1,6 @@
 //! Dates as text, and back.
 
-use std::os::raw::{c_int, c_void};
+use std::os::raw::c_int;
 
 use super::Fast;
 use crate::calendar::{self, Form};
@@ -8,15 +8,15 @@ use crate::window::{NONE, NUMBER, Window, given};
 
 pub(crate) fn fast() -> [Fast; 2] {
     [
-        Fast("time_format", "int (*)(pl_window *, int, double)", format as *const c_void),
-        Fast("time_parse", "int (*)(pl_window *, int, const char *, int)", parse as *const c_void),
+        fast!("time_format", format(window, int, double) -> int),
+        fast!("time_parse", parse(window, int, text, int) -> int),
     ]
 }
 
 /// As the prelude numbers the forms.
 const FORMS: [Form; 4] = [Form::Http, Form::Cookie, Form::Rfc3339, Form::Millis];
 
-unsafe extern "C" fn format(window: *mut Window, form: c_int, seconds: f64) -> c_int {
+unsafe fn format(window: *mut Window, form: c_int, seconds: f64) -> c_int {
     // SAFETY: the prelude passes its own window.
     let window = unsafe { &mut *window };
     let Some(form) = FORMS.get(form as usize) else { return NONE };
@@ -26,7 +26,7 @@ unsafe extern "C" fn format(window: *mut Window, form: c_int, seconds: f64) -> c
     })
 }
 
-unsafe extern "C" fn parse(window: *mut Window, form: c_int, at: *const u8, len: c_int) -> c_int {
+unsafe fn parse(window: *mut Window, form: c_int, at: *const u8, len: c_int) -> c_int {
     // SAFETY: the prelude passes its own window and a Lua string.
     let (window, text) = unsafe { (&mut *window, given(at, len)) };
     let seconds = match FORMS.get(form as usize) {

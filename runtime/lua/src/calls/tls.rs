@@ -1,7 +1,7 @@
 //! TLS of scripts' connections, and the certificates that they show.
 
 use std::cell::RefCell;
-use std::os::raw::{c_int, c_void};
+use std::os::raw::c_int;
 use std::path::PathBuf;
 use std::rc::Rc;
 
@@ -21,7 +21,7 @@ use crate::vm::window_of;
 use crate::window::{NONE, Window};
 
 pub(crate) fn fast() -> [Fast; 1] {
-    [Fast("token_forget", "int (*)(pl_window *, double)", forget as *const c_void)]
+    [fast!("token_forget", forget(window, double) -> int)]
 }
 
 pub(crate) fn slow() -> [Slow; 6] {
@@ -36,7 +36,7 @@ pub(crate) fn slow() -> [Slow; 6] {
 }
 
 /// `token_forget(number)`: Lua has collected what stood for it.
-unsafe extern "C" fn forget(window: *mut Window, number: f64) -> c_int {
+unsafe fn forget(window: *mut Window, number: f64) -> c_int {
     // SAFETY: the prelude passes its own window.
     let window = unsafe { &mut *window };
     window.host.tokens.forget(number);

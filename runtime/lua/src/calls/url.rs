@@ -1,6 +1,6 @@
 //! Queries, percent-encoding, base64, hex.
 
-use std::os::raw::{c_int, c_void};
+use std::os::raw::c_int;
 
 use mlua_sys::lua_State;
 use pilotlight_filter::abi::limit::BODY_COLLECT;
@@ -16,14 +16,13 @@ use crate::window::{NONE, TEXT, Window, given};
 const ARGS_MAX: usize = 1000;
 
 pub(crate) fn fast() -> [Fast; 6] {
-    const TEXTS: &str = "int (*)(pl_window *, const char *, int)";
     [
-        Fast("url_encode", TEXTS, url_encode as *const c_void),
-        Fast("url_decode", TEXTS, url_decode as *const c_void),
-        Fast("base64_encode", TEXTS, base64_encode as *const c_void),
-        Fast("base64_decode", TEXTS, base64_decode as *const c_void),
-        Fast("hex_encode", TEXTS, hex_encode as *const c_void),
-        Fast("hex_decode", TEXTS, hex_decode as *const c_void),
+        fast!("url_encode", url_encode(window, text, int) -> int),
+        fast!("url_decode", url_decode(window, text, int) -> int),
+        fast!("base64_encode", base64_encode(window, text, int) -> int),
+        fast!("base64_decode", base64_decode(window, text, int) -> int),
+        fast!("hex_encode", hex_encode(window, text, int) -> int),
+        fast!("hex_decode", hex_decode(window, text, int) -> int),
     ]
 }
 
@@ -38,7 +37,7 @@ const WHOLE: usize = BODY_COLLECT as usize;
 
 macro_rules! coder {
     ($name:ident, $piece:expr, $how:expr) => {
-        unsafe extern "C" fn $name(window: *mut Window, at: *const u8, len: c_int) -> c_int {
+        unsafe fn $name(window: *mut Window, at: *const u8, len: c_int) -> c_int {
             // SAFETY: the prelude passes its own window and a Lua string.
             let (window, bytes) = unsafe { (&mut *window, given(at, len)) };
             let how: fn(&[u8]) -> Option<Vec<u8>> = $how;

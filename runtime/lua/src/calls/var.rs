@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 use std::net::IpAddr;
-use std::os::raw::{c_int, c_void};
+use std::os::raw::c_int;
 
 use pilotlight_filter::exchange::ClientCertificate;
 use pilotlight_filter::{Exchange, Fields, Scheme};
@@ -22,13 +22,11 @@ type Variable = for<'a> fn(&'a Exchange, Clock<'_>) -> Found<'a>;
 type Clock<'a> = &'a dyn Fn() -> f64;
 
 pub(crate) fn fast() -> [Fast; 4] {
-    const NAMED: &str = "int (*)(pl_window *, const char *, int)";
-    const NUMBERED: &str = "int (*)(pl_window *, int)";
     [
-        Fast("var", NAMED, var as *const c_void),
-        Fast("var_at", NUMBERED, var_at as *const c_void),
-        Fast("var_known", NAMED, known as *const c_void),
-        Fast("capture", NUMBERED, capture as *const c_void),
+        fast!("var", var(window, text, int) -> int),
+        fast!("var_at", var_at(window, int) -> int),
+        fast!("var_known", known(window, text, int) -> int),
+        fast!("capture", capture(window, int) -> int),
     ]
 }
 
@@ -38,14 +36,14 @@ pub(crate) fn names() -> impl Iterator<Item = &'static str> {
 }
 
 /// The value of a variable of a family: 1 and the text, or 0.
-unsafe extern "C" fn var(window: *mut Window, name: *const u8, len: c_int) -> c_int {
+unsafe fn var(window: *mut Window, name: *const u8, len: c_int) -> c_int {
     // SAFETY: the prelude passes its own window and a Lua string.
     let (window, name) = unsafe { (&mut *window, given(name, len)) };
     shown(window, |exchange, _| of_family(exchange, name))
 }
 
 /// The same of one that is of none, by its number.
-unsafe extern "C" fn var_at(window: *mut Window, number: c_int) -> c_int {
+unsafe fn var_at(window: *mut Window, number: c_int) -> c_int {
     // SAFETY: the prelude passes its own window.
     let window = unsafe { &mut *window };
     let Some((_, variable)) = VARIABLES.get(number as usize) else { return NONE };
@@ -73,7 +71,7 @@ fn shown(
 }
 
 /// Whether there is such a variable, set or not.
-unsafe extern "C" fn known(_: *mut Window, name: *const u8, len: c_int) -> c_int {
+unsafe fn known(_: *mut Window, name: *const u8, len: c_int) -> c_int {
     // SAFETY: as in `var`.
     let name = unsafe { given(name, len) };
     let family = FAMILIES.iter().any(|(prefix, _)| name.starts_with(prefix));
@@ -81,7 +79,7 @@ unsafe extern "C" fn known(_: *mut Window, name: *const u8, len: c_int) -> c_int
 }
 
 /// What the route's pattern captured: `$1` and so on.
-unsafe extern "C" fn capture(window: *mut Window, number: c_int) -> c_int {
+unsafe fn capture(window: *mut Window, number: c_int) -> c_int {
     // SAFETY: as in `var`.
     let window = unsafe { &mut *window };
     let Some(exchange) = window.exchange() else { return NONE };

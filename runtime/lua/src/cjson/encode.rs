@@ -5,6 +5,7 @@ use std::os::raw::c_int;
 use mlua_sys as lua;
 
 use super::{DEPTH_MAX, LOOK, Wrong, number};
+use crate::guard::outside;
 use crate::stack::{Kind, Stack};
 use crate::watchdog::stopping;
 
@@ -58,7 +59,8 @@ struct Frame {
 /// What can't be said in JSON; the stack is as it was, but for what was raised.
 pub(crate) fn encode(stack: Stack, options: &Options<'_>) -> Result<Vec<u8>, Wrong> {
     stack.push_copy(-1);
-    let mut writer = Writer { stack, options, out: Vec::new(), frames: Vec::new(), work: 0 };
+    let mut writer =
+        Writer { stack, options, out: Vec::new(), frames: Vec::new(), work: 0, has_called: false };
     writer.value()?;
     while let Some(frame) = writer.frames.last_mut() {
         if frame.is_array { writer.next_of_array()? } else { writer.next_of_object()? }
@@ -72,6 +74,8 @@ struct Writer<'a> {
     out: Vec<u8>,
     frames: Vec<Frame>,
     work: u32,
+    /// A metamethod has run, and may have changed what is under way.
+    has_called: bool,
 }
 
 impl Writer<'_> {
@@ -192,7 +196,8 @@ impl Writer<'_> {
         stack.get(-1, "__len");
         if stack.kind(-1) != Kind::Nil {
             stack.push_copy(table);
-            call(stack, 1)?;
+            self.has_called = true;
+            call(stack, 1, 1)?;
             let len = stack.number(-1).unwrap_or_default();
             stack.set_top(table);
             return Ok((Some(len.clamp(0.0, f64::from(i32::MAX)) as usize), false));
@@ -284,6 +289,7 @@ impl Writer<'_> {
         stack.get_at(-1, index);
         if !is_raw && stack.kind(-1) == Kind::Nil {
             stack.pop(1);
+            self.has_called = true;
             get_with_metamethods(stack, index)?;
         }
         self.value()
@@ -291,7 +297,8 @@ impl Writer<'_> {
 
     fn next_of_object(&mut self) -> Result<(), Wrong> {
         let stack = self.stack;
-        if !stack.next(-2) {
+        let is_there = if self.has_called { next_of_changed(stack, -2)? } else { stack.next(-2) };
+        if !is_there {
             self.end(b'}');
             return Ok(());
         }
@@ -316,13 +323,35 @@ impl Writer<'_> {
     }
 }
 
-/// Calls the function below its `arguments`, for one result.
-fn call(stack: Stack, arguments: c_int) -> Result<(), Wrong> {
+/// Calls the function below its `arguments`.
+fn call(stack: Stack, arguments: c_int, results: c_int) -> Result<(), Wrong> {
     // SAFETY: a function (or something else, which is an error) and its arguments are on the stack.
-    match unsafe { lua::lua_pcall(stack.raw(), arguments, 1, 0) } {
+    let call = || unsafe { lua::lua_pcall(stack.raw(), arguments, results, 0) };
+    match outside(stack, call) {
         lua::LUA_OK => Ok(()),
         _ => Err(Wrong::Raised),
     }
+}
+
+/// `stack.next` for a table that a metamethod may have changed meanwhile, which is an error: pops a
+/// key, pushes the next key and value, if there are.
+fn next_of_changed(stack: Stack, table: c_int) -> Result<bool, Wrong> {
+    unsafe extern "C-unwind" fn next(state: *mut lua::lua_State) -> c_int {
+        // SAFETY: called with a table and a key.
+        unsafe { if lua::lua_next(state, 1) != 0 { 2 } else { 0 } }
+    }
+    let (table, key) = (stack.absolute(table), stack.top());
+    stack.push_function(next);
+    stack.push_copy(table);
+    stack.push_copy(key);
+    call(stack, 2, 2)?;
+    // SAFETY: the key that was given lies below the results.
+    unsafe { lua::lua_remove(stack.raw(), key) };
+    let is_there = stack.kind(-2) != Kind::Nil;
+    if !is_there {
+        stack.pop(2);
+    }
+    Ok(is_there)
 }
 
 /// Pushes `table[index]` of the table on top, as a script would get it.
@@ -335,5 +364,5 @@ fn get_with_metamethods(stack: Stack, index: c_int) -> Result<(), Wrong> {
     stack.push_function(get);
     stack.push_copy(-2);
     stack.push_number(f64::from(index));
-    call(stack, 2)
+    call(stack, 2, 1)
 }

@@ -11,6 +11,7 @@ use pilotlight_filter::{Fault, FaultKind};
 use super::alarm::collect;
 use super::{MARK, Thread, Vm};
 use crate::visit::{Ran, Visit};
+use crate::watchdog::{BROKEN, KILLED, STALLED};
 
 impl Vm {
     /// Runs a thread on, with `arguments` values on its stack, until it ends, waits, or has spent
@@ -44,21 +45,30 @@ impl Vm {
         // SAFETY: the thread is this VM's, with its function and arguments on its stack. Scripts
         // and our C functions reach arena and window through pointers from here on.
         let status = unsafe { lua::lua_resume_(stack.raw(), arguments) };
-        let stopped = self.watch.disarm();
+        let signs = self.watch.disarm();
         // SAFETY: as above: the script is out.
         let (arena, window) = unsafe { (&mut *arena, &mut *window) };
         arena.strict = false;
         window.serial = 0.0;
-        window.host.exchange = ptr::null_mut();
+        let exchange = std::mem::replace(&mut window.host.exchange, ptr::null_mut());
+        if signs & STALLED != 0 {
+            // SAFETY: the visit's, which this call holds.
+            self.tell_stall(unsafe { exchange.as_mut() });
+        }
+        let (stopped, broken) = (signs & KILLED != 0, signs & BROKEN != 0);
         // SAFETY: lives as long as the VM.
         let refused = unsafe { (*self.alarm).refused };
-        if stopped || refused || arena.soft == usize::MAX {
+        if stopped || broken || refused || arena.soft == usize::MAX {
             self.calm();
             let over = |kind, what: String| {
                 let mut fault = Fault::new(kind, format!("{place}: {what}"));
                 fault.trace = Some(stack.trace()).filter(|trace| !trace.is_empty());
                 Ran::Failed(fault)
             };
+            if broken {
+                let said = window.host.broken.take().unwrap_or_default();
+                return over(FaultKind::Internal, format!("a call of the host's failed: {said}"));
+            }
             if refused {
                 let limit = arena.limit / 1024;
                 return over(FaultKind::Memory, format!("over its memory ({limit} KiB)"));

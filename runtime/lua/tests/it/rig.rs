@@ -37,6 +37,8 @@ pub struct World {
     /// Tasks under way beside exchanges.
     pub tasks: RefCell<Vec<Wait<()>>>,
     pub net: Net,
+    /// Readings of the clock until one panics; 0: none does.
+    pub fuse: Cell<u32>,
     /// Whether lines at the level of details are written.
     pub details: Cell<bool>,
     dictionaries: RefCell<HashMap<String, Arc<dyn Shared>>>,
@@ -69,6 +71,7 @@ impl<T: Unpin> Future for After<T> {
 
 impl Services for World {
     fn log(&self, line: &LogLine<'_>) {
+        assert_ne!(line.message, "panic", "a bug in the log");
         let mut text = format!("{:?} {} {}: {}", line.level, line.filter, line.id, line.message);
         for (name, value) in line.fields {
             text.push_str(&format!(" {name}={value:?}"));
@@ -81,6 +84,9 @@ impl Services for World {
     }
 
     fn now(&self) -> f64 {
+        let fuse = self.fuse.get();
+        self.fuse.set(fuse.saturating_sub(1));
+        assert_ne!(fuse, 1, "a bug in the clock");
         self.now.get()
     }
 

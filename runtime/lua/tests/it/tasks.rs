@@ -188,3 +188,36 @@ fn a_storm_of_timers_ends_with_its_vm() {
     run(&mut *rig.realm.start(0), Phase::Request, &mut exchange).unwrap_err();
     assert!((0..20).any(|_| rig.tick() == 0));
 }
+
+/// A storm waits in line for its half of the worker's time: each task gets its turn, given up ones and
+/// those that wait on their way included.
+#[test]
+fn all_of_a_storm_have_their_turn() {
+    let rig = rig("local ran, f = 0, {}
+        function f.request(req)
+          if req.path == '/ran' then return { body = tostring(ran) } end
+          local tasks = {}
+          for i = 1, 300 do
+            tasks[i] = gateway.spawn(function()
+              local x = 0
+              for n = 1, 3e5 do x = x + n % 7 end
+              if i % 3 == 0 then gateway.sleep(0.001) end
+              ran = ran + 1
+            end)
+          end
+          for i = 1, 300, 10 do tasks[i]:cancel() end
+          return { body = 'x' }
+        end
+        return f");
+    rig.world.delay.set(2);
+    rig.request().0.unwrap();
+    let mut rounds = 0;
+    while rig.tick() > 0 {
+        rounds += 1;
+        assert!(rounds < 100_000, "some never have their turn");
+    }
+    let mut exchange = exchange();
+    exchange.request.head.set_path(b"/ran").unwrap();
+    run(&mut *rig.realm.start(0), Phase::Request, &mut exchange).unwrap();
+    assert_eq!(text(&mut exchange.response.body), "270");
+}

@@ -362,7 +362,8 @@ impl Observer for Watch {
         self.worker.metrics.filter(series, filter, phase, took);
         let meant = &self.local.generation.manifest.filters[filter];
         if took > BLOCKING {
-            self.worker.log.blocking(&meant.name, phase, took, &exchange.id);
+            let stall = exchange.stall.take();
+            self.worker.log.blocking(&meant.name, phase, took, &exchange.id, stall.as_deref());
         }
         if let Some(fault) = fault {
             self.worker.metrics.fault(series, filter, fault.kind);

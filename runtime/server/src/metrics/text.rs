@@ -114,17 +114,15 @@ impl Registry {
 
     fn gauges(&self, page: &mut Page) {
         let mut connections = BTreeMap::new();
-        let (mut heaps, mut memories) = (BTreeMap::new(), BTreeMap::new());
+        let mut engines = BTreeMap::new();
         for (worker, shard) in lock(&self.shards).iter().enumerate() {
             for ((listener, protocol), count) in lock(&shard.connections).iter() {
                 let key = (self.name(*listener), *protocol);
                 *connections.entry(key).or_insert(0) += count.load(Ordering::Relaxed);
             }
-            for (gauge, label, bytes) in lock(&shard.gauges).iter() {
-                match *gauge {
-                    "lua_heap" => *heaps.entry(worker).or_insert(0) += bytes,
-                    _ => *memories.entry(label.clone()).or_insert(0) += bytes,
-                }
+            for (name, label, value) in lock(&shard.gauges).iter() {
+                let of = if label.is_empty() { worker.to_string() } else { label.clone() };
+                *engines.entry((*name, of)).or_insert(0) += value;
             }
         }
         page.family("pilotlight_connections", "gauge", "Open connections.");
@@ -132,21 +130,49 @@ impl Registry {
             let labels = [("listener", &**listener), ("protocol", protocol.name())];
             page.sample("pilotlight_connections", &labels, *count as f64);
         }
-        page.family("pilotlight_lua_heap_bytes", "gauge", "Memory of a worker's script VMs.");
-        for (worker, bytes) in &heaps {
-            let worker = worker.to_string();
-            page.sample("pilotlight_lua_heap_bytes", &[("worker", &worker)], *bytes as f64);
-        }
-        page.family(
-            "pilotlight_wasm_memory_bytes",
-            "gauge",
-            "Linear memory of a filter's instances.",
-        );
-        for (filter, bytes) in &memories {
-            page.sample("pilotlight_wasm_memory_bytes", &[("filter", filter)], *bytes as f64);
+        for (name, family, kind, label, help) in ENGINES {
+            page.family(family, kind, help);
+            let told = engines.iter().filter(|((told, _), _)| *told == name);
+            for ((_, of), value) in told {
+                let suffix = if kind == "counter" { "_total" } else { "" };
+                page.line(family, suffix, &[(label, of)], None, &value.to_string());
+            }
         }
     }
 }
+
+/// What engines tell: their name for it, its family, kind and label, what it is.
+const ENGINES: [(&str, &str, &str, &str, &str); 5] = [
+    (
+        "lua_heap",
+        "pilotlight_lua_heap_bytes",
+        "gauge",
+        "worker",
+        "Memory of a worker's script VMs.",
+    ),
+    (
+        "lua_collections",
+        "pilotlight_lua_collections",
+        "counter",
+        "worker",
+        "Collections of VMs' garbage.",
+    ),
+    ("lua_traces", "pilotlight_lua_traces", "counter", "worker", "Stretches of scripts compiled."),
+    (
+        "lua_trace_aborts",
+        "pilotlight_lua_trace_aborts",
+        "counter",
+        "worker",
+        "Stretches of scripts that did not compile.",
+    ),
+    (
+        "wasm_memory",
+        "pilotlight_wasm_memory_bytes",
+        "gauge",
+        "filter",
+        "Linear memory of a filter's instances.",
+    ),
+];
 
 fn breakers(page: &mut Page, upstreams: &[(Arc<str>, Arc<Breaker>)]) {
     page.family("pilotlight_queue_depth", "gauge", "Exchanges that wait for a connection.");
