@@ -37,6 +37,9 @@ pub(crate) struct Tasks {
 
 /// A storm of tasks gets half of the worker's time; so much at a time is free, since most are short.
 const FREE: Duration = Duration::from_millis(2);
+const SHARE: u32 = 2;
+/// Those of a VM that is thrown away get a tenth, and nothing is free: others wait for its successor.
+const LAST_SHARE: u32 = 10;
 
 /// A task's place in the list.
 struct Ticket {
@@ -124,10 +127,10 @@ impl Tasks {
     }
 
     /// Whether a task may run now, else how long it has to wait.
-    fn wait(&self, now: f64) -> Option<Duration> {
+    fn wait(&self, now: f64, free: Duration) -> Option<Duration> {
         let paid = Duration::try_from_secs_f64(now - self.looked.replace(now)).unwrap_or_default();
         self.debt.set(self.debt.get().saturating_sub(paid));
-        (self.debt.get() > FREE).then(|| self.debt.get())
+        (self.debt.get() > free).then(|| self.debt.get())
     }
 
     /// The next in line looks whether it may run.
@@ -140,9 +143,9 @@ impl Tasks {
         }
     }
 
-    /// A task has used so much of the worker's time, and owes it as much.
-    fn owe(&self, took: Duration) {
-        self.debt.set(self.debt.get() + took * 2);
+    /// A task has used so much of the worker's time, and may have this share of it.
+    fn owe(&self, took: Duration, share: u32) {
+        self.debt.set(self.debt.get() + took * share);
     }
 
     fn add(&self, filter: Arc<str>, last_call: bool) -> Option<Rc<Ticket>> {
@@ -236,7 +239,8 @@ impl Task {
     async fn turn(&self, services: &dyn Services) {
         let (tasks, ticket) = (&self.vm.tasks, &self.ticket);
         let is_over = || ticket.given_up.get() || tasks.are_closing();
-        while let Some(wait) = tasks.wait(services.monotonic())
+        let free = || if self.vm.is_retired() { Duration::ZERO } else { FREE };
+        while let Some(wait) = tasks.wait(services.monotonic(), free())
             && !is_over()
         {
             if !tasks.pays.replace(true) {
@@ -275,7 +279,8 @@ impl Task {
         let arguments = self.call.len() as c_int - 1;
         let began = script_cpu();
         let ran = vm.resume(&thread, arguments, self.cpu, visit());
-        vm.tasks.owe(script_cpu().saturating_sub(began));
+        let share = if vm.is_retired() { LAST_SHARE } else { SHARE };
+        vm.tasks.owe(script_cpu().saturating_sub(began), share);
         match ran {
             Ran::Done => vm.recycle(thread),
             Ran::Failed(fault) => {
