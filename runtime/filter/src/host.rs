@@ -182,6 +182,11 @@ pub trait Metric: Send + Sync {
 
     /// Counts a value in a histogram.
     fn observe(&self, value: f64) {}
+
+    /// What a counter or gauge has come to.
+    fn value(&self) -> f64 {
+        0.0
+    }
 }
 
 /// A series that nobody asks for.
@@ -225,6 +230,8 @@ pub struct Fetch {
     pub headers: Vec<(String, Vec<u8>)>,
     /// Empty for none.
     pub body: Bytes,
+    /// What follows the body.
+    pub trailers: Vec<(String, Vec<u8>)>,
     /// The whole request; a default of 10 s when `None`.
     pub timeout: Option<Duration>,
     /// Goes through this upstream of the manifest, with its pool, balance and TLS.
@@ -240,6 +247,8 @@ pub struct Fetched {
     pub headers: Vec<(String, Vec<u8>)>,
     /// The body.
     pub body: Bytes,
+    /// What followed it.
+    pub trailers: Vec<(String, Vec<u8>)>,
 }
 
 /// A request of an exchange's own to the gateway's routes.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use pilotlight_abi::limit::BODY_COLLECT;
 use pilotlight_filter::head::split_port;
 use pilotlight_filter::host::{Fetch, FetchError, Fetched};
-use pilotlight_filter::{RequestHead, ResponseHead};
+use pilotlight_filter::{Fields, RequestHead, ResponseHead};
 
 use crate::codec::Length;
 use crate::generation::Local;
@@ -81,13 +81,15 @@ async fn send(
     request: &Fetch,
     response: &mut ResponseHead,
 ) -> Result<Fetched, Sent> {
+    let trailers = fields(&request.trailers).map_err(|FetchError(text)| Sent::Body(text))?;
     let length = match request.body.len() {
+        _ if !request.trailers.is_empty() => Length::Unknown,
         0 if head.method().is_safe() => Length::None,
         length => Length::Exact(length as u64),
     };
     out.head(head, length, None).map_err(Sent::Upstream)?;
     out.data(request.body.clone());
-    out.finish(None);
+    out.finish((!request.trailers.is_empty()).then_some(&trailers));
     let mut body = poll_fn(|cx| {
         ready!(out.poll_flush(cx)).map_err(Sent::Upstream)?;
         loop {
@@ -105,12 +107,9 @@ async fn send(
     match collected {
         Ok(Some(bytes)) => Ok(Fetched {
             status: response.status,
-            headers: response
-                .fields
-                .iter()
-                .map(|(_, n, v)| (String::from_utf8_lossy(n).to_ascii_lowercase(), v.to_vec()))
-                .collect(),
+            headers: list(&response.fields),
             body: bytes,
+            trailers: body.trailers().map(list).unwrap_or_default(),
         }),
         Ok(None) => Err(Sent::Body("the response is too large".into())),
         Err(failed) => Err(Sent::Body(failed.to_string())),
@@ -129,11 +128,24 @@ fn head(request: &Fetch, url: &Url<'_>, upstream: &Upstream) -> Result<RequestHe
     head.set_authority(authority.as_bytes()).map_err(|_| error("malformed host"))?;
     head.set_path(url.path.as_bytes()).map_err(|_| error("malformed path"))?;
     head.set_query(url.query.map(str::as_bytes)).map_err(|_| error("malformed query"))?;
-    for (name, value) in &request.headers {
-        let added = head.fields.add(name.as_bytes(), value);
+    head.fields = fields(&request.headers)?;
+    Ok(head)
+}
+
+fn fields(pairs: &[(String, Vec<u8>)]) -> Result<Fields, FetchError> {
+    let mut fields = Fields::default();
+    for (name, value) in pairs {
+        let added = fields.add(name.as_bytes(), value);
         added.map_err(|bad| error(format!("header \"{name}\": {bad}")))?;
     }
-    Ok(head)
+    Ok(fields)
+}
+
+fn list(fields: &Fields) -> Vec<(String, Vec<u8>)> {
+    let owned = |(_, name, value): (_, &[u8], &[u8])| {
+        (String::from_utf8_lossy(name).to_ascii_lowercase(), value.to_vec())
+    };
+    fields.iter().map(owned).collect()
 }
 
 /// The parts of a URL that a request needs.

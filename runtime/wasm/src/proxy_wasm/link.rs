@@ -3,8 +3,8 @@
 use wasmtime::{Caller, ExternType, Linker, Module, Val, ValType};
 
 use super::abi::{Status, UNIMPLEMENTED};
-use super::calls;
 use super::gives::{self, Payload};
+use super::{calling, calls, metrics};
 use crate::fault::GaveUp;
 use crate::host::Host;
 use crate::wasi;
@@ -58,24 +58,26 @@ fn env(linker: &mut Linker<Host>, name: &str, on_fiber: bool) -> Linked {
             })?;
         }};
     }
-    /// A call of `gives`: numbers in, bytes to the guest's memory, a status out.
+    /// A call of `gives`: numbers in, bytes to the guest's memory, a status out. What stands behind
+    /// the semicolon is passed behind the place of the bytes.
     macro_rules! gives {
-        ($function:path: $($argument:ident)*) => {{
+        ($function:path: $($before:ident)* $(; $($after:ident)*)?) => {{
             fn find(
                 caller: &mut Caller<'_, Host>,
-                $($argument: u32),*
+                $($before: u32,)* $($($after: u32,)*)?
             ) -> Result<Payload, Status> {
                 let memory = caller.data().memory.ok_or(Status::InternalFailure)?;
                 let (mem, host) = memory.data_and_store_mut(caller);
-                $function(mem, host, [$($argument),*])
+                $function(mem, host, [$($before,)* $($($after,)*)?])
             }
             if on_fiber {
                 linker.func_wrap_async(
                     "env",
                     name,
-                    |mut caller: Caller<'_, Host>, ($($argument,)* ptr, len): ($(gives!(@u32 $argument),)* u32, u32)| {
+                    |mut caller: Caller<'_, Host>,
+                     ($($before,)* ptr, len $($(, $after)*)?): ($(gives!(@u32 $before),)* u32, u32 $($(, gives!(@u32 $after))*)?)| {
                         Box::new(async move {
-                            match find(&mut caller, $($argument),*) {
+                            match find(&mut caller, $($before,)* $($($after,)*)?) {
                                 Ok(payload) => {
                                     let out = [ptr, len];
                                     let status = gives::deliver_async(&mut caller, payload, out);
@@ -90,8 +92,9 @@ fn env(linker: &mut Linker<Host>, name: &str, on_fiber: bool) -> Linked {
                 linker.func_wrap(
                     "env",
                     name,
-                    |mut caller: Caller<'_, Host>, $($argument: u32,)* ptr: u32, len: u32| {
-                        match find(&mut caller, $($argument),*) {
+                    |mut caller: Caller<'_, Host>,
+                     $($before: u32,)* ptr: u32, len: u32 $($(, $after: u32)*)?| {
+                        match find(&mut caller, $($before,)* $($($after,)*)?) {
                             Ok(payload) => {
                                 let status = gives::deliver(&mut caller, payload, [ptr, len]);
                                 Ok(status? as u32)
@@ -124,7 +127,20 @@ fn env(linker: &mut Linker<Host>, name: &str, on_fiber: bool) -> Linked {
         "proxy_remove_header_map_value" => takes!(calls::remove_field: map key klen),
         "proxy_set_property" => takes!(calls::set_property: path plen val vlen),
         "proxy_send_local_response" => takes!(calls::send_reply: status d dl b bl h hl grpc),
-        "proxy_get_status" => takes!(gives::status: code ptr len),
+        "proxy_close_stream" => takes!(calls::close_stream: kind),
+        "proxy_set_shared_data" => takes!(calls::set_shared_data: key klen val vlen cas),
+        "proxy_register_shared_queue" => takes!(calls::register_queue: name nlen out),
+        "proxy_resolve_shared_queue" => takes!(calls::resolve_queue: vm vlen name nlen out),
+        "proxy_enqueue_shared_queue" => takes!(calls::enqueue: id item len),
+        "proxy_http_call" => takes!(calling::http_call: up ul head hl body bl trail tl time out),
+        "proxy_define_metric" => takes!(metrics::define: kind name len out),
+        "proxy_record_metric" => metrics::link_record(linker)?,
+        "proxy_increment_metric" => metrics::link_increment(linker)?,
+        "proxy_get_metric" => takes!(metrics::get: id out),
+        "proxy_get_status" => gives!(gives::status: code),
+        "proxy_get_shared_data" => gives!(gives::shared_data: key klen; cas),
+        "proxy_dequeue_shared_queue" => gives!(gives::dequeue: id),
+        "proxy_call_foreign_function" => gives!(gives::foreign: name nlen arg alen),
         "proxy_get_buffer_bytes" => gives!(gives::buffer: kind start max),
         "proxy_get_configuration" => gives!(gives::configuration:),
         "proxy_get_header_map_pairs" => gives!(gives::map: map),
