@@ -155,12 +155,12 @@ impl Loader<'_> {
             let mistake = Mistake::new("a proxy-wasm filter can't be a route's target");
             return Err(vec![mistake.hint("name it in the route's `filters`")]);
         }
-        if instance::marker(&module).is_none() {
+        let Some(marker) = instance::marker(&module) else {
             let mistake = Mistake::new("not a proxy-wasm filter: no proxy_abi_version_* export");
             return Err(vec![mistake.hint(
                 "build it with a proxy-wasm SDK, or name it under [modules] for scripts to call",
             )]);
-        }
+        };
         let on_fiber = spec.cpu > vm::INLINE;
         let inline = self.link(&module, false)?;
         let mut program = Program {
@@ -176,6 +176,7 @@ impl Loader<'_> {
             eager: false,
             hold_headers: spec.proxy.hold_headers,
             text: spec.proxy.text,
+            old: marker == instance::OLD,
             root_id: spec.proxy.root_id.as_str().into(),
             space: match &*spec.proxy.vm_id {
                 "" => self.engine.hub.space(&spec.name),

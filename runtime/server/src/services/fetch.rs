@@ -32,11 +32,12 @@ pub(super) fn error(text: impl Into<String>) -> FetchError {
     FetchError(text.into())
 }
 
-async fn exchange(
-    worker: &Rc<Worker>,
+/// Where a request goes, and its head.
+pub(super) fn prepare(
+    worker: &Worker,
     local: &Local,
-    request: Fetch,
-) -> Result<Fetched, FetchError> {
+    request: &Fetch,
+) -> Result<(Rc<Upstream>, RequestHead), FetchError> {
     let url = Url::parse(&request.url)?;
     let upstream = match (&request.upstream, url.authority) {
         (Some(name), _) => {
@@ -47,7 +48,16 @@ async fn exchange(
         (None, "") => return Err(error("the url must be absolute, or name an upstream")),
         (None, authority) => by_url(worker, local, url.tls, authority)?,
     };
-    let mut head = head(&request, &url, &upstream)?;
+    let head = head(request, &url, &upstream)?;
+    Ok((upstream, head))
+}
+
+async fn exchange(
+    worker: &Rc<Worker>,
+    local: &Local,
+    request: Fetch,
+) -> Result<Fetched, FetchError> {
+    let (upstream, mut head) = prepare(worker, local, &request)?;
     let mut response = ResponseHead::default();
     let mut stale = false;
     loop {
@@ -81,7 +91,8 @@ async fn send(
     request: &Fetch,
     response: &mut ResponseHead,
 ) -> Result<Fetched, Sent> {
-    let trailers = fields(&request.trailers).map_err(|FetchError(text)| Sent::Body(text))?;
+    let mut trailers = Fields::default();
+    put(&mut trailers, &request.trailers).map_err(|FetchError(text)| Sent::Body(text))?;
     let length = match request.body.len() {
         _ if !request.trailers.is_empty() => Length::Unknown,
         0 if head.method().is_safe() => Length::None,
@@ -128,20 +139,19 @@ fn head(request: &Fetch, url: &Url<'_>, upstream: &Upstream) -> Result<RequestHe
     head.set_authority(authority.as_bytes()).map_err(|_| error("malformed host"))?;
     head.set_path(url.path.as_bytes()).map_err(|_| error("malformed path"))?;
     head.set_query(url.query.map(str::as_bytes)).map_err(|_| error("malformed query"))?;
-    head.fields = fields(&request.headers)?;
+    put(&mut head.fields, &request.headers)?;
     Ok(head)
 }
 
-fn fields(pairs: &[(String, Vec<u8>)]) -> Result<Fields, FetchError> {
-    let mut fields = Fields::default();
+fn put(fields: &mut Fields, pairs: &[(String, Vec<u8>)]) -> Result<(), FetchError> {
     for (name, value) in pairs {
         let added = fields.add(name.as_bytes(), value);
         added.map_err(|bad| error(format!("header \"{name}\": {bad}")))?;
     }
-    Ok(fields)
+    Ok(())
 }
 
-fn list(fields: &Fields) -> Vec<(String, Vec<u8>)> {
+pub(super) fn list(fields: &Fields) -> Vec<(String, Vec<u8>)> {
     let owned = |(_, name, value): (_, &[u8], &[u8])| {
         (String::from_utf8_lossy(name).to_ascii_lowercase(), value.to_vec())
     };

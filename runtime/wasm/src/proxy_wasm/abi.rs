@@ -51,12 +51,3 @@ pub(crate) mod map {
     pub(crate) const HTTP_CALL_HEADERS: u32 = 6;
     pub(crate) const HTTP_CALL_TRAILERS: u32 = 7;
 }
-
-/// Host calls that link and answer [`Status::Unimplemented`]; the log names the first use.
-pub(crate) const UNIMPLEMENTED: &[&str] = &[
-    "proxy_grpc_call",
-    "proxy_grpc_cancel",
-    "proxy_grpc_close",
-    "proxy_grpc_send",
-    "proxy_grpc_stream",
-];

@@ -1,4 +1,4 @@
-//! Calls of filters to upstreams: `proxy_http_call`.
+//! Calls of filters to upstreams, and what comes of them: `proxy_http_call`.
 //!
 //! ```text
 //! proxy_http_call ─▶ a task of the worker ─▶ the stream's mail, or the plugin's ─▶ a callback
@@ -6,6 +6,7 @@
 //! The callback runs in the plugin's context. While the stream lives it has the exchange at hand.
 
 use std::rc::{Rc, Weak};
+use std::task::Context;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -26,6 +27,17 @@ pub(crate) type List = Vec<(String, Vec<u8>)>;
 pub(crate) enum Event {
     /// The answer to an HTTP call.
     Http { token: u32, answer: Result<Fetched, FetchError> },
+    /// A part of the answer to a gRPC call.
+    Grpc { token: u32, what: Grpc },
+}
+
+/// A part of the answer to a gRPC call.
+pub(crate) enum Grpc {
+    InitialMetadata(List),
+    Message(Bytes),
+    TrailingMetadata(List),
+    /// Its state, and what is said of it.
+    Close(u32, String),
 }
 
 /// What a callback can read beside its exchange.
@@ -79,6 +91,28 @@ impl Event {
                 (incoming.status, incoming.message) = (Status::BrokenConnection as u32, why);
                 ("proxy_on_http_call_response", incoming, vec![token, 0, 0, 0])
             }
+            Event::Grpc { token, what } => {
+                let (name, number) = match what {
+                    Grpc::InitialMetadata(list) => {
+                        let count = incoming.put(map::GRPC_INITIAL_METADATA, list);
+                        ("proxy_on_grpc_receive_initial_metadata", count)
+                    }
+                    Grpc::Message(message) => {
+                        let size = message.len() as u32;
+                        incoming.buffer = Some((buffer::GRPC_MESSAGE, message));
+                        ("proxy_on_grpc_receive", size)
+                    }
+                    Grpc::TrailingMetadata(list) => {
+                        let count = incoming.put(map::GRPC_TRAILING_METADATA, list);
+                        ("proxy_on_grpc_receive_trailing_metadata", count)
+                    }
+                    Grpc::Close(status, message) => {
+                        (incoming.status, incoming.message) = (status, message);
+                        ("proxy_on_grpc_close", status)
+                    }
+                };
+                (name, incoming, vec![token, number])
+            }
         }
     }
 }
@@ -113,6 +147,17 @@ impl Caller {
         host.proxy.token = host.proxy.token.wrapping_add(1).max(1);
         let root = Rc::downgrade(&host.proxy.root);
         Ok((host.proxy.token, Caller { root, mail }))
+    }
+
+    /// Nobody is left to tell.
+    pub(crate) fn is_over(&self) -> bool {
+        self.root.strong_count() == 0
+    }
+
+    /// Whether it reads what comes; else who polls is woken when it has.
+    pub(crate) fn has_room(&self, cx: &Context<'_>) -> bool {
+        let stream = self.mail.as_ref().is_none_or(|mail| mail.has_room(cx));
+        stream && self.root.upgrade().is_none_or(|root| root.mail.has_room(cx))
     }
 
     /// Tells it of an event: the stream while it lives, then the plugin.

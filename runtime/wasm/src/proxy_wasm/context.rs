@@ -1,6 +1,6 @@
 //! The contexts of a filter's instance: one for the plugin, one a stream.
 
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -11,6 +11,7 @@ use pilotlight_filter::host::{Metric, MetricKind};
 use super::abi::ROOT;
 use super::body::Held;
 use super::calling::Incoming;
+use super::grpc::Wanted;
 use super::mail::Mail;
 use super::pool::Program;
 use super::root::Root;
@@ -30,10 +31,10 @@ pub(crate) struct Proxy {
     pub(crate) contexts: Contexts,
     /// What a callback was called for: an answer, arguments.
     pub(crate) incoming: Incoming,
-    /// Host calls whose absence the log has named.
-    pub(crate) told: Vec<&'static str>,
     /// The last call's number.
     pub(crate) token: u32,
+    /// gRPC calls by their tokens.
+    pub(crate) grpc: Vec<(u32, Weak<Wanted>)>,
     /// Metrics by their ids less one.
     pub(crate) metrics: Vec<(MetricKind, Arc<dyn Metric>)>,
 }

@@ -42,7 +42,7 @@ pub(crate) fn call(host: &mut Host, name: &[u8], argument: &[u8]) -> Result<Vec<
 }
 
 /// The field of a protobuf message that is text.
-fn text(mut message: &[u8], wanted: u64) -> Option<&[u8]> {
+pub(crate) fn text(mut message: &[u8], wanted: u64) -> Option<&[u8]> {
     while !message.is_empty() {
         let key = varint(&mut message)?;
         match key & 7 {

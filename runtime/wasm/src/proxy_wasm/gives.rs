@@ -65,7 +65,12 @@ pub(crate) fn field(mem: &mut [u8], host: &mut Host, [map, key, len]: [u32; 3]) 
     let key = memory::slice(mem, key, len)?;
     scratch(host, |host, out| match host.proxy.incoming.map(map) {
         Some(list) => fields::get_of(list, key, out),
-        None => host.with(|e| fields::get(e, map, key, out)).unwrap_or(Status::NotFound),
+        None => match host.with(|e| fields::get(e, map, key, out)) {
+            Some(Status::NotFound) if host.proxy.program.as_ref().is_some_and(|p| p.old) => {
+                Status::Ok
+            }
+            status => status.unwrap_or(Status::NotFound),
+        },
     })
 }
 

@@ -54,6 +54,9 @@ pub(crate) enum Task {
     Finish,
 }
 
+/// The marker of the oldest version.
+pub(crate) const OLD: &str = MARKERS[2];
+
 /// The version that a module's marker names.
 pub(crate) fn marker(module: &Module) -> Option<&'static str> {
     MARKERS.into_iter().find(|name| module.get_export(name).is_some())

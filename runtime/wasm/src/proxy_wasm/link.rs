@@ -1,14 +1,13 @@
 //! Names of host calls and what answers them. Only what a module imports is linked.
 
-use wasmtime::{Caller, ExternType, Linker, Module, Val, ValType};
+use wasmtime::{Caller, ExternType, Linker, Module};
 
-use super::abi::{Status, UNIMPLEMENTED};
+use super::abi::Status;
 use super::gives::{self, Payload};
-use super::{calling, calls, metrics};
+use super::{calling, calls, grpc, metrics};
 use crate::fault::GaveUp;
 use crate::host::Host;
 use crate::wasi;
-use pilotlight_filter::host::Level;
 
 /// Links what `module` imports, for calls inline or on fibers.
 ///
@@ -24,10 +23,7 @@ pub(crate) fn link(
     for import in module.imports() {
         let (space, name) = (import.module(), import.name());
         let linked = match (space, import.ty()) {
-            ("env", ExternType::Func(ty)) => match env(linker, name, on_fiber) {
-                Ok(false) => absent(linker, name, ty),
-                linked => linked,
-            },
+            ("env", ExternType::Func(_)) => env(linker, name, on_fiber),
             ("wasi_snapshot_preview1" | "wasi_unstable", ExternType::Func(ty)) => {
                 wasi::link(linker, space, name, ty)
             }
@@ -133,6 +129,11 @@ fn env(linker: &mut Linker<Host>, name: &str, on_fiber: bool) -> Linked {
         "proxy_resolve_shared_queue" => takes!(calls::resolve_queue: vm vlen name nlen out),
         "proxy_enqueue_shared_queue" => takes!(calls::enqueue: id item len),
         "proxy_http_call" => takes!(calling::http_call: up ul head hl body bl trail tl time out),
+        "proxy_grpc_call" => takes!(grpc::call: s sl n nl m ml meta metal msg msgl time out),
+        "proxy_grpc_stream" => takes!(grpc::stream: s sl n nl m ml meta metal out),
+        "proxy_grpc_send" => takes!(grpc::send: token msg len last),
+        "proxy_grpc_cancel" => takes!(grpc::cancel: token),
+        "proxy_grpc_close" => takes!(grpc::close: token),
         "proxy_define_metric" => takes!(metrics::define: kind name len out),
         "proxy_record_metric" => metrics::link_record(linker)?,
         "proxy_increment_metric" => metrics::link_increment(linker)?,
@@ -157,25 +158,5 @@ fn env(linker: &mut Linker<Host>, name: &str, on_fiber: bool) -> Linked {
         }
         _ => return Ok(false),
     }
-    Ok(true)
-}
-
-/// A call of the ABI that is not here yet: it links, and says so.
-fn absent(linker: &mut Linker<Host>, name: &str, ty: wasmtime::FuncType) -> Linked {
-    let known = UNIMPLEMENTED.iter().copied().find(|known| *known == name);
-    let answers = ty.results().len() == 1 && ty.results().all(|ty| matches!(ty, ValType::I32));
-    let Some(name) = known.filter(|_| answers) else { return Ok(false) };
-    linker.func_new("env", name, ty, move |mut caller, _, results| {
-        let host: &mut Host = caller.data_mut();
-        if !host.proxy.told.contains(&name) {
-            host.proxy.told.push(name);
-            let text = format!("{name} is not implemented here: it answers UNIMPLEMENTED");
-            host.log(Level::Warn, text.as_bytes());
-        }
-        if let Some(status) = results.first_mut() {
-            *status = Val::I32(Status::Unimplemented as i32);
-        }
-        Ok(())
-    })?;
     Ok(true)
 }

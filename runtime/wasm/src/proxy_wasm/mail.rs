@@ -8,11 +8,16 @@ use std::task::{Context, Waker};
 use super::calling::Event;
 use super::context::Answer;
 
+/// Letters that may lie here, of those who can wait.
+const FULL: usize = 32;
+
 /// A context's letters, and who is to be woken by them.
 #[derive(Default)]
 pub(crate) struct Mail {
     events: RefCell<VecDeque<Event>>,
     waker: RefCell<Option<Waker>>,
+    /// Who waits until some of it was read.
+    writers: RefCell<Vec<Waker>>,
     /// Nobody looks here any more: letters go to the plugin's context.
     closed: Cell<bool>,
     /// Directions that another context has resumed.
@@ -35,7 +40,19 @@ impl Mail {
     }
 
     pub(crate) fn take(&self) -> Option<Event> {
+        if !self.writers.borrow().is_empty() {
+            self.writers.take().into_iter().for_each(Waker::wake);
+        }
         self.events.borrow_mut().pop_front()
+    }
+
+    /// Whether it is read as fast as it fills; else who polls is woken when some was read.
+    pub(crate) fn has_room(&self, cx: &Context<'_>) -> bool {
+        let room = self.events.borrow().len() < FULL;
+        if !room {
+            self.writers.borrow_mut().push(cx.waker().clone());
+        }
+        room
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -77,6 +94,7 @@ impl Mail {
     /// The context has ended: what is left in here.
     pub(crate) fn close(&self) -> VecDeque<Event> {
         self.closed.set(true);
+        self.writers.take().into_iter().for_each(Waker::wake);
         self.events.take()
     }
 }

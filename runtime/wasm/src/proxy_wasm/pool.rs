@@ -47,6 +47,8 @@ pub(crate) struct Program {
     pub(crate) eager: bool,
     /// Body callbacks are called while the head is held.
     pub(crate) hold_headers: bool,
+    /// ABI 0.1.0: a field that is not there is empty.
+    pub(crate) old: bool,
     /// Properties are text, as in ngx_wasm_module.
     pub(crate) text: bool,
     /// `plugin_root_id`.

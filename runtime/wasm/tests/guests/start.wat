@@ -17,6 +17,6 @@
   (if (i32.ne (call $call) (i32.const 2)) (then unreachable))
   (if (call $fd_write (i32.const 1) (i32.const 272) (i32.const 1) (i32.const 8)) (then unreachable))
   (if (i32.ne (i32.load (i32.const 8)) (i32.const 12)) (then unreachable))
-  (if (i32.ne (i32.const 52) (call $path_open (i32.const 3) (i32.const 0) (i32.const 0) (i32.const 0)
+  (if (i32.ne (i32.const 76) (call $path_open (i32.const 3) (i32.const 0) (i32.const 0) (i32.const 0)
         (i32.const 0) (i64.const 0) (i64.const 0) (i32.const 0) (i32.const 0))) (then unreachable))
   (i32.const 0))
