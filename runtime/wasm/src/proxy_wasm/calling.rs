@@ -207,14 +207,13 @@ pub(crate) fn decode(blob: &[u8]) -> Result<Vec<Pair<'_>>, Status> {
     maps::decode(blob).map_err(|_| Status::BadArgument)
 }
 
-/// The upstream, as the manifest or Envoy's tools name it.
+/// The upstream, as the manifest names it, or as Istio and Higress do: `outbound|PORT|SUBSET|NAME`.
 pub(crate) fn upstream_of(host: &Host, name: &[u8]) -> Result<String, Status> {
     let name = std::str::from_utf8(name).map_err(|_| Status::BadArgument)?;
     let program = host.proxy.program.as_ref().ok_or(Status::BadArgument)?;
-    match program.upstreams.iter().any(|known| **known == *name) {
-        true => Ok(name.to_owned()),
-        false => Err(Status::BadArgument),
-    }
+    let short = name.rsplit('|').next().unwrap_or_default();
+    let known = |name: &&str| program.upstreams.iter().any(|known| **known == **name);
+    [name, short].into_iter().find(known).map(str::to_owned).ok_or(Status::BadArgument)
 }
 
 /// A request by its headers, which must hold method, path and authority.

@@ -130,13 +130,7 @@ fn taken([place, length]: [u32; 2]) -> Vec<u8> {
 }
 
 /// Calls `name` and logs what came of it. `contexts`: the callback's, and the last stream's.
-pub fn call(
-    name: &str,
-    tokens: &[Token],
-    quiet: bool,
-    values: &mut Values,
-    contexts: [u32; 2],
-) {
+pub fn call(name: &str, tokens: &[Token], quiet: bool, values: &mut Values, contexts: [u32; 2]) {
     if name == "keep" {
         if let Some(Token::Name(name)) = tokens.first() {
             values.kept.retain(|(known, _)| known != name);
@@ -201,9 +195,16 @@ pub fn call(
         }
         if takes.contains(['n', 'q']) {
             values.number = if takes.contains('q') { number } else { u64::from(out[2]) };
-            let silent = ["get_current_time_nanoseconds", "http_call", "define_metric",
-                "register_shared_queue", "resolve_shared_queue", "get_shared_data", "grpc_call",
-                "grpc_stream"];
+            let silent = [
+                "get_current_time_nanoseconds",
+                "http_call",
+                "define_metric",
+                "register_shared_queue",
+                "resolve_shared_queue",
+                "get_shared_data",
+                "grpc_call",
+                "grpc_stream",
+            ];
             if !silent.contains(&name) {
                 line += &format!(" {}", values.number);
             }

@@ -76,6 +76,7 @@ fn on(event: &str, context: u32, arguments: &[u32], end: Option<bool>) -> Option
 }
 
 #[inline(never)]
+#[allow(unconditional_recursion)] // that is what it is for
 fn recurse(depth: u64) -> u64 {
     std::hint::black_box(recurse(std::hint::black_box(depth + 1)) + depth)
 }

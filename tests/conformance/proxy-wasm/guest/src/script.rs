@@ -45,10 +45,8 @@ impl Script {
             let mut tokens = tokens(line).into_iter();
             let Some(Token::Name(word)) = tokens.next() else { continue };
             if word == "on" {
-                let (mut block, mut words) = (
-                    Block { event: String::new(), nth: 0, end: None, lines: Vec::new() },
-                    tokens,
-                );
+                let (mut block, mut words) =
+                    (Block { event: String::new(), nth: 0, end: None, lines: Vec::new() }, tokens);
                 if let Some(Token::Name(event)) = words.next() {
                     block.event = event;
                 }
