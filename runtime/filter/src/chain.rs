@@ -302,3 +302,6 @@ impl Chain {
 const fn answers(phase: Phase) -> bool {
     !phase.is_response() && (phase as usize) < Phase::Log as usize
 }
+
+#[cfg(test)]
+mod tests;

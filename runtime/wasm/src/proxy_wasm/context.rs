@@ -149,6 +149,13 @@ pub(crate) struct Contexts {
     last: u32,
 }
 
+/// The instance is gone: who waits for something from it finds out.
+impl Drop for Contexts {
+    fn drop(&mut self) {
+        self.places.iter().filter_map(|(_, mail)| mail.as_ref()).for_each(|mail| mail.wake());
+    }
+}
+
 impl Contexts {
     /// A context for a stream: its id and its place.
     pub(crate) fn begin(&mut self) -> (u32, u32) {
