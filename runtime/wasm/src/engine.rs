@@ -156,6 +156,11 @@ impl Loader<'_> {
             return Err(vec![mistake.hint("name it in the route's `filters`")]);
         }
         let Some(marker) = instance::marker(&module) else {
+            let mut exports = module.exports().map(|export| export.name());
+            if let Some(other) = exports.find(|name| name.starts_with("proxy_abi_version_")) {
+                let mistake = Mistake::new(format!("it is of an ABI not known here, {other}"));
+                return Err(vec![mistake.hint("0.1.0, 0.2.0 and 0.2.1 are")]);
+            }
             let mistake = Mistake::new("not a proxy-wasm filter: no proxy_abi_version_* export");
             return Err(vec![mistake.hint(
                 "build it with a proxy-wasm SDK, or name it under [modules] for scripts to call",

@@ -113,7 +113,9 @@ impl Answer {
             let number = self.grpc.to_string();
             let _ = head.fields.set(b"content-type", b"application/grpc");
             let _ = head.fields.set(b"grpc-status", number.as_bytes());
-            let _ = head.fields.set(b"grpc-message", &message(&self.body));
+            // Envoy takes the body, the SDK for Rust gives it as details.
+            let text = if self.body.is_empty() { &self.details[..] } else { &self.body[..] };
+            let _ = head.fields.set(b"grpc-message", &message(text));
             exchange.response.body.set(Bytes::new());
         }
         if let Ok(details) = std::str::from_utf8(&self.details)

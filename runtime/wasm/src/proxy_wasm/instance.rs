@@ -228,24 +228,27 @@ impl Instanced {
                 self.callback(phase, id, last).await
             }
             Task::Event(event) => {
-                if let Some(stream) = stream
+                let stage = &self.store.data().stage;
+                let early = stage.with(|exchange| exchange.response.origin.is_none());
+                if let Some(stream) = &mut self.store.data_mut().proxy.stream
                     && stream.reply == Reply::Closed
-                    && self.store.data().stage.with(|e| e.response.origin.is_none()) == Some(true)
+                    && early == Some(true)
                 {
-                    if let Some(stream) = &mut self.store.data_mut().proxy.stream {
-                        stream.reply = Reply::Open;
-                    }
+                    stream.reply = Reply::Open;
                 }
                 self.hear(event).await.map(|()| 0)
             }
-            Task::Finish => {
-                for function in [&self.exports.log, &self.exports.delete].into_iter().flatten() {
-                    self.store.data_mut().proxy.effective = id;
-                    vm::call(&mut self.store, function, id).await?;
-                }
-                Ok(0)
-            }
+            Task::Finish => self.finish(id).await,
         }
+    }
+
+    /// The last callbacks of a stream.
+    async fn finish(&mut self, id: u32) -> Result<u32, Fault> {
+        for function in [&self.exports.log, &self.exports.delete].into_iter().flatten() {
+            self.store.data_mut().proxy.effective = id;
+            vm::call(&mut self.store, function, id).await?;
+        }
+        Ok(0)
     }
 
     /// Tells the plugin's context what has come.
@@ -318,7 +321,7 @@ impl Instanced {
                 if waits && store.data().proxy.root.has_work() {
                     return Ok(PAUSE);
                 }
-                Box::pin(self.work(Task::Finish, id)).await
+                self.finish(id).await
             }
             // Nothing in the ABI stands for the others.
             _ => Ok(0),

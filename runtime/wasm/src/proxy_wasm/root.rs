@@ -103,6 +103,7 @@ pub(crate) async fn look_after(pool: Rc<Pool>, shared: Weak<Shared>, root: Rc<Ro
         let due = poll_fn(|cx| root.poll(cx, &mut ticks, &pool)).await;
         let Some(shared) = shared.upgrade().filter(|_| !matches!(due, Due::Over)) else { return };
         let Some(mut instance) = shared.wait().await else { return };
+        let began = pool.services.monotonic();
         pool.ticker.touch();
         vm::grant(&mut instance.store, pool.program.cpu);
         let (name, done) = match due {
@@ -115,7 +116,11 @@ pub(crate) async fn look_after(pool: Rc<Pool>, shared: Weak<Shared>, root: Rc<Ro
             Due::Over => return,
         };
         match done {
-            Ok(_) => shared.put(instance),
+            Ok(_) => {
+                shared.put(instance);
+                drop(shared);
+                rest(&pool, began).await;
+            }
             Err(fault) => {
                 say(&mut instance, name, &fault);
                 pool.bury(&shared);
@@ -123,6 +128,23 @@ pub(crate) async fn look_after(pool: Rc<Pool>, shared: Weak<Shared>, root: Rc<Ro
             }
         }
     }
+}
+
+/// Leaves the worker to others: at least once, and as long as the callback has taken.
+async fn rest(pool: &Pool, began: f64) {
+    let took = pool.services.monotonic() - began;
+    if took >= 0.001 {
+        pool.services.sleep(Duration::from_secs_f64(took)).await;
+    }
+    let mut been = false;
+    poll_fn(|cx| match std::mem::replace(&mut been, true) {
+        true => Poll::Ready(()),
+        false => {
+            cx.waker().wake_by_ref();
+            Poll::Pending
+        }
+    })
+    .await;
 }
 
 fn say(instance: &mut super::instance::Instanced, place: &str, fault: &Fault) {
