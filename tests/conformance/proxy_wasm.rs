@@ -42,6 +42,9 @@ struct Case {
     /// Lines of other filters.
     #[serde(default)]
     elsewhere: Vec<String>,
+    /// What it shows is only so over HTTP/1.1 in clear text.
+    #[serde(default)]
+    http1: bool,
     /// Texts that lines of the gateway's log hold.
     #[serde(default)]
     host_log: Vec<String>,
@@ -139,7 +142,7 @@ match = {{ listeners = ["peer"] }}
 lua = "peer.lua"
 [[routes]]
 name = "other"
-match = {{ listeners = ["clear"], path = "/other" }}
+match = {{ listeners = ["clear", "tls"], path = "/other" }}
 respond = {{ status = 203, body = "the other route" }}
 [upstreams.app]
 endpoints = ["http://{}"]
@@ -168,7 +171,7 @@ protocol = "http2"
             host.iter().map(|(key, value)| format!("{key} = {}\n", written(value))).collect();
         let _ = write!(
             rest,
-            "[[routes]]\nname = \"case-{number}\"\nmatch = {{ host = \"case-{number}.test\", listeners = [\"clear\"] }}\n\
+            "[[routes]]\nname = \"case-{number}\"\nmatch = {{ host = \"case-{number}.example.com\", listeners = [\"clear\", \"tls\"] }}\n\
              filters = [\"case-{number}\"]\nupstream = \"app\"\n[filters.case-{number}]\n{table}"
         );
         modules.insert(case.module.clone());
@@ -198,7 +201,7 @@ fn written(value: &toml::Value) -> String {
 fn request(number: usize, ask: &Ask) -> Request {
     let method = ask.method.as_deref().unwrap_or("GET");
     let mut request = Request::new(method, ask.path.as_deref().unwrap_or("/"))
-        .host(&format!("case-{number}.test"));
+        .host(&format!("case-{number}.example.com"));
     for line in &ask.headers {
         let (name, value) = line.split_once(": ").unwrap();
         request = request.field(name, value);
@@ -279,14 +282,20 @@ fn lines(gateway: &Gateway, number: usize) -> Vec<String> {
     gateway.log().iter().filter_map(parse).filter(mine).map(text).collect()
 }
 
-async fn walk(gateway: &Gateway, app: &Upstream, number: usize, case: &Case) -> Vec<String> {
+async fn walk(
+    protocol: Protocol,
+    gateway: &Gateway,
+    app: &Upstream,
+    number: usize,
+    case: &Case,
+) -> Vec<String> {
     let mut wrong = Vec::new();
     let scripts: Vec<Script> = case.answer.iter().map(script).collect();
     app.reset(if scripts.is_empty() { vec![Script::ok("ok")] } else { scripts });
     let before = app.count();
     let none = [Ask::default()];
     for ask_for in if case.ask.is_empty() { &none[..] } else { &case.ask } {
-        let answer = ask(Protocol::H1, gateway, &request(number, ask_for)).await;
+        let answer = ask(protocol, gateway, &request(number, ask_for)).await;
         let wanted = &ask_for.gets;
         let broken = answer.broken.is_some() || answer.status == 0;
         if broken != ask_for.broken {
@@ -369,16 +378,26 @@ async fn metrics(gateway: &Gateway) -> String {
 
 #[test]
 fn each_case_of_the_kit_passes() {
-    each_passes(None);
+    each_passes(Protocol::H1, None);
+}
+
+#[test]
+fn each_case_of_the_kit_passes_over_http2() {
+    each_passes(Protocol::H2, None);
+}
+
+#[test]
+fn each_case_of_the_kit_passes_over_http3() {
+    each_passes(Protocol::H3, None);
 }
 
 /// The same with calls that may take long: they run beside the worker's other work.
 #[test]
 fn each_case_of_the_kit_passes_on_fibers() {
-    each_passes(Some("200ms"));
+    each_passes(Protocol::H1, Some("200ms"));
 }
 
-fn each_passes(cpu: Option<&str>) {
+fn each_passes(protocol: Protocol, cpu: Option<&str>) {
     let all = cases();
     let only = std::env::var("CASE").unwrap_or_default();
     run(async {
@@ -386,10 +405,10 @@ fn each_passes(cpu: Option<&str>) {
         let gateway = start(&all, &app, cpu).await;
         let mut failed = Vec::new();
         for (number, case) in all.iter().enumerate() {
-            if !case.name.contains(&only) {
+            if !case.name.contains(&only) || case.http1 && protocol != Protocol::H1 {
                 continue;
             }
-            let wrong = walk(&gateway, &app, number, case).await;
+            let wrong = walk(protocol, &gateway, &app, number, case).await;
             if !wrong.is_empty() {
                 failed.push(format!("{}\n  {}", case.name, wrong.join("\n  ")));
             }

@@ -166,6 +166,9 @@ impl Loader<'_> {
                 "build it with a proxy-wasm SDK, or name it under [modules] for scripts to call",
             )]);
         };
+        if let Some(name) = instance::malformed(&module) {
+            return Err(vec![Mistake::new(format!("{name} has the wrong signature"))]);
+        }
         let on_fiber = spec.cpu > vm::INLINE;
         let inline = self.link(&module, false)?;
         let mut program = Program {

@@ -35,6 +35,10 @@ fn what_is_not_a_filter_is_refused_with_a_reason() {
             marked("(func (export \"proxy_on_request_headers\") (param f32))"),
             "proxy_on_request_headers has the wrong signature",
         ),
+        (
+            marked("(func (export \"proxy_on_tick\") (param i64))"),
+            "proxy_on_tick has the wrong signature",
+        ),
         (marked("(memory 400)"), "its limit is"),
         (marked("(table 20000 funcref)"), ""),
         (marked("(memory i64 1)"), ""),

@@ -85,6 +85,28 @@ pub(crate) fn phases(module: &Module) -> Phases {
     phases
 }
 
+/// The name of a callback that the host could not call, if there is one: those that come often are
+/// looked at when an instance starts.
+pub(crate) fn malformed(module: &Module) -> Option<&'static str> {
+    const TABLE: [(&str, usize, usize); 9] = [
+        ("proxy_on_vm_start", 2, 1),
+        ("proxy_on_configure", 2, 1),
+        ("proxy_on_tick", 1, 0),
+        ("proxy_on_queue_ready", 2, 0),
+        ("proxy_on_http_call_response", 5, 0),
+        ("proxy_on_grpc_receive_initial_metadata", 3, 0),
+        ("proxy_on_grpc_receive", 3, 0),
+        ("proxy_on_grpc_receive_trailing_metadata", 3, 0),
+        ("proxy_on_grpc_close", 3, 0),
+    ];
+    let fits = |(name, parameters, results): &(&str, usize, usize)| {
+        let Some(ExternType::Func(ty)) = module.get_export(name) else { return true };
+        let plain = ty.params().chain(ty.results()).all(|ty| ty.is_i32());
+        plain && ty.params().len() == *parameters && ty.results().len() == *results
+    };
+    TABLE.iter().find(|row| !fits(row)).map(|row| row.0)
+}
+
 impl Exports {
     fn find(store: &mut Store<Host>, instance: Instance) -> Result<Exports, Fault> {
         macro_rules! get {

@@ -170,10 +170,9 @@ impl Shared {
 impl Drop for Shared {
     fn drop(&mut self) {
         self.root.end();
-        // The plugin may have something to say. What runs on a fiber could not wait for its turns.
+        // The plugin may have something to say, if that is short: there is nobody to wait for it.
         let Some(pool) = self.pool.upgrade().filter(|pool| !pool.program.fresh) else { return };
         if let Some(mut instance) = self.instance.take()
-            && !pool.program.on_fiber
             && !self.dead.get()
         {
             pool.ticker.touch();
