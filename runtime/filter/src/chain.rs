@@ -185,7 +185,7 @@ impl Chain {
                 continue;
             }
             observer.enter(index, Phase::Request);
-            let heard = link.filter.aside(cx, exchange);
+            let Some(heard) = link.filter.aside(cx, exchange) else { continue };
             observer.leave(index, Phase::Request, exchange, heard.as_ref().err());
             match heard {
                 Ok(Verdict::Reply) => {

@@ -46,12 +46,14 @@ pub trait Filter {
     }
 
     /// Something may have come for the filter while none of its phases runs; it has set
-    /// [`Exchange::aside`] to be asked. `Reply` counts as long as there is no response.
-    ///
-    /// # Errors
-    /// A fault of the filter.
-    fn aside(&mut self, cx: &mut Context<'_>, exchange: &mut Exchange) -> Result<Verdict, Fault> {
-        Ok(Verdict::Continue)
+    /// [`Exchange::aside`] to be asked. `None`: nothing has. `Reply` counts as long as there is no
+    /// response.
+    fn aside(
+        &mut self,
+        cx: &mut Context<'_>,
+        exchange: &mut Exchange,
+    ) -> Option<Result<Verdict, Fault>> {
+        None
     }
 
     /// Whether its response phases run on answers of its own, too, and not only on those from

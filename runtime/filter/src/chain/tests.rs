@@ -7,18 +7,22 @@ use crate::exchange::{Peer, Request};
 use crate::{Body, Frame};
 
 /// Says what it is told to.
-struct Part(Verdict, Result<Verdict, ()>);
+struct Part(Verdict, Option<Result<Verdict, ()>>);
 
 impl Filter for Part {
     fn poll(&mut self, _: &mut Context<'_>, _: Call<'_>) -> Poll<Result<Verdict, Fault>> {
         Poll::Ready(Ok(self.0))
     }
 
-    fn aside(&mut self, _: &mut Context<'_>, exchange: &mut Exchange) -> Result<Verdict, Fault> {
-        if self.1 == Ok(Verdict::Reply) {
+    fn aside(
+        &mut self,
+        _: &mut Context<'_>,
+        exchange: &mut Exchange,
+    ) -> Option<Result<Verdict, Fault>> {
+        if self.1 == Some(Ok(Verdict::Reply)) {
             exchange.reply(401, "no".into());
         }
-        self.1.map_err(|()| Fault::new(crate::FaultKind::Error, "aside"))
+        self.1.map(|said| said.map_err(|()| Fault::new(crate::FaultKind::Error, "aside")))
     }
 }
 
@@ -59,7 +63,7 @@ fn chain(parts: Vec<(Part, OnError)>) -> Chain {
 #[test]
 fn a_filter_is_dismissed_from_a_phase() {
     let body = Phases::NONE.with(Phase::RequestBody);
-    let part = Part(Verdict::Dismiss(body), Ok(Verdict::Continue));
+    let part = Part(Verdict::Dismiss(body), None);
     let mut chain = chain(vec![(part, OnError::Close)]);
     let mut cx = Context::from_waker(Waker::noop());
     assert!(chain.wants(Phase::RequestBody));
@@ -70,7 +74,7 @@ fn a_filter_is_dismissed_from_a_phase() {
 
 #[test]
 fn what_comes_aside_is_heard_by_those_that_have_begun() {
-    let part = |aside| Part(Verdict::Continue, aside);
+    let part = |aside| Part(Verdict::Continue, Some(aside));
     let mut cx = Context::from_waker(Waker::noop());
     let mut heard = |parts: Vec<(Part, OnError)>| {
         let (mut chain, mut exchange) = (chain(parts), exchange());
@@ -80,6 +84,7 @@ fn what_comes_aside_is_heard_by_those_that_have_begun() {
         (first, chain.aside(&mut cx, &mut exchange, &Nobody), exchange.response.head.status)
     };
     let go_on = || (part(Ok(Verdict::Continue)), OnError::Close);
+    assert_eq!(heard(vec![(Part(Verdict::Continue, None), OnError::Close)]), (None, None, 0));
     assert_eq!(heard(vec![go_on(), go_on()]), (None, None, 0));
     let replies = (part(Ok(Verdict::Reply)), OnError::Close);
     assert_eq!(heard(vec![go_on(), replies]).0, Some(Passed::Replied));

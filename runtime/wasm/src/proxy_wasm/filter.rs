@@ -147,34 +147,44 @@ impl Filter for InExchange {
         }
     }
 
-    fn aside(&mut self, cx: &mut Context<'_>, exchange: &mut Exchange) -> Result<Verdict, Fault> {
-        if self.job.is_some() {
+    fn aside(
+        &mut self,
+        cx: &mut Context<'_>,
+        exchange: &mut Exchange,
+    ) -> Option<Result<Verdict, Fault>> {
+        let mut heard = self.job.is_some();
+        if heard {
             if self.go_on(cx, exchange).is_pending() {
-                return Ok(Verdict::Continue);
+                return None;
             }
-            // It was a phase's, which may be waiting for it.
+            // It may be a phase's, which is polled elsewhere.
             cx.waker().wake_by_ref();
         }
-        while let Some(mail) = self.stream.as_ref().and_then(|stream| stream.mail.clone()) {
-            let due = !mail.is_empty() || mail.broken.get() || mail.answer.borrow().is_some();
-            if !due {
+        loop {
+            if let Some(Ended { answer: Err(fault), .. }) = self.ended[2].take() {
+                return Some(Err(fault));
+            }
+            if let Some(verdict) = self.decided(exchange) {
+                return Some(Ok(verdict));
+            }
+            let Some(mail) = self.stream.as_ref().and_then(|stream| stream.mail.clone()) else {
+                break;
+            };
+            if mail.is_empty() {
                 mail.watch(cx);
                 break;
             }
+            let Some(shared) = self.alive().cloned() else { break };
+            let Some(instance) = shared.take(cx) else { break };
+            let Some(event) = mail.take() else {
+                shared.put(instance);
+                break;
+            };
+            heard = true;
             let step = Step { phase: Phase::Request, last: true, kind: Kind::Event };
-            if !mail.is_empty() {
-                let Some(instance) = self.alive().and_then(|shared| shared.take(cx)) else { break };
-                let Some(event) = mail.take() else { break };
-                self.run(exchange, instance, step, Task::Event(event));
-                if self.go_on(cx, exchange).is_pending() {
-                    break;
-                }
-                if let Some(Ended { answer: Err(fault), .. }) = self.ended[2].take() {
-                    return Err(fault);
-                }
-            }
-            if let Some(verdict) = self.decided(exchange) {
-                return Ok(verdict);
+            self.run(exchange, instance, step, Task::Event(event));
+            if self.go_on(cx, exchange).is_pending() {
+                break;
             }
         }
         // What came may have resumed a direction that waits.
@@ -183,7 +193,7 @@ impl Filter for InExchange {
         {
             cx.waker().wake_by_ref();
         }
-        Ok(Verdict::Continue)
+        heard.then_some(Ok(Verdict::Continue))
     }
 }
 

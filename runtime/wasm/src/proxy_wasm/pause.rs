@@ -173,6 +173,8 @@ impl InExchange {
             return Paused::Over(Err(Fault::new(FaultKind::Error, text)));
         }
         self.watch(cx, &shared);
+        // From now on others can reach the stream, whatever it does next.
+        call.exchange.aside = true;
         Paused::Waits
     }
 
