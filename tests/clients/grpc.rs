@@ -22,7 +22,7 @@ fn message(payload: &[u8]) -> Bytes {
 }
 
 /// Serves `/s/unary`, `/s/stream`, `/s/echo` and `/s/fail` until the test's loop ends.
-async fn server() -> SocketAddr {
+pub async fn server() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(async move {

@@ -2,5 +2,5 @@
 
 mod aioquic;
 mod curl;
-mod grpc;
+pub mod grpc;
 mod websocket;

@@ -2,6 +2,7 @@
 //!
 //! What must be refused stands in `malformed/`; what is the same over all protocols stands in `cases/`.
 
+pub mod proxy_wasm;
 mod rfc9110_13_conditional;
 mod rfc9110_15_status;
 mod rfc9110_7_6_forwarding;

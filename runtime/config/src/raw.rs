@@ -314,6 +314,15 @@ table::tables! {
         on_error: manifest::OnError,
         /// Of a module: one instance for a worker's streams (default), or a fresh one for each.
         isolation: manifest::Isolation,
+        /// Of a module: its body callbacks run while it holds the head (false: as in Envoy, they wait
+        /// until it lets the head go).
+        hold_headers: bool,
+        /// Of a module: filters with the same share data and queues. Default: the filter's name.
+        vm_id: String,
+        /// Of a module: which of its plugins this is.
+        root_id: String,
+        /// Of a module: how it reads properties, "envoy" (default) or "text".
+        properties: manifest::Encoding,
     }
 
     /// What a script or module may use.

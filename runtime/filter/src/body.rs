@@ -125,6 +125,21 @@ impl Body {
         !self.taken
     }
 
+    /// Whether nothing of it is still to come from its source.
+    pub fn is_at_rest(&self) -> bool {
+        self.source.is_none() && self.failed.is_none()
+    }
+
+    /// Puts bytes back in front of what is left: who took them hands them on, changed or not.
+    pub fn restore(&mut self, bytes: Bytes) {
+        if !bytes.is_empty() {
+            self.held().front.push_front(bytes);
+        }
+        self.taken = false;
+        let front = |held: &Held| held.front.iter().map(Bytes::len).sum::<usize>() as u64;
+        self.length = self.source.is_none().then(|| self.held.as_deref().map_or(0, front));
+    }
+
     /// Whether anything must still come from the peer.
     pub fn is_streaming(&self) -> bool {
         self.source.is_some()

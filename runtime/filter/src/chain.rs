@@ -133,6 +133,11 @@ impl Chain {
                         link.phases = link.phases.union(phases);
                         self.wanted = self.wanted.union(phases);
                     }
+                    Ok(Verdict::Dismiss(phases)) => {
+                        link.phases = link.phases.without(phases);
+                        let all = self.links.iter().map(|link| link.phases);
+                        self.wanted = all.fold(Phases::NONE, Phases::union);
+                    }
                     Ok(Verdict::Close) => {
                         self.reset(phase);
                         return Poll::Ready(Passed::Closed);
@@ -164,6 +169,39 @@ impl Chain {
         }
         self.reset(phase);
         Poll::Ready(Passed::Through)
+    }
+
+    /// Asks the filters that want it what has come for them ([`Exchange::aside`]). `None`: the exchange
+    /// goes on as it was.
+    pub fn aside(
+        &mut self,
+        cx: &mut Context<'_>,
+        exchange: &mut Exchange,
+        observer: &dyn Observer,
+    ) -> Option<Passed> {
+        for index in 0..self.begun {
+            let link = &mut self.links[index];
+            if link.phases == Phases::NONE {
+                continue;
+            }
+            observer.enter(index, Phase::Request);
+            let Some(heard) = link.filter.aside(cx, exchange) else { continue };
+            observer.leave(index, Phase::Request, exchange, heard.as_ref().err());
+            match heard {
+                Ok(Verdict::Reply) => {
+                    self.answer(index, Verdict::Reply, exchange);
+                    return Some(Passed::Replied);
+                }
+                Ok(Verdict::Close) => return Some(Passed::Closed),
+                Ok(_) => {}
+                Err(_) if link.on_error == OnError::Open => link.phases = Phases::NONE,
+                Err(_) => {
+                    link.phases = Phases::NONE;
+                    return Some(Passed::Failed);
+                }
+            }
+        }
+        None
     }
 
     /// The filter at `index` has answered, or has begun to.
@@ -264,3 +302,6 @@ impl Chain {
 const fn answers(phase: Phase) -> bool {
     !phase.is_response() && (phase as usize) < Phase::Log as usize
 }
+
+#[cfg(test)]
+mod tests;

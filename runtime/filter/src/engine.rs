@@ -43,6 +43,8 @@ pub struct Plan {
     pub env: Vec<(String, String)>,
     /// Names of the modules of the manifest, whichever engine runs them.
     pub module_names: Vec<Arc<str>>,
+    /// Names of the upstreams.
+    pub upstreams: Vec<Arc<str>>,
     /// Names of the shared dictionaries.
     pub shared: Vec<String>,
     /// The variables of each route that declares some. One that any route declares is declared
@@ -111,8 +113,23 @@ pub struct Spec {
     pub memory: Option<u64>,
     /// A fresh instance for each exchange.
     pub fresh: bool,
+    /// How a proxy filter is run.
+    pub proxy: ProxySpec,
     /// It is a route's target: its request phase must answer.
     pub target: bool,
+}
+
+/// How a filter of the ABI that proxies share is run.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ProxySpec {
+    /// Body callbacks run while the filter holds the head.
+    pub hold_headers: bool,
+    /// Filters with the same share data and queues; empty: it is the filter's name.
+    pub vm_id: String,
+    /// Which of the plugins of its module it is.
+    pub root_id: String,
+    /// Properties are text rather than in Envoy's encoding.
+    pub text: bool,
 }
 
 /// What a filter runs.

@@ -65,6 +65,10 @@ pub struct Exchange {
     pub page: Option<Box<str>>,
     /// The server that was asked last, as its address or path.
     pub server: Option<Rc<str>>,
+    /// The route is to be looked for again, by the request as it is by then; the chain stays.
+    pub rematch: bool,
+    /// A filter is to be asked when the exchange is polled, whatever it waits for.
+    pub aside: bool,
     /// What engines keep for the exchange as long as it lives.
     pub kept: Vec<Box<dyn Any>>,
     /// In the phases of a TLS handshake: that. In the upstream phase a filter may leave one for the
@@ -297,6 +301,8 @@ impl Exchange {
             takeover: None,
             page: None,
             server: None,
+            rematch: false,
+            aside: false,
             kept: Vec::new(),
             handshake: None,
             stall: Cell::new(None),
@@ -320,7 +326,7 @@ impl Exchange {
         (self.reroute, self.reroutes) = (None, 0);
         (self.family, self.pick, self.failure) = (None, None, None);
         (self.original, self.early, self.page, self.server) = (None, None, None, None);
-        self.takeover = None;
+        (self.takeover, self.aside, self.rematch) = (None, false, false);
         self.captures.clear();
         self.kept.clear();
         self.handshake = None;

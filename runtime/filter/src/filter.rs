@@ -45,6 +45,17 @@ pub trait Filter {
         Poll::Ready(Ok(()))
     }
 
+    /// Something may have come for the filter while none of its phases runs; it has set
+    /// [`Exchange::aside`] to be asked. `None`: nothing has. `Reply` counts as long as there is no
+    /// response.
+    fn aside(
+        &mut self,
+        cx: &mut Context<'_>,
+        exchange: &mut Exchange,
+    ) -> Option<Result<Verdict, Fault>> {
+        None
+    }
+
     /// Whether its response phases run on answers of its own, too, and not only on those from
     /// further in.
     fn sees_own(&self) -> bool {
@@ -101,6 +112,8 @@ pub enum Verdict {
     Continue,
     /// Go on; from now on the filter is called for these phases, too.
     Enlist(Phases),
+    /// Go on; from now on the filter is not called for these phases.
+    Dismiss(Phases),
     /// The filter has answered: the response stands in the exchange. Request phases only.
     Reply,
     /// The filter has answered: the response's head stands in the exchange, and its body comes out

@@ -11,6 +11,7 @@ use std::path::PathBuf;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -94,6 +95,12 @@ pub trait Services {
 
     /// Sends a request of the program's own.
     fn fetch(&self, request: Fetch) -> Wait<Result<Fetched, FetchError>> {
+        Box::pin(std::future::ready(Err(FetchError("nothing can be fetched yet".into()))))
+    }
+
+    /// Begins a request of the program's own that passes piece by piece, both ways at once: its head
+    /// is sent, its body not looked at.
+    fn talk(&self, request: Fetch) -> Wait<Result<Box<dyn Talk>, FetchError>> {
         Box::pin(std::future::ready(Err(FetchError("nothing can be fetched yet".into()))))
     }
 
@@ -182,6 +189,11 @@ pub trait Metric: Send + Sync {
 
     /// Counts a value in a histogram.
     fn observe(&self, value: f64) {}
+
+    /// What a counter or gauge has come to.
+    fn value(&self) -> f64 {
+        0.0
+    }
 }
 
 /// A series that nobody asks for.
@@ -225,6 +237,8 @@ pub struct Fetch {
     pub headers: Vec<(String, Vec<u8>)>,
     /// Empty for none.
     pub body: Bytes,
+    /// What follows the body.
+    pub trailers: Vec<(String, Vec<u8>)>,
     /// The whole request; a default of 10 s when `None`.
     pub timeout: Option<Duration>,
     /// Goes through this upstream of the manifest, with its pool, balance and TLS.
@@ -240,6 +254,31 @@ pub struct Fetched {
     pub headers: Vec<(String, Vec<u8>)>,
     /// The body.
     pub body: Bytes,
+    /// What followed it.
+    pub trailers: Vec<(String, Vec<u8>)>,
+}
+
+/// A request under way whose parts pass as they are made. Dropping it cancels it.
+pub trait Talk {
+    /// Queues bytes of its body.
+    fn send(&mut self, data: Bytes);
+
+    /// Its body ends.
+    fn finish(&mut self);
+
+    /// Writes what is queued, and gives what comes next; `None` at the end.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Heard>, FetchError>>;
+}
+
+/// A part of the answer.
+#[derive(Debug)]
+pub enum Heard {
+    /// Status and fields, in order, names in lower case.
+    Head(u16, Vec<(String, Vec<u8>)>),
+    /// Bytes of the body.
+    Data(Bytes),
+    /// What follows it; nothing comes after.
+    Trailers(Vec<(String, Vec<u8>)>),
 }
 
 /// A request of an exchange's own to the gateway's routes.

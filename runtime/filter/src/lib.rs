@@ -18,7 +18,7 @@ pub mod name;
 
 pub use body::{Body, BodyError, Frame, Source};
 pub use chain::{Chain, Link, Observer, Passed};
-pub use engine::{Engine, Library, LoadError, Plan, Realm, Spec};
+pub use engine::{Engine, Library, LoadError, Plan, ProxySpec, Realm, Spec};
 pub use exchange::{Exchange, Failure, Origin, Parent, Peer, Pick, Taken, Takeover, TlsInfo};
 pub use fault::{Fault, FaultKind};
 pub use fields::{BadField, Fields, Span};

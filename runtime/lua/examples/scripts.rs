@@ -62,6 +62,7 @@ fn main() {
         cpu: Duration::from_secs(10),
         memory: None,
         fresh: false,
+        proxy: Default::default(),
         target: false,
     });
     let library = pilotlight_lua::LuaEngine::new().load(&plan).unwrap();

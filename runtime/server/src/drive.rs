@@ -132,6 +132,16 @@ async fn reach(
             return Ok(Reached::Response);
         }
     }
+    let route = match std::mem::take(&mut exchange.rematch) {
+        false => route,
+        true => match route::again(turn, exchange) {
+            Ok(route) => route,
+            Err(problem) => {
+                answer::problem(exchange, problem);
+                return Ok(Reached::Response);
+            }
+        },
+    };
     let local = turn.local.clone();
     let route = &local.generation.manifest.routes[route];
     match &route.target {

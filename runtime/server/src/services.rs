@@ -6,6 +6,7 @@ mod shared;
 pub(crate) mod socket;
 mod spill;
 mod subrequest;
+mod talk;
 
 use std::any::Any;
 use std::io;
@@ -19,7 +20,7 @@ use bytes::Bytes;
 use pilotlight_filter::Services;
 use pilotlight_filter::host::{
     Connect, Datagram, Fetch, FetchError, Fetched, Job, Level, LogLine, Metric, Module, Names,
-    NewMetric, Remote, Shared, Socket, Spilled, Subanswer, Subrequest, Wait,
+    NewMetric, Remote, Shared, Socket, Spilled, Subanswer, Subrequest, Talk, Wait,
 };
 
 use crate::aside::Aside;
@@ -111,6 +112,13 @@ impl Services for Host {
     fn fetch(&self, request: Fetch) -> Wait<Result<Fetched, FetchError>> {
         match self.place() {
             Ok((worker, local)) => Box::pin(fetch::fetch(worker, local, request)),
+            Err(closing) => Box::pin(async { Err(closing) }),
+        }
+    }
+
+    fn talk(&self, request: Fetch) -> Wait<Result<Box<dyn Talk>, FetchError>> {
+        match self.place() {
+            Ok((worker, local)) => Box::pin(talk::talk(worker, local, request)),
             Err(closing) => Box::pin(async { Err(closing) }),
         }
     }

@@ -314,6 +314,7 @@ fn fetched(given: Option<&Value>) -> Said<StandIn> {
         status: request::status(table)?,
         headers: fields.iter().map(header).collect(),
         body: Bytes::from(table.chunks("body")?.concat()),
+        ..Fetched::default()
     };
     Ok(StandIn::Response(Ok(fetched), delay))
 }

@@ -108,6 +108,7 @@ fn spec() -> Spec {
         cpu: CPU,
         memory: None,
         fresh: false,
+        proxy: Default::default(),
         target: false,
     }
 }

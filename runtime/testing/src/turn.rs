@@ -123,8 +123,12 @@ impl Turn {
                 let chunk = chunk.as_deref_mut();
                 let polled = chain.poll(cx, phase, exchange, chunk, &**door);
                 // It may wait for the body of an answer that is under way.
-                if polled.is_ready() || !chain.feed(cx, exchange, true, &**door) {
+                if polled.is_ready() {
                     return polled;
+                }
+                if !chain.feed(cx, exchange, true, &**door) {
+                    let aside = exchange.aside.then(|| chain.aside(cx, exchange, &**door));
+                    return aside.flatten().map_or(Poll::Pending, Poll::Ready);
                 }
             }
         })

@@ -18,8 +18,9 @@ use crate::config;
 use crate::host::{Host, Slots};
 use crate::library::Programs;
 use crate::modules::Callee;
+use crate::proxy_wasm::hub::Hub;
 use crate::proxy_wasm::pool::Program;
-use crate::proxy_wasm::{context, link};
+use crate::proxy_wasm::{instance, link};
 use crate::ticker::Ticker;
 use crate::vm;
 
@@ -28,6 +29,7 @@ pub struct WasmEngine {
     compile: CompileWith,
     machine: OnceLock<Result<Machine, String>>,
     compiled: AtomicU64,
+    hub: Arc<Hub>,
 }
 
 struct Machine {
@@ -70,7 +72,12 @@ impl Mistake {
 impl WasmEngine {
     /// An engine that compiles as told.
     pub fn new(compile: CompileWith) -> WasmEngine {
-        WasmEngine { compile, machine: OnceLock::new(), compiled: AtomicU64::new(0) }
+        WasmEngine {
+            compile,
+            machine: OnceLock::new(),
+            compiled: AtomicU64::new(0),
+            hub: Arc::default(),
+        }
     }
 
     /// How many modules were compiled (rather than found in the cache) since the start.
@@ -148,11 +155,19 @@ impl Loader<'_> {
             let mistake = Mistake::new("a proxy-wasm filter can't be a route's target");
             return Err(vec![mistake.hint("name it in the route's `filters`")]);
         }
-        if context::marker(&module).is_none() {
+        let Some(marker) = instance::marker(&module) else {
+            let mut exports = module.exports().map(|export| export.name());
+            if let Some(other) = exports.find(|name| name.starts_with("proxy_abi_version_")) {
+                let mistake = Mistake::new(format!("it is of an ABI not known here, {other}"));
+                return Err(vec![mistake.hint("0.1.0, 0.2.0 and 0.2.1 are")]);
+            }
             let mistake = Mistake::new("not a proxy-wasm filter: no proxy_abi_version_* export");
             return Err(vec![mistake.hint(
                 "build it with a proxy-wasm SDK, or name it under [modules] for scripts to call",
             )]);
+        };
+        if let Some(name) = instance::malformed(&module) {
+            return Err(vec![Mistake::new(format!("{name} has the wrong signature"))]);
         }
         let on_fiber = spec.cpu > vm::INLINE;
         let inline = self.link(&module, false)?;
@@ -160,15 +175,26 @@ impl Loader<'_> {
             name: Arc::clone(&spec.name),
             pre: inline,
             pooled: None,
-            phases: context::phases(&module),
+            phases: instance::phases(&module),
             config: spec.config.clone().into(),
             cpu: spec.cpu,
             memory,
             fresh: spec.fresh,
             on_fiber: false,
+            eager: false,
+            hold_headers: spec.proxy.hold_headers,
+            text: spec.proxy.text,
+            old: marker == instance::OLD,
+            root_id: spec.proxy.root_id.as_str().into(),
+            space: match &*spec.proxy.vm_id {
+                "" => self.engine.hub.space(&spec.name),
+                vm_id => self.engine.hub.space(vm_id),
+            },
+            hub: Arc::clone(&self.engine.hub),
+            upstreams: self.plan.upstreams.as_slice().into(),
         };
         let ticker = &self.engine.machine().map_err(|mistake| vec![mistake])?.ticker;
-        check::start(&program, ticker).map_err(|mistake| vec![mistake])?;
+        program.eager = check::start(&program, ticker).map_err(|mistake| vec![mistake])?;
         if spec.fresh && !on_fiber && memory <= config::SLOT_MEMORY {
             program.pooled = self.pooled(file);
         }

@@ -188,6 +188,11 @@ impl Limits {
         gauge.instances.fetch_add(1, Ordering::Relaxed);
         Limits { memory_max, refused: false, held: 0, gauge }
     }
+
+    /// Bytes of the instance.
+    pub(crate) fn held(&self) -> u64 {
+        self.held
+    }
 }
 
 impl ResourceLimiter for Limits {

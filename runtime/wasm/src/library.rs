@@ -37,7 +37,7 @@ impl Library for Programs {
             return Rc::new(Worker { filters: Vec::new(), modules: HashMap::new() });
         };
         let pool = |program: &Arc<Program>| {
-            Rc::new(Pool::new(Arc::clone(program), Arc::clone(ticker), Rc::clone(&services)))
+            Pool::new(Arc::clone(program), Arc::clone(ticker), Rc::clone(&services))
         };
         let callee = |callee: &Arc<Callee>| {
             let services = Rc::clone(&services);
@@ -48,6 +48,12 @@ impl Library for Programs {
             filters: self.filters.iter().map(pool).collect(),
             modules: self.modules.iter().map(callee).collect(),
         })
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        self.filters.iter().for_each(|pool| pool.close());
     }
 }
 

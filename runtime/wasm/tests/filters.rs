@@ -156,15 +156,14 @@ fn properties_in_envoys_encoding() {
 }
 
 #[test]
-fn start_configuration_and_calls_that_are_not_there() {
+fn start_and_configuration() {
     let guest = guest("start.wat");
     let rig = rig(&guest, |spec| spec.config = b"yes".to_vec());
     for _ in 0..2 {
         let mut filter = rig.realm.start(0);
         run(&mut *filter, Phase::Request, &mut exchange("/", &[])).unwrap();
     }
-    let absent = "proxy_http_call is not implemented here: it answers UNIMPLEMENTED";
-    assert_eq!(rig.world.lines(), ["yes", absent, "hello", "world", "hello", "world"]);
+    assert_eq!(rig.world.lines(), ["yes", "hello", "world", "hello", "world"]);
 
     let said = |config: &str| refused(&guest, |spec| spec.config = config.into()).remove(0).message;
     assert_eq!(said("no"), "the filter refused its configuration: no");
@@ -198,6 +197,66 @@ fn fresh_instances_do_not_run_out() {
             assert_eq!(header(&exchange, "x-b"), Some("one"));
             open.push(filter);
         }
+    }
+}
+
+/// A guest that calls `app`, pauses, and goes on when it is answered.
+const CALLS: &str = r#"(module
+    (import "env" "proxy_http_call" (func $call (param i32 i32 i32 i32 i32 i32 i32 i32 i32 i32) (result i32)))
+    (import "env" "proxy_set_effective_context" (func $context (param i32) (result i32)))
+    (import "env" "proxy_continue_stream" (func $continue (param i32) (result i32)))
+    (import "env" "proxy_replace_header_map_value" (func $replace (param i32 i32 i32 i32 i32) (result i32)))
+    (memory (export "memory") 1)
+    (global $stream (mut i32) (i32.const 0))
+    (data (i32.const 256) "appx-called")
+    (data (i32.const 512) "\03\00\00\00\07\00\00\00\03\00\00\00\05\00\00\00\02\00\00\00\0a\00\00\00\01\00\00\00:method\00GET\00:path\00/a\00:authority\00h\00")
+    (func (export "proxy_abi_version_0_2_1"))
+    (func (export "proxy_on_request_headers") (param i32 i32 i32) (result i32)
+      (global.set $stream (local.get 0))
+      (call $call (i32.const 256) (i32.const 3) (i32.const 512) (i32.const 62) (i32.const 0) (i32.const 0)
+        (i32.const 0) (i32.const 0) (i32.const 500) (i32.const 0))
+      (if (then unreachable))
+      (i32.const 1))
+    (func (export "proxy_on_http_call_response") (param i32 i32 i32 i32 i32)
+      (drop (call $context (global.get $stream)))
+      (drop (call $replace (i32.const 0) (i32.const 259) (i32.const 8) (i32.const 256) (i32.const 3)))
+      (drop (call $continue (i32.const 0)))))"#;
+
+#[test]
+fn a_call_to_an_upstream_and_its_answer() {
+    for cpu in [10, 100] {
+        let rig = rig(&assemble(CALLS), |spec| spec.cpu = std::time::Duration::from_millis(cpu));
+        let mut exchange = exchange("/", &[]);
+        let mut filter = rig.realm.start(0);
+        for _ in 0..3 {
+            assert!(look(&mut *filter, Phase::Request, &mut exchange).is_pending());
+            rig.world.turn();
+        }
+        assert!(exchange.aside);
+        let fetched = pilotlight_filter::host::Fetched { status: 200, ..Default::default() };
+        let asked = rig.world.answer(Ok(fetched));
+        assert_eq!((&*asked.method, &*asked.url), ("GET", "http://h/a"));
+        assert_eq!(asked.upstream.as_deref(), Some("app"));
+        assert_eq!(run(&mut *filter, Phase::Request, &mut exchange).unwrap(), Verdict::Continue);
+        assert_eq!(header(&exchange, "x-called"), Some("app"));
+    }
+}
+
+/// An exchange that leaves while its call is under way: the answer comes to nobody, and harms nobody.
+#[test]
+fn an_answer_for_an_exchange_that_has_left() {
+    for cpu in [10, 100] {
+        let rig = rig(&assemble(CALLS), |spec| spec.cpu = std::time::Duration::from_millis(cpu));
+        let mut gone = exchange("/", &[]);
+        let mut filter = rig.realm.start(0);
+        for _ in 0..3 {
+            assert!(look(&mut *filter, Phase::Request, &mut gone).is_pending());
+            rig.world.turn();
+        }
+        drop((filter, gone));
+        rig.world.answer(Err(pilotlight_filter::host::FetchError("late".into())));
+        rig.realm.trim();
+        assert_eq!(std::rc::Rc::strong_count(&rig.world), 3, "no task holds on to the worker");
     }
 }
 

@@ -8,7 +8,7 @@ use std::task::{Context, Waker};
 use std::time::{Duration, Instant};
 
 use common::*;
-use pilotlight_filter::abi::Phase;
+use pilotlight_filter::abi::{Phase, limit};
 use pilotlight_filter::{Call, FaultKind};
 
 /// Each way to misbehave, in each phase: the exchange fails with the right kind, and the next
@@ -112,6 +112,54 @@ fn an_exchange_that_ends_takes_its_long_call_along() {
         run(&mut *filter, Phase::Log, &mut gone).unwrap();
     }
     assert!(began.elapsed() < Duration::from_secs(20));
+}
+
+/// The same while another stream lives in the instance: that one does not notice.
+#[test]
+fn a_long_call_that_is_left_alone_ends_without_harm_to_others() {
+    let rig = rig(&guest("bad.wat"), |spec| spec.cpu = Duration::from_millis(60));
+    let mut good = exchange("/", &[]);
+    let mut other = rig.realm.start(0);
+    run(&mut *other, Phase::Request, &mut good).unwrap();
+    let mut gone = exchange("/", &[("x-do", "m"), ("x-in", "r")]);
+    let mut filter = rig.realm.start(0);
+    run(&mut *filter, Phase::Request, &mut gone).unwrap();
+    respond(&mut gone, 200, &[], b"");
+    let call = Call { phase: Phase::Response, exchange: &mut gone, chunk: None };
+    let _ = filter.poll(&mut Context::from_waker(Waker::noop()), call);
+    drop(filter);
+    rig.world.turn();
+    respond(&mut good, 200, &[], b"");
+    run(&mut *other, Phase::Response, &mut good).unwrap();
+    run(&mut *other, Phase::Log, &mut good).unwrap();
+}
+
+/// A filter that traps all the time is not started anew all the time.
+#[test]
+fn a_filter_that_traps_too_often_rests() {
+    for cpu in [10, 40] {
+        let rig = rig(&guest("bad.wat"), |spec| spec.cpu = Duration::from_millis(cpu));
+        let try_one = |what: &str| {
+            let mut one = exchange("/", &[("x-do", what), ("x-in", "q")]);
+            run(&mut *rig.realm.start(0), Phase::Request, &mut one)
+        };
+        for _ in 0..=limit::WASM_CRASHES {
+            let fault = try_one("t").unwrap_err();
+            assert!(fault.message.contains("unreachable"), "{fault}");
+        }
+        let fault = try_one("").unwrap_err();
+        assert!(fault.message.contains("it has trapped too often, and rests"), "{fault}");
+        rig.world.pass(0.11);
+        try_one("").unwrap();
+        // The second rest is longer.
+        for _ in 0..=limit::WASM_CRASHES {
+            try_one("t").unwrap_err();
+        }
+        rig.world.pass(0.11);
+        try_one("").unwrap_err();
+        rig.world.pass(0.1);
+        try_one("").unwrap();
+    }
 }
 
 #[test]

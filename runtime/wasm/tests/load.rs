@@ -26,10 +26,18 @@ fn what_is_not_a_filter_is_refused_with_a_reason() {
         (b"\0asm\x01\0\0\0\xff\xff".to_vec(), ""),
         (Vec::new(), "not a Wasm module"),
         (assemble("(module)"), "no proxy_abi_version_"),
+        (
+            assemble("(module (func (export \"proxy_abi_version_0_3_0\")))"),
+            "of an ABI not known here, proxy_abi_version_0_3_0",
+        ),
         (foreign, "it imports env.nonsense"),
         (
             marked("(func (export \"proxy_on_request_headers\") (param f32))"),
             "proxy_on_request_headers has the wrong signature",
+        ),
+        (
+            marked("(func (export \"proxy_on_tick\") (param i64))"),
+            "proxy_on_tick has the wrong signature",
         ),
         (marked("(memory 400)"), "its limit is"),
         (marked("(table 20000 funcref)"), ""),

@@ -74,6 +74,21 @@ pub const SUBREQUEST_DEPTH: u64 = 50;
 /// Subrequests that a client's request may have under way.
 pub const SUBREQUESTS: u64 = 200;
 
+/// Calls to upstreams that a Wasm filter's instance has under way.
+pub const WASM_CALLS: u32 = 256;
+/// Instances of a Wasm filter on a worker.
+pub const WASM_INSTANCES: u64 = 256;
+/// Traps of a Wasm filter's instances on a worker within ten seconds.
+pub const WASM_CRASHES: u32 = 32;
+/// Metrics that an instance of a Wasm filter defines.
+pub const WASM_METRICS: usize = 1000;
+/// Bytes of what Wasm filters with one `vm_id` share (`proxy_set_shared_data`).
+pub const WASM_SHARED_DATA: u64 = 4 * MIB;
+/// Queues of Wasm filters with one `vm_id`.
+pub const WASM_QUEUES: usize = 256;
+/// Bytes of one of them.
+pub const WASM_QUEUE: u64 = MIB;
+
 /// Series of metrics that programs of a gateway count in.
 pub const METRIC_SERIES: usize = 2000;
 
@@ -193,6 +208,48 @@ pub const LIMITS: &[Limit] = &[
         unit: Unit::Bytes,
         default: HEADER_MAP,
         doc: "one header map handed to a module; past it the call answers an error",
+    },
+    Limit {
+        name: "wasm_calls",
+        unit: Unit::Count,
+        default: WASM_CALLS as u64,
+        doc: "calls to upstreams that an instance of a Wasm filter has under way; past it the call answers INTERNAL_FAILURE",
+    },
+    Limit {
+        name: "wasm_instances",
+        unit: Unit::Count,
+        default: WASM_INSTANCES,
+        doc: "instances of a Wasm filter on a worker (`isolation = \"stream\"`); past it the exchange fails by `on_error`",
+    },
+    Limit {
+        name: "wasm_crashes",
+        unit: Unit::Count,
+        default: WASM_CRASHES as u64,
+        doc: "traps of a Wasm filter on a worker within ten seconds; past it there is no instance for 100 ms, with each time twice as long, up to 10 s, and exchanges fail by `on_error` meanwhile",
+    },
+    Limit {
+        name: "wasm_metrics",
+        unit: Unit::Count,
+        default: WASM_METRICS as u64,
+        doc: "metrics that an instance of a Wasm filter defines; past it the call answers INTERNAL_FAILURE",
+    },
+    Limit {
+        name: "wasm_shared_data",
+        unit: Unit::Bytes,
+        default: WASM_SHARED_DATA,
+        doc: "shared data of Wasm filters with one `vm_id`; past it what was used longest ago goes",
+    },
+    Limit {
+        name: "wasm_queues",
+        unit: Unit::Count,
+        default: WASM_QUEUES as u64,
+        doc: "shared queues of Wasm filters with one `vm_id`; past it the call answers INTERNAL_FAILURE",
+    },
+    Limit {
+        name: "wasm_queue",
+        unit: Unit::Bytes,
+        default: WASM_QUEUE,
+        doc: "one of them, 64 bytes an item included; past it the call answers INTERNAL_FAILURE",
     },
     Limit {
         name: "metric_series",

@@ -120,6 +120,11 @@ impl Phases {
     pub const fn union(self, other: Phases) -> Phases {
         Phases(self.0 | other.0)
     }
+
+    /// The phases that `other` has not.
+    pub const fn without(self, other: Phases) -> Phases {
+        Phases(self.0 & !other.0)
+    }
 }
 
 impl FromIterator<Phase> for Phases {

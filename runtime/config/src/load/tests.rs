@@ -201,6 +201,10 @@ fn every_key_means_something() {
     assert_eq!((m.filters[0].on_error, m.filters[4].on_error), (OnError::Open, OnError::Close));
     assert!(matches!(&m.filters[4].config, FilterConfig::Text(text) if text == "width=320"));
     assert_eq!((m.filters[4].isolation, m.filters[4].cpu.as_millis()), (Isolation::Stream, 10));
+    let proxy = &m.filters[4].proxy;
+    assert_eq!((&*proxy.vm_id, &*proxy.root_id), ("images", "thumbnail"));
+    assert!(proxy.hold_headers && proxy.properties == Encoding::Text);
+    assert_eq!(m.filters[0].proxy, ProxyWasm::default());
 
     let [mix, ping, resize] = &m.modules[0].functions[..] else { panic!() };
     assert_eq!(resize.parameters, [ValueType::String, ValueType::I32, ValueType::I32]);

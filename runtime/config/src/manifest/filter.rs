@@ -26,6 +26,31 @@ pub struct Filter {
     pub on_error: OnError,
     /// Whether exchanges share its instances.
     pub isolation: Isolation,
+    /// Settings of a proxy-wasm module.
+    pub proxy: ProxyWasm,
+}
+
+/// Settings of a proxy-wasm module.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ProxyWasm {
+    /// Body callbacks run while the filter holds the head.
+    pub hold_headers: bool,
+    /// Filters with the same share data and queues; empty: it is the filter's name.
+    pub vm_id: String,
+    /// Which of the plugins of its module it is.
+    pub root_id: String,
+    /// How properties are written.
+    pub properties: Encoding,
+}
+
+/// How properties are handed to a proxy-wasm module.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Encoding {
+    /// Numbers and times as eight bytes.
+    #[default]
+    Envoy,
+    /// All as text.
+    Text,
 }
 
 /// What is handed to a filter.

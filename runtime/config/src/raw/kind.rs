@@ -6,7 +6,7 @@ use serde_json::{Value as Json, json};
 use toml::de::DeValue;
 
 use super::read::{At, Reader, Typed, Value};
-use crate::manifest::{Balance, Isolation, Level, OnError, UpstreamProtocol};
+use crate::manifest::{Balance, Encoding, Isolation, Level, OnError, UpstreamProtocol};
 use crate::units::{self, Wrong};
 
 mod list;
@@ -313,6 +313,7 @@ word::words! {
     Isolation, "an isolation" = [
         "worker" => Isolation::Worker, "stream" => Isolation::Stream,
     ], later [];
+    Encoding, "an encoding" = ["envoy" => Encoding::Envoy, "text" => Encoding::Text], later [];
     Balance, "a balance" = [
         "round-robin" => Balance::RoundRobin, "least-request" => Balance::LeastRequest,
         "random" => Balance::Random,

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use super::scene::{Refusal, Scene};
 use super::{check, openresty, row};
 use crate::manifest::{
-    Filter, FilterConfig, Function, Isolation, Listener, Module, OnError, Program, Route, Target,
-    ValueType,
+    Filter, FilterConfig, Function, Isolation, Listener, Module, OnError, Program, ProxyWasm,
+    Route, Target, ValueType,
 };
 use crate::place::Place;
 use crate::raw::{self, At, Named, TextOr};
@@ -72,6 +72,7 @@ pub(super) fn script(route: &str, path: &At<String>, scene: &mut Scene<'_>) -> F
         memory: None,
         on_error: OnError::Close,
         isolation: Isolation::Worker,
+        proxy: ProxyWasm::default(),
     }
 }
 
@@ -92,7 +93,9 @@ fn filter(name: &At<String>, table: At<raw::Filter>, scene: &mut Scene<'_>) -> O
             None,
         );
     }
+    let proxy = proxy(&raw, program.as_ref(), scene);
     Some(Filter {
+        proxy,
         name: name.as_str().into(),
         place,
         program: program?,
@@ -106,6 +109,28 @@ fn filter(name: &At<String>, table: At<raw::Filter>, scene: &mut Scene<'_>) -> O
         on_error: raw.on_error.map_or(OnError::Close, |on_error| on_error.value),
         isolation: raw.isolation.map_or(Isolation::Worker, |isolation| isolation.value),
     })
+}
+
+fn proxy(raw: &raw::Filter, program: Option<&Program>, scene: &mut Scene<'_>) -> ProxyWasm {
+    let places = [
+        raw.hold_headers.as_ref().map(|at| &at.key),
+        raw.vm_id.as_ref().map(|at| &at.key),
+        raw.root_id.as_ref().map(|at| &at.key),
+        raw.properties.as_ref().map(|at| &at.key),
+    ];
+    if program.is_some_and(|program| !matches!(program, Program::Wasm(_))) {
+        for place in places.into_iter().flatten() {
+            scene.error(place, "only Wasm filters have this key", None);
+        }
+    }
+    let text =
+        |at: &Option<At<String>>| at.as_ref().map_or_else(String::new, |at| at.value.clone());
+    ProxyWasm {
+        hold_headers: raw.hold_headers.as_ref().is_some_and(|at| at.value),
+        vm_id: text(&raw.vm_id),
+        root_id: text(&raw.root_id),
+        properties: raw.properties.as_ref().map_or_else(Default::default, |at| at.value),
+    }
 }
 
 fn program(name: &At<String>, raw: &raw::Filter, scene: &mut Scene<'_>) -> Option<Program> {

@@ -120,6 +120,7 @@ impl Services for World {
                     ("x-many".into(), b"2".to_vec()),
                 ],
                 body: Bytes::from(format!("{{\"url\":\"{}\"}}", request.url)),
+                ..Fetched::default()
             })
         };
         self.fetches.borrow_mut().push(request);
@@ -238,6 +239,7 @@ pub fn spec(name: &str, file: PathBuf) -> Spec {
         cpu: Duration::from_secs(1),
         memory: None,
         fresh: false,
+        proxy: Default::default(),
         target: false,
     }
 }

@@ -168,6 +168,9 @@ impl Turn<'_> {
         stage: &mut Stage,
     ) -> Poll<Delivered> {
         self.push(cx, exchange);
+        if let Some(Passed::Failed | Passed::Closed) = self.aside(cx, exchange) {
+            return Poll::Ready(Delivered::Broken(FILTER_ERROR));
+        }
         loop {
             match self.poll_stage(cx, exchange, down, stage) {
                 Poll::Ready(None) => continue,

@@ -62,6 +62,6 @@ pub(super) fn broken(error: PumpError) -> Problem {
         }
         PumpError::Upstream(error) => problem(error),
         // An answer is no problem: it was taken above.
-        PumpError::Filter | PumpError::Replied => FILTER_FAILED,
+        PumpError::Filter | PumpError::Replied | PumpError::Closed => FILTER_FAILED,
     }
 }

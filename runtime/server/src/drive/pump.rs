@@ -34,16 +34,19 @@ pub(crate) enum PumpError {
     Filter,
     /// A filter answered instead: the response stands in the exchange.
     Replied,
+    /// A filter broke the exchange off.
+    Closed,
 }
 
 impl PumpError {
     /// A walk through the chain that did not end with its last filter.
-    fn stopped(passed: Passed) -> Option<PumpError> {
+    pub(super) fn stopped(passed: Passed) -> Option<PumpError> {
         match passed {
             Passed::Through => None,
             Passed::Replied => Some(PumpError::Replied),
             // Only the request phase sends a request elsewhere.
-            Passed::Failed | Passed::Rerouted | Passed::Closed => Some(PumpError::Filter),
+            Passed::Failed | Passed::Rerouted => Some(PumpError::Filter),
+            Passed::Closed => Some(PumpError::Closed),
         }
     }
 }

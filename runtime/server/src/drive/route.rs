@@ -34,7 +34,13 @@ pub(super) fn admit(turn: &mut Turn<'_>, exchange: &mut Exchange) -> Result<usiz
             return Err(MISDIRECTED);
         }
     }
-    take(turn, exchange)
+    take(turn, exchange, true)
+}
+
+/// The route that the request has by now: its target is asked, when the chain has been walked.
+#[cold]
+pub(super) fn again(turn: &mut Turn<'_>, exchange: &mut Exchange) -> Result<usize, Problem> {
+    take(turn, exchange, false)
 }
 
 /// Begins anew on the route that a filter wants.
@@ -43,11 +49,11 @@ pub(super) fn reroute(turn: &mut Turn<'_>, exchange: &mut Exchange) -> Result<us
         return Err(CYCLE);
     }
     exchange.reroutes += 1;
-    take(turn, exchange)
+    take(turn, exchange, true)
 }
 
-/// Makes the path canonical, finds the route, and starts its chain.
-fn take(turn: &mut Turn<'_>, exchange: &mut Exchange) -> Result<usize, Problem> {
+/// Makes the path canonical, finds the route, and starts its chain (`anew`).
+fn take(turn: &mut Turn<'_>, exchange: &mut Exchange, anew: bool) -> Result<usize, Problem> {
     let generation = turn.local.generation.clone();
     let head = &exchange.request.head;
     // `OPTIONS *` asks about the server as a whole (RFC 9110 section 7.1): no path to clean.
@@ -83,7 +89,7 @@ fn take(turn: &mut Turn<'_>, exchange: &mut Exchange) -> Result<usize, Problem> 
         let groups = captures.iter(head.path()).map(Box::from);
         exchange.captures.extend(std::iter::once(Box::from(head.path())).chain(groups));
     }
-    turn.take_route(index, route, captures, head.path());
+    turn.take_route(index, route, captures, head.path(), anew);
 
     let most = route.body_bytes.unwrap_or(turn.inlet.listener.settings.limits.body_bytes);
     if exchange.request.body.length().is_some_and(|length| length > most) {
@@ -96,6 +102,8 @@ fn take(turn: &mut Turn<'_>, exchange: &mut Exchange) -> Result<usize, Problem> 
         Target::Upstream(index) => Some(generation.upstreams[index].meant.name.clone()),
         _ => None,
     };
-    turn.chain = turn.local.chain(route);
+    if anew {
+        turn.chain = turn.local.chain(route);
+    }
     Ok(index)
 }

@@ -38,7 +38,7 @@ pub(crate) struct Turn<'a> {
     pub(crate) deadline: Option<u64>,
     pub(crate) error: Option<&'static str>,
     /// A filter broke the exchange off.
-    closed: bool,
+    pub(super) closed: bool,
     /// A filter has the client's connection: nothing is written to it here any more.
     pub(super) taken: bool,
     route: Option<usize>,
@@ -93,6 +93,7 @@ impl<'a> Turn<'a> {
         route: &Route,
         captures: Captures,
         path: &[u8],
+        anew: bool,
     ) {
         self.route = Some(index);
         self.captures = captures;
@@ -100,7 +101,9 @@ impl<'a> Turn<'a> {
         {
             self.matched = path.to_vec();
         }
-        self.watch.chain.set(Whose::Route(index));
+        if anew {
+            self.watch.chain.set(Whose::Route(index));
+        }
         self.deadline = route.total.map(|t| (self.started + t).as_millis() as u64);
         self.limit(None);
     }
@@ -142,6 +145,10 @@ impl<'a> Turn<'a> {
             }
             // ... or for an upstream that answers while it still takes the request.
             self.push(cx, exchange);
+            if let Some(passed) = self.aside(cx, exchange) {
+                self.closed = passed == Passed::Closed;
+                return Poll::Ready(if self.closed { Err(Left) } else { Ok(passed) });
+            }
             if self.timer.poll(cx).is_ready() {
                 self.chain.abandon();
                 self.fail(exchange, TOO_LATE);
@@ -157,6 +164,16 @@ impl<'a> Turn<'a> {
             down.poll_gone(cx).map(|()| Err(Left))
         })
         .await
+    }
+
+    /// Asks filters for which something may have come while others wait.
+    #[inline]
+    pub(super) fn aside(
+        &mut self,
+        cx: &mut Context<'_>,
+        exchange: &mut Exchange,
+    ) -> Option<Passed> {
+        if exchange.aside { self.chain.aside(cx, exchange, &self.watch) } else { None }
     }
 
     /// Gives a filter that wants it the client's connection, once all that was written has left.

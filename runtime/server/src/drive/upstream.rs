@@ -133,6 +133,10 @@ impl Turn<'_> {
                     return Ok(Reached::Tunnel(switched));
                 }
                 Tried::Broken(PumpError::Replied) => return Ok(Reached::Response),
+                Tried::Broken(PumpError::Closed) => {
+                    self.closed = true;
+                    return Err(Left);
+                }
                 Tried::Broken(error) => return Ok(self.fail(exchange, broken(error))),
                 Tried::TimedOut => {
                     return Ok(self.fail(exchange, problem(UpstreamError::ResponseTimeout)));
@@ -225,6 +229,9 @@ impl Turn<'_> {
                     Poll::Ready(Err(error)) => return Poll::Ready(Ok(Tried::Broken(error))),
                     Poll::Ready(Ok(())) | Poll::Pending => {}
                 }
+            }
+            if let Some(stopped) = self.aside(cx, exchange).and_then(PumpError::stopped) {
+                return Poll::Ready(Ok(Tried::Broken(stopped)));
             }
             while let Some(pump) = &mut self.pump {
                 match pump.out.poll_response(cx, &mut exchange.response.head) {

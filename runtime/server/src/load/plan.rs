@@ -9,7 +9,7 @@ use pilotlight_filter::engine::{
     ModuleSpec, OpenResty, RedisSpec, RegexSpec, ResolverSpec, RouteVars, ScriptFile, ScriptSpec,
     SetVar, Signature, Source, TimerSpec, Type,
 };
-use pilotlight_filter::{Plan, Spec};
+use pilotlight_filter::{Plan, ProxySpec, Spec};
 use serde_json::{Value, json};
 
 mod kong;
@@ -49,6 +49,7 @@ fn common(manifest: &Manifest, number: u64, now: f64) -> Plan {
         cache_dir: manifest.gateway.cache_dir.clone(),
         env: manifest.gateway.env.iter().filter_map(variable).collect(),
         module_names: manifest.modules.iter().map(|m| m.name.clone()).collect(),
+        upstreams: manifest.upstreams.iter().map(|upstream| upstream.name.clone()).collect(),
         shared: manifest.shared.keys().cloned().collect(),
         vars: manifest.routes.iter().filter_map(vars).collect(),
         consumers: consumers(&manifest.consumers),
@@ -160,6 +161,12 @@ fn spec(manifest: &Manifest, index: usize, filter: &manifest::Filter) -> Spec {
         cpu: filter.cpu,
         memory: filter.memory,
         fresh: filter.isolation == manifest::Isolation::Stream,
+        proxy: ProxySpec {
+            hold_headers: filter.proxy.hold_headers,
+            vm_id: filter.proxy.vm_id.clone(),
+            root_id: filter.proxy.root_id.clone(),
+            text: filter.proxy.properties == manifest::Encoding::Text,
+        },
         target: manifest.routes.iter().any(is_target),
     }
 }

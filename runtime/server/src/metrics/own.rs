@@ -131,6 +131,10 @@ impl Metric for Series {
         }
     }
 
+    fn value(&self) -> f64 {
+        self.number()
+    }
+
     fn observe(&self, value: f64) {
         if let Series::Buckets(buckets) = self {
             let mut buckets = lock(buckets);

@@ -8,7 +8,7 @@ use std::time::Duration;
 use pilotlight_abi::limit::BODY_COLLECT;
 use pilotlight_filter::head::split_port;
 use pilotlight_filter::host::{Fetch, FetchError, Fetched};
-use pilotlight_filter::{RequestHead, ResponseHead};
+use pilotlight_filter::{Fields, RequestHead, ResponseHead};
 
 use crate::codec::Length;
 use crate::generation::Local;
@@ -32,11 +32,12 @@ pub(super) fn error(text: impl Into<String>) -> FetchError {
     FetchError(text.into())
 }
 
-async fn exchange(
-    worker: &Rc<Worker>,
+/// Where a request goes, and its head.
+pub(super) fn prepare(
+    worker: &Worker,
     local: &Local,
-    request: Fetch,
-) -> Result<Fetched, FetchError> {
+    request: &Fetch,
+) -> Result<(Rc<Upstream>, RequestHead), FetchError> {
     let url = Url::parse(&request.url)?;
     let upstream = match (&request.upstream, url.authority) {
         (Some(name), _) => {
@@ -47,7 +48,16 @@ async fn exchange(
         (None, "") => return Err(error("the url must be absolute, or name an upstream")),
         (None, authority) => by_url(worker, local, url.tls, authority)?,
     };
-    let mut head = head(&request, &url, &upstream)?;
+    let head = head(request, &url, &upstream)?;
+    Ok((upstream, head))
+}
+
+async fn exchange(
+    worker: &Rc<Worker>,
+    local: &Local,
+    request: Fetch,
+) -> Result<Fetched, FetchError> {
+    let (upstream, mut head) = prepare(worker, local, &request)?;
     let mut response = ResponseHead::default();
     let mut stale = false;
     loop {
@@ -81,13 +91,16 @@ async fn send(
     request: &Fetch,
     response: &mut ResponseHead,
 ) -> Result<Fetched, Sent> {
+    let mut trailers = Fields::default();
+    put(&mut trailers, &request.trailers).map_err(|FetchError(text)| Sent::Body(text))?;
     let length = match request.body.len() {
+        _ if !request.trailers.is_empty() => Length::Unknown,
         0 if head.method().is_safe() => Length::None,
         length => Length::Exact(length as u64),
     };
     out.head(head, length, None).map_err(Sent::Upstream)?;
     out.data(request.body.clone());
-    out.finish(None);
+    out.finish((!request.trailers.is_empty()).then_some(&trailers));
     let mut body = poll_fn(|cx| {
         ready!(out.poll_flush(cx)).map_err(Sent::Upstream)?;
         loop {
@@ -105,12 +118,9 @@ async fn send(
     match collected {
         Ok(Some(bytes)) => Ok(Fetched {
             status: response.status,
-            headers: response
-                .fields
-                .iter()
-                .map(|(_, n, v)| (String::from_utf8_lossy(n).to_ascii_lowercase(), v.to_vec()))
-                .collect(),
+            headers: list(&response.fields),
             body: bytes,
+            trailers: body.trailers().map(list).unwrap_or_default(),
         }),
         Ok(None) => Err(Sent::Body("the response is too large".into())),
         Err(failed) => Err(Sent::Body(failed.to_string())),
@@ -129,11 +139,23 @@ fn head(request: &Fetch, url: &Url<'_>, upstream: &Upstream) -> Result<RequestHe
     head.set_authority(authority.as_bytes()).map_err(|_| error("malformed host"))?;
     head.set_path(url.path.as_bytes()).map_err(|_| error("malformed path"))?;
     head.set_query(url.query.map(str::as_bytes)).map_err(|_| error("malformed query"))?;
-    for (name, value) in &request.headers {
-        let added = head.fields.add(name.as_bytes(), value);
+    put(&mut head.fields, &request.headers)?;
+    Ok(head)
+}
+
+fn put(fields: &mut Fields, pairs: &[(String, Vec<u8>)]) -> Result<(), FetchError> {
+    for (name, value) in pairs {
+        let added = fields.add(name.as_bytes(), value);
         added.map_err(|bad| error(format!("header \"{name}\": {bad}")))?;
     }
-    Ok(head)
+    Ok(())
+}
+
+pub(super) fn list(fields: &Fields) -> Vec<(String, Vec<u8>)> {
+    let owned = |(_, name, value): (_, &[u8], &[u8])| {
+        (String::from_utf8_lossy(name).to_ascii_lowercase(), value.to_vec())
+    };
+    fields.iter().map(owned).collect()
 }
 
 /// The parts of a URL that a request needs.

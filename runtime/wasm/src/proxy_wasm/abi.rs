@@ -7,9 +7,13 @@ pub(crate) enum Status {
     Ok = 0,
     NotFound = 1,
     BadArgument = 2,
+    SerializationFailure = 3,
     ParseFailure = 4,
     InvalidMemoryAccess = 6,
+    Empty = 7,
+    CasMismatch = 8,
     InternalFailure = 10,
+    BrokenConnection = 11,
     Unimplemented = 12,
 }
 
@@ -30,6 +34,8 @@ pub(crate) const ALLOCATORS: [&str; 2] = ["proxy_on_memory_allocate", "malloc"];
 pub(crate) mod buffer {
     pub(crate) const REQUEST_BODY: u32 = 0;
     pub(crate) const RESPONSE_BODY: u32 = 1;
+    pub(crate) const HTTP_CALL_BODY: u32 = 4;
+    pub(crate) const GRPC_MESSAGE: u32 = 5;
     pub(crate) const VM_CONFIGURATION: u32 = 6;
     pub(crate) const PLUGIN_CONFIGURATION: u32 = 7;
 }
@@ -40,26 +46,8 @@ pub(crate) mod map {
     pub(crate) const REQUEST_TRAILERS: u32 = 1;
     pub(crate) const RESPONSE_HEADERS: u32 = 2;
     pub(crate) const RESPONSE_TRAILERS: u32 = 3;
+    pub(crate) const GRPC_INITIAL_METADATA: u32 = 4;
+    pub(crate) const GRPC_TRAILING_METADATA: u32 = 5;
+    pub(crate) const HTTP_CALL_HEADERS: u32 = 6;
+    pub(crate) const HTTP_CALL_TRAILERS: u32 = 7;
 }
-
-/// Host calls that link and answer [`Status::Unimplemented`]; the log names the first use.
-pub(crate) const UNIMPLEMENTED: &[&str] = &[
-    "proxy_call_foreign_function",
-    "proxy_close_stream",
-    "proxy_define_metric",
-    "proxy_dequeue_shared_queue",
-    "proxy_enqueue_shared_queue",
-    "proxy_get_metric",
-    "proxy_get_shared_data",
-    "proxy_grpc_call",
-    "proxy_grpc_cancel",
-    "proxy_grpc_close",
-    "proxy_grpc_send",
-    "proxy_grpc_stream",
-    "proxy_http_call",
-    "proxy_increment_metric",
-    "proxy_record_metric",
-    "proxy_register_shared_queue",
-    "proxy_resolve_shared_queue",
-    "proxy_set_shared_data",
-];

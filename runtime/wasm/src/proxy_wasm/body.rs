@@ -9,13 +9,25 @@ use super::abi::Status;
 #[derive(Default)]
 pub(crate) struct Held {
     bytes: Bytes,
+    /// What was let through since, and has not gone yet.
+    released: Bytes,
+    /// Bytes to come that the filter has seen while it held the head.
+    pub(crate) seen: usize,
     /// A callback of this body has run: its instance knows something that a new one would not.
     pub(crate) begun: bool,
 }
 
 impl Held {
-    /// A chunk has come. False when there is more than a filter may hold.
-    pub(crate) fn push(&mut self, chunk: Bytes) -> bool {
+    /// A chunk has come. `released`: what was held goes on, whatever becomes of the chunk.
+    pub(crate) fn push(&mut self, chunk: Bytes, released: bool) {
+        self.begun = true;
+        if released {
+            self.released = std::mem::take(&mut self.bytes);
+        }
+        self.append(chunk);
+    }
+
+    fn append(&mut self, chunk: Bytes) {
         if self.bytes.is_empty() {
             self.bytes = chunk;
         } else if !chunk.is_empty() {
@@ -23,11 +35,24 @@ impl Held {
             whole.extend_from_slice(&chunk);
             self.bytes = whole.freeze();
         }
+    }
+
+    /// Whether a filter may hold as much.
+    pub(crate) fn fits(&self) -> bool {
         self.bytes.len() as u64 <= BODY_COLLECT
+    }
+
+    /// What goes on, whatever is held back.
+    pub(crate) fn take_released(&mut self) -> Bytes {
+        std::mem::take(&mut self.released)
     }
 
     /// What is to go on.
     pub(crate) fn take(&mut self) -> Bytes {
+        if !self.released.is_empty() {
+            let rest = std::mem::replace(&mut self.bytes, std::mem::take(&mut self.released));
+            self.append(rest);
+        }
         std::mem::take(&mut self.bytes)
     }
 
@@ -59,6 +84,8 @@ impl Held {
     }
 
     fn unshare(&mut self) -> BytesMut {
-        self.take().try_into_mut().unwrap_or_else(|shared| BytesMut::from(&shared[..]))
+        std::mem::take(&mut self.bytes)
+            .try_into_mut()
+            .unwrap_or_else(|shared| BytesMut::from(&shared[..]))
     }
 }

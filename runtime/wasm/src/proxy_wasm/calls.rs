@@ -3,8 +3,9 @@
 use bytes::Bytes;
 use pilotlight_filter::host::Level;
 
-use super::abi::{ROOT, Status, buffer};
-use super::context::Reply;
+use super::abi::{ROOT, Status, buffer, map};
+use super::context::{Answer, Reply};
+use super::pool::Program;
 use super::{fields, maps, memory, properties};
 use crate::host::Host;
 
@@ -39,30 +40,65 @@ pub(crate) fn now(mem: &mut [u8], host: &mut Host, [out]: [u32; 1]) -> Done {
 }
 
 pub(crate) fn tick_period(_: &mut [u8], host: &mut Host, [period]: [u32; 1]) -> Done {
-    host.proxy.tick_period = period;
+    let root = &host.proxy.root;
+    root.period.set(period);
+    root.wanted.set(true);
+    root.mail.wake();
     Ok(())
 }
 
-pub(crate) fn finish(_: &mut [u8], _: &mut Host, []: [u32; 0]) -> Done {
+/// `proxy_done`: what asked for time in `on_done` has had it.
+pub(crate) fn finish(_: &mut [u8], host: &mut Host, []: [u32; 0]) -> Done {
+    if let Some(stream) = host.stream() {
+        stream.done = true;
+    } else if let Some(mail) = host.proxy.contexts.mail(host.proxy.effective) {
+        mail.resume(0);
+    }
     Ok(())
 }
 
 pub(crate) fn effective_context(_: &mut [u8], host: &mut Host, [id]: [u32; 1]) -> Done {
-    let known = id == ROOT || host.proxy.stream.as_ref().is_some_and(|s| s.context == id);
-    if known { Ok(()) } else { Err(Status::BadArgument) }
+    let proxy = &mut host.proxy;
+    if id != ROOT && !proxy.contexts.is_alive(id) {
+        return Err(Status::BadArgument);
+    }
+    proxy.effective = id;
+    Ok(())
 }
 
 pub(crate) fn continue_stream(_: &mut [u8], host: &mut Host, [kind]: [u32; 1]) -> Done {
-    if kind > 1 {
+    let side = kind as usize;
+    match kind {
+        0 | 1 => {}
+        2 | 3 => return Err(Status::Unimplemented),
+        _ => return Err(Status::BadArgument),
+    }
+    let effective = host.proxy.effective;
+    if let Some(stream) = host.stream() {
+        stream.resumed[side] = true;
+    } else if let Some(mail) = host.proxy.contexts.mail(effective) {
+        mail.resume(side);
+    } else if !host.proxy.contexts.is_alive(effective) {
         return Err(Status::BadArgument);
     }
-    match &mut host.proxy.stream {
-        Some(stream) => {
-            stream.resumed = true;
-            Ok(())
-        }
-        None => Err(Status::BadArgument),
+    Ok(())
+}
+
+pub(crate) fn close_stream(_: &mut [u8], host: &mut Host, [kind]: [u32; 1]) -> Done {
+    match kind {
+        0 | 1 => {}
+        2 | 3 => return Err(Status::Unimplemented),
+        _ => return Err(Status::BadArgument),
     }
+    let effective = host.proxy.effective;
+    if let Some(stream) = host.stream() {
+        stream.closed = true;
+        return Ok(());
+    }
+    let mail = host.proxy.contexts.mail(effective).ok_or(Status::BadArgument)?;
+    mail.broken.set(true);
+    mail.wake();
+    Ok(())
 }
 
 pub(crate) fn continue_request(mem: &mut [u8], host: &mut Host, []: [u32; 0]) -> Done {
@@ -85,21 +121,30 @@ pub(crate) fn buffer_status(mem: &mut [u8], host: &mut Host, args: [u32; 3]) -> 
 }
 
 /// What a buffer holds.
-pub(crate) fn buffer_of(host: &Host, kind: u32) -> Result<Bytes, Status> {
-    let stream = host.proxy.stream.as_ref();
-    match (kind, stream) {
-        (buffer::REQUEST_BODY, Some(stream)) => Ok(stream.bodies[0].bytes().clone()),
-        (buffer::RESPONSE_BODY, Some(stream)) => Ok(stream.bodies[1].bytes().clone()),
-        (buffer::VM_CONFIGURATION, _) => Ok(Bytes::new()),
-        (buffer::PLUGIN_CONFIGURATION, _) => Ok(host.proxy.config.clone()),
+pub(crate) fn buffer_of(host: &mut Host, kind: u32) -> Result<Bytes, Status> {
+    match kind {
+        buffer::REQUEST_BODY | buffer::RESPONSE_BODY => {
+            let stream = host.stream().ok_or(Status::NotFound)?;
+            Ok(stream.bodies[kind as usize].bytes().clone())
+        }
+        buffer::VM_CONFIGURATION => Ok(Bytes::new()),
+        buffer::PLUGIN_CONFIGURATION => Ok(config(host)),
+        buffer::HTTP_CALL_BODY | buffer::GRPC_MESSAGE => {
+            host.proxy.incoming.buffer(kind).cloned().ok_or(Status::NotFound)
+        }
         _ => Err(Status::NotFound),
     }
+}
+
+/// What the manifest configures.
+pub(crate) fn config(host: &Host) -> Bytes {
+    host.proxy.program.as_ref().map_or_else(Bytes::new, |program| program.config.clone())
 }
 
 pub(crate) fn set_buffer(mem: &mut [u8], host: &mut Host, args: [u32; 5]) -> Done {
     let [kind, start, size, ptr, len] = args;
     let data = memory::slice(mem, ptr, len)?;
-    let Some(stream) = &mut host.proxy.stream else { return Err(Status::BadArgument) };
+    let stream = host.stream().ok_or(Status::BadArgument)?;
     let body = match kind {
         buffer::REQUEST_BODY => &mut stream.bodies[0],
         buffer::RESPONSE_BODY => &mut stream.bodies[1],
@@ -109,24 +154,30 @@ pub(crate) fn set_buffer(mem: &mut [u8], host: &mut Host, args: [u32; 5]) -> Don
 }
 
 pub(crate) fn map_size(mem: &mut [u8], host: &mut Host, [map, out]: [u32; 2]) -> Done {
-    let size = host.stage.with(|exchange| fields::size(exchange, map)).flatten();
+    let size = match host.proxy.incoming.map(map) {
+        Some(list) => Some(fields::size_of(list)),
+        None => host.with(|exchange| fields::size(exchange, map)).flatten(),
+    };
     memory::write_u32(mem, out, size.ok_or(Status::NotFound)?)
 }
 
 pub(crate) fn set_map(mem: &mut [u8], host: &mut Host, [map, ptr, len]: [u32; 3]) -> Done {
     let pairs = maps::decode(memory::slice(mem, ptr, len)?).map_err(|_| Status::ParseFailure)?;
+    note_trailers(host, map);
     with(host, |exchange| fields::set_all(exchange, map, &pairs))
 }
 
 pub(crate) fn add_field(mem: &mut [u8], host: &mut Host, args: [u32; 5]) -> Done {
     let [map, key, key_len, value, value_len] = args;
     let (key, value) = (memory::slice(mem, key, key_len)?, memory::slice(mem, value, value_len)?);
+    note_trailers(host, map);
     with(host, |exchange| fields::add(exchange, map, key, value))
 }
 
 pub(crate) fn replace_field(mem: &mut [u8], host: &mut Host, args: [u32; 5]) -> Done {
     let [map, key, key_len, value, value_len] = args;
     let (key, value) = (memory::slice(mem, key, key_len)?, memory::slice(mem, value, value_len)?);
+    note_trailers(host, map);
     with(host, |exchange| fields::replace(exchange, map, key, value))
 }
 
@@ -140,39 +191,101 @@ pub(crate) fn set_property(mem: &mut [u8], host: &mut Host, args: [u32; 4]) -> D
     let [path, path_len, value, value_len] = args;
     let path = memory::slice(mem, path, path_len)?;
     let value = memory::slice(mem, value, value_len)?;
-    let set = host.stage.with(|exchange| properties::set(exchange, path, value));
+    let set = host.with(|exchange| properties::set(exchange, path, value));
     if set == Some(true) { Ok(()) } else { Err(Status::BadArgument) }
 }
 
 /// `proxy_send_local_response`: status, details, body, extra headers, gRPC status.
 pub(crate) fn send_reply(mem: &mut [u8], host: &mut Host, args: [u32; 8]) -> Done {
-    let [status, details, details_len, body, body_len, headers, headers_len, _grpc] = args;
+    let [status, details, details_len, body, body_len, headers, headers_len, grpc] = args;
     if !(200..=599).contains(&status) {
         return Err(Status::BadArgument);
     }
-    memory::slice(mem, details, details_len)?;
-    let body = Bytes::copy_from_slice(memory::slice(mem, body, body_len)?);
     let pairs = maps::decode(memory::slice(mem, headers, headers_len)?)
         .map_err(|_| Status::ParseFailure)?;
-    let Some(stream) = &mut host.proxy.stream else { return Err(Status::BadArgument) };
-    // Once a response's head is on its way, there is nothing left to answer with.
-    if stream.reply != Reply::Open {
-        return Err(Status::BadArgument);
-    }
-    stream.reply = Reply::Given;
-    with(host, |exchange| {
-        let head = exchange.reply(status as u16, body);
-        for (name, value) in &pairs {
-            let pseudo = name.first() == Some(&b':');
-            let framing = pilotlight_filter::Name::of(name).is_framing();
-            if !pseudo && !framing && head.fields.add(name, value).is_err() {
-                return Status::BadArgument;
-            }
+    let answer = Answer {
+        status: status as u16,
+        fields: pairs.iter().map(|(name, value)| (name.to_vec(), value.to_vec())).collect(),
+        body: Bytes::copy_from_slice(memory::slice(mem, body, body_len)?),
+        grpc: grpc as i32,
+        details: memory::slice(mem, details, details_len)?.to_vec(),
+    };
+    let effective = host.proxy.effective;
+    if let Some(stream) = host.stream() {
+        // Once a response's head is on its way, there is nothing left to answer with.
+        if stream.reply != Reply::Open {
+            return Err(Status::BadArgument);
         }
-        Status::Ok
-    })
+        stream.reply = Reply::Given;
+        return match host.with(|exchange| answer.apply(exchange)) {
+            Some(true) => Ok(()),
+            _ => Err(Status::BadArgument),
+        };
+    }
+    let mail = host.proxy.contexts.mail(effective).ok_or(Status::BadArgument)?;
+    mail.answer.replace(Some(answer));
+    mail.wake();
+    Ok(())
+}
+
+/// Trailers that a filter begins are its own: it is not called for them.
+fn note_trailers(host: &mut Host, map: u32) {
+    let side = match map {
+        map::REQUEST_TRAILERS => 0,
+        map::RESPONSE_TRAILERS => 1,
+        _ => return,
+    };
+    let there = host.with(|exchange| fields::is_there(exchange, map));
+    if there == Some(false)
+        && let Some(stream) = host.stream()
+    {
+        stream.made_trailers[side] = true;
+    }
+}
+
+/// `proxy_set_shared_data`: key, value, CAS.
+pub(crate) fn set_shared_data(mem: &mut [u8], host: &mut Host, args: [u32; 5]) -> Done {
+    let [key, key_len, value, value_len, cas] = args;
+    let (key, value) = (memory::slice(mem, key, key_len)?, memory::slice(mem, value, value_len)?);
+    program(host)?.space.set(key, value, cas)
+}
+
+/// `proxy_register_shared_queue`: name, where its id goes.
+pub(crate) fn register_queue(mem: &mut [u8], host: &mut Host, args: [u32; 3]) -> Done {
+    let [name, len, out] = args;
+    let registered = program(host)?.space.register(memory::slice(mem, name, len)?)?;
+    let (id, root) = (registered.id, &host.proxy.root);
+    let mut queues = root.queues.borrow_mut();
+    queues.retain(|queue| queue.id != id);
+    queues.push(registered);
+    root.wanted.set(true);
+    root.mail.wake();
+    memory::write_u32(mem, out, id)
+}
+
+/// `proxy_resolve_shared_queue`: VM's id, name, where its id goes.
+pub(crate) fn resolve_queue(mem: &mut [u8], host: &mut Host, args: [u32; 5]) -> Done {
+    let [vm, vm_len, name, len, out] = args;
+    let (vm, name) = (memory::slice(mem, vm, vm_len)?, memory::slice(mem, name, len)?);
+    let program = program(host)?;
+    let space = match std::str::from_utf8(vm).map_err(|_| Status::BadArgument)? {
+        "" => Some(program.space.clone()),
+        vm => program.hub.known(vm),
+    };
+    let id = space.and_then(|space| space.resolve(name)).ok_or(Status::NotFound)?;
+    memory::write_u32(mem, out, id)
+}
+
+/// `proxy_enqueue_shared_queue`: its id, an item.
+pub(crate) fn enqueue(mem: &mut [u8], host: &mut Host, args: [u32; 3]) -> Done {
+    let [id, item, len] = args;
+    program(host)?.hub.enqueue(id, memory::slice(mem, item, len)?)
+}
+
+fn program(host: &Host) -> Result<&Program, Status> {
+    host.proxy.program.as_deref().ok_or(Status::InternalFailure)
 }
 
 fn with(host: &Host, work: impl FnOnce(&mut pilotlight_filter::Exchange) -> Status) -> Done {
-    done(host.stage.with(work).unwrap_or(Status::BadArgument))
+    done(host.with(work).unwrap_or(Status::BadArgument))
 }

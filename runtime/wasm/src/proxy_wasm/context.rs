@@ -1,27 +1,42 @@
 //! The contexts of a filter's instance: one for the plugin, one a stream.
 
-use bytes::Bytes;
-use pilotlight_abi::{Phase, Phases};
-use pilotlight_filter::{Fault, FaultKind, Verdict};
-use wasmtime::{ExternType, Instance, InstancePre, Module, Store, TypedFunc};
+use std::rc::{Rc, Weak};
+use std::sync::Arc;
 
-use super::abi::{ALLOCATORS, MARKERS, PAUSE, ROOT, map};
+use bytes::Bytes;
+use pilotlight_abi::Phase;
+use pilotlight_filter::Exchange;
+use pilotlight_filter::host::{Metric, MetricKind};
+
+use super::abi::ROOT;
 use super::body::Held;
-use super::fields;
+use super::calling::Incoming;
+use super::grpc::Wanted;
+use super::mail::Mail;
+use super::pool::Program;
+use super::root::Root;
 use crate::host::Host;
-use crate::vm;
 
 /// The plugin's side of an instance's data.
 #[derive(Default)]
 pub(crate) struct Proxy {
-    /// What the manifest configures.
-    pub(crate) config: Bytes,
+    /// What the manifest says of the filter; modules that scripts call have none.
+    pub(crate) program: Option<Arc<Program>>,
+    /// What goes on in the plugin's own context.
+    pub(crate) root: Rc<Root>,
     /// The stream that is being worked on.
     pub(crate) stream: Option<Box<Stream>>,
-    /// Milliseconds between ticks, as the plugin asked for.
-    pub(crate) tick_period: u32,
-    /// Host calls whose absence the log has named.
-    pub(crate) told: Vec<&'static str>,
+    /// Which context host calls mean.
+    pub(crate) effective: u32,
+    pub(crate) contexts: Contexts,
+    /// What a callback was called for: an answer, arguments.
+    pub(crate) incoming: Incoming,
+    /// The last call's number.
+    pub(crate) token: u32,
+    /// gRPC calls by their tokens.
+    pub(crate) grpc: Vec<(u32, Weak<Wanted>)>,
+    /// Metrics by their ids less one.
+    pub(crate) metrics: Vec<(MetricKind, Arc<dyn Metric>)>,
 }
 
 /// One exchange's side.
@@ -29,11 +44,33 @@ pub(crate) struct Proxy {
 pub(crate) struct Stream {
     /// Its context; 0 before that is made.
     pub(crate) context: u32,
+    /// Its place among the living.
+    pub(crate) place: u32,
     /// The request's body and the response's.
     pub(crate) bodies: [Held; 2],
     pub(crate) reply: Reply,
-    /// `proxy_continue_stream` was called.
-    pub(crate) resumed: bool,
+    /// `proxy_continue_stream` was called, by direction.
+    pub(crate) resumed: [bool; 2],
+    /// `proxy_close_stream` was called.
+    pub(crate) closed: bool,
+    /// `proxy_done` was called.
+    pub(crate) done: bool,
+    /// Trailers that it made itself: it is not called for them.
+    pub(crate) made_trailers: [bool; 2],
+    /// What it waits for, by direction.
+    pub(crate) waiting: [Option<Waiting>; 2],
+    /// Made when something may come for it between callbacks.
+    pub(crate) mail: Option<Rc<Mail>>,
+}
+
+/// A pause.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Waiting {
+    pub(crate) phase: Phase,
+    /// The body has ended, or the phase has none.
+    pub(crate) last: bool,
+    /// While the head waits, the body's callback is called.
+    pub(crate) pulls: bool,
 }
 
 /// Whether a filter can still answer.
@@ -48,247 +85,134 @@ pub(crate) enum Reply {
     Given,
 }
 
-/// The callbacks that a module exports.
-struct Exports {
-    context_create: Option<TypedFunc<(u32, u32), ()>>,
-    request_headers: Option<Heads>,
-    request_body: Option<TypedFunc<(u32, u32, u32), u32>>,
-    request_trailers: Option<TypedFunc<(u32, u32), u32>>,
-    response_headers: Option<Heads>,
-    response_body: Option<TypedFunc<(u32, u32, u32), u32>>,
-    response_trailers: Option<TypedFunc<(u32, u32), u32>>,
-    done: Option<TypedFunc<u32, u32>>,
-    log: Option<TypedFunc<u32, ()>>,
-    delete: Option<TypedFunc<u32, ()>>,
+/// A local response.
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) fields: Vec<(Vec<u8>, Vec<u8>)>,
+    pub(crate) body: Bytes,
+    /// Not below 0: the answer to a gRPC call.
+    pub(crate) grpc: i32,
+    pub(crate) details: Vec<u8>,
 }
 
-/// A callback for heads: ABI 0.1.0 does not say whether the stream ends there.
-enum Heads {
-    Old(TypedFunc<(u32, u32), u32>),
-    New(TypedFunc<(u32, u32, u32), u32>),
+impl Answer {
+    /// Puts it into the exchange; false when a field can't stand in a message.
+    pub(crate) fn apply(self, exchange: &mut Exchange) -> bool {
+        let grpc = self.grpc >= 0
+            && exchange.request.head.fields.get(b"content-type").is_some_and(is_grpc);
+        let head = exchange.reply(if grpc { 200 } else { self.status }, self.body.clone());
+        for (name, value) in &self.fields {
+            let pseudo = name.first() == Some(&b':');
+            let framing = pilotlight_filter::Name::of(name).is_framing();
+            if !pseudo && !framing && head.fields.add(name, value).is_err() {
+                return false;
+            }
+        }
+        if grpc {
+            // What a gRPC client can read: no body, the state where trailers would stand.
+            let number = self.grpc.to_string();
+            let _ = head.fields.set(b"content-type", b"application/grpc");
+            let _ = head.fields.set(b"grpc-status", number.as_bytes());
+            // Envoy takes the body, the SDK for Rust gives it as details.
+            let text = if self.body.is_empty() { &self.details[..] } else { &self.body[..] };
+            let _ = head.fields.set(b"grpc-message", &message(text));
+            exchange.response.body.set(Bytes::new());
+        }
+        if let Ok(details) = std::str::from_utf8(&self.details)
+            && !details.is_empty()
+        {
+            exchange.set_property("response.code_details", details.into());
+        }
+        true
+    }
 }
 
-/// An instance of a filter, started.
-pub(crate) struct Instanced {
-    pub(crate) store: Store<Host>,
-    exports: Exports,
+fn is_grpc(kind: &[u8]) -> bool {
+    kind.starts_with(b"application/grpc")
+}
+
+/// Percent-encoded, as `grpc-message` wants it.
+fn message(text: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(text.len());
+    for byte in text {
+        match byte {
+            b' '..=b'~' if *byte != b'%' => out.push(*byte),
+            _ => out.extend_from_slice(format!("%{byte:02X}").as_bytes()),
+        }
+    }
+    out
+}
+
+/// The living streams of an instance.
+#[derive(Default)]
+pub(crate) struct Contexts {
+    places: Vec<(u32, Option<Rc<Mail>>)>,
+    free: Vec<u32>,
     last: u32,
 }
 
-/// The version that a module's marker names.
-pub(crate) fn marker(module: &Module) -> Option<&'static str> {
-    MARKERS.into_iter().find(|name| module.get_export(name).is_some())
-}
-
-/// What a module's exports make it want to be called for.
-pub(crate) fn phases(module: &Module) -> Phases {
-    const TABLE: [(&str, Phase); 10] = [
-        ("proxy_on_request_headers", Phase::Request),
-        ("proxy_on_request_body", Phase::RequestBody),
-        ("proxy_on_request_trailers", Phase::RequestTrailers),
-        ("proxy_on_response_headers", Phase::Response),
-        ("proxy_on_response_body", Phase::ResponseBody),
-        // A body callback changes the length, which the head must not promise.
-        ("proxy_on_request_body", Phase::Request),
-        ("proxy_on_response_body", Phase::Response),
-        ("proxy_on_response_trailers", Phase::ResponseTrailers),
-        ("proxy_on_log", Phase::Log),
-        ("proxy_on_done", Phase::Log),
-    ];
-    let exported = |name: &str| matches!(module.get_export(name), Some(ExternType::Func(_)));
-    let mut phases = TABLE.iter().filter(|(n, _)| exported(n)).map(|(_, p)| *p).collect::<Phases>();
-    if exported("proxy_on_delete") && phases != Phases::NONE {
-        phases = phases.with(Phase::Log);
-    }
-    phases
-}
-
-impl Exports {
-    fn find(store: &mut Store<Host>, instance: &Instance) -> Result<Exports, Fault> {
-        macro_rules! get {
-            ($name:literal) => {
-                match instance.get_func(&mut *store, $name) {
-                    None => None,
-                    Some(function) => Some(function.typed(&mut *store).map_err(|_| {
-                        Fault::new(FaultKind::Error, concat!($name, " has the wrong signature"))
-                    })?),
-                }
-            };
-        }
-        let mut heads = |name: &str| match instance.get_func(&mut *store, name) {
-            None => Ok(None),
-            Some(function) => match function.typed(&mut *store) {
-                Ok(new) => Ok(Some(Heads::New(new))),
-                Err(_) => match function.typed(&mut *store) {
-                    Ok(old) => Ok(Some(Heads::Old(old))),
-                    Err(_) => {
-                        let text = format!("{name} has the wrong signature");
-                        Err(Fault::new(FaultKind::Error, text))
-                    }
-                },
-            },
-        };
-        Ok(Exports {
-            request_headers: heads("proxy_on_request_headers")?,
-            response_headers: heads("proxy_on_response_headers")?,
-            context_create: get!("proxy_on_context_create"),
-            request_body: get!("proxy_on_request_body"),
-            request_trailers: get!("proxy_on_request_trailers"),
-            response_body: get!("proxy_on_response_body"),
-            response_trailers: get!("proxy_on_response_trailers"),
-            done: get!("proxy_on_done"),
-            log: get!("proxy_on_log"),
-            delete: get!("proxy_on_delete"),
-        })
+/// The instance is gone: who waits for something from it finds out.
+impl Drop for Contexts {
+    fn drop(&mut self) {
+        self.places.iter().filter_map(|(_, mail)| mail.as_ref()).for_each(|mail| mail.wake());
     }
 }
 
-impl Instanced {
-    /// Makes an instance and starts the plugin in it.
-    pub(crate) async fn start(pre: &InstancePre<Host>, host: Host) -> Result<Instanced, Fault> {
-        let (mut store, instance) = vm::instantiate(pre, host, &ALLOCATORS).await?;
-        let exports = Exports::find(&mut store, &instance)?;
-        if let Some(create) = &exports.context_create {
-            vm::call(&mut store, create, (ROOT, 0)).await?;
-        }
-        let config = store.data().proxy.config.len() as u32;
-        for (name, size) in [("proxy_on_vm_start", 0), ("proxy_on_configure", config)] {
-            let Some(function) = instance.get_func(&mut store, name) else { continue };
-            let function = function.typed::<(u32, u32), u32>(&store).map_err(|_| {
-                Fault::new(FaultKind::Error, format!("{name} has the wrong signature"))
-            })?;
-            if vm::call(&mut store, &function, (ROOT, size)).await? == 0 {
-                let what = if name.ends_with("start") { "to start" } else { "its configuration" };
-                let text = format!("{}: the filter refused {what}", store.data().name());
-                return Err(Fault::new(FaultKind::Error, text));
-            }
-        }
-        Ok(Instanced { store, exports, last: ROOT })
+impl Contexts {
+    /// A context for a stream: its id and its place.
+    pub(crate) fn begin(&mut self) -> (u32, u32) {
+        // 0 means no parent, 1 is the plugin's own: both are skipped when the count wraps.
+        self.last = self.last.max(ROOT).checked_add(1).unwrap_or(ROOT + 1);
+        let place = self.free.pop().unwrap_or_else(|| {
+            self.places.push((0, None));
+            self.places.len() as u32 - 1
+        });
+        self.places[place as usize] = (self.last, None);
+        (self.last, place)
     }
 
-    /// Runs a phase for a stream. CPU time must have been granted.
-    pub(crate) async fn run(
-        &mut self,
-        phase: Phase,
-        mut stream: Box<Stream>,
-        chunk: Option<(Bytes, bool)>,
-    ) -> (Box<Stream>, Option<Bytes>, Result<Verdict, Fault>) {
-        if stream.context == 0 {
-            // 0 means no parent, 1 is the plugin's own: both are skipped when the count wraps.
-            self.last = self.last.checked_add(1).unwrap_or(ROOT + 1);
-            stream.context = self.last;
-            if let Some(create) = &self.exports.context_create
-                && let Err(fault) = vm::call(&mut self.store, create, (self.last, ROOT)).await
-            {
-                return (stream, None, Err(fault));
-            }
+    /// The stream's letters may come from now on.
+    pub(crate) fn open_mail(&mut self, stream: &mut Stream) -> Rc<Mail> {
+        let mail = stream.mail.get_or_insert_default();
+        if let Some(place) = self.places.get_mut(stream.place as usize) {
+            place.1 = Some(Rc::clone(mail));
         }
-        let last = chunk.as_ref().is_none_or(|(_, last)| *last);
-        let (heads, side) = (chunk.is_none(), usize::from(phase.is_response()));
-        stream.resumed = false;
-        stream.reply = match phase {
-            Phase::Request | Phase::RequestBody | Phase::RequestTrailers | Phase::Response => {
-                Reply::Open
-            }
-            _ => Reply::Closed,
-        };
-        let mut fits = true;
-        if let Some((data, _)) = chunk {
-            fits = stream.bodies[side].push(data);
-            stream.bodies[side].begun = true;
-        }
-        let id = stream.context;
-        self.store.data_mut().proxy.stream = Some(stream);
-        let action = self.callback(phase, id, last).await;
-        let Some(mut stream) = self.store.data_mut().proxy.stream.take() else {
-            let lost = Fault::new(FaultKind::Internal, "a filter's stream was lost");
-            return (Box::default(), None, Err(lost));
-        };
-        if stream.reply == Reply::Given {
-            stream.reply = Reply::Closed;
-            stream.bodies[side].take();
-            return (stream, None, action.map(|_| Verdict::Reply));
-        }
-        let paused = match action {
-            Ok(action) => action == PAUSE && !stream.resumed,
-            Err(fault) => return (stream, None, Err(fault)),
-        };
-        let name = self.store.data().name();
-        let fault = match (paused, heads || last) {
-            (false, _) => {
-                let out = (!heads).then(|| stream.bodies[side].take());
-                return (stream, out, Ok(Verdict::Continue));
-            }
-            (true, false) if fits => return (stream, Some(Bytes::new()), Ok(Verdict::Continue)),
-            (true, false) => Fault::new(
-                FaultKind::Output,
-                format!("{name}: it holds back more of a body than a filter may"),
-            ),
-            // Envoy would wait for ever. Nothing that could resume the stream is under way.
-            (true, true) => Fault::new(
-                FaultKind::Error,
-                format!("{name}: paused in {}, and nothing can resume it", phase.name()),
-            ),
-        };
-        (stream, None, Err(fault))
+        Rc::clone(mail)
     }
 
-    /// Calls what the module exports for the phase; 0 when it exports nothing.
-    async fn callback(&mut self, phase: Phase, id: u32, last: bool) -> Result<u32, Fault> {
-        let Instanced { store, exports, .. } = self;
-        let side = usize::from(phase.is_response());
-        match phase {
-            Phase::Request | Phase::Response => {
-                let (function, map) = match phase {
-                    Phase::Request => (&exports.request_headers, map::REQUEST_HEADERS),
-                    _ => (&exports.response_headers, map::RESPONSE_HEADERS),
-                };
-                let Some(function) = function else { return Ok(0) };
-                let facts = store.data().stage.with(|exchange| {
-                    let body = match phase {
-                        Phase::Request => &exchange.request.body,
-                        _ => &exchange.response.body,
-                    };
-                    let ends = body.is_done() || body.length() == Some(0);
-                    (fields::count(exchange, map), u32::from(ends))
-                });
-                let (count, ends) = facts.unwrap_or_default();
-                match function {
-                    Heads::New(function) => vm::call(store, function, (id, count, ends)).await,
-                    Heads::Old(function) => vm::call(store, function, (id, count)).await,
-                }
-            }
-            Phase::RequestBody | Phase::ResponseBody => {
-                let function = match phase {
-                    Phase::RequestBody => &exports.request_body,
-                    _ => &exports.response_body,
-                };
-                let Some(function) = function else { return Ok(0) };
-                let stream = store.data().proxy.stream.as_ref();
-                let size = stream.map_or(0, |stream| stream.bodies[side].bytes().len() as u32);
-                vm::call(store, function, (id, size, u32::from(last))).await
-            }
-            Phase::RequestTrailers | Phase::ResponseTrailers => {
-                let (function, map) = match phase {
-                    Phase::RequestTrailers => (&exports.request_trailers, map::REQUEST_TRAILERS),
-                    _ => (&exports.response_trailers, map::RESPONSE_TRAILERS),
-                };
-                let Some(function) = function else { return Ok(0) };
-                let count = store.data().stage.with(|e| fields::count(e, map)).unwrap_or(0);
-                vm::call(store, function, (id, count)).await
-            }
-            Phase::Log => {
-                if let Some(function) = &exports.done {
-                    // False asks for time until `proxy_done`; there is nothing to wait for.
-                    vm::call(store, function, id).await?;
-                }
-                for function in [&exports.log, &exports.delete].into_iter().flatten() {
-                    vm::call(store, function, id).await?;
-                }
-                Ok(0)
-            }
-            // Nothing in the ABI stands for the others.
-            _ => Ok(0),
+    /// The stream is over.
+    pub(crate) fn end(&mut self, place: u32) {
+        if let Some(entry) = self.places.get_mut(place as usize) {
+            *entry = (0, None);
+            self.free.push(place);
+        }
+    }
+
+    pub(crate) fn is_alive(&self, id: u32) -> bool {
+        id != 0 && self.places.iter().any(|(living, _)| *living == id)
+    }
+
+    /// The letters of a stream that is not at hand.
+    pub(crate) fn mail(&self, id: u32) -> Option<&Rc<Mail>> {
+        self.places.iter().find(|(living, _)| *living == id && id != 0)?.1.as_ref()
+    }
+}
+
+impl Host {
+    /// The stream that host calls mean, when it is the one that is being worked on.
+    #[inline]
+    pub(crate) fn stream(&mut self) -> Option<&mut Stream> {
+        let Proxy { stream, effective, .. } = &mut self.proxy;
+        stream.as_deref_mut().filter(|stream| stream.context == *effective)
+    }
+
+    /// Works on the exchange of that stream.
+    #[inline]
+    pub(crate) fn with<R>(&self, work: impl FnOnce(&mut Exchange) -> R) -> Option<R> {
+        let Proxy { stream, effective, .. } = &self.proxy;
+        match stream {
+            Some(stream) if stream.context == *effective => self.stage.with(work),
+            _ => None,
         }
     }
 }

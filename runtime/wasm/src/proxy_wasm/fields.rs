@@ -3,6 +3,7 @@
 use pilotlight_filter::{BadField, Body, Exchange, Fields, Method, Name, Scheme};
 
 use super::abi::{Status, map};
+use super::calling::List;
 use super::maps::{self, Pair};
 
 /// Copies the value of `name` to `out`. Repeated fields are joined, but `set-cookie`, of which it
@@ -52,6 +53,39 @@ pub(crate) fn size(exchange: &mut Exchange, map: u32) -> Option<u32> {
     let fields = fields(exchange, map)?;
     let all = pseudo.iter().copied().flatten().chain(fields.iter().map(|(_, n, v)| (n, v)));
     Some(all.map(|(name, value)| (name.len() + value.len()) as u32).sum())
+}
+
+/// Whether trailers are there.
+pub(crate) fn is_there(exchange: &mut Exchange, map: u32) -> bool {
+    fields(exchange, map).is_some()
+}
+
+/// The value of `name` in a call's answer.
+pub(crate) fn get_of(list: &List, name: &[u8], out: &mut Vec<u8>) -> Status {
+    let named = list.iter().filter(|(key, _)| key.as_bytes().eq_ignore_ascii_case(name));
+    let mut found = false;
+    for (_, value) in named {
+        if std::mem::replace(&mut found, true) {
+            out.extend_from_slice(b", ");
+        }
+        out.extend_from_slice(value);
+    }
+    if found { Status::Ok } else { Status::NotFound }
+}
+
+/// All of a call's answer's map.
+pub(crate) fn pairs_of(list: &List, out: &mut Vec<u8>) -> Status {
+    let pairs = list.iter().map(|(name, value)| (name.as_bytes(), &value[..]));
+    if maps::encoded_len(pairs.clone()) > maps::BYTES_MAX {
+        return Status::BadArgument;
+    }
+    maps::encode(pairs, out);
+    Status::Ok
+}
+
+/// Bytes of its names and values.
+pub(crate) fn size_of(list: &List) -> u32 {
+    list.iter().map(|(name, value)| (name.len() + value.len()) as u32).sum()
 }
 
 /// How many pairs there are.

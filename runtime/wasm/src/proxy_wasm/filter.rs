@@ -1,292 +1,325 @@
 //! A filter at work on one exchange.
+//!
+//! ```text
+//! poll ─▶ take the instance ─▶ callback ─▶ go on
+//!              ▲                  └─▶ pause ─▶ events, resumption ─▶ go on
+//! ```
+//! Short calls run inline: the instance is always there. Those that may take long run on a fiber, and
+//! other exchanges wait for the instance meanwhile.
 
 use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
-use bytes::Bytes;
 use pilotlight_abi::Phase;
-use pilotlight_filter::{Call, Chunk, Exchange, Fault, FaultKind, Filter, Name, Verdict};
+use pilotlight_filter::{Call, Exchange, Fault, FaultKind, Filter, Verdict};
 
-use super::context::{Instanced, Stream};
+use super::context::Stream;
+use super::instance::{Instanced, Task};
+use super::pause::Paused;
 use super::pool::{Pool, Shared};
 use crate::stage::Stage;
 use crate::vm;
 
-/// Short calls: run inline, on an instance that other exchanges use too.
-pub(crate) struct Inline {
-    pool: Rc<Pool>,
-    shared: Option<Rc<Shared>>,
-    stream: Option<Box<Stream>>,
+/// A filter of one exchange.
+pub(super) struct InExchange {
+    pub(super) pool: Rc<Pool>,
+    pub(super) shared: Option<Rc<Shared>>,
+    /// It is with the job while there is one.
+    pub(super) stream: Option<Box<Stream>>,
+    pub(super) job: Option<Box<Running>>,
+    /// What ended, by direction, and has not been looked at; the last is an event's.
+    pub(super) ended: [Option<Ended>; 3],
+    /// Nobody polls it any more: it only ends its context.
+    pub(super) resting: bool,
 }
 
-/// Calls that may take long: run on a fiber, on an instance of the exchange's own.
-pub(crate) struct OnFiber {
-    pool: Rc<Pool>,
-    stage: Stage,
-    instance: Option<Box<Instanced>>,
-    stream: Option<Box<Stream>>,
-    job: Option<(Phase, Job)>,
-    /// What ended while the other direction was polled.
-    ended: [Option<Outcome>; 2],
+/// A call on a fiber.
+pub(super) struct Running {
+    pub(super) step: Step,
+    pub(super) stage: Stage,
+    pub(super) job: Pin<Box<dyn Future<Output = Ran>>>,
 }
 
-type Job = Pin<Box<dyn Future<Output = Ended>>>;
+pub(super) struct Ran {
+    pub(super) instance: Box<Instanced>,
+    pub(super) stream: Box<Stream>,
+    pub(super) answer: Result<u32, Fault>,
+}
 
-/// Of a phase: what the filter let through, and its verdict.
-type Outcome = (Phase, Option<Bytes>, Result<Verdict, Fault>);
+/// What a call is for.
+#[derive(Clone, Copy)]
+pub(super) struct Step {
+    pub(super) phase: Phase,
+    pub(super) last: bool,
+    pub(super) kind: Kind,
+}
 
-struct Ended {
-    instance: Option<Box<Instanced>>,
-    stream: Box<Stream>,
-    chunk: Option<Bytes>,
-    verdict: Result<Verdict, Fault>,
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Phase,
+    /// A piece of a body, while the head waits.
+    Pulled,
+    Event,
+}
+
+pub(super) struct Ended {
+    pub(super) step: Step,
+    pub(super) answer: Result<u32, Fault>,
+}
+
+impl Step {
+    /// Where its end is kept.
+    fn place(self) -> usize {
+        match self.kind {
+            Kind::Event => 2,
+            _ => usize::from(self.phase.is_response()),
+        }
+    }
 }
 
 /// A filter for a new exchange.
 pub(crate) fn start(pool: &Rc<Pool>) -> Box<dyn Filter> {
-    let pool = Rc::clone(pool);
-    if !pool.program.on_fiber {
-        return Box::new(Inline { pool, shared: None, stream: None });
-    }
-    Box::new(OnFiber {
-        pool,
-        stage: Stage::default(),
-        instance: None,
+    Box::new(InExchange {
+        pool: Rc::clone(pool),
+        shared: None,
         stream: None,
         job: None,
-        ended: [None, None],
+        ended: [None, None, None],
+        resting: false,
     })
 }
 
-fn take(chunk: Option<&mut Chunk>) -> Option<(Bytes, bool)> {
-    chunk.map(|chunk| (std::mem::take(&mut chunk.data), chunk.last))
-}
-
-/// After a phase: what the filter let through, and what its body callback means for the head.
-fn settle(pool: &Pool, call: Call<'_>, out: Option<Bytes>) {
-    if let (Some(chunk), Some(out)) = (call.chunk, out) {
-        chunk.data = out;
-    }
-    let phases = pool.program.phases;
-    let Exchange { request, response, .. } = call.exchange;
-    let (body, fields) = match call.phase {
-        Phase::Request if phases.has(Phase::RequestBody) => {
-            (&mut request.body, &mut request.head.fields)
-        }
-        Phase::Response if phases.has(Phase::ResponseBody) => {
-            (&mut response.body, &mut response.head.fields)
-        }
-        _ => return,
-    };
-    if !body.is_done() {
-        body.forget_length();
-        fields.remove_known(Name::ContentLength);
-    }
-}
-
-/// What a stream has gathered of a body is lost with its instance.
-fn lost(pool: &Pool, phase: Phase, stream: &mut Stream) -> Result<(), Fault> {
-    stream.context = 0;
-    let begun = stream.bodies[usize::from(phase.is_response())].begun;
-    if begun && matches!(phase, Phase::RequestBody | Phase::ResponseBody) {
-        let text = format!("{}: its instance trapped in another exchange", pool.program.name);
-        return Err(Fault::new(FaultKind::Trap, text));
-    }
-    Ok(())
-}
-
-impl Filter for Inline {
-    fn poll(&mut self, _: &mut Context<'_>, call: Call<'_>) -> Poll<Result<Verdict, Fault>> {
-        Poll::Ready(self.run(call))
-    }
-}
-
-impl Inline {
-    fn run(&mut self, mut call: Call<'_>) -> Result<Verdict, Fault> {
-        let phase = call.phase;
-        let mut stream = self.stream.take().unwrap_or_default();
-        if self.shared.as_ref().is_some_and(|shared| shared.dead.get()) {
-            self.shared = None;
-            if phase != Phase::Log {
-                lost(&self.pool, phase, &mut stream)?;
+impl Filter for InExchange {
+    fn poll(&mut self, cx: &mut Context<'_>, mut call: Call<'_>) -> Poll<Result<Verdict, Fault>> {
+        let (phase, side) = (call.phase, usize::from(call.phase.is_response()));
+        loop {
+            if phase == Phase::Log
+                && self.job.as_ref().is_some_and(|job| job.step.phase != phase)
+                && self.gives_up()
+            {
+                return Poll::Ready(Ok(Verdict::Continue));
+            }
+            ready!(self.go_on(cx, call.exchange));
+            if let Some(Ended { answer, .. }) = self.ended[2].take() {
+                if let Err(fault) = answer {
+                    self.let_through(&mut call);
+                    return Poll::Ready(Err(fault));
+                }
+                if let Some(verdict) = self.decided(call.exchange) {
+                    return Poll::Ready(Ok(verdict));
+                }
+            }
+            if let Some(ended) = self.ended[side].take()
+                // Else it is of a phase that was given up.
+                && ended.step.phase == phase
+                && let Some(verdict) = self.conclude(ended, &mut call)
+            {
+                return Poll::Ready(verdict);
+            }
+            let step = Step { phase, last: true, kind: Kind::Phase };
+            let waiting = self.stream.as_ref().and_then(|stream| stream.waiting[side]);
+            match waiting.filter(|waiting| waiting.phase == phase) {
+                None if self.has_seen(side, &call) => return Poll::Ready(Ok(Verdict::Continue)),
+                None => {
+                    let Some(shared) = self.reach(phase, &mut call) else { continue };
+                    let Some(shared) = shared else { return Poll::Ready(Ok(Verdict::Continue)) };
+                    let Some(instance) = shared.take(cx) else {
+                        if shared.is_dead() {
+                            continue;
+                        }
+                        return Poll::Pending;
+                    };
+                    let chunk = call.chunk.as_deref_mut();
+                    let chunk = chunk.map(|c| (std::mem::take(&mut c.data), c.last));
+                    let step = Step { last: chunk.as_ref().is_none_or(|c| c.1), ..step };
+                    let stream = self.stream.get_or_insert_default();
+                    stream.waiting[side] = None;
+                    self.run(call.exchange, instance, step, Task::Phase(phase, chunk));
+                }
+                Some(waiting) => match self.pause(cx, &mut call, waiting) {
+                    Paused::Over(verdict) => return Poll::Ready(verdict),
+                    Paused::Waits => return Poll::Pending,
+                    Paused::Begun => {}
+                },
             }
         }
-        let shared = match &self.shared {
-            Some(shared) => Rc::clone(shared),
-            // Nothing of this exchange is known to any instance: there is nothing to end.
-            None if phase == Phase::Log => return Ok(Verdict::Continue),
-            None => Rc::clone(self.shared.insert(self.pool.shared()?)),
-        };
-        let chunk = take(call.chunk.as_deref_mut());
-        let (stream, out, verdict) = self.call(&shared, phase, call.exchange, stream, chunk)?;
-        if phase != Phase::Log {
-            self.stream = Some(stream);
-        }
-        settle(&self.pool, call, out);
-        verdict
     }
 
-    #[allow(clippy::type_complexity)]
-    fn call(
-        &self,
-        shared: &Rc<Shared>,
-        phase: Phase,
+    fn aside(
+        &mut self,
+        cx: &mut Context<'_>,
         exchange: &mut Exchange,
-        stream: Box<Stream>,
-        chunk: Option<(Bytes, bool)>,
-    ) -> Result<(Box<Stream>, Option<Bytes>, Result<Verdict, Fault>), Fault> {
-        self.pool.ticker.touch();
-        let mut instance = shared.instance.borrow_mut();
-        let stage = instance.store.data().stage.clone();
-        let _on_stage = stage.enter(exchange);
-        vm::grant(&mut instance.store, self.pool.program.cpu);
-        let ran = vm::at_once(async { Ok(instance.run(phase, stream, chunk).await) })?;
-        let (mut stream, mut out, verdict) = ran;
-        if verdict.as_ref().is_err_and(is_fatal) {
-            self.pool.bury(shared);
-            stream.context = 0;
+    ) -> Option<Result<Verdict, Fault>> {
+        let mut heard = self.job.is_some();
+        if heard {
+            if self.go_on(cx, exchange).is_pending() {
+                return None;
+            }
+            // It may be a phase's, which is polled elsewhere.
+            cx.waker().wake_by_ref();
         }
-        if verdict.is_err() {
-            out = Some(stream.bodies[usize::from(phase.is_response())].take());
+        loop {
+            if let Some(Ended { answer: Err(fault), .. }) = self.ended[2].take() {
+                return Some(Err(fault));
+            }
+            if let Some(verdict) = self.decided(exchange) {
+                return Some(Ok(verdict));
+            }
+            let Some(mail) = self.stream.as_ref().and_then(|stream| stream.mail.clone()) else {
+                break;
+            };
+            if mail.is_empty() {
+                mail.watch(cx);
+                break;
+            }
+            let Some(shared) = self.alive().cloned() else { break };
+            let Some(instance) = shared.take(cx) else { break };
+            let Some(event) = mail.take() else {
+                shared.put(instance);
+                break;
+            };
+            heard = true;
+            let step = Step { phase: Phase::Request, last: true, kind: Kind::Event };
+            self.run(exchange, instance, step, Task::Event(event));
+            if self.go_on(cx, exchange).is_pending() {
+                break;
+            }
         }
-        Ok((stream, out, verdict))
+        // What came may have resumed a direction that waits.
+        if let Some(stream) = &self.stream
+            && (0..2).any(|side| stream.waiting[side].is_some() && stream.resumed[side])
+        {
+            cx.waker().wake_by_ref();
+        }
+        heard.then_some(Ok(Verdict::Continue))
     }
 }
 
-/// Whether the instance is unfit after this failure: any but those that the host made of an
-/// answer in good order.
-fn is_fatal(fault: &Fault) -> bool {
-    !matches!(fault.kind, FaultKind::Output)
-}
+impl InExchange {
+    /// Lets a call on a fiber go on; pending while it is under way.
+    pub(super) fn go_on(&mut self, cx: &mut Context<'_>, exchange: &mut Exchange) -> Poll<()> {
+        let Some(running) = &mut self.job else { return Poll::Ready(()) };
+        self.pool.ticker.touch();
+        let on_stage = running.stage.enter(exchange);
+        let ran = ready!(running.job.as_mut().poll(cx));
+        drop(on_stage);
+        let step = running.step;
+        self.job = None;
+        self.end(step, ran);
+        Poll::Ready(())
+    }
 
-/// An exchange that ends without its log phase still ends its context.
-impl Drop for Inline {
-    fn drop(&mut self) {
-        let (Some(shared), Some(stream)) = (self.shared.take(), self.stream.take()) else { return };
-        let ends = self.pool.program.phases.has(Phase::Log) && !self.pool.program.fresh;
-        if stream.context == 0 || shared.dead.get() || !ends {
+    /// Calls the instance.
+    pub(super) fn run(
+        &mut self,
+        exchange: &mut Exchange,
+        mut instance: Box<Instanced>,
+        step: Step,
+        task: Task,
+    ) {
+        self.pool.ticker.touch();
+        let stream = self.stream.take().unwrap_or_default();
+        let stage = instance.store.data().stage.clone();
+        vm::grant(&mut instance.store, self.pool.program.cpu);
+        let job = async move {
+            let (stream, answer) = instance.run(task, stream).await;
+            Ran { instance, stream, answer }
+        };
+        if self.pool.program.on_fiber {
+            self.job = Some(Box::new(Running { step, stage, job: Box::pin(job) }));
             return;
         }
-        self.pool.ticker.touch();
-        let Ok(mut instance) = shared.instance.try_borrow_mut() else { return };
-        vm::grant(&mut instance.store, self.pool.program.cpu);
-        let ran = vm::at_once(async { Ok(instance.run(Phase::Log, stream, None).await) });
-        if !matches!(ran, Ok((_, _, Ok(_)))) {
-            self.pool.bury(&shared);
+        let on_stage = stage.enter(exchange);
+        let ran = vm::at_once(async { Ok(job.await) });
+        drop(on_stage);
+        match ran {
+            Ok(ran) => self.end(step, ran),
+            Err(fault) => {
+                let ended = Ended { step, answer: Err(fault) };
+                self.ended[step.place()] = Some(ended);
+            }
         }
     }
-}
 
-impl Filter for OnFiber {
-    fn poll(&mut self, cx: &mut Context<'_>, mut call: Call<'_>) -> Poll<Result<Verdict, Fault>> {
-        let side = usize::from(call.phase.is_response());
-        loop {
-            match self.ended[side].take() {
-                Some((phase, out, verdict)) if phase == call.phase => {
-                    settle(&self.pool, call, out);
-                    return Poll::Ready(verdict);
-                }
-                // Of a phase that was given up.
-                _ => {}
-            }
-            match &self.job {
-                None if call.phase == Phase::Log && self.instance.is_none() => {
-                    return Poll::Ready(Ok(Verdict::Continue));
-                }
-                None => self.begin(call.phase, take(call.chunk.as_deref_mut())),
-                // The phase that waits was given up, and its instance with it.
-                Some((phase, _)) if gives_up(call.phase, *phase) => {
-                    self.job = None;
-                    self.stream = None;
-                    continue;
-                }
-                Some(_) => {}
-            }
-            self.pool.ticker.touch();
-            let Some((phase, job)) = &mut self.job else { continue };
-            let on_stage = self.stage.enter(call.exchange);
-            let Poll::Ready(ended) = job.as_mut().poll(cx) else { return Poll::Pending };
-            drop(on_stage);
-            let phase = *phase;
-            self.job = None;
-            self.end(phase, ended);
-        }
-    }
-}
-
-/// Whether a poll of `phase` says that `waiting` will not be polled again: the exchange is over,
-/// or the other one was of the same direction.
-fn gives_up(phase: Phase, waiting: Phase) -> bool {
-    phase != waiting && (phase == Phase::Log || phase.is_response() == waiting.is_response())
-}
-
-impl OnFiber {
-    fn begin(&mut self, phase: Phase, chunk: Option<(Bytes, bool)>) {
-        let mut stream = self.stream.take().unwrap_or_default();
-        let mut instance = self.instance.take();
-        let mut failed = None;
-        if instance.is_none() && stream.context != 0 {
-            failed = lost(&self.pool, phase, &mut stream).err();
-        }
-        if instance.is_none() {
-            instance = self.pool.take();
-            if let Some(instance) = &instance {
-                self.stage = instance.store.data().stage.clone();
+    /// A call has ended: the instance goes back, unless it is unfit.
+    pub(super) fn end(&mut self, step: Step, ran: Ran) {
+        let Ran { instance, mut stream, answer } = ran;
+        if let Some(shared) = &self.shared {
+            if answer.is_err() {
+                stream.context = 0;
+                drop(instance);
+                self.pool.bury(shared);
+            } else {
+                shared.put(instance);
             }
         }
-        let program = self.pool.program.clone();
-        let host = match instance {
-            None => self.pool.host(self.stage.clone()).map(Some),
-            Some(_) => Ok(None),
-        };
-        let job = async move {
-            let made = match (failed, host) {
-                (Some(fault), _) | (None, Err(fault)) => Err(fault),
-                (None, Ok(Some(host))) => Instanced::start(&program.pre, host).await.map(Box::new),
-                (None, Ok(None)) => instance
-                    .ok_or_else(|| Fault::new(FaultKind::Internal, "a filter's instance was lost")),
-            };
-            let mut instance = match made {
-                Ok(instance) => instance,
-                Err(fault) => {
-                    let out = chunk.map(|(data, _)| data);
-                    return Ended { instance: None, stream, chunk: out, verdict: Err(fault) };
-                }
-            };
-            vm::grant(&mut instance.store, program.cpu);
-            let (mut stream, mut chunk, verdict) = instance.run(phase, stream, chunk).await;
-            if verdict.is_err() {
-                chunk = Some(stream.bodies[usize::from(phase.is_response())].take());
-            }
-            let fit = !verdict.as_ref().is_err_and(is_fatal);
-            Ended { instance: fit.then_some(instance), stream, chunk, verdict }
-        };
-        self.job = Some((phase, Box::pin(job)));
+        self.stream = Some(stream);
+        self.ended[step.place()] = Some(Ended { step, answer });
     }
 
-    fn end(&mut self, phase: Phase, ended: Ended) {
-        self.instance = ended.instance;
-        self.stream = Some(ended.stream);
-        if phase == Phase::Log {
-            self.stream = None;
-            if let Some(instance) = self.instance.take() {
-                self.pool.give(instance);
-            }
-        }
-        let side = usize::from(phase.is_response());
-        self.ended[side] = Some((phase, ended.chunk, ended.verdict));
-    }
-}
-
-/// An instance with a context that nothing ends is not given back.
-impl Drop for OnFiber {
-    fn drop(&mut self) {
-        if let Some(instance) = self.instance.take()
-            && !self.pool.program.phases.has(Phase::Log)
+    /// The instance for a phase; `Some(None)`: none is needed. `None`: a fault was noted instead.
+    #[allow(clippy::option_option)]
+    pub(super) fn reach(
+        &mut self,
+        phase: Phase,
+        call: &mut Call<'_>,
+    ) -> Option<Option<Rc<Shared>>> {
+        let mut fault = None;
+        if let Some(shared) = self.shared.take_if(|shared| shared.is_dead())
+            && phase != Phase::Log
         {
-            self.pool.give(instance);
+            fault = shared.failed().or_else(|| self.lost(phase));
         }
+        if self.shared.is_none() && fault.is_none() {
+            // Nothing of this exchange is known to any instance: there is nothing to end.
+            if phase == Phase::Log {
+                return Some(None);
+            }
+            match self.pool.shared() {
+                Ok(shared) => self.shared = Some(shared),
+                Err(failed) => fault = Some(failed),
+            }
+        }
+        let Some(fault) = fault else { return Some(self.shared.clone()) };
+        // What the chunk holds goes on with what was held back before it.
+        if let Some(chunk) = call.chunk.as_deref_mut() {
+            let data = std::mem::take(&mut chunk.data);
+            let side = usize::from(phase.is_response());
+            self.stream.get_or_insert_default().bodies[side].push(data, false);
+        }
+        let step = Step { phase, last: true, kind: Kind::Phase };
+        self.ended[step.place()] = Some(Ended { step, answer: Err(fault) });
+        None
+    }
+
+    /// What a stream has gathered of a body is lost with its instance.
+    pub(super) fn lost(&mut self, phase: Phase) -> Option<Fault> {
+        let stream = self.stream.get_or_insert_default();
+        stream.context = 0;
+        stream.mail = None;
+        let begun = stream.bodies[usize::from(phase.is_response())].begun;
+        if begun && matches!(phase, Phase::RequestBody | Phase::ResponseBody) {
+            let text =
+                format!("{}: its instance trapped in another exchange", self.pool.program.name);
+            return Some(Fault::new(FaultKind::Trap, text));
+        }
+        None
+    }
+
+    pub(super) fn alive(&self) -> Option<&Rc<Shared>> {
+        self.shared.as_ref().filter(|shared| !shared.is_dead())
+    }
+
+    /// Whether the chunk is one that the filter has seen while it held the head.
+    pub(super) fn has_seen(&mut self, side: usize, call: &Call<'_>) -> bool {
+        let (Some(stream), Some(chunk)) = (&mut self.stream, &call.chunk) else { return false };
+        let seen = &mut stream.bodies[side].seen;
+        let is_seen = *seen > 0;
+        if *seen != usize::MAX {
+            *seen = seen.saturating_sub(chunk.data.len());
+        }
+        is_seen
     }
 }

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use wasmtime::Caller;
 
 use super::abi::Status;
-use super::{calls, fields, memory, properties};
+use super::{calls, fields, foreign, memory, properties};
 use crate::host::Host;
 
 /// Bytes on their way.
@@ -39,7 +39,7 @@ fn scratch(host: &mut Host, fill: impl FnOnce(&Host, &mut Vec<u8>) -> Status) ->
     }
 }
 
-pub(crate) fn buffer(_: &[u8], host: &mut Host, [kind, start, max]: [u32; 3]) -> Given {
+pub(crate) fn buffer(_: &mut [u8], host: &mut Host, [kind, start, max]: [u32; 3]) -> Given {
     let bytes = calls::buffer_of(host, kind)?;
     let (start, max) = (start as usize, max as usize);
     if start > bytes.len() {
@@ -50,48 +50,66 @@ pub(crate) fn buffer(_: &[u8], host: &mut Host, [kind, start, max]: [u32; 3]) ->
 }
 
 /// `proxy_get_configuration` of 0.1.0.
-pub(crate) fn configuration(_: &[u8], host: &mut Host, []: [u32; 0]) -> Given {
-    Ok(Payload::Shared(host.proxy.config.clone()))
+pub(crate) fn configuration(_: &mut [u8], host: &mut Host, []: [u32; 0]) -> Given {
+    Ok(Payload::Shared(calls::config(host)))
 }
 
-pub(crate) fn map(_: &[u8], host: &mut Host, [map]: [u32; 1]) -> Given {
-    scratch(host, |host, out| {
-        host.stage.with(|e| fields::pairs(e, map, out)).unwrap_or(Status::NotFound)
+pub(crate) fn map(_: &mut [u8], host: &mut Host, [map]: [u32; 1]) -> Given {
+    scratch(host, |host, out| match host.proxy.incoming.map(map) {
+        Some(list) => fields::pairs_of(list, out),
+        None => host.with(|e| fields::pairs(e, map, out)).unwrap_or(Status::NotFound),
     })
 }
 
-pub(crate) fn field(mem: &[u8], host: &mut Host, [map, key, len]: [u32; 3]) -> Given {
+pub(crate) fn field(mem: &mut [u8], host: &mut Host, [map, key, len]: [u32; 3]) -> Given {
     let key = memory::slice(mem, key, len)?;
-    scratch(host, |host, out| {
-        host.stage.with(|e| fields::get(e, map, key, out)).unwrap_or(Status::NotFound)
+    scratch(host, |host, out| match host.proxy.incoming.map(map) {
+        Some(list) => fields::get_of(list, key, out),
+        None => match host.with(|e| fields::get(e, map, key, out)) {
+            Some(Status::NotFound) if host.proxy.program.as_ref().is_some_and(|p| p.old) => {
+                Status::Ok
+            }
+            status => status.unwrap_or(Status::NotFound),
+        },
     })
 }
 
-pub(crate) fn property(mem: &[u8], host: &mut Host, [path, len]: [u32; 2]) -> Given {
+pub(crate) fn property(mem: &mut [u8], host: &mut Host, [path, len]: [u32; 2]) -> Given {
     let path = memory::slice(mem, path, len)?;
-    scratch(host, |host, out| {
-        match path.strip_suffix(b"\0").unwrap_or(path) {
-            b"plugin_name" | b"plugin_vm_id" => out.extend_from_slice(host.name().as_bytes()),
-            b"plugin_root_id" => {}
-            _ => match host.stage.with(|e| properties::get(e, path, out)) {
-                Some(true) => {}
-                _ => return Status::NotFound,
-            },
-        }
-        Status::Ok
-    })
+    scratch(host, |host, out| properties::find(host, path, out))
 }
 
-/// `proxy_get_status`: of a gRPC or HTTP call, of which there are none.
-pub(crate) fn status(
-    mem: &mut [u8],
-    _: &mut Host,
-    [code, ptr, len]: [u32; 3],
-) -> Result<(), Status> {
-    for out in [code, ptr, len] {
-        memory::write_u32(mem, out, 0)?;
-    }
-    Ok(())
+/// `proxy_get_status` of the call whose answer is at hand: where its number goes.
+pub(crate) fn status(mem: &mut [u8], host: &mut Host, [code]: [u32; 1]) -> Given {
+    let incoming = &host.proxy.incoming;
+    memory::write_u32(mem, code, incoming.status)?;
+    Ok(Payload::Shared(Bytes::copy_from_slice(incoming.message.as_bytes())))
+}
+
+/// `proxy_get_shared_data`: key, where its CAS goes.
+pub(crate) fn shared_data(mem: &mut [u8], host: &mut Host, [key, len, cas]: [u32; 3]) -> Given {
+    memory::slice(mem, cas, 4)?;
+    let (mut number, found) = (None, memory::slice(mem, key, len)?);
+    let payload = scratch(host, |host, out| {
+        number = host.proxy.program.as_ref().and_then(|program| program.space.get(found, out));
+        if number.is_some() { Status::Ok } else { Status::NotFound }
+    })?;
+    memory::write_u32(mem, cas, number.unwrap_or(0))?;
+    Ok(payload)
+}
+
+/// `proxy_dequeue_shared_queue`: its id.
+pub(crate) fn dequeue(_: &mut [u8], host: &mut Host, [id]: [u32; 1]) -> Given {
+    let program = host.proxy.program.as_ref().ok_or(Status::InternalFailure)?;
+    Ok(Payload::Shared(Vec::from(program.hub.dequeue(id)?).into()))
+}
+
+/// `proxy_call_foreign_function`: name, arguments.
+pub(crate) fn foreign(mem: &mut [u8], host: &mut Host, args: [u32; 4]) -> Given {
+    let [name, name_len, argument, len] = args;
+    let (name, argument) =
+        (memory::slice(mem, name, name_len)?, memory::slice(mem, argument, len)?);
+    foreign::call(host, name, argument).map(|bytes| Payload::Shared(bytes.into()))
 }
 
 /// Hands `payload` over, inline.

@@ -1,14 +1,13 @@
 //! Names of host calls and what answers them. Only what a module imports is linked.
 
-use wasmtime::{Caller, ExternType, Linker, Module, Val, ValType};
+use wasmtime::{Caller, ExternType, Linker, Module};
 
-use super::abi::{Status, UNIMPLEMENTED};
-use super::calls;
+use super::abi::Status;
 use super::gives::{self, Payload};
+use super::{calling, calls, grpc, metrics};
 use crate::fault::GaveUp;
 use crate::host::Host;
 use crate::wasi;
-use pilotlight_filter::host::Level;
 
 /// Links what `module` imports, for calls inline or on fibers.
 ///
@@ -24,10 +23,7 @@ pub(crate) fn link(
     for import in module.imports() {
         let (space, name) = (import.module(), import.name());
         let linked = match (space, import.ty()) {
-            ("env", ExternType::Func(ty)) => match env(linker, name, on_fiber) {
-                Ok(false) => absent(linker, name, ty),
-                linked => linked,
-            },
+            ("env", ExternType::Func(_)) => env(linker, name, on_fiber),
             ("wasi_snapshot_preview1" | "wasi_unstable", ExternType::Func(ty)) => {
                 wasi::link(linker, space, name, ty)
             }
@@ -58,24 +54,26 @@ fn env(linker: &mut Linker<Host>, name: &str, on_fiber: bool) -> Linked {
             })?;
         }};
     }
-    /// A call of `gives`: numbers in, bytes to the guest's memory, a status out.
+    /// A call of `gives`: numbers in, bytes to the guest's memory, a status out. What stands behind
+    /// the semicolon is passed behind the place of the bytes.
     macro_rules! gives {
-        ($function:path: $($argument:ident)*) => {{
+        ($function:path: $($before:ident)* $(; $($after:ident)*)?) => {{
             fn find(
                 caller: &mut Caller<'_, Host>,
-                $($argument: u32),*
+                $($before: u32,)* $($($after: u32,)*)?
             ) -> Result<Payload, Status> {
                 let memory = caller.data().memory.ok_or(Status::InternalFailure)?;
                 let (mem, host) = memory.data_and_store_mut(caller);
-                $function(mem, host, [$($argument),*])
+                $function(mem, host, [$($before,)* $($($after,)*)?])
             }
             if on_fiber {
                 linker.func_wrap_async(
                     "env",
                     name,
-                    |mut caller: Caller<'_, Host>, ($($argument,)* ptr, len): ($(gives!(@u32 $argument),)* u32, u32)| {
+                    |mut caller: Caller<'_, Host>,
+                     ($($before,)* ptr, len $($(, $after)*)?): ($(gives!(@u32 $before),)* u32, u32 $($(, gives!(@u32 $after))*)?)| {
                         Box::new(async move {
-                            match find(&mut caller, $($argument),*) {
+                            match find(&mut caller, $($before,)* $($($after,)*)?) {
                                 Ok(payload) => {
                                     let out = [ptr, len];
                                     let status = gives::deliver_async(&mut caller, payload, out);
@@ -90,8 +88,9 @@ fn env(linker: &mut Linker<Host>, name: &str, on_fiber: bool) -> Linked {
                 linker.func_wrap(
                     "env",
                     name,
-                    |mut caller: Caller<'_, Host>, $($argument: u32,)* ptr: u32, len: u32| {
-                        match find(&mut caller, $($argument),*) {
+                    |mut caller: Caller<'_, Host>,
+                     $($before: u32,)* ptr: u32, len: u32 $($(, $after: u32)*)?| {
+                        match find(&mut caller, $($before,)* $($($after,)*)?) {
                             Ok(payload) => {
                                 let status = gives::deliver(&mut caller, payload, [ptr, len]);
                                 Ok(status? as u32)
@@ -124,7 +123,25 @@ fn env(linker: &mut Linker<Host>, name: &str, on_fiber: bool) -> Linked {
         "proxy_remove_header_map_value" => takes!(calls::remove_field: map key klen),
         "proxy_set_property" => takes!(calls::set_property: path plen val vlen),
         "proxy_send_local_response" => takes!(calls::send_reply: status d dl b bl h hl grpc),
-        "proxy_get_status" => takes!(gives::status: code ptr len),
+        "proxy_close_stream" => takes!(calls::close_stream: kind),
+        "proxy_set_shared_data" => takes!(calls::set_shared_data: key klen val vlen cas),
+        "proxy_register_shared_queue" => takes!(calls::register_queue: name nlen out),
+        "proxy_resolve_shared_queue" => takes!(calls::resolve_queue: vm vlen name nlen out),
+        "proxy_enqueue_shared_queue" => takes!(calls::enqueue: id item len),
+        "proxy_http_call" => takes!(calling::http_call: up ul head hl body bl trail tl time out),
+        "proxy_grpc_call" => takes!(grpc::call: s sl n nl m ml meta metal msg msgl time out),
+        "proxy_grpc_stream" => takes!(grpc::stream: s sl n nl m ml meta metal out),
+        "proxy_grpc_send" => takes!(grpc::send: token msg len last),
+        "proxy_grpc_cancel" => takes!(grpc::cancel: token),
+        "proxy_grpc_close" => takes!(grpc::close: token),
+        "proxy_define_metric" => takes!(metrics::define: kind name len out),
+        "proxy_record_metric" => metrics::link_record(linker)?,
+        "proxy_increment_metric" => metrics::link_increment(linker)?,
+        "proxy_get_metric" => takes!(metrics::get: id out),
+        "proxy_get_status" => gives!(gives::status: code),
+        "proxy_get_shared_data" => gives!(gives::shared_data: key klen; cas),
+        "proxy_dequeue_shared_queue" => gives!(gives::dequeue: id),
+        "proxy_call_foreign_function" => gives!(gives::foreign: name nlen arg alen),
         "proxy_get_buffer_bytes" => gives!(gives::buffer: kind start max),
         "proxy_get_configuration" => gives!(gives::configuration:),
         "proxy_get_header_map_pairs" => gives!(gives::map: map),
@@ -141,25 +158,5 @@ fn env(linker: &mut Linker<Host>, name: &str, on_fiber: bool) -> Linked {
         }
         _ => return Ok(false),
     }
-    Ok(true)
-}
-
-/// A call of the ABI that is not here yet: it links, and says so.
-fn absent(linker: &mut Linker<Host>, name: &str, ty: wasmtime::FuncType) -> Linked {
-    let known = UNIMPLEMENTED.iter().copied().find(|known| *known == name);
-    let answers = ty.results().len() == 1 && ty.results().all(|ty| matches!(ty, ValType::I32));
-    let Some(name) = known.filter(|_| answers) else { return Ok(false) };
-    linker.func_new("env", name, ty, move |mut caller, _, results| {
-        let host: &mut Host = caller.data_mut();
-        if !host.proxy.told.contains(&name) {
-            host.proxy.told.push(name);
-            let text = format!("{name} is not implemented here: it answers UNIMPLEMENTED");
-            host.log(Level::Warn, text.as_bytes());
-        }
-        if let Some(status) = results.first_mut() {
-            *status = Val::I32(Status::Unimplemented as i32);
-        }
-        Ok(())
-    })?;
     Ok(true)
 }

@@ -4,15 +4,25 @@
 
 pub(crate) mod abi;
 pub(crate) mod body;
+pub(crate) mod calling;
 pub(crate) mod calls;
 pub(crate) mod context;
 pub(crate) mod fields;
 pub(crate) mod filter;
+pub(crate) mod foreign;
 pub(crate) mod gives;
+pub(crate) mod grpc;
+pub(crate) mod hub;
+pub(crate) mod instance;
+mod leave;
 pub(crate) mod link;
+pub(crate) mod mail;
 pub mod maps;
 pub(crate) mod memory;
+pub(crate) mod metrics;
+mod pause;
 pub(crate) mod pool;
 pub(crate) mod properties;
+pub(crate) mod root;
 #[cfg(test)]
 mod tests;

@@ -1,26 +1,32 @@
 //! The instances of one filter on one worker.
 
-use std::cell::RefCell;
-use std::rc::Rc;
+use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
+use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
 use pilotlight_abi::Phases;
+use pilotlight_abi::limit::{WASM_CRASHES, WASM_INSTANCES};
+use pilotlight_filter::host::Level;
 use pilotlight_filter::{Fault, FaultKind, Services};
 use wasmtime::InstancePre;
 
-use super::context::Instanced;
+use super::hub::{Hub, Space};
+use super::instance::Instanced;
+use super::root::{self, Root};
 use crate::host::{Gauge, Host, Limits, Slot, Slots};
 use crate::stage::Stage;
 use crate::ticker::Ticker;
 use crate::vm;
 
-/// Instances of a filter on a worker, at most.
-const INSTANCES_MAX: u64 = 256;
-/// Instances kept for exchanges to come, where each takes one.
-const IDLE_MAX: usize = 8;
+/// Seconds in which crashes are counted.
+const WINDOW: f64 = 10.0;
+/// Seconds without an instance after too many of them: at first, and at most.
+const BACK_OFF: (f64, f64) = (0.1, 10.0);
 
 /// A filter, ready to be instantiated.
 pub(crate) struct Program {
@@ -37,27 +43,143 @@ pub(crate) struct Program {
     pub(crate) fresh: bool,
     /// Its calls may take long.
     pub(crate) on_fiber: bool,
+    /// It has something to do without an exchange: it is started with its worker.
+    pub(crate) eager: bool,
+    /// Body callbacks are called while the head is held.
+    pub(crate) hold_headers: bool,
+    /// ABI 0.1.0: a field that is not there is empty.
+    pub(crate) old: bool,
+    /// Properties are text, as in ngx_wasm_module.
+    pub(crate) text: bool,
+    /// `plugin_root_id`.
+    pub(crate) root_id: Box<str>,
+    /// What it shares with other instances.
+    pub(crate) space: Arc<Space>,
+    pub(crate) hub: Arc<Hub>,
+    /// Upstreams that it may call.
+    pub(crate) upstreams: Arc<[Arc<str>]>,
 }
 
-/// Where exchanges get instances.
-///
-/// Short calls share one instance. On a fiber an instance is busy while its call waits for its
-/// next slice, so there each exchange takes one of its own.
+/// Where exchanges get the instance.
 pub(crate) struct Pool {
     pub(crate) program: Arc<Program>,
     pub(crate) ticker: Arc<Ticker>,
     pub(crate) gauge: Arc<Gauge>,
-    services: Rc<dyn Services>,
+    pub(crate) services: Rc<dyn Services>,
     shared: RefCell<Option<Rc<Shared>>>,
-    #[allow(clippy::vec_box)] // they move in and out of jobs: as pointers
-    idle: RefCell<Vec<Box<Instanced>>>,
+    crashes: Cell<Crashes>,
+    /// The worker's side is gone: nothing is kept for exchanges to come.
+    closed: Cell<bool>,
+}
+
+/// How often instances have trapped of late.
+#[derive(Clone, Copy, Default)]
+struct Crashes {
+    count: u32,
+    /// When the window began.
+    since: f64,
+    /// How long the last back-off was, and when it ends.
+    pause: f64,
+    until: f64,
 }
 
 /// An instance that several exchanges use in turn.
 pub(crate) struct Shared {
-    pub(crate) instance: RefCell<Instanced>,
-    /// It has trapped.
-    pub(crate) dead: std::cell::Cell<bool>,
+    /// It is away while it runs.
+    instance: Cell<Option<Box<Instanced>>>,
+    waiting: RefCell<Vec<Waker>>,
+    /// It has trapped, or could not be started.
+    dead: Cell<bool>,
+    /// Why it could not.
+    failed: RefCell<Option<Fault>>,
+    pub(crate) root: Rc<Root>,
+    /// Somebody looks after the plugin's context.
+    attended: Cell<bool>,
+    this: Weak<Shared>,
+    pool: Weak<Pool>,
+}
+
+impl Shared {
+    /// Takes the instance, to put it back or to bury it. While another uses it, or while it starts,
+    /// the caller is woken.
+    #[inline]
+    pub(crate) fn take(&self, cx: &Context<'_>) -> Option<Box<Instanced>> {
+        let instance = self.instance.take();
+        if instance.is_none() {
+            self.waiting.borrow_mut().push(cx.waker().clone());
+        }
+        instance
+    }
+
+    /// The same, when nothing else can have it.
+    pub(crate) fn take_now(&self) -> Option<Box<Instanced>> {
+        self.instance.take()
+    }
+
+    /// Waits for it; `None` when it is dead.
+    pub(crate) async fn wait(&self) -> Option<Box<Instanced>> {
+        poll_fn(|cx| match self.dead.get() {
+            true => Poll::Ready(None),
+            false => self.take(cx).map_or(Poll::Pending, |instance| Poll::Ready(Some(instance))),
+        })
+        .await
+    }
+
+    /// Gives it back.
+    #[inline]
+    pub(crate) fn put(&self, instance: Box<Instanced>) {
+        self.instance.set(Some(instance));
+        if !self.waiting.borrow().is_empty() {
+            self.wake();
+        }
+        if self.root.wanted.get() && !self.attended.get() {
+            self.attend();
+        }
+    }
+
+    #[inline]
+    pub(crate) fn is_dead(&self) -> bool {
+        self.dead.get()
+    }
+
+    /// Why it could not be started.
+    pub(crate) fn failed(&self) -> Option<Fault> {
+        self.failed.borrow().clone()
+    }
+
+    fn wake(&self) {
+        self.waiting.take().into_iter().for_each(Waker::wake);
+    }
+
+    #[cold]
+    fn attend(&self) {
+        self.attended.set(true);
+        if let Some(pool) = self.pool.upgrade() {
+            let care = root::look_after(pool.clone(), self.this.clone(), self.root.clone());
+            pool.services.spawn(Box::pin(care));
+        }
+    }
+
+    fn die(&self) {
+        self.dead.set(true);
+        self.root.end();
+        self.wake();
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        self.root.end();
+        // The plugin may have something to say, if that is short: there is nobody to wait for it.
+        let Some(pool) = self.pool.upgrade().filter(|pool| !pool.program.fresh) else { return };
+        if let Some(mut instance) = self.instance.take()
+            && !self.dead.get()
+        {
+            pool.ticker.touch();
+            vm::grant(&mut instance.store, pool.program.cpu);
+            let _ = vm::at_once(instance.end());
+        }
+    }
 }
 
 impl Pool {
@@ -65,82 +187,171 @@ impl Pool {
         program: Arc<Program>,
         ticker: Arc<Ticker>,
         services: Rc<dyn Services>,
-    ) -> Pool {
-        let gauge = Arc::default();
-        Pool {
+    ) -> Rc<Pool> {
+        let pool = Rc::new(Pool {
             program,
             ticker,
-            gauge,
+            gauge: Arc::default(),
             services,
             shared: RefCell::default(),
-            idle: RefCell::default(),
+            crashes: Cell::default(),
+            closed: Cell::new(false),
+        });
+        if pool.program.eager {
+            pool.begin_later(Duration::ZERO);
         }
+        pool
     }
 
-    /// The instance for short calls: the worker's, or one more.
-    pub(crate) fn shared(&self) -> Result<Rc<Shared>, Fault> {
+    /// The instance: the worker's, or one more.
+    pub(crate) fn shared(self: &Rc<Pool>) -> Result<Rc<Shared>, Fault> {
         if let Some(shared) = &*self.shared.borrow() {
             return Ok(Rc::clone(shared));
         }
-        let mut host = self.host(Stage::default())?;
-        let mut pre = &self.program.pre;
-        if let Some((pooled, slots)) = &self.program.pooled
-            && let Some(slot) = Slot::take(slots)
-        {
-            (pre, host.slot) = (pooled, Some(slot));
+        let until = self.crashes.get().until;
+        if until > 0.0 && self.services.monotonic() < until {
+            let text = format!("{}: it has trapped too often, and rests", self.program.name);
+            return Err(Fault::new(FaultKind::Trap, text));
         }
-        let _held = self.ticker.hold();
-        let instance = vm::at_once(Instanced::start(pre, host))?;
-        let shared = Rc::new(Shared { instance: RefCell::new(instance), dead: false.into() });
-        if !self.program.fresh {
+        let mut host = self.host()?;
+        let shared = Rc::new_cyclic(|this| Shared {
+            instance: Cell::new(None),
+            waiting: RefCell::default(),
+            dead: Cell::new(false),
+            failed: RefCell::default(),
+            root: host.proxy.root.clone(),
+            attended: Cell::new(false),
+            this: this.clone(),
+            pool: Rc::downgrade(self),
+        });
+        let program = Arc::clone(&self.program);
+        if program.on_fiber {
+            let (shared, pool, program) = (shared.clone(), self.clone(), program.clone());
+            self.services.spawn(Box::pin(async move {
+                match Instanced::start(&program.pre, host).await {
+                    Ok(instance) => shared.put(Box::new(instance)),
+                    Err(fault) => {
+                        shared.failed.replace(Some(fault));
+                        pool.bury(&shared);
+                    }
+                }
+            }));
+        } else {
+            let mut pre = &program.pre;
+            if let Some((pooled, slots)) = &program.pooled
+                && let Some(slot) = Slot::take(slots)
+            {
+                (pre, host.slot) = (pooled, Some(slot));
+            }
+            let _held = self.ticker.hold();
+            match vm::at_once(Instanced::start(pre, host)) {
+                Ok(instance) => shared.put(Box::new(instance)),
+                Err(fault) => {
+                    self.bury(&shared);
+                    return Err(fault);
+                }
+            }
+        }
+        if !program.fresh && !self.closed.get() {
             *self.shared.borrow_mut() = Some(Rc::clone(&shared));
         }
         Ok(shared)
     }
 
     /// The instance has trapped: nobody gets it again.
-    pub(crate) fn bury(&self, dead: &Rc<Shared>) {
-        dead.dead.set(true);
+    pub(crate) fn bury(self: &Rc<Pool>, dead: &Rc<Shared>) {
+        self.drop_shared(dead);
+        // A crash of an instance of one exchange is that exchange's affair.
+        if self.program.fresh {
+            return;
+        }
+        let now = self.services.monotonic();
+        let mut crashes = self.crashes.get();
+        if now - crashes.since > WINDOW {
+            crashes = Crashes { since: now, pause: crashes.pause, ..Crashes::default() };
+        }
+        crashes.count += 1;
+        if crashes.count > WASM_CRASHES {
+            let again = now - crashes.until < 2.0 * WINDOW;
+            let longer = if again { (crashes.pause * 2.0).max(BACK_OFF.0) } else { BACK_OFF.0 };
+            crashes.pause = longer.min(BACK_OFF.1);
+            (crashes.until, crashes.count, crashes.since) = (now + crashes.pause, 0, now);
+            self.say(crashes.pause);
+        }
+        self.crashes.set(crashes);
+        if self.program.eager && !self.closed.get() {
+            let rest = (crashes.until - now).max(BACK_OFF.0);
+            self.begin_later(Duration::from_secs_f64(rest));
+        }
+    }
+
+    /// Nobody gets the instance again.
+    pub(crate) fn drop_shared(&self, dead: &Rc<Shared>) {
+        dead.die();
         let mut shared = self.shared.borrow_mut();
         if shared.as_ref().is_some_and(|shared| Rc::ptr_eq(shared, dead)) {
             *shared = None;
         }
     }
 
-    /// An idle instance to be used alone.
-    pub(crate) fn take(&self) -> Option<Box<Instanced>> {
-        self.idle.borrow_mut().pop()
+    /// Starts the instance without an exchange that asks for it.
+    fn begin_later(self: &Rc<Pool>, after: Duration) {
+        let (pool, rest) = (Rc::downgrade(self), self.services.sleep(after));
+        self.services.spawn(Box::pin(async move {
+            if !after.is_zero() {
+                rest.await;
+            }
+            if let Some(pool) = pool.upgrade().filter(|pool| !pool.closed.get()) {
+                // Why it fails is in the log of the exchanges that want it, and it is tried again
+                // with them.
+                let _ = pool.shared();
+            }
+        }));
     }
 
-    /// Gives back an instance that holds nothing of its last exchange.
-    pub(crate) fn give(&self, instance: Box<Instanced>) {
-        let mut idle = self.idle.borrow_mut();
-        if idle.len() < IDLE_MAX && !self.program.fresh {
-            idle.push(instance);
-        }
+    fn say(&self, pause: f64) {
+        let message = format!("it has trapped too often, and rests for {pause} s");
+        self.services.log(&pilotlight_filter::host::LogLine {
+            level: Level::Error,
+            filter: &self.program.name,
+            id: "",
+            message: &message,
+            fields: &[],
+        });
     }
 
     /// The data of an instance to be.
-    pub(crate) fn host(&self, stage: Stage) -> Result<Host, Fault> {
+    fn host(&self) -> Result<Host, Fault> {
         let program = &self.program;
-        if self.gauge.instances.load(Ordering::Relaxed) >= INSTANCES_MAX {
-            let text = format!("{}: {INSTANCES_MAX} instances are in use", program.name);
+        if self.gauge.instances.load(Ordering::Relaxed) >= WASM_INSTANCES {
+            let text = format!("{}: {WASM_INSTANCES} instances are in use", program.name);
             return Err(Fault::new(FaultKind::Memory, text));
         }
         let limits = Limits::new(program.memory, Arc::clone(&self.gauge));
-        let services = Rc::clone(&self.services);
+        let (services, stage) = (Rc::clone(&self.services), Stage::default());
         let mut host =
             Host::new(Arc::clone(&program.name), services, stage, limits, program.on_fiber);
-        host.proxy.config = program.config.clone();
+        host.proxy.program = Some(program.clone());
         Ok(host)
     }
 
-    /// Drops what no exchange uses.
+    /// Drops what no exchange uses. An instance with something to do of its own stays.
     pub(crate) fn trim(&self) {
-        self.idle.borrow_mut().clear();
         let mut shared = self.shared.borrow_mut();
-        if shared.as_ref().is_some_and(|shared| Rc::strong_count(shared) == 1) {
-            *shared = None;
+        if shared
+            .as_ref()
+            .is_some_and(|shared| Rc::strong_count(shared) == 1 && !shared.root.has_work())
+        {
+            let idle = shared.take();
+            drop(shared);
+            drop(idle);
         }
+    }
+
+    /// The worker's side goes: the instance ends with the exchanges that use it.
+    pub(crate) fn close(&self) {
+        self.closed.set(true);
+        let last = self.shared.take();
+        drop(last);
     }
 }

@@ -1,7 +1,8 @@
 //! A gateway in miniature: one worker, its services, and exchanges to feed to filters.
 #![allow(dead_code, clippy::unwrap_used, clippy::panic, missing_docs, unreachable_pub)]
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -14,7 +15,7 @@ use bytes::Bytes;
 use pilotlight_filter::abi::Phase;
 use pilotlight_filter::engine::{LoadError, ModuleSpec, Plan, Signature, Source, Spec};
 use pilotlight_filter::exchange::{Origin, Request};
-use pilotlight_filter::host::{Level, LogLine};
+use pilotlight_filter::host::{Fetch, FetchError, Fetched, Level, LogLine, Wait};
 use pilotlight_filter::{
     Body, Call, Chunk, Engine, Exchange, Fault, Filter, Library, Peer, Realm, Services, Verdict,
 };
@@ -73,6 +74,7 @@ pub fn spec(file: PathBuf) -> Spec {
         cpu: Duration::from_millis(10),
         memory: None,
         fresh: false,
+        proxy: Default::default(),
         target: false,
     }
 }
@@ -91,9 +93,42 @@ pub fn module_spec(file: PathBuf, functions: Vec<Signature>) -> ModuleSpec {
 #[derive(Default)]
 pub struct World {
     pub log: RefCell<Vec<(Level, String)>>,
+    tasks: RefCell<Vec<Wait<()>>>,
+    /// What was fetched and is not answered yet.
+    pub asked: RefCell<Vec<(Fetch, Rc<Answer>)>>,
+    /// Seconds of its clock.
+    pub clock: Rc<Cell<f64>>,
 }
 
+/// An answer to a fetch, once the test gives it.
+pub type Answer = RefCell<Option<Result<Fetched, FetchError>>>;
+
 impl World {
+    /// Lets tasks go on until none of them can.
+    pub fn turn(&self) {
+        for _ in 0..100 {
+            let mut tasks = self.tasks.take();
+            let mut cx = Context::from_waker(Waker::noop());
+            tasks.retain_mut(|task| task.as_mut().poll(&mut cx).is_pending());
+            let new = self.tasks.replace(tasks);
+            self.tasks.borrow_mut().extend(new);
+        }
+    }
+
+    /// Lets the time go on.
+    pub fn pass(&self, seconds: f64) {
+        self.clock.set(self.clock.get() + seconds);
+        self.turn();
+    }
+
+    /// Answers the oldest fetch.
+    pub fn answer(&self, answer: Result<Fetched, FetchError>) -> Fetch {
+        let (fetch, place) = self.asked.borrow_mut().remove(0);
+        place.replace(Some(answer));
+        self.turn();
+        fetch
+    }
+
     pub fn lines(&self) -> Vec<String> {
         self.log.borrow().iter().map(|(_, line)| line.clone()).collect()
     }
@@ -110,11 +145,34 @@ impl Services for World {
         1_700_000_000.25
     }
     fn monotonic(&self) -> f64 {
-        5.0
+        5.0 + self.clock.get()
+    }
+    fn sleep(&self, duration: Duration) -> Wait<()> {
+        let (clock, until) = (self.clock.clone(), self.clock.get() + duration.as_secs_f64());
+        Box::pin(poll_fn(move |_| match clock.get() >= until {
+            true => Poll::Ready(()),
+            false => Poll::Pending,
+        }))
+    }
+    fn spawn(&self, task: Wait<()>) {
+        self.tasks.borrow_mut().push(task);
+    }
+    fn fetch(&self, request: Fetch) -> Wait<Result<Fetched, FetchError>> {
+        let place = Rc::<Answer>::default();
+        self.asked.borrow_mut().push((request, place.clone()));
+        Box::pin(poll_fn(move |_| match place.take() {
+            Some(answer) => Poll::Ready(answer),
+            None => Poll::Pending,
+        }))
     }
     fn random(&self, buffer: &mut [u8]) {
         buffer.fill(7);
     }
+}
+
+thread_local! {
+    /// Of the last rig: its tasks go on while a phase is waited for.
+    static WORLD: RefCell<Option<Rc<World>>> = const { RefCell::new(None) };
 }
 
 /// A loaded plan and one worker's side of it.
@@ -133,7 +191,8 @@ pub fn load(
     modules: Vec<ModuleSpec>,
 ) -> Result<Arc<dyn Library>, Vec<LoadError>> {
     let cache_dir = folder.0.join("cache");
-    engine.load(&Plan { filters, modules, cache_dir, ..Plan::default() })
+    let upstreams = vec![Arc::from("app")];
+    engine.load(&Plan { filters, modules, cache_dir, upstreams, ..Plan::default() })
 }
 
 /// A worker with this guest as its filter.
@@ -145,6 +204,7 @@ pub fn rig(guest: &[u8], change: impl FnOnce(&mut Spec)) -> Rig {
     let library = load(&engine, &folder, vec![spec], Vec::new())
         .unwrap_or_else(|errors| panic!("{errors:?}"));
     let world = Rc::new(World::default());
+    WORLD.set(Some(world.clone()));
     let realm = library.open(Rc::clone(&world) as _);
     Rig { library, realm, world, engine, folder }
 }
@@ -201,6 +261,16 @@ pub fn header<'a>(exchange: &'a Exchange, name: &str) -> Option<&'a str> {
     exchange.request.head.fields.get(name.as_bytes()).map(|v| std::str::from_utf8(v).unwrap())
 }
 
+/// One poll of a phase without a chunk.
+pub fn look(
+    filter: &mut dyn Filter,
+    phase: Phase,
+    exchange: &mut Exchange,
+) -> Poll<Result<Verdict, Fault>> {
+    let mut cx = Context::from_waker(Waker::noop());
+    filter.poll(&mut cx, Call { phase, exchange, chunk: None })
+}
+
 /// Polls a phase until it ends; gives the number of polls too.
 pub fn polls(
     filter: &mut dyn Filter,
@@ -214,6 +284,7 @@ pub fn polls(
         if let Poll::Ready(result) = filter.poll(&mut cx, call) {
             return (count, result);
         }
+        WORLD.with_borrow(|world| world.as_ref().map(|world| world.turn()));
     }
     unreachable!()
 }

@@ -1,0 +1,251 @@
+//! Calls of filters to upstreams, and what comes of them: `proxy_http_call`.
+//!
+//! ```text
+//! proxy_http_call ─▶ a task of the worker ─▶ the stream's mail, or the plugin's ─▶ a callback
+//! ```
+//! The callback runs in the plugin's context. While the stream lives it has the exchange at hand.
+
+use std::rc::{Rc, Weak};
+use std::task::Context;
+use std::time::Duration;
+
+use bytes::Bytes;
+use pilotlight_abi::limit::WASM_CALLS;
+use pilotlight_filter::host::{Fetch, FetchError, Fetched, Level};
+
+use super::abi::{Status, buffer, map};
+use super::mail::Mail;
+use super::maps::{self, Pair};
+use super::memory;
+use super::root::Root;
+use crate::host::Host;
+
+/// A map of a call's answer.
+pub(crate) type List = Vec<(String, Vec<u8>)>;
+
+/// What comes from outside.
+pub(crate) enum Event {
+    /// The answer to an HTTP call.
+    Http { token: u32, answer: Result<Fetched, FetchError> },
+    /// A part of the answer to a gRPC call.
+    Grpc { token: u32, what: Grpc },
+}
+
+/// A part of the answer to a gRPC call.
+pub(crate) enum Grpc {
+    InitialMetadata(List),
+    Message(Bytes),
+    TrailingMetadata(List),
+    /// Its state, and what is said of it.
+    Close(u32, String),
+}
+
+/// What a callback can read beside its exchange.
+#[derive(Default)]
+pub(crate) struct Incoming {
+    maps: [Option<List>; 4],
+    buffer: Option<(u32, Bytes)>,
+    /// For `proxy_get_status`.
+    pub(crate) status: u32,
+    pub(crate) message: String,
+}
+
+impl Incoming {
+    /// A map of the answer.
+    pub(crate) fn map(&self, map: u32) -> Option<&List> {
+        self.maps.get(map.checked_sub(map::GRPC_INITIAL_METADATA)? as usize)?.as_ref()
+    }
+
+    /// A buffer of it.
+    pub(crate) fn buffer(&self, kind: u32) -> Option<&Bytes> {
+        self.buffer.as_ref().filter(|(known, _)| *known == kind).map(|(_, bytes)| bytes)
+    }
+
+    fn put(&mut self, map: u32, list: List) -> u32 {
+        let count = list.len() as u32;
+        self.maps[(map - map::GRPC_INITIAL_METADATA) as usize] = Some(list);
+        count
+    }
+}
+
+impl Event {
+    /// The callback's name, what it can read, and its arguments behind the context.
+    pub(crate) fn open(self) -> (&'static str, Incoming, Vec<u32>) {
+        let mut incoming = Incoming::default();
+        match self {
+            Event::Http { token, answer: Ok(mut fetched) } => {
+                let status = fetched.status.to_string().into_bytes();
+                fetched.headers.insert(0, (":status".into(), status));
+                let size = fetched.body.len() as u32;
+                let headers = incoming.put(map::HTTP_CALL_HEADERS, fetched.headers);
+                let trailers = incoming.put(map::HTTP_CALL_TRAILERS, fetched.trailers);
+                incoming.buffer = Some((buffer::HTTP_CALL_BODY, fetched.body));
+                let arguments = vec![token, headers, size, trailers];
+                ("proxy_on_http_call_response", incoming, arguments)
+            }
+            // No headers at all is how a failure looks.
+            Event::Http { token, answer: Err(FetchError(why)) } => {
+                incoming.put(map::HTTP_CALL_HEADERS, List::new());
+                incoming.put(map::HTTP_CALL_TRAILERS, List::new());
+                incoming.buffer = Some((buffer::HTTP_CALL_BODY, Bytes::new()));
+                (incoming.status, incoming.message) = (Status::BrokenConnection as u32, why);
+                ("proxy_on_http_call_response", incoming, vec![token, 0, 0, 0])
+            }
+            Event::Grpc { token, what } => {
+                let (name, number) = match what {
+                    Grpc::InitialMetadata(list) => {
+                        let count = incoming.put(map::GRPC_INITIAL_METADATA, list);
+                        ("proxy_on_grpc_receive_initial_metadata", count)
+                    }
+                    Grpc::Message(message) => {
+                        let size = message.len() as u32;
+                        incoming.buffer = Some((buffer::GRPC_MESSAGE, message));
+                        ("proxy_on_grpc_receive", size)
+                    }
+                    Grpc::TrailingMetadata(list) => {
+                        let count = incoming.put(map::GRPC_TRAILING_METADATA, list);
+                        ("proxy_on_grpc_receive_trailing_metadata", count)
+                    }
+                    Grpc::Close(status, message) => {
+                        (incoming.status, incoming.message) = (status, message);
+                        ("proxy_on_grpc_close", status)
+                    }
+                };
+                (name, incoming, vec![token, number])
+            }
+        }
+    }
+}
+
+/// Who made a call, and what is under way for the instance.
+pub(crate) struct Caller {
+    root: Weak<Root>,
+    /// The stream's; `None`: the plugin's own context made it.
+    mail: Option<Rc<Mail>>,
+}
+
+impl Caller {
+    /// Counts one more call of the context that host calls mean.
+    pub(crate) fn begin(host: &mut Host) -> Result<(u32, Caller), Status> {
+        let calls = &host.proxy.root.calls;
+        if calls.get() >= WASM_CALLS {
+            let text = format!("{WASM_CALLS} calls are under way: no more of them");
+            host.log(Level::Warn, text.as_bytes());
+            return Err(Status::InternalFailure);
+        }
+        calls.set(calls.get() + 1);
+        let proxy = &mut host.proxy;
+        proxy.root.wanted.set(true);
+        let effective = proxy.effective;
+        let mail = match proxy.stream.as_deref_mut().filter(|s| s.context == effective) {
+            Some(stream) => Some(proxy.contexts.open_mail(stream)),
+            None => proxy.contexts.mail(effective).cloned(),
+        };
+        if mail.is_some() {
+            host.stage.with(|exchange| exchange.aside = true);
+        }
+        host.proxy.token = host.proxy.token.wrapping_add(1).max(1);
+        let root = Rc::downgrade(&host.proxy.root);
+        Ok((host.proxy.token, Caller { root, mail }))
+    }
+
+    /// Nobody is left to tell.
+    pub(crate) fn is_over(&self) -> bool {
+        self.root.strong_count() == 0
+    }
+
+    /// Whether it reads what comes; else who polls is woken when it has.
+    pub(crate) fn has_room(&self, cx: &Context<'_>) -> bool {
+        let stream = self.mail.as_ref().is_none_or(|mail| mail.has_room(cx));
+        stream && self.root.upgrade().is_none_or(|root| root.mail.has_room(cx))
+    }
+
+    /// Tells it of an event: the stream while it lives, then the plugin.
+    pub(crate) fn tell(&self, event: Event) {
+        let left = match &self.mail {
+            Some(mail) => mail.put(event).err(),
+            None => Some(event),
+        };
+        if let (Some(event), Some(root)) = (left, self.root.upgrade()) {
+            let _ = root.mail.put(event);
+        }
+    }
+}
+
+impl Drop for Caller {
+    fn drop(&mut self) {
+        if let Some(root) = self.root.upgrade() {
+            root.calls.set(root.calls.get().saturating_sub(1));
+        }
+        // It may have waited for just this call.
+        if let Some(mail) = &self.mail {
+            mail.wake();
+        }
+    }
+}
+
+/// `proxy_http_call`: upstream, headers, body, trailers, milliseconds, where the token goes.
+pub(crate) fn http_call(mem: &mut [u8], host: &mut Host, args: [u32; 10]) -> Result<(), Status> {
+    let [upstream, ul, headers, hl, body, bl, trailers, tl, timeout, out] = args;
+    memory::slice(mem, out, 4)?;
+    let upstream = upstream_of(host, memory::slice(mem, upstream, ul)?)?;
+    let headers = decode(memory::slice(mem, headers, hl)?)?;
+    let trailers = owned(&decode(memory::slice(mem, trailers, tl)?)?)?;
+    let mut request = request(&headers, upstream, timeout)?;
+    request.body = Bytes::copy_from_slice(memory::slice(mem, body, bl)?);
+    request.trailers = trailers;
+    let (token, caller) = Caller::begin(host)?;
+    let answer = host.services.fetch(request);
+    host.services.spawn(Box::pin(async move {
+        let answer = answer.await;
+        caller.tell(Event::Http { token, answer });
+    }));
+    memory::write_u32(mem, out, token)
+}
+
+pub(crate) fn decode(blob: &[u8]) -> Result<Vec<Pair<'_>>, Status> {
+    maps::decode(blob).map_err(|_| Status::BadArgument)
+}
+
+/// The upstream, as the manifest names it, or as Istio and Higress do: `outbound|PORT|SUBSET|NAME`.
+pub(crate) fn upstream_of(host: &Host, name: &[u8]) -> Result<String, Status> {
+    let name = std::str::from_utf8(name).map_err(|_| Status::BadArgument)?;
+    let program = host.proxy.program.as_ref().ok_or(Status::BadArgument)?;
+    let short = name.rsplit('|').next().unwrap_or_default();
+    let known = |name: &&str| program.upstreams.iter().any(|known| **known == **name);
+    [name, short].into_iter().find(known).map(str::to_owned).ok_or(Status::BadArgument)
+}
+
+/// A request by its headers, which must hold method, path and authority.
+pub(crate) fn request(
+    headers: &[Pair<'_>],
+    upstream: String,
+    timeout: u32,
+) -> Result<Fetch, Status> {
+    let pseudo = |name: &[u8]| {
+        let value = headers.iter().find(|(key, _)| *key == name).map(|(_, value)| *value);
+        value.and_then(|value| std::str::from_utf8(value).ok()).ok_or(Status::BadArgument)
+    };
+    let (path, authority) = (pseudo(b":path")?, pseudo(b":authority")?);
+    if !path.starts_with('/') || authority.contains('/') {
+        return Err(Status::BadArgument);
+    }
+    // The gateway frames messages itself.
+    let fields = headers.iter().copied().filter(|(name, _)| {
+        name.first() != Some(&b':') && !pilotlight_filter::Name::of(name).is_framing()
+    });
+    Ok(Fetch {
+        method: pseudo(b":method")?.to_owned(),
+        url: format!("http://{authority}{path}"),
+        headers: owned(&fields.collect::<Vec<_>>())?,
+        timeout: (timeout > 0).then(|| Duration::from_millis(timeout.into())),
+        upstream: Some(upstream),
+        ..Fetch::default()
+    })
+}
+
+pub(crate) fn owned(pairs: &[Pair<'_>]) -> Result<List, Status> {
+    let text = |name: &[u8]| std::str::from_utf8(name).map(str::to_owned);
+    let owned = pairs.iter().map(|(name, value)| Ok((text(name)?, value.to_vec())));
+    owned.collect::<Result<List, std::str::Utf8Error>>().map_err(|_| Status::BadArgument)
+}

@@ -1,0 +1,360 @@
+//! An instance of a filter: what it exports, and how its callbacks are called.
+
+use bytes::Bytes;
+use pilotlight_abi::{Phase, Phases};
+use pilotlight_filter::{Fault, FaultKind};
+use wasmtime::{
+    ExternType, Instance, InstancePre, Module, Store, TypedFunc, WasmParams, WasmResults,
+};
+
+use super::abi::{ALLOCATORS, MARKERS, PAUSE, ROOT, map};
+use super::calling::{Event, Incoming};
+use super::context::{Reply, Stream};
+use super::fields;
+use crate::host::Host;
+use crate::vm;
+
+/// The callbacks that a module exports.
+struct Exports {
+    context_create: Option<TypedFunc<(u32, u32), ()>>,
+    request_headers: Option<Heads>,
+    request_body: Option<TypedFunc<(u32, u32, u32), u32>>,
+    request_trailers: Option<TypedFunc<(u32, u32), u32>>,
+    response_headers: Option<Heads>,
+    response_body: Option<TypedFunc<(u32, u32, u32), u32>>,
+    response_trailers: Option<TypedFunc<(u32, u32), u32>>,
+    done: Option<TypedFunc<u32, u32>>,
+    log: Option<TypedFunc<u32, ()>>,
+    delete: Option<TypedFunc<u32, ()>>,
+    /// Those that come seldom are looked up when they do.
+    instance: Instance,
+}
+
+/// A callback for heads: ABI 0.1.0 does not say whether the stream ends there.
+enum Heads {
+    Old(TypedFunc<(u32, u32), u32>),
+    New(TypedFunc<(u32, u32, u32), u32>),
+}
+
+/// An instance of a filter, started.
+pub(crate) struct Instanced {
+    pub(crate) store: Store<Host>,
+    exports: Exports,
+}
+
+/// What an instance is to do for a stream.
+pub(crate) enum Task {
+    /// A phase, with the chunk that passes in one.
+    Phase(Phase, Option<(Bytes, bool)>),
+    /// A piece of a body, while the head of its message waits.
+    Pulled(Phase, Bytes, bool),
+    /// Something has come for it.
+    Event(Event),
+    /// The last callbacks.
+    Finish,
+}
+
+/// The marker of the oldest version.
+pub(crate) const OLD: &str = MARKERS[2];
+
+/// The version that a module's marker names.
+pub(crate) fn marker(module: &Module) -> Option<&'static str> {
+    MARKERS.into_iter().find(|name| module.get_export(name).is_some())
+}
+
+/// What a module's exports make it want to be called for.
+pub(crate) fn phases(module: &Module) -> Phases {
+    const TABLE: [(&str, Phase); 10] = [
+        ("proxy_on_request_headers", Phase::Request),
+        ("proxy_on_request_body", Phase::RequestBody),
+        ("proxy_on_request_trailers", Phase::RequestTrailers),
+        ("proxy_on_response_headers", Phase::Response),
+        ("proxy_on_response_body", Phase::ResponseBody),
+        // A body callback changes the length, which the head must not promise.
+        ("proxy_on_request_body", Phase::Request),
+        ("proxy_on_response_body", Phase::Response),
+        ("proxy_on_response_trailers", Phase::ResponseTrailers),
+        ("proxy_on_log", Phase::Log),
+        ("proxy_on_done", Phase::Log),
+    ];
+    let exported = |name: &str| matches!(module.get_export(name), Some(ExternType::Func(_)));
+    let mut phases = TABLE.iter().filter(|(n, _)| exported(n)).map(|(_, p)| *p).collect::<Phases>();
+    if exported("proxy_on_delete") && phases != Phases::NONE {
+        phases = phases.with(Phase::Log);
+    }
+    phases
+}
+
+/// The name of a callback that the host could not call, if there is one: those that come often are
+/// looked at when an instance starts.
+pub(crate) fn malformed(module: &Module) -> Option<&'static str> {
+    const TABLE: [(&str, usize, usize); 9] = [
+        ("proxy_on_vm_start", 2, 1),
+        ("proxy_on_configure", 2, 1),
+        ("proxy_on_tick", 1, 0),
+        ("proxy_on_queue_ready", 2, 0),
+        ("proxy_on_http_call_response", 5, 0),
+        ("proxy_on_grpc_receive_initial_metadata", 3, 0),
+        ("proxy_on_grpc_receive", 3, 0),
+        ("proxy_on_grpc_receive_trailing_metadata", 3, 0),
+        ("proxy_on_grpc_close", 3, 0),
+    ];
+    let fits = |(name, parameters, results): &(&str, usize, usize)| {
+        let Some(ExternType::Func(ty)) = module.get_export(name) else { return true };
+        let plain = ty.params().chain(ty.results()).all(|ty| ty.is_i32());
+        plain && ty.params().len() == *parameters && ty.results().len() == *results
+    };
+    TABLE.iter().find(|row| !fits(row)).map(|row| row.0)
+}
+
+impl Exports {
+    fn find(store: &mut Store<Host>, instance: Instance) -> Result<Exports, Fault> {
+        macro_rules! get {
+            ($name:literal) => {
+                match instance.get_func(&mut *store, $name) {
+                    None => None,
+                    Some(function) => Some(function.typed(&mut *store).map_err(|_| {
+                        Fault::new(FaultKind::Error, concat!($name, " has the wrong signature"))
+                    })?),
+                }
+            };
+        }
+        let mut heads = |name: &str| match instance.get_func(&mut *store, name) {
+            None => Ok(None),
+            Some(function) => match function.typed(&mut *store) {
+                Ok(new) => Ok(Some(Heads::New(new))),
+                Err(_) => match function.typed(&mut *store) {
+                    Ok(old) => Ok(Some(Heads::Old(old))),
+                    Err(_) => {
+                        let text = format!("{name} has the wrong signature");
+                        Err(Fault::new(FaultKind::Error, text))
+                    }
+                },
+            },
+        };
+        Ok(Exports {
+            request_headers: heads("proxy_on_request_headers")?,
+            response_headers: heads("proxy_on_response_headers")?,
+            context_create: get!("proxy_on_context_create"),
+            request_body: get!("proxy_on_request_body"),
+            request_trailers: get!("proxy_on_request_trailers"),
+            response_body: get!("proxy_on_response_body"),
+            response_trailers: get!("proxy_on_response_trailers"),
+            done: get!("proxy_on_done"),
+            log: get!("proxy_on_log"),
+            delete: get!("proxy_on_delete"),
+            instance,
+        })
+    }
+}
+
+impl Instanced {
+    /// Makes an instance and starts the plugin in it.
+    pub(crate) async fn start(pre: &InstancePre<Host>, mut host: Host) -> Result<Instanced, Fault> {
+        host.proxy.effective = ROOT;
+        let config = host.proxy.program.as_ref().map_or(0, |program| program.config.len()) as u32;
+        let (mut store, instance) = vm::instantiate(pre, host, &ALLOCATORS).await?;
+        let exports = Exports::find(&mut store, instance)?;
+        let mut started = Instanced { store, exports };
+        if let Some(create) = &started.exports.context_create {
+            vm::call(&mut started.store, create, (ROOT, 0)).await?;
+        }
+        for (name, size) in [("proxy_on_vm_start", 0), ("proxy_on_configure", config)] {
+            if started.seldom::<_, u32>(name, (ROOT, size)).await? == Some(0) {
+                let what = if name.ends_with("start") { "to start" } else { "its configuration" };
+                let text = format!("{}: the filter refused {what}", started.store.data().name());
+                return Err(Fault::new(FaultKind::Error, text));
+            }
+        }
+        Ok(started)
+    }
+
+    /// Calls a callback by its name, in the plugin's context; `None` when it is not there.
+    pub(crate) async fn seldom<P, R>(
+        &mut self,
+        name: &str,
+        parameters: P,
+    ) -> Result<Option<R>, Fault>
+    where
+        P: WasmParams + Sync,
+        R: WasmResults + Sync,
+    {
+        let Some(function) = self.exports.instance.get_func(&mut self.store, name) else {
+            return Ok(None);
+        };
+        let function = function
+            .typed::<P, R>(&self.store)
+            .map_err(|_| Fault::new(FaultKind::Error, format!("{name} has the wrong signature")))?;
+        self.store.data_mut().proxy.effective = ROOT;
+        vm::call(&mut self.store, &function, parameters).await.map(Some)
+    }
+
+    /// Works on a stream: what the callback answers. CPU time must have been granted.
+    pub(crate) async fn run(
+        &mut self,
+        task: Task,
+        mut stream: Box<Stream>,
+    ) -> (Box<Stream>, Result<u32, Fault>) {
+        let begins = stream.context == 0;
+        if begins {
+            let proxy = &mut self.store.data_mut().proxy;
+            (stream.context, stream.place) = proxy.contexts.begin();
+            proxy.root.streams.set(proxy.root.streams.get() + 1);
+        }
+        let id = stream.context;
+        let proxy = &mut self.store.data_mut().proxy;
+        proxy.stream = Some(stream);
+        proxy.effective = id;
+        let mut made = Ok(());
+        if begins && let Some(create) = &self.exports.context_create {
+            made = vm::call(&mut self.store, create, (id, ROOT)).await;
+        }
+        let answered = match made {
+            Ok(()) => self.work(task, id).await,
+            Err(fault) => Err(fault),
+        };
+        match self.store.data_mut().proxy.stream.take() {
+            Some(stream) => (stream, answered),
+            None => {
+                let lost = Fault::new(FaultKind::Internal, "a filter's stream was lost");
+                (Box::default(), Err(lost))
+            }
+        }
+    }
+
+    async fn work(&mut self, task: Task, id: u32) -> Result<u32, Fault> {
+        let stream = self.store.data_mut().proxy.stream.as_deref_mut();
+        match task {
+            Task::Phase(phase, chunk) => {
+                let last = chunk.as_ref().is_none_or(|(_, last)| *last);
+                let side = usize::from(phase.is_response());
+                if let Some(stream) = stream {
+                    stream.reply = match phase {
+                        Phase::Request | Phase::RequestBody | Phase::RequestTrailers => Reply::Open,
+                        Phase::Response => Reply::Open,
+                        _ => Reply::Closed,
+                    };
+                    if let Some((data, _)) = chunk {
+                        // What was resumed since the last chunk has been let through.
+                        stream.bodies[side].push(data, stream.resumed[side]);
+                    }
+                    stream.resumed[side] = false;
+                }
+                self.callback(phase, id, last).await
+            }
+            Task::Pulled(phase, data, last) => {
+                let side = usize::from(phase.is_response());
+                if let Some(stream) = stream {
+                    stream.bodies[side].push(data, false);
+                }
+                self.callback(phase, id, last).await
+            }
+            Task::Event(event) => {
+                let stage = &self.store.data().stage;
+                let early = stage.with(|exchange| exchange.response.origin.is_none());
+                if let Some(stream) = &mut self.store.data_mut().proxy.stream
+                    && stream.reply == Reply::Closed
+                    && early == Some(true)
+                {
+                    stream.reply = Reply::Open;
+                }
+                self.hear(event).await.map(|()| 0)
+            }
+            Task::Finish => self.finish(id).await,
+        }
+    }
+
+    /// The last callbacks of a stream.
+    async fn finish(&mut self, id: u32) -> Result<u32, Fault> {
+        for function in [&self.exports.log, &self.exports.delete].into_iter().flatten() {
+            self.store.data_mut().proxy.effective = id;
+            vm::call(&mut self.store, function, id).await?;
+        }
+        Ok(0)
+    }
+
+    /// Tells the plugin's context what has come.
+    pub(crate) async fn hear(&mut self, event: Event) -> Result<(), Fault> {
+        let (name, incoming, arguments) = event.open();
+        self.store.data_mut().proxy.incoming = incoming;
+        let told = match arguments[..] {
+            [a] => self.seldom::<_, ()>(name, (ROOT, a)).await,
+            [a, b] => self.seldom::<_, ()>(name, (ROOT, a, b)).await,
+            [a, b, c, d] => self.seldom::<_, ()>(name, (ROOT, a, b, c, d)).await,
+            _ => Ok(None),
+        };
+        self.store.data_mut().proxy.incoming = Incoming::default();
+        told.map(|_| ())
+    }
+
+    /// Calls what the module exports for the phase; 0 when it exports nothing.
+    async fn callback(&mut self, phase: Phase, id: u32, last: bool) -> Result<u32, Fault> {
+        let Instanced { store, exports } = self;
+        let side = usize::from(phase.is_response());
+        match phase {
+            Phase::Request | Phase::Response => {
+                let (function, map) = match phase {
+                    Phase::Request => (&exports.request_headers, map::REQUEST_HEADERS),
+                    _ => (&exports.response_headers, map::RESPONSE_HEADERS),
+                };
+                let Some(function) = function else { return Ok(0) };
+                let facts = store.data().stage.with(|exchange| {
+                    let body = match phase {
+                        Phase::Request => &exchange.request.body,
+                        _ => &exchange.response.body,
+                    };
+                    let ends = body.is_done() || body.length() == Some(0);
+                    (fields::count(exchange, map), u32::from(ends))
+                });
+                let (count, ends) = facts.unwrap_or_default();
+                match function {
+                    Heads::New(function) => vm::call(store, function, (id, count, ends)).await,
+                    Heads::Old(function) => vm::call(store, function, (id, count)).await,
+                }
+            }
+            Phase::RequestBody | Phase::ResponseBody => {
+                let function = match phase {
+                    Phase::RequestBody => &exports.request_body,
+                    _ => &exports.response_body,
+                };
+                let Some(function) = function else { return Ok(0) };
+                let stream = store.data().proxy.stream.as_ref();
+                let size = stream.map_or(0, |stream| stream.bodies[side].bytes().len() as u32);
+                vm::call(store, function, (id, size, u32::from(last))).await
+            }
+            Phase::RequestTrailers | Phase::ResponseTrailers => {
+                let (function, map) = match phase {
+                    Phase::RequestTrailers => (&exports.request_trailers, map::REQUEST_TRAILERS),
+                    _ => (&exports.response_trailers, map::RESPONSE_TRAILERS),
+                };
+                let made =
+                    store.data().proxy.stream.as_ref().is_some_and(|s| s.made_trailers[side]);
+                let Some(function) = function.as_ref().filter(|_| !made) else { return Ok(0) };
+                let count = store.data().stage.with(|e| fields::count(e, map)).unwrap_or(0);
+                vm::call(store, function, (id, count)).await
+            }
+            Phase::Log => {
+                let done = match &exports.done {
+                    Some(function) => vm::call(store, function, id).await?,
+                    None => 1,
+                };
+                let stream = store.data().proxy.stream.as_ref();
+                let waits = done == 0 && stream.is_some_and(|stream| !stream.done);
+                if waits && store.data().proxy.root.has_work() {
+                    return Ok(PAUSE);
+                }
+                self.finish(id).await
+            }
+            // Nothing in the ABI stands for the others.
+            _ => Ok(0),
+        }
+    }
+
+    /// Ends the plugin's own context.
+    pub(crate) async fn end(&mut self) -> Result<(), Fault> {
+        self.seldom::<_, u32>("proxy_on_done", ROOT).await?;
+        self.seldom::<_, ()>("proxy_on_log", ROOT).await?;
+        self.seldom::<_, ()>("proxy_on_delete", ROOT).await?;
+        Ok(())
+    }
+}
