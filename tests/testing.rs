@@ -70,8 +70,8 @@ fn what_is_begun_passes_its_tests() {
         (["new", "lua", "filters/greeter"], "is there already"),
         (["new", "gateway", "shop"], "is there already"),
         (["new", "lua", "a b"], "is no name"),
-        (["new", "wasm-rust", "x"], "not in this version"),
-        (["new", "cake", "x"], "lua or gateway"),
+        (["new", "wasm-rust", "9x"], "is no name"),
+        (["new", "cake", "x"], "one of lua, gateway, wasm-rust"),
     ] {
         let refused = pilotlight(folder.path(), &arguments);
         assert_eq!(refused.status.code(), Some(2), "{arguments:?}");
@@ -84,4 +84,33 @@ fn the_quickstart_is_tested() {
     let filters = crate::tidy::root().join("examples/quickstart");
     let output = pilotlight(&filters, &["test", "filters"]);
     assert_eq!(output.status.code(), Some(0), "{}{}", out(&output), err(&output));
+}
+
+/// What builds the module, from a kind's folder; a machine without such a tool has nothing to try.
+#[test]
+fn wasm_filters_that_are_begun_build_and_pass_their_tests() {
+    for (kind, tool) in
+        [("wasm-rust", "cargo"), ("wasm-c", "wasm-ld"), ("wasm-assemblyscript", "npm")]
+    {
+        let folder = Folder::new();
+        let made = pilotlight(folder.path(), &["new", kind, "greeter"]);
+        assert_eq!(made.status.code(), Some(0), "{}", err(&made));
+        assert!(err(&made).contains("greeter/build && pilotlight test greeter"), "{}", err(&made));
+        let is_there = Command::new("sh").args(["-c", &format!("command -v {tool}")]).output();
+        if !is_there.unwrap().status.success() {
+            continue;
+        }
+        let greeter = folder.path().join("greeter");
+        let built = Command::new("./build")
+            .current_dir(&greeter)
+            .env_remove("CARGO_TARGET_DIR")
+            .output()
+            .unwrap();
+        assert_eq!(built.status.code(), Some(0), "{kind}: {}{}", out(&built), err(&built));
+        let tested = pilotlight(&greeter, &["test"]);
+        assert_eq!(tested.status.code(), Some(0), "{kind}: {}{}", out(&tested), err(&tested));
+        assert!(out(&tested).ends_with("\n3 passed\n"), "{}", out(&tested));
+        let checked = pilotlight(&greeter, &["check"]);
+        assert_eq!(checked.status.code(), Some(0), "{kind}: {}", err(&checked));
+    }
 }
