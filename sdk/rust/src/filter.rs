@@ -73,6 +73,9 @@ macro_rules! filter {
         // Elsewhere it would be everyone's.
         #[cfg(target_arch = "wasm32")]
         $crate::proxy_wasm::main! {{ $crate::filter::start::<$filter>() }}
+
+        #[cfg(not(target_arch = "wasm32"))]
+        const _: fn() = $crate::filter::start::<$filter>;
     };
 }
 

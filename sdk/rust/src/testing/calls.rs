@@ -2,7 +2,6 @@
 //!
 //! Statuses are numbers here: the crate's type knows no "unimplemented", and a value that an
 //! enumeration does not have would be undefined behaviour there.
-#![expect(clippy::missing_safety_doc, reason = "only the crate calls them, by its own contract")]
 
 use std::collections::VecDeque;
 use std::slice;
