@@ -114,3 +114,69 @@ fn wasm_filters_that_are_begun_build_and_pass_their_tests() {
         assert_eq!(checked.status.code(), Some(0), "{kind}: {}", err(&checked));
     }
 }
+
+/// `sdk/c/module.h`: strings both ways, and an arena that has an end.
+#[test]
+fn a_module_in_c_answers_scripts() {
+    let has_clang =
+        Command::new("sh").args(["-c", "command -v clang && command -v wasm-ld"]).output();
+    if !has_clang.unwrap().status.success() {
+        return;
+    }
+    let folder = folder(&[
+        (
+            "words.c",
+            r#"
+#include "module.h"
+PL_MODULE(64 << 10)
+PL_EXPORT(shout) uint64_t shout(const char *text, size_t len, int32_t times) {
+  char *out = pl_take(len * times);
+  for (size_t i = 0; i < len * times; i++) {
+    char c = text[i % len];
+    out[i] = c >= 'a' && c <= 'z' ? c - 32 : c;
+  }
+  return pl_string(out, len * times);
+}"#,
+        ),
+        ("module.h", include_str!("../sdk/c/module.h")),
+        (
+            "pilotlight.toml",
+            "[[listeners]]\naddress = \"127.0.0.1:8080\"\n[modules.words]\nwasm = \"words.wasm\"\n\
+             functions = { shout = \"(string, i32) -> string\" }\n",
+        ),
+        (
+            "say.lua",
+            r#"
+local words = gateway.wasm "words"
+return function(req)
+  local said, why = words.shout(req:body(), tonumber(req.query))
+  return { status = said and 200 or 422, body = said or why }
+end"#,
+        ),
+        (
+            "say_test.lua",
+            r#"
+local t = require "pilotlight.test"
+local tests = {}
+function tests.strings_go_both_ways()
+  local say = t.target "say.lua"
+  for _ = 1, 1000 do
+    t.equal(say:request({ path = "/?3", body = "hey, " }).body, "HEY, HEY, HEY, ")
+  end
+end
+function tests.too_much_fails_by_itself()
+  local say = t.target "say.lua"
+  t.equal(say:request({ path = "/?9999", body = "long text" }).status, 422)
+  t.equal(say:request({ path = "/?1", body = ("x"):rep(70000) }).status, 422)
+  t.equal(say:request({ path = "/?1", body = "x" }).body, "X")
+end
+return tests"#,
+        ),
+    ]);
+    let flags = "--target=wasm32 -O2 -mbulk-memory -nostdlib -Wl,--no-entry -o words.wasm words.c";
+    let built =
+        Command::new("clang").args(flags.split(' ')).current_dir(folder.path()).output().unwrap();
+    assert!(built.status.success(), "{}", err(&built));
+    let tested = pilotlight(folder.path(), &["test"]);
+    assert_eq!(tested.status.code(), Some(0), "{}{}", out(&tested), err(&tested));
+}
