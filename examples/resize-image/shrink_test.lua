@@ -1,10 +1,18 @@
 -- pilotlight test; the module is that of pilotlight.toml.
 local t = require "pilotlight.test"
+local imaging = gateway.wasm "imaging"
 
 -- A PNG of one point.
 local DOT = gateway.base64.decode
   "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 local tests = {}
+
+function tests.the_module_knows_a_picture()
+  t.equal(imaging.describe(DOT), "png 1x1")
+  local nothing, why = imaging.describe "no picture"
+  t.equal(nothing, nil)
+  t.equal(type(why), "string")
+end
 
 function tests.what_fits_stays()
   local result = t.filter "shrink.lua":request {
