@@ -115,6 +115,19 @@ fn wasm_filters_that_are_begun_build_and_pass_their_tests() {
     }
 }
 
+#[test]
+fn an_application_that_is_begun_is_a_component() {
+    let folder = Folder::new();
+    let made = pilotlight(folder.path(), &["new", "wasm-application", "hello"]);
+    assert_eq!(made.status.code(), Some(0), "{}", err(&made));
+    let hello = folder.path().join("hello");
+    let mut build = Command::new("./build");
+    let built = build.current_dir(&hello).env_remove("CARGO_TARGET_DIR").output().unwrap();
+    assert_eq!(built.status.code(), Some(0), "{}{}", out(&built), err(&built));
+    let wasm = std::fs::read(hello.join("application.wasm")).unwrap();
+    assert!(wasm.starts_with(b"\0asm\x0d\0\x01\0"), "a core module");
+}
+
 /// `sdk/c/module.h`: strings both ways, and an arena that has an end.
 #[test]
 fn a_module_in_c_answers_scripts() {

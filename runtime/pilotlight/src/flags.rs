@@ -26,15 +26,17 @@ pub(crate) enum New {
     Lua,
     Gateway,
     Rust,
+    Application,
     C,
     AssemblyScript,
 }
 
 /// Their names.
-const NEW: [(&str, New); 5] = [
+const NEW: [(&str, New); 6] = [
     ("lua", New::Lua),
     ("gateway", New::Gateway),
     ("wasm-rust", New::Rust),
+    ("wasm-application", New::Application),
     ("wasm-c", New::C),
     ("wasm-assemblyscript", New::AssemblyScript),
 ];
@@ -92,8 +94,8 @@ pub(crate) const COMMANDS: &[(&str, &str)] = &[
         "run tests of filters (*_test.lua) without a network",
     ),
     (
-        "new lua | wasm-rust | wasm-c | wasm-assemblyscript | gateway NAME",
-        "begin a filter with its test, or a folder with a gateway",
+        "new lua | wasm-rust | wasm-c | wasm-assemblyscript | wasm-application | gateway NAME",
+        "begin a filter with its test, an application, or a folder with a gateway",
     ),
     ("schema", "print the JSON Schema of the manifest"),
     ("version [--verbose]", "print version, features and target"),

@@ -34,18 +34,34 @@ struct Kind {
     sdk: Files,
     /// The files stand in a folder of that name.
     is_folder: bool,
-    /// What is to be done before its tests.
+    /// What tries it.
     then: &'static str,
 }
 
 fn kind(what: New) -> Option<Kind> {
     #[cfg(feature = "testing")]
-    let guest = |files, sdk| Some(Kind { files, sdk, is_folder: true, then: "NAME/build && " });
+    let guest = |files, sdk| {
+        Some(Kind { files, sdk, is_folder: true, then: "NAME/build && pilotlight test NAME" })
+    };
     match what {
-        New::Lua => Some(Kind { files: &[LUA], sdk: &[], is_folder: false, then: "" }),
-        New::Gateway => Some(Kind { files: &[GATEWAY], sdk: &[], is_folder: true, then: "" }),
+        New::Lua => {
+            Some(Kind { files: &[LUA], sdk: &[], is_folder: false, then: "pilotlight test FOLDER" })
+        }
+        New::Gateway => Some(Kind {
+            files: &[GATEWAY],
+            sdk: &[],
+            is_folder: true,
+            then: "pilotlight test NAME",
+        }),
         #[cfg(feature = "testing")]
         New::Rust => guest(&[wasm::RUST, wasm::COMMON], wasm::RUST_SDK),
+        #[cfg(feature = "testing")]
+        New::Application => Some(Kind {
+            files: &[wasm::APPLICATION],
+            sdk: &[],
+            is_folder: true,
+            then: "NAME/build && pilotlight check NAME/pilotlight.toml",
+        }),
         #[cfg(feature = "testing")]
         New::C => guest(&[wasm::C, wasm::COMMON], wasm::C_SDK),
         #[cfg(feature = "testing")]
@@ -61,7 +77,7 @@ fn kind(what: New) -> Option<Kind> {
 pub(crate) fn new(what: New, name: &str) -> ExitCode {
     let Some(Kind { files, sdk, is_folder, then }) = kind(what) else {
         eprintln!(
-            "pilotlight: this build begins no Wasm filters\nhint: begin them with the full build"
+            "pilotlight: this build begins nothing in Wasm\nhint: begin them with the full build"
         );
         return ExitCode::from(REFUSED);
     };
@@ -91,10 +107,9 @@ pub(crate) fn new(what: New, name: &str) -> ExitCode {
         }
         commands::print(&format!("{}\n", file.display()));
     }
-    let folder = if is_folder { path } else { path.parent().unwrap_or(Path::new("")) };
-    let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
-    let then = then.replace("NAME", below);
-    eprintln!("try it: {then}pilotlight test {}", folder.display());
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let folder = folder.unwrap_or(Path::new(".")).display().to_string();
+    eprintln!("try it: {}", then.replace("NAME", below).replace("FOLDER", &folder));
     ExitCode::SUCCESS
 }
 

@@ -1,4 +1,4 @@
-//! The beginnings of Wasm filters: what stands in `sdk/`, a copy of it in each.
+//! The beginnings of Wasm filters and applications: what stands in `sdk/`, a copy of it in each.
 
 use super::Files;
 
@@ -33,6 +33,14 @@ pub(super) const RUST_SDK: Files = sdk! {
     "NAME/sdk/src/testing/world.rs" = "rust/src/testing/world.rs"
     "NAME/sdk/macros/Cargo.toml" = "rust/macros/Cargo.toml"
     "NAME/sdk/macros/src/lib.rs" = "rust/macros/src/lib.rs"
+};
+
+pub(super) const APPLICATION: Files = sdk! {
+    "NAME/Cargo.toml" = "rust/application/Cargo.toml"
+    "NAME/src/lib.rs" = "rust/application/src/lib.rs"
+    "NAME/build" = "rust/application/build"
+    "NAME/pilotlight.toml" = "rust/application/pilotlight.toml"
+    "NAME/.gitignore" = "template/gitignore"
 };
 
 pub(super) const C: Files = sdk! {
