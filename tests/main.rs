@@ -17,6 +17,7 @@ mod clients;
 mod commands;
 mod conformance;
 mod escapes;
+mod examples;
 mod faults;
 mod handshakes;
 mod imports;

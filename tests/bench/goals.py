@@ -13,7 +13,7 @@ def load(name):
 
 A, B, C, D2, D3, DH, F = (load(n) for n in ("A", "B", "C-c8", "D2", "D3", "DH", "F"))
 ONE, L, LJ, L2, L3 = load("A-c1"), load("L"), load("LJ"), load("L2"), load("L3")
-J, SOAK = load("J"), load("SOAK")
+J, SOAK, T, W = load("J"), load("SOAK"), load("T"), load("W")
 I, S, E, M, N = (load(n) for n in "ISEMN")
 SCALE = {"p50": 1e6, "p99": 1e6}
 
@@ -113,7 +113,29 @@ table(["", "Pilotlight, Wasm", "Envoy, Wasm (V8)", "Pilotlight, Lua", "nginx, Lu
     row("held whole", "{:.1f}", hold("ours-transform", "ours"), hold("envoy-wasm", "envoy"), hold("ours-body", "ours"), hold("nginx-lua", "nginx"), None),
     *(row(name, "{:.0f}", *(net(h, w) for h in ("ours-transform", "envoy-wasm", "ours-body", "nginx-lua")), N.get(w))
       for name, w in (("byte scan", "scan"), ("SHA-256", "sha"))),
+    row("JSON redaction as it streams (a filter in Rust)", "{:.0f}", *(minus(of(C, f"{w}-redact:/64k"), of(C, f"{w}:/64k")) for w in ("ours", "envoy")), None, None, None),
 ])
+
+print("## The same work in Lua and in Wasm, 64 KiB, microseconds\n")
+heavy = lambda what, less="none": minus(of(T, f"ours-heavy:/heavy/{what}"), of(T, f"ours-heavy:/heavy/{less}"))
+table(["", "LuaJIT", "Wasm, called from Lua", "Wasm, times as fast"], [
+    [name] + [show(heavy(f"{w}-{x}"), "{:.0f}") for w in ("lua", "wasm")] + [show(ratio(heavy(f"lua-{x}"), heavy(f"wasm-{x}")), "{:.1f}")]
+    for name, x in (("SHA-256", "sha"), ("JSON redaction", "redact"), ("a picture made a quarter as wide and high", "resize"))
+])
+# A scenario makes 1,000 calls a request: microseconds are nanoseconds a call.
+print("A script's call into a module and back, nanoseconds: " + ", ".join(
+    f"{name} {show(heavy('calls-' + x, 'calls-none'), '{:.0f}')}" for name, x in (("with two integers", "add"), ("with a KiB each way", "echo"))) + ".\n")
+
+print("## Many Wasm filters on a worker, each a module of its own\n")
+def grown(who, kind, n, what):
+    a, b = (W.get(f"{who}:{kind}:{k}", {}).get(what) for k in (n, 0))
+    return minus(a, b)
+table(["", "Pilotlight", "Envoy"], [
+    row(f"{n} {label}: memory that they add, {when} (MiB)", "{:.1f}", *(mib(grown(f"{w}-many", kind, n, what)) for w in ("ours", "envoy")))
+    for kind, label in (("small", "header filters in C"), ("redact", "JSON redactors in Rust")) for n in (1, 20)
+    for what, when in (("idle", "idle"), ("served", "having served"))
+] + [row(f"{n} {label}: time that they add to the start (ms)", "{:.1f}", *(grown(f"{w}-many", kind, n, "start") for w in ("ours", "envoy")))
+    for kind, label in (("small", "header filters in C"), ("redact", "JSON redactors in Rust")) for n in (20, 50)])
 
 print("## Latency, microseconds: p50 / p99 at 4,000 requests a second offered\n")
 both = lambda t, p: None if of(t, p) is None else f"{of(t, p, 'p50'):.0f} / {of(t, p, 'p99'):.0f}"
@@ -181,6 +203,15 @@ GOALS = [
     ("", "with filters within 15 ms", ["{:.1f}", foot("ours-both", "start")], 15),
     ("G18", "the binary at most 16 MiB", ["{:.1f}", size], 16),
     ("G19", "64 MiB body, CPU at most 1.0 × Envoy", ["{:.2f}", ratio(of(F, "ours:/64m", "cpugib"), of(F, "envoy:/64m", "cpugib"))], 1.0),
+    ("W1", "a Wasm header filter: at least 2.5 × Envoy's requests a CPU second, the same module", ["{:.2f}", ratio(of(B, "envoy-wasm"), of(B, "ours-transform"))], -2.5),
+    ("W2", "a 64 KiB body handed over and back: at most 23 µs", ["{:+.1f} µs", hold("ours-transform", "ours")], 23),
+    ("W3", "a fresh instance adds at most 20 µs", ["{:+.1f} µs", minus(of(B, "ours-fresh"), of(B, "ours-wasm"))], 20),
+    ("W4", "20 filters: at most a fifth of the memory they add to Envoy (small; JSON redaction)",
+     ["{:.3f}; {:.3f}", *(ratio(grown("ours-many", k, 20, "served"), grown("envoy-many", k, 20, "served")) for k in ("small", "redact"))], 0.2),
+    ("W5", "50 modules from the cache add at most 10 ms to the start (small; JSON redaction)",
+     ["{:+.1f}; {:+.1f} ms", *(grown("ours-many", k, 50, "start") for k in ("small", "redact"))], 10),
+    ("W6", "a call from Lua with two integers at most 300 ns", ["{:.0f} ns", heavy("calls-add", "calls-none")], 300),
+    ("", "a call from Lua with a KiB each way at most 1,000 ns", ["{:.0f} ns", heavy("calls-echo", "calls-none")], 1000),
     ("G20", "Lua and Wasm on: at least 20k requests/s", ["{:,.0f}", of(B, "ours-both", "rps")], -20_000),
     ("", "Lua and Wasm on: CPU at most 0.5 × Envoy with Wasm", ["{:.2f}", ratio(of(B, "ours-both"), of(B, "envoy-wasm"))], 0.5),
 ]

@@ -34,7 +34,7 @@ pub fn binary() -> &'static Path {
 }
 
 /// Compiled modules that all gateways of this run share.
-fn cache() -> PathBuf {
+pub fn cache() -> PathBuf {
     let profile = std::env::current_exe().unwrap();
     profile.ancestors().nth(3).unwrap().join("tmp/pilotlight-tests-cache")
 }

@@ -46,7 +46,7 @@ fn no_file_is_dead() {
         let is_root = matches!(*name, "lib.rs" | "main.rs" | "build.rs")
             || matches!(folders.last(), Some(&"tests" | &"examples"))
                 && folders.len() > 1
-                && folders[0] == "runtime"
+                && matches!(folders[0], "runtime" | "sdk")
                 && !folders.contains(&"src");
         if is_root {
             continue;

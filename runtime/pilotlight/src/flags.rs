@@ -25,7 +25,21 @@ pub(crate) enum Command {
 pub(crate) enum New {
     Lua,
     Gateway,
+    Rust,
+    Application,
+    C,
+    AssemblyScript,
 }
+
+/// Their names.
+const NEW: [(&str, New); 6] = [
+    ("lua", New::Lua),
+    ("gateway", New::Gateway),
+    ("wasm-rust", New::Rust),
+    ("wasm-application", New::Application),
+    ("wasm-c", New::C),
+    ("wasm-assemblyscript", New::AssemblyScript),
+];
 
 /// What to serve.
 #[derive(Debug, Clone)]
@@ -79,7 +93,10 @@ pub(crate) const COMMANDS: &[(&str, &str)] = &[
         "test [PATH]... [--tap] [--junit FILE]",
         "run tests of filters (*_test.lua) without a network",
     ),
-    ("new lua | gateway NAME", "begin a filter with its test, or a folder with a gateway"),
+    (
+        "new lua | wasm-rust | wasm-c | wasm-assemblyscript | wasm-application | gateway NAME",
+        "begin a filter with its test, an application, or a folder with a gateway",
+    ),
     ("schema", "print the JSON Schema of the manifest"),
     ("version [--verbose]", "print version, features and target"),
 ];
@@ -238,16 +255,12 @@ fn new(parser: &mut lexopt::Parser) -> Result<Command, lexopt::Error> {
             other => return Err(other.unexpected()),
         }
     }
+    let kinds = NEW.map(|(kind, _)| kind).join(", ");
     let [what, name] = words.as_slice() else {
-        return Err("new takes a kind (lua or gateway) and a name".into());
+        return Err(format!("new takes a kind ({kinds}) and a name").into());
     };
-    let what = match what.as_str() {
-        "lua" => New::Lua,
-        "gateway" => New::Gateway,
-        "wasm-rust" => {
-            return Err("`new wasm-rust` is not in this version: see docs/guides/wasm.md".into());
-        }
-        other => return Err(format!("no \"{other}\" to begin: lua or gateway").into()),
+    let Some((_, what)) = NEW.iter().copied().find(|(kind, _)| kind == what) else {
+        return Err(format!("no \"{what}\" to begin: one of {kinds}").into());
     };
     Ok(Command::New { what, name: name.clone() })
 }

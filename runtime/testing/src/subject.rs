@@ -88,6 +88,19 @@ impl Home {
         plan
     }
 
+    /// Opens the manifest's modules for the test file itself.
+    pub(crate) fn modules(&self, bench: &Bench, world: &Rc<World>) -> Said<()> {
+        for engine in &bench.engines {
+            let plan = (bench.plan)(&self.manifest, engine.name(), world.clock.wall());
+            let mut plan = self.settled(plan);
+            plan.filters.clear();
+            if !plan.modules.is_empty() {
+                open(engine, &plan, world)?;
+            }
+        }
+        Ok(())
+    }
+
     fn settled(&self, mut plan: Plan) -> Plan {
         plan.script.any_shared = !self.found;
         if !self.found {

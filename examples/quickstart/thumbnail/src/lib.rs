@@ -1,22 +1,26 @@
 //! A filter that answers with a smaller picture: the chain's Lua script says how wide, in the
-//! request's `x-width`. Scripts can also call it as a module: see `module`.
+//! request's `x-width`. Scripts can also call it as a module: `resize` is one of its functions.
 
-// On other machines, `free` would be everyone's.
-#[cfg(target_arch = "wasm32")]
-mod module;
 mod resize;
 
-use proxy_wasm::traits::{Context, HttpContext};
-use proxy_wasm::types::Action;
-
-proxy_wasm::main! {{
-    proxy_wasm::set_http_context(|_, _| Box::new(Thumbnail { width: None }));
-}}
+use pilotlight_sdk::filter::{log, prelude::*};
 
 /// One exchange.
 struct Thumbnail {
     /// The width asked for, as long as the picture is still to be made.
     width: Option<u32>,
+}
+
+impl Filter for Thumbnail {
+    type Config = ();
+
+    fn configure(_: &[u8]) -> Result<(), String> {
+        Ok(())
+    }
+
+    fn begin(_: &Rc<()>) -> Thumbnail {
+        Thumbnail { width: None }
+    }
 }
 
 impl Context for Thumbnail {}
@@ -36,38 +40,28 @@ impl HttpContext for Thumbnail {
     }
 
     fn on_http_response_headers(&mut self, _: usize, _: bool) -> Action {
-        let is_picture = self
-            .get_http_response_header("content-type")
-            .is_some_and(|kind| kind == "image/png" || kind == "image/jpeg");
+        let is_picture = self.response_is("image/png") || self.response_is("image/jpeg");
         let is_whole = self.get_http_response_header(":status").is_some_and(|code| code == "200");
         if !(is_picture && is_whole) {
             self.width = None;
         }
         if self.width.is_some() {
-            // They describe the picture as it was.
-            for name in ["content-length", "etag", "accept-ranges"] {
-                self.set_http_response_header(name, None);
-            }
+            self.response_will_change();
         }
         Action::Continue
     }
 
     fn on_http_response_body(&mut self, size: usize, last: bool) -> Action {
         let Some(width) = self.width else { return Action::Continue };
-        if !last {
-            return Action::Pause;
-        }
+        let Some(picture) = self.whole_response_body(size, last) else { return Action::Pause };
         self.width = None;
-        if let Some(picture) = self.get_http_response_body(0, size) {
-            match resize::resize(&picture, width) {
-                Ok(smaller) => self.set_http_response_body(0, size, &smaller),
-                // What can't be read is passed on as it came.
-                Err(problem) => {
-                    let text = format!("not resized: {problem}");
-                    let _ = proxy_wasm::hostcalls::log(proxy_wasm::types::LogLevel::Warn, &text);
-                }
-            }
+        match resize::resize(&picture, width) {
+            Ok(smaller) => self.set_http_response_body(0, size, &smaller),
+            // What can't be read is passed on as it came.
+            Err(problem) => log::warn!("not resized: {problem}"),
         }
         Action::Continue
     }
 }
+
+pilotlight_sdk::filter!(Thumbnail);

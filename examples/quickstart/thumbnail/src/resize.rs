@@ -12,7 +12,9 @@ const DECODED_MAX: u64 = 96 << 20;
 /// Of 100.
 const JPEG_QUALITY: u8 = 80;
 
-/// The picture, `width` points wide, in the same format. One that is not wider already stays.
+/// The picture, `width` points wide, in the same format. One that is not wider already stays. To
+/// scripts: `functions = { resize = "(string, i32) -> string" }`.
+#[pilotlight_sdk::function]
 pub fn resize(picture: &[u8], width: u32) -> Result<Vec<u8>, String> {
     if width == 0 {
         return Err("a width of 0".into());

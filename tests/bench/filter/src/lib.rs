@@ -84,7 +84,13 @@ extern "C" fn proxy_on_request_headers(_context: u32, _headers: u32, _end: u32) 
     let text = &digits[at..];
     // SAFETY: both ranges are live.
     unsafe {
-        proxy_replace_header_map_value(REQUEST_HEADERS, b"x-b".as_ptr(), 3, text.as_ptr(), text.len());
+        proxy_replace_header_map_value(
+            REQUEST_HEADERS,
+            b"x-b".as_ptr(),
+            3,
+            text.as_ptr(),
+            text.len(),
+        );
     }
     0
 }
