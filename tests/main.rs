@@ -15,6 +15,7 @@
 mod cases;
 mod clients;
 mod commands;
+mod components;
 mod conformance;
 mod escapes;
 mod faults;

@@ -13,8 +13,9 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use ring::digest::{Context, SHA256, SHA256_OUTPUT_LEN, digest};
-use wasmtime::{Engine, Module};
+use wasmtime::Engine;
 
+use crate::code::Code;
 use crate::config::CONFIG;
 
 const MAGIC: &[u8; 8] = b"pilot1\0\n";
@@ -77,8 +78,8 @@ impl Cache<'_> {
         self.dir.join(format!("{key}.cwasm"))
     }
 
-    /// The module kept under `key`, mapped. Whatever is wrong with the file, there is none.
-    pub(crate) fn get(&self, engine: &Engine, key: &str) -> Option<Module> {
+    /// The code kept under `key`, mapped. Whatever is wrong with the file, there is none.
+    pub(crate) fn get(&self, engine: &Engine, key: &str) -> Option<Code> {
         let path = self.path(key);
         let file = File::open(&path).ok()?;
         let facts = file.metadata().ok()?;
@@ -90,7 +91,7 @@ impl Cache<'_> {
         }
         // SAFETY: the compiler of this very build wrote the file (its seal is whole and nobody
         // else can write it), and files of the cache are replaced, never changed.
-        unsafe { Module::deserialize_open_file(engine, file) }.ok()
+        unsafe { Code::map(engine, file) }
     }
 
     /// Keeps a sealed file under `key`. A reader sees the old file or the new, never a part.

@@ -13,11 +13,12 @@ use wasmtime::{InstancePre, Linker, Module};
 
 use crate::cache::{self, Cache};
 use crate::check;
+use crate::code::{Code, recognise};
 use crate::compile::{CompileError, CompileWith, WASM_MAX};
 use crate::config;
 use crate::host::{Host, Slots};
 use crate::library::Programs;
-use crate::modules::Callee;
+use crate::modules::{self, Callee};
 use crate::proxy_wasm::pool::Program;
 use crate::proxy_wasm::{context, link};
 use crate::ticker::Ticker;
@@ -137,13 +138,22 @@ fn named(program: &Arc<str>, file: &Path, all: Vec<Mistake>) -> impl Iterator<It
 struct Loader<'a> {
     engine: &'a WasmEngine,
     plan: &'a Plan,
-    seen: HashMap<String, Module>,
+    seen: HashMap<String, Code>,
 }
 
 impl Loader<'_> {
     fn filter(&mut self, spec: &Spec, file: &Path) -> Result<Program, Vec<Mistake>> {
         let memory = spec.memory.unwrap_or(WASM_FILTER_MEMORY);
-        let module = self.module(file, memory).map_err(|mistake| vec![mistake])?;
+        let module = match self.code(file, memory).map_err(|mistake| vec![mistake])? {
+            Code::Module(module) => module,
+            #[cfg(feature = "components")]
+            Code::Component(_) => {
+                let mistake = Mistake::new("a component: filters are proxy-wasm modules");
+                return Err(vec![mistake.hint(
+                    "name it under [modules] for scripts to call, or as a route's `component`",
+                )]);
+            }
+        };
         if spec.target {
             let mistake = Mistake::new("a proxy-wasm filter can't be a route's target");
             return Err(vec![mistake.hint("name it in the route's `filters`")]);
@@ -183,14 +193,23 @@ impl Loader<'_> {
     fn pooled(&self, file: &Path) -> Option<(InstancePre<Host>, Slots)> {
         let (engine, slots) = self.engine.machine().ok()?.pool()?;
         let key = cache::key(&fs::read(file).ok()?);
-        let module = Cache { dir: &self.plan.cache_dir }.get(engine, &key)?;
+        let code = Cache { dir: &self.plan.cache_dir }.get(engine, &key)?;
+        let module = code.module()?;
         Some((self.link(&module, false).ok()?, Arc::clone(slots)))
     }
 
     fn callee(&mut self, spec: &ModuleSpec) -> Result<Callee, Vec<Mistake>> {
-        let module = self.module(&spec.file, spec.memory).map_err(|mistake| vec![mistake])?;
-        let pre = self.link(&module, true)?;
-        Callee::new(spec, &module, pre)
+        let code = match self.code(&spec.file, spec.memory).map_err(|mistake| vec![mistake])? {
+            Code::Module(module) => {
+                let pre = self.link(&module, true)?;
+                modules::Code::Core(modules::core::Core::new(spec, &module, pre)?)
+            }
+            #[cfg(feature = "components")]
+            Code::Component(component) => {
+                modules::Code::Typed(crate::component::callee(spec, &component)?)
+            }
+        };
+        Ok(Callee::new(spec, code))
     }
 
     fn link(&self, module: &Module, on_fiber: bool) -> Result<InstancePre<Host>, Vec<Mistake>> {
@@ -200,8 +219,8 @@ impl Loader<'_> {
         linker.instantiate_pre(module).map_err(|error| vec![Mistake::new(format!("{error:#}"))])
     }
 
-    /// The module in a file: from this load, from the cache, or compiled now.
-    fn module(&mut self, file: &Path, memory: u64) -> Result<Module, Mistake> {
+    /// The code in a file: from this load, from the cache, or compiled now.
+    fn code(&mut self, file: &Path, memory: u64) -> Result<Code, Mistake> {
         let size = fs::metadata(file).map_err(|error| unread(&error))?.len();
         let ahead = file.extension().is_some_and(|extension| extension == "cwasm");
         if size > WASM_MAX && !ahead {
@@ -211,26 +230,25 @@ impl Loader<'_> {
         }
         let bytes = fs::read(file).map_err(|error| unread(&error))?;
         let key = cache::key(&bytes);
-        let module = match self.seen.get(&key) {
-            Some(module) => module.clone(),
+        let code = match self.seen.get(&key) {
+            Some(code) => code.clone(),
             None => {
-                let module =
+                let code =
                     if ahead { self.ahead(&key, &bytes)? } else { self.source(&key, &bytes)? };
-                self.seen.insert(key, module.clone());
-                module
+                self.seen.insert(key, code.clone());
+                code
             }
         };
-        let needs = module.resources_required().max_initial_memory_size.unwrap_or(0);
-        let needs = needs.saturating_mul(64 << 10);
+        let needs = code.first_memory();
         if needs > memory {
             let text = format!("it begins with {needs} bytes of memory; its limit is {memory}");
             return Err(Mistake::new(text).hint("raise `limits.memory`"));
         }
-        Ok(module)
+        Ok(code)
     }
 
     /// A file that was compiled before, here or elsewhere.
-    fn ahead(&self, key: &str, bytes: &[u8]) -> Result<Module, Mistake> {
+    fn ahead(&self, key: &str, bytes: &[u8]) -> Result<Code, Mistake> {
         let engine = &self.engine.machine()?.engine;
         let Some(code) = cache::sealed(bytes) else {
             let mistake = Mistake::new("not a .cwasm file of this gateway, or a damaged one");
@@ -238,28 +256,31 @@ impl Loader<'_> {
         };
         // Mapped from our own copy: the user's file may be overwritten while it runs.
         let cache = Cache { dir: &self.plan.cache_dir };
-        if let Some(module) = cache.get(engine, key) {
-            return Ok(module);
+        if let Some(code) = cache.get(engine, key) {
+            return Ok(code);
         }
         if cache.put(key, bytes).is_ok()
-            && let Some(module) = cache.get(engine, key)
+            && let Some(code) = cache.get(engine, key)
         {
-            return Ok(module);
+            return Ok(code);
         }
         // SAFETY: the seal says that `pilotlight compile` wrote it; which compiler and which
         // settings wasmtime checks itself.
-        unsafe { Module::deserialize(engine, code) }.map_err(|error| {
-            Mistake::new(format!("compiled for another machine or version: {error:#}"))
-                .hint("compile it again with this version's `pilotlight compile`")
+        unsafe { Code::deserialize(engine, code) }.map_err(|mistake| match mistake.hint {
+            Some(_) => mistake,
+            None => {
+                let text = format!("compiled for another machine or version: {}", mistake.message);
+                Mistake::new(text).hint("compile it again with this version's `pilotlight compile`")
+            }
         })
     }
 
-    fn source(&self, key: &str, bytes: &[u8]) -> Result<Module, Mistake> {
+    fn source(&self, key: &str, bytes: &[u8]) -> Result<Code, Mistake> {
         recognise(bytes)?;
         let engine = &self.engine.machine()?.engine;
         let cache = Cache { dir: &self.plan.cache_dir };
-        if let Some(module) = cache.get(engine, key) {
-            return Ok(module);
+        if let Some(code) = cache.get(engine, key) {
+            return Ok(code);
         }
         let file = self.engine.compile.compile(bytes, cache.dir).map_err(|error| match error {
             CompileError::NoCompiler => Mistake::new(error.to_string())
@@ -272,34 +293,15 @@ impl Loader<'_> {
         };
         // A cache that can't be written costs the compilation each time, and memory: no more.
         if cache.put(key, &file).is_ok()
-            && let Some(module) = cache.get(engine, key)
+            && let Some(code) = cache.get(engine, key)
         {
-            return Ok(module);
+            return Ok(code);
         }
         // SAFETY: the compiler that we ran has just written it.
-        unsafe { Module::deserialize(engine, code) }
-            .map_err(|error| Mistake::new(format!("{error:#}")))
+        unsafe { Code::deserialize(engine, code) }
     }
 }
 
 fn unread(error: &std::io::Error) -> Mistake {
     Mistake::new(format!("can't be read: {error}"))
-}
-
-/// Says what a file is that is not a core module.
-fn recognise(bytes: &[u8]) -> Result<(), Mistake> {
-    let mistake = match bytes {
-        [0, b'a', b's', b'm', 1, 0, 0, 0, ..] => return Ok(()),
-        [0, b'a', b's', b'm', 0x0d, 0, 1, 0, ..] => {
-            Mistake::new("a component: only core modules are supported")
-                .hint("build a core module (target wasm32-unknown-unknown or wasm32-wasip1)")
-        }
-        [b'(', b'm', ..] => Mistake::new("Wasm as text, not a module")
-            .hint("assemble it first: wat2wasm, or wasm-tools parse"),
-        [0x7f, b'E', b'L', b'F', ..] => {
-            Mistake::new("compiled code under the name of a module").hint("name the file .cwasm")
-        }
-        _ => Mistake::new("not a Wasm module"),
-    };
-    Err(mistake)
 }

@@ -63,6 +63,10 @@ pub const LUA_SOCKETS: usize = 4096;
 pub const LUA_SOCKET_BYTES: usize = 64 << 20;
 /// TLS sessions, certificates and keys that a VM's scripts hold.
 pub const LUA_HANDLES: usize = 4096;
+/// Values that a call of a module may give, lists and what they hold.
+pub const CALL_VALUES: usize = 100_000;
+/// Bytes of the strings that a call of a module may give.
+pub const CALL_BYTES: usize = 16 << 20;
 /// Bytes of one serialised header map (proxy-wasm).
 pub const HEADER_MAP: u64 = MIB;
 /// Log lines that one call of a phase may write.
@@ -187,6 +191,18 @@ pub const LIMITS: &[Limit] = &[
         unit: Unit::Count,
         default: LUA_HANDLES as u64,
         doc: "TLS sessions, certificates and keys that a VM's scripts hold; past it sessions are not kept, and others are refused",
+    },
+    Limit {
+        name: "call_values",
+        unit: Unit::Count,
+        default: CALL_VALUES as u64,
+        doc: "values that a call of a module gives, lists and what they hold; past it nil and a message",
+    },
+    Limit {
+        name: "call_bytes",
+        unit: Unit::Bytes,
+        default: CALL_BYTES as u64,
+        doc: "strings that a call of a module gives; past it nil and a message",
     },
     Limit {
         name: "header_map",

@@ -12,7 +12,7 @@ use pilotlight_filter::{Fault, FaultKind, Services};
 use wasmtime::InstancePre;
 
 use super::context::Instanced;
-use crate::host::{Gauge, Host, Limits, Slot, Slots};
+use crate::host::{Gauge, Host, Limits, Parts, Slot, Slots};
 use crate::stage::Stage;
 use crate::ticker::Ticker;
 use crate::vm;
@@ -127,7 +127,7 @@ impl Pool {
             let text = format!("{}: {INSTANCES_MAX} instances are in use", program.name);
             return Err(Fault::new(FaultKind::Memory, text));
         }
-        let limits = Limits::new(program.memory, Arc::clone(&self.gauge));
+        let limits = Limits::new(program.memory, Parts::MODULE, Arc::clone(&self.gauge));
         let services = Rc::clone(&self.services);
         let mut host =
             Host::new(Arc::clone(&program.name), services, stage, limits, program.on_fiber);
