@@ -200,6 +200,11 @@ impl Stack {
         Stack(unsafe { lua::lua_newthread(self.0) })
     }
 
+    /// Takes a value out from below others.
+    pub(crate) fn remove(self, index: c_int) {
+        unsafe { lua::lua_remove(self.0, index) }
+    }
+
     /// A coroutine.
     pub(crate) fn thread(self, index: c_int) -> Option<Stack> {
         let thread = unsafe { lua::lua_tothread(self.0, index) };

@@ -116,15 +116,18 @@ fn read_within(
 
 /// Pushes LuaJIT's own 64-bit integer.
 fn push_long(stack: Stack, bits: u64, signed: bool) {
-    stack.push_kept(LONG);
-    stack.push_number((bits >> 32) as f64);
-    stack.push_number(f64::from(bits as u32));
-    stack.push_bool(signed);
-    if !stack.protected_call(3, 1) {
+    // A thread of its own: on one that waits nothing can be called.
+    let aside = stack.push_thread();
+    aside.push_kept(LONG);
+    aside.push_number((bits >> 32) as f64);
+    aside.push_number(f64::from(bits as u32));
+    aside.push_bool(signed);
+    if !aside.protected_call(3, 1) {
         // No memory for it: near enough is what there is.
-        stack.pop(1);
-        stack.push_number(if signed { bits as i64 as f64 } else { bits as f64 });
+        aside.push_number(if signed { bits as i64 as f64 } else { bits as f64 });
     }
+    aside.hand_over(stack, 1);
+    stack.remove(-2);
 }
 
 /// Reads LuaJIT's own 64-bit integer; `None` when it is other cdata.

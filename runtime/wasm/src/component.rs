@@ -8,15 +8,17 @@
 //! for each byte of a string on its way.
 
 use pilotlight_filter::engine::ModuleSpec;
-use wasmtime::component::{Component, InstancePre, Linker};
+use wasmtime::component::Component;
 
 use crate::engine::Mistake;
-use crate::host::Host;
 
+pub(crate) mod app;
 pub(crate) mod call;
 mod lift;
 mod lower;
+mod wasi;
 mod words;
+pub(crate) mod world;
 
 /// wasmtime's types, as its generated bindings see them.
 use wasmtime::component::__internal::wasmtime_environ::component as environ;
@@ -30,11 +32,5 @@ pub(crate) fn callee(
         let mistake = Mistake::new("a component: it says the types of its functions itself");
         return Err(vec![mistake.hint("take `functions` away")]);
     }
-    call::Typed::new(component, link(component)?)
-}
-
-/// Gives a component what it imports.
-fn link(component: &Component) -> Result<InstancePre<Host>, Vec<Mistake>> {
-    let linker = Linker::new(component.engine());
-    linker.instantiate_pre(component).map_err(|error| vec![Mistake::new(format!("{error:#}"))])
+    call::Typed::new(component, wasi::link(component)?)
 }

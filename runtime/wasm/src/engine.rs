@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use pilotlight_abi::limit::WASM_FILTER_MEMORY;
+use pilotlight_abi::limit::{WASM_APP_MEMORY, WASM_FILTER_MEMORY};
 use pilotlight_filter::engine::{LoadError, ModuleSpec, Plan, Spec};
 use pilotlight_filter::{Engine, Library};
 use wasmtime::{InstancePre, Linker, Module};
@@ -17,7 +17,9 @@ use crate::code::{Code, recognise};
 use crate::compile::{CompileError, CompileWith, WASM_MAX};
 use crate::config;
 use crate::host::{Host, Slots};
-use crate::library::Programs;
+#[cfg(feature = "components")]
+use crate::component::app::App;
+use crate::library::{Entry, Programs};
 use crate::modules::{self, Callee};
 use crate::proxy_wasm::pool::Program;
 use crate::proxy_wasm::{context, link};
@@ -103,8 +105,8 @@ impl Engine for WasmEngine {
         for spec in &plan.filters {
             // The dialects are Lua's: only a mistake of the caller's brings one here.
             let file = spec.program.native().unwrap_or(Path::new(""));
-            match loader.filter(spec, file) {
-                Ok(program) => programs.filters.push(Arc::new(program)),
+            match loader.program(spec, file) {
+                Ok(entry) => programs.filters.push(entry),
                 Err(all) => mistakes.extend(named(&spec.name, file, all)),
             }
         }
@@ -142,22 +144,33 @@ struct Loader<'a> {
 }
 
 impl Loader<'_> {
-    fn filter(&mut self, spec: &Spec, file: &Path) -> Result<Program, Vec<Mistake>> {
-        let memory = spec.memory.unwrap_or(WASM_FILTER_MEMORY);
-        let module = match self.code(file, memory).map_err(|mistake| vec![mistake])? {
-            Code::Module(module) => module,
-            #[cfg(feature = "components")]
-            Code::Component(_) => {
-                let mistake = Mistake::new("a component: filters are proxy-wasm modules");
-                return Err(vec![mistake.hint(
-                    "name it under [modules] for scripts to call, or as a route's `component`",
-                )]);
+    fn program(&mut self, spec: &Spec, file: &Path) -> Result<Entry, Vec<Mistake>> {
+        let default = if spec.target { WASM_APP_MEMORY } else { WASM_FILTER_MEMORY };
+        let memory = spec.memory.unwrap_or(default);
+        let mistake = match (self.code(file, memory).map_err(|mistake| vec![mistake])?, spec.target) {
+            (Code::Module(module), false) => {
+                return self.filter(spec, file, module, memory).map(|f| Entry::Filter(Arc::new(f)));
             }
+            (Code::Module(_), true) => Mistake::new("a core module, not a component")
+                .hint("build a component for the world `wasi:http/proxy`"),
+            #[cfg(feature = "components")]
+            (Code::Component(component), true) => {
+                return App::new(spec, &component).map(|app| Entry::App(Arc::new(app)));
+            }
+            #[cfg(feature = "components")]
+            (Code::Component(_), false) => Mistake::new("a component, not a proxy-wasm module")
+                .hint("name it under [modules] for scripts to call, or as a route's `component`"),
         };
-        if spec.target {
-            let mistake = Mistake::new("a proxy-wasm filter can't be a route's target");
-            return Err(vec![mistake.hint("name it in the route's `filters`")]);
-        }
+        Err(vec![mistake])
+    }
+
+    fn filter(
+        &self,
+        spec: &Spec,
+        file: &Path,
+        module: Module,
+        memory: u64,
+    ) -> Result<Program, Vec<Mistake>> {
         if context::marker(&module).is_none() {
             let mistake = Mistake::new("not a proxy-wasm filter: no proxy_abi_version_* export");
             return Err(vec![mistake.hint(

@@ -32,6 +32,9 @@ pub(crate) struct Host {
     /// Bytes on their way to the guest; kept for its capacity.
     pub(crate) scratch: Vec<u8>,
     pub(crate) proxy: Proxy,
+    /// What a component holds of the world.
+    #[cfg(feature = "components")]
+    pub(crate) world: Option<Box<crate::component::world::World>>,
     /// Runs on a fiber: yields each tick.
     pub(crate) on_fiber: bool,
     /// CPU time of the call; on a fiber, the ticks left of it; inline, where it began.
@@ -85,6 +88,8 @@ impl Host {
             alloc: None,
             scratch: Vec::new(),
             proxy: Proxy::default(),
+            #[cfg(feature = "components")]
+            world: None,
             on_fiber,
             cpu: Duration::ZERO,
             ticks: 0,

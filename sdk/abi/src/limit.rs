@@ -31,6 +31,10 @@ const MIB: u64 = 1024 * KIB;
 pub const FILTER_CPU_MICROS: u64 = 10_000;
 /// Bytes of a Wasm filter's memory.
 pub const WASM_FILTER_MEMORY: u64 = 16 * MIB;
+/// Bytes of an application's memory.
+pub const WASM_APP_MEMORY: u64 = 64 * MIB;
+/// Handles that an instance of a component holds: streams, fields, bodies.
+pub const COMPONENT_HANDLES: usize = 1000;
 /// Bytes that a script or module may collect of a body at once.
 pub const BODY_COLLECT: u64 = 8 * MIB;
 /// Bytes of one string that a script makes by `rep`, `gsub` or `concat`.
@@ -94,6 +98,18 @@ pub const LIMITS: &[Limit] = &[
         unit: Unit::Bytes,
         default: WASM_FILTER_MEMORY,
         doc: "linear memory of a Wasm filter's instance; growth past it is refused to the module",
+    },
+    Limit {
+        name: "wasm_app_memory",
+        unit: Unit::Bytes,
+        default: WASM_APP_MEMORY,
+        doc: "linear memory of an application's instance; growth past it is refused to it",
+    },
+    Limit {
+        name: "component_handles",
+        unit: Unit::Count,
+        default: COMPONENT_HANDLES as u64,
+        doc: "handles that a component's instance holds (streams, fields, bodies); past it the call fails",
     },
     Limit {
         name: "body_collect",

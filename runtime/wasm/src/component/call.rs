@@ -9,6 +9,7 @@ use wasmtime::Store;
 
 use super::lift::Answer;
 use super::lower::Arguments;
+use super::world::World;
 use super::words::{Misfit, beyond_scripts, in_lua};
 use crate::engine::Mistake;
 use crate::fault::fault_of;
@@ -72,7 +73,8 @@ impl Typed {
         function.is_some_and(|f| f.told && f.parameters.len() == arguments + 2)
     }
 
-    pub(crate) async fn make(&self, host: Host) -> Result<Instance, Fault> {
+    pub(crate) async fn make(&self, mut host: Host) -> Result<Instance, Fault> {
+        host.world = Some(Box::new(World::new(Default::default(), Default::default())));
         let mut store = vm::store(self.pre.engine(), host);
         let made = self.pre.instantiate_async(&mut store).await;
         let instance = made.map_err(|error| fault_of(&error, store.data()))?;
