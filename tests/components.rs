@@ -43,7 +43,8 @@ fn literal(value: &Value, in_list: bool) -> String {
             format!("{{ {} }}", items.join(", "))
         }
         Value::Map(pairs) => {
-            let pair = |(key, value): &(String, Value)| format!("{key} = {}", literal(value, false));
+            let pair =
+                |(key, value): &(String, Value)| format!("{key} = {}", literal(value, false));
             format!("{{ {} }}", pairs.iter().map(pair).collect::<Vec<_>>().join(", "))
         }
     }

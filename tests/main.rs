@@ -12,6 +12,7 @@
     clippy::print_stderr
 )]
 
+mod applications;
 mod cases;
 mod clients;
 mod commands;

@@ -305,6 +305,12 @@ pub trait Module {
     /// Calls one. Short calls end at once; longer ones go on beside the worker's other work.
     fn call(&self, function: usize, arguments: Vec<Value>) -> Called;
 
+    /// The same with bytes in front of the arguments that are others', too: a piece of a body.
+    fn pass(&self, function: usize, bytes: Bytes, mut arguments: Vec<Value>) -> Called {
+        arguments.insert(0, Value::Bytes(bytes.into()));
+        self.call(function, arguments)
+    }
+
     /// For a body that passes through `function`, chunk by chunk with so many arguments behind the
     /// chunk: the module with a memory of this body's own, when the function is to be told behind
     /// each chunk whether it is the last. `None`: each call stands for itself.

@@ -86,7 +86,7 @@ impl Stage {
             if chunk.data.is_empty() && !(self.told && chunk.last && self.begun) {
                 return Poll::Ready(Ok(()));
             }
-            match self.module.call(self.function, self.arguments_for(chunk)) {
+            match self.module.pass(self.function, chunk.data.clone(), self.arguments_for(chunk)) {
                 Called::Done(result) => return Poll::Ready(self.put(result, chunk)),
                 Called::Running(wait) => self.running = Some(wait),
             }
@@ -97,9 +97,9 @@ impl Stage {
         Poll::Ready(self.put(result, chunk))
     }
 
+    /// What follows the bytes.
     fn arguments_for(&self, chunk: &Chunk) -> Vec<Value> {
-        let mut arguments = Vec::with_capacity(self.arguments.len() + 2);
-        arguments.push(Value::Bytes(chunk.data.to_vec()));
+        let mut arguments = Vec::with_capacity(self.arguments.len() + 1);
         arguments.extend(self.told.then_some(Value::Bool(chunk.last)));
         arguments.extend_from_slice(&self.arguments);
         arguments

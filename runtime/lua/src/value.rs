@@ -81,7 +81,10 @@ pub(crate) fn read(stack: Stack, index: c_int, room: &mut Room) -> Result<Value,
 
 /// A number as modules and dictionaries take it: whole where it is whole.
 pub(crate) fn number(number: f64) -> Value {
-    if number.fract() == 0.0 && number.abs() <= EXACT && (number != 0.0 || number.is_sign_positive()) {
+    if number.fract() == 0.0
+        && number.abs() <= EXACT
+        && (number != 0.0 || number.is_sign_positive())
+    {
         Value::Int(number as i64)
     } else {
         Value::Float(number)
@@ -108,7 +111,8 @@ fn read_within(
         Kind::Light if stack.light(index).is_null() => Value::Nil,
         Kind::Table => return read_table(stack, index, depth, room),
         Kind::Other if stack.kind_name(index) == "cdata" => {
-            return read_long(stack, index).ok_or("of cdata only 64-bit integers can be handed over");
+            return read_long(stack, index)
+                .ok_or("of cdata only 64-bit integers can be handed over");
         }
         _ => return Err("functions and coroutines can't be handed over"),
     })

@@ -245,7 +245,7 @@ fn step(world: &Rc<World>, id: i64) -> Called {
                     "the filter still waits in its phase {phase}, after an hour of the test's clock"
                 );
                 Poll::Ready(Err(Value::from(&*waits)))
-            },
+            }
             None => Poll::Pending,
         }
     })))

@@ -15,10 +15,10 @@ use crate::cache::{self, Cache};
 use crate::check;
 use crate::code::{Code, recognise};
 use crate::compile::{CompileError, CompileWith, WASM_MAX};
-use crate::config;
-use crate::host::{Host, Slots};
 #[cfg(feature = "components")]
 use crate::component::app::App;
+use crate::config;
+use crate::host::{Host, Slots};
 use crate::library::{Entry, Programs};
 use crate::modules::{self, Callee};
 use crate::proxy_wasm::pool::Program;
@@ -147,7 +147,8 @@ impl Loader<'_> {
     fn program(&mut self, spec: &Spec, file: &Path) -> Result<Entry, Vec<Mistake>> {
         let default = if spec.target { WASM_APP_MEMORY } else { WASM_FILTER_MEMORY };
         let memory = spec.memory.unwrap_or(default);
-        let mistake = match (self.code(file, memory).map_err(|mistake| vec![mistake])?, spec.target) {
+        let mistake = match (self.code(file, memory).map_err(|mistake| vec![mistake])?, spec.target)
+        {
             (Code::Module(module), false) => {
                 return self.filter(spec, file, module, memory).map(|f| Entry::Filter(Arc::new(f)));
             }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use bytes::Bytes;
 use pilotlight_abi::Value;
 use pilotlight_filter::engine::{ModuleSpec, Type};
 use pilotlight_filter::host::{Called, Module, Outcome};
@@ -111,18 +112,60 @@ impl Made {
         &mut self,
         code: &Code,
         index: usize,
-        arguments: &[Value],
+        given: Given<'_>,
     ) -> Result<Outcome, Failed> {
         match (self, code) {
             (Made::Core(instance), Code::Core(core)) => {
-                instance.call(index, &core.functions[index], arguments).await.map(Ok)
+                instance.call(index, &core.functions[index], given).await.map(Ok)
             }
             #[cfg(feature = "components")]
-            (Made::Typed(instance), Code::Typed(typed)) => {
-                instance.call(typed, index, arguments).await
-            }
+            (Made::Typed(instance), Code::Typed(typed)) => instance.call(typed, index, given).await,
             #[cfg(feature = "components")]
             _ => Err(Failed::Arguments("it is another module's instance".into())),
+        }
+    }
+}
+
+/// What a function is called with.
+#[derive(Clone, Copy)]
+pub(crate) struct Given<'a> {
+    /// In front of the others, if there is a piece of a body.
+    pub(crate) bytes: Option<&'a [u8]>,
+    pub(crate) values: &'a [Value],
+}
+
+/// One of them.
+#[derive(Clone, Copy)]
+pub(crate) enum Argument<'a> {
+    Bytes(&'a [u8]),
+    Value(&'a Value),
+}
+
+impl<'a> Given<'a> {
+    pub(crate) fn len(self) -> usize {
+        self.values.len() + usize::from(self.bytes.is_some())
+    }
+
+    /// The argument at `index`: nil where there is none.
+    pub(crate) fn get(self, index: usize) -> Argument<'a> {
+        let value = match (self.bytes, index) {
+            (Some(bytes), 0) => return Argument::Bytes(bytes),
+            (Some(_), index) => self.values.get(index - 1),
+            (None, index) => self.values.get(index),
+        };
+        match value {
+            Some(Value::Bytes(bytes)) => Argument::Bytes(bytes),
+            Some(value) => Argument::Value(value),
+            None => Argument::Value(&Value::Nil),
+        }
+    }
+}
+
+impl Argument<'_> {
+    pub(crate) fn kind(self) -> &'static str {
+        match self {
+            Argument::Bytes(_) => "string",
+            Argument::Value(value) => value.kind(),
         }
     }
 }
@@ -210,16 +253,23 @@ impl Pool {
         Running(Rc::clone(self))
     }
 
-    async fn call(self: Rc<Pool>, index: usize, arguments: Vec<Value>) -> Outcome {
+    async fn call(
+        self: Rc<Pool>,
+        index: usize,
+        bytes: Option<Bytes>,
+        arguments: Vec<Value>,
+    ) -> Outcome {
         let _running = self.enter().await;
         let said = |fault: Fault| Value::from(&*fault.message);
         let idle = self.idle.borrow_mut().pop();
         let mut made = match idle {
             Some(made) => made,
-            None => Box::new(self.make().await.map_err(said)?),
+            // Apart: it is large, and seldom there.
+            None => Box::new(Box::pin(self.make()).await.map_err(said)?),
         };
         vm::grant(made.store(), self.callee.cpu);
-        let result = match made.call(&self.callee.code, index, &arguments).await {
+        let given = Given { bytes: bytes.as_deref(), values: &arguments };
+        let result = match made.call(&self.callee.code, index, given).await {
             Ok(outcome) => outcome,
             Err(Failed::Arguments(text)) => Err(Value::from(&*text)),
             Err(Failed::Trap(Fault { message, .. })) => {
@@ -254,18 +304,11 @@ impl Module for Handle {
     }
 
     fn call(&self, function: usize, arguments: Vec<Value>) -> Called {
-        if function >= self.0.callee.names.len() {
-            let text = format!("{} has no such function", self.0.callee.name);
-            return Called::Done(Err(Value::from(&*text)));
-        }
-        let call = Rc::clone(&self.0).call(function, arguments);
-        let ticker = Arc::clone(&self.0.ticker);
-        let mut call = Box::pin(Ticked { ticker, call });
-        // The first slice runs at once: most calls end in it.
-        match call.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
-            Poll::Ready(result) => Called::Done(result),
-            Poll::Pending => Called::Running(call),
-        }
+        self.begin(function, None, arguments)
+    }
+
+    fn pass(&self, function: usize, bytes: Bytes, arguments: Vec<Value>) -> Called {
+        self.begin(function, Some(bytes), arguments)
     }
 
     fn stream(&self, function: usize, arguments: usize) -> Option<Rc<dyn Module>> {
@@ -278,6 +321,23 @@ impl Module for Handle {
             Code::Typed(typed) => typed.is_told(function, arguments),
         };
         told.then(|| Rc::new(Handle(Rc::new(self.0.apart()))) as Rc<dyn Module>)
+    }
+}
+
+impl Handle {
+    fn begin(&self, function: usize, bytes: Option<Bytes>, arguments: Vec<Value>) -> Called {
+        if function >= self.0.callee.names.len() {
+            let text = format!("{} has no such function", self.0.callee.name);
+            return Called::Done(Err(Value::from(&*text)));
+        }
+        let call = Rc::clone(&self.0).call(function, bytes, arguments);
+        let ticker = Arc::clone(&self.0.ticker);
+        let mut call = Box::pin(Ticked { ticker, call });
+        // The first slice runs at once: most calls end in it.
+        match call.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(result) => Called::Done(result),
+            Poll::Pending => Called::Running(call),
+        }
     }
 }
 

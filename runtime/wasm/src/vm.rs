@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use pilotlight_filter::{Fault, FaultKind};
 use wasmtime::{
-    AsContextMut, Engine, Instance, InstancePre, Store, TypedFunc, UpdateDeadline, WasmParams, WasmResults,
+    AsContextMut, Engine, Instance, InstancePre, Store, TypedFunc, UpdateDeadline, WasmParams,
+    WasmResults,
 };
 
 use crate::fault::fault_of;

@@ -173,7 +173,11 @@ fn flat_arguments_are_laid_out_as_the_canonical_abi_says() {
     let record = |x: i64, y: Value| map(&[("x", Value::Int(x)), ("y", y)]);
     let pair = Value::List(vec![Value::Int(7), Value::Int(9)]);
     for (variant, record, slots) in [
-        (map(&[("a", Value::Float(1.5))]), record(-1, "é".into()), [0, 0x3fc0_0000, 0, u64::from(u32::MAX), 1, 0xe9]),
+        (
+            map(&[("a", Value::Float(1.5))]),
+            record(-1, "é".into()),
+            [0, 0x3fc0_0000, 0, u64::from(u32::MAX), 1, 0xe9],
+        ),
         (map(&[("b", Value::Int(1 << 40))]), record(3, Value::Nil), [1, 1 << 40, 0, 3, 0, 0]),
         ("c".into(), record(0, "a".into()), [2, 0, 0, 0, 1, 0x61]),
         (map(&[("d", pair)]), record(0, Value::Nil), [3, 7, 9, 0, 0, 0]),
@@ -201,8 +205,20 @@ fn a_wrong_argument_is_a_message_with_function_argument_and_type() {
                  (type $v (variant (case \"circle\" f32) (case \"none\"))) (export $v2 \"v\" (type $v))
                  (type $f (flags \"read\" \"write\")) (export $f2 \"f\" (type $f))";
     let mut functions = String::new();
-    for (name, ty) in [("small", "u8"), ("signed", "s16"), ("big", "s64"), ("color", "$e2"), ("flag", "$f2"), ("letter", "char")] {
-        functions += &function(name, &format!("(param \"the-value\" {ty})"), "", if ty == "s64" { "samex" } else { "nothing" });
+    for (name, ty) in [
+        ("small", "u8"),
+        ("signed", "s16"),
+        ("big", "s64"),
+        ("color", "$e2"),
+        ("flag", "$f2"),
+        ("letter", "char"),
+    ] {
+        functions += &function(
+            name,
+            &format!("(param \"the-value\" {ty})"),
+            "",
+            if ty == "s64" { "samex" } else { "nothing" },
+        );
     }
     let functions = functions.replace("\"samex\"", "\"big\"");
     let core = r#"(core module $d
@@ -213,24 +229,57 @@ fn a_wrong_argument_is_a_message_with_function_argument_and_type() {
       (core instance $j (instantiate $d))"#;
     let functions = functions.replace("$i \"big\"", "$j \"big\"")
         + &function("text", "(param \"v\" string)", "", "two").replace("$i \"two\"", "$j \"two\"")
-        + &function("shape", "(param \"v\" $v2)", "", "shape").replace("$i \"shape\"", "$j \"shape\"")
-        + &function("record", "(param \"r\" $r2)", "", "record").replace("$i \"record\"", "$j \"record\"")
-        + &function("maybe", "(param \"a\" u8) (param \"b\" (option u8))", "", "record").replace("$i \"record\"", "$j \"record\"");
+        + &function("shape", "(param \"v\" $v2)", "", "shape")
+            .replace("$i \"shape\"", "$j \"shape\"")
+        + &function("record", "(param \"r\" $r2)", "", "record")
+            .replace("$i \"record\"", "$j \"record\"")
+        + &function("maybe", "(param \"a\" u8) (param \"b\" (option u8))", "", "record")
+            .replace("$i \"record\"", "$j \"record\"");
     let bench = bench(&engine(), &component(&format!("{types}{core}"), &functions));
-    let tags = |tag: Value| map(&[("max_width", Value::Int(1)), ("tags", Value::List(vec!["a".into(), tag]))]);
+    let tags = |tag: Value| {
+        map(&[("max_width", Value::Int(1)), ("tags", Value::List(vec!["a".into(), tag]))])
+    };
     for (name, argument, message) in [
-        ("small", Value::Int(256), "argument 1 (the_value) of small must be a whole number of 8 bits from 0, got 256"),
+        (
+            "small",
+            Value::Int(256),
+            "argument 1 (the_value) of small must be a whole number of 8 bits from 0, got 256",
+        ),
         ("small", Value::Float(0.5), "of small must be a whole number of 8 bits from 0, got 0.5"),
         ("small", Value::Nil, "of small must be a whole number of 8 bits from 0, got nil"),
         ("signed", Value::from("7"), "of signed must be a whole number of 16 bits, got string"),
-        ("big", Value::Uint(u64::MAX), "of big must be a whole number of 64 bits, got 18446744073709551615"),
+        (
+            "big",
+            Value::Uint(u64::MAX),
+            "of big must be a whole number of 64 bits, got 18446744073709551615",
+        ),
         ("color", Value::from("blue"), "of color must be one of red, green, got \"blue\""),
         ("letter", Value::from("ab"), "of letter must be a string of one character, got string"),
-        ("flag", map(&[("exec", Value::Bool(true))]), "of flag must be a table of true for any of read, write, got table"),
-        ("text", Value::Bytes(vec![0xff]), "of text must be a string, got a string that is not UTF-8"),
-        ("shape", Value::from("circle"), "of shape must be { circle = ... } or \"none\", got \"circle\""),
-        ("record", tags(Value::Bool(true)), "argument 1 (r.tags[2]) of record must be a string, got boolean"),
-        ("record", map(&[("depth", Value::Int(1))]), "argument 1 (r.depth) of record must be a table of max_width, tags, got table"),
+        (
+            "flag",
+            map(&[("exec", Value::Bool(true))]),
+            "of flag must be a table of true for any of read, write, got table",
+        ),
+        (
+            "text",
+            Value::Bytes(vec![0xff]),
+            "of text must be a string, got a string that is not UTF-8",
+        ),
+        (
+            "shape",
+            Value::from("circle"),
+            "of shape must be { circle = ... } or \"none\", got \"circle\"",
+        ),
+        (
+            "record",
+            tags(Value::Bool(true)),
+            "argument 1 (r.tags[2]) of record must be a string, got boolean",
+        ),
+        (
+            "record",
+            map(&[("depth", Value::Int(1))]),
+            "argument 1 (r.depth) of record must be a table of max_width, tags, got table",
+        ),
         ("record", map(&[]), "argument 1 (r.max-width) of record must be a whole number"),
     ] {
         let said = bench.refused(name, &[argument]);

@@ -90,7 +90,16 @@ pub(super) fn component(
             let path = At { value: path.clone(), place: place.clone(), key: raw.key.clone() };
             let program = Program::Component(scene.file(&path, "the component"));
             let (config, cpu) = (FilterConfig::None, scene.time(None, &row::MODULE_CPU));
-            return Some(Filter { name, place, program, config, cpu, memory: None, on_error, isolation });
+            return Some(Filter {
+                name,
+                place,
+                program,
+                config,
+                cpu,
+                memory: None,
+                on_error,
+                isolation,
+            });
         }
         TextOr::Other(table) => table,
     };
@@ -103,7 +112,9 @@ pub(super) fn component(
         pairs.map(|(key, value)| (key.value.clone(), value.value.clone().into())).collect()
     };
     let mut config = serde_json::Map::new();
-    for (key, pairs) in [("env", &table.env), ("upstreams", &table.upstreams), ("shared", &table.shared)] {
+    for (key, pairs) in
+        [("env", &table.env), ("upstreams", &table.upstreams), ("shared", &table.shared)]
+    {
         config.insert(key.to_owned(), serde_json::Value::Object(all(pairs)));
     }
     for (pairs, known, noun) in [

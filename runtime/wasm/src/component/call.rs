@@ -1,20 +1,19 @@
 //! Functions of a component, as scripts call them.
 
-use pilotlight_abi::Value;
 use pilotlight_filter::host::Outcome;
 use pilotlight_filter::{Fault, FaultKind};
+use wasmtime::Store;
 use wasmtime::component::types::{ComponentFunc, ComponentItem};
 use wasmtime::component::{Component, ComponentExportIndex, Func, InstancePre, Type, TypedFunc};
-use wasmtime::Store;
 
 use super::lift::Answer;
 use super::lower::Arguments;
-use super::world::World;
 use super::words::{Misfit, beyond_scripts, in_lua};
+use super::world::World;
 use crate::engine::Mistake;
 use crate::fault::fault_of;
 use crate::host::Host;
-use crate::modules::Failed;
+use crate::modules::{Failed, Given};
 use crate::vm;
 
 /// A component, ready to be instantiated.
@@ -142,11 +141,11 @@ impl Function {
         format!("{} takes or gives {what}; scripts have none", self.name)
     }
 
-    fn check(&self, arguments: &[Value]) -> Result<(), String> {
+    fn check(&self, got: usize) -> Result<(), String> {
         if self.beyond.is_some() {
             return Err(self.refusal());
         }
-        let (most, got) = (self.parameters.len(), arguments.len());
+        let most = self.parameters.len();
         if (self.least..=most).contains(&got) {
             return Ok(());
         }
@@ -180,16 +179,16 @@ impl Instance {
         &mut self,
         typed: &Typed,
         index: usize,
-        arguments: &[Value],
+        given: Given<'_>,
     ) -> Result<Outcome, Failed> {
         let function = &typed.functions[index];
-        function.check(arguments).map_err(Failed::Arguments)?;
+        function.check(given.len()).map_err(Failed::Arguments)?;
         let Some(callee) = self.functions[index] else {
             return Err(Failed::Arguments(format!("{} is not exported", function.name)));
         };
         // SAFETY: these two follow whatever types the component declares for it.
         let callee: TypedFunc<Arguments<'_>, Answer> = unsafe { TypedFunc::new_unchecked(callee) };
-        match callee.call_async(&mut self.store, Arguments(arguments)).await {
+        match callee.call_async(&mut self.store, Arguments(given)).await {
             Ok(Answer(outcome)) => Ok(outcome),
             Err(error) => Err(Failed::Trap(match error.downcast_ref::<Misfit>() {
                 // Some of the arguments may stand in its memory already: it goes with them.

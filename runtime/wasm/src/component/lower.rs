@@ -4,7 +4,9 @@ use std::mem::MaybeUninit;
 use std::slice::IterMut;
 
 use pilotlight_abi::Value;
-use wasmtime::component::__internal::{CanonicalAbiInfo, InstanceType, InterfaceType, LowerContext};
+use wasmtime::component::__internal::{
+    CanonicalAbiInfo, InstanceType, InterfaceType, LowerContext,
+};
 use wasmtime::component::{ComponentNamedList, ComponentType, Lower};
 use wasmtime::{Result, ValRaw, bail};
 
@@ -12,9 +14,10 @@ use super::environ::{
     ComponentTypes, MAX_FLAT_PARAMS, TypeFlags, TypeResult, TypeVariant, VariantInfo,
 };
 use super::words::{Misfit, is_called};
+use crate::modules::{Argument, Given};
 
 /// The arguments of a call.
-pub(super) struct Arguments<'a>(pub(super) &'a [Value]);
+pub(super) struct Arguments<'a>(pub(super) Given<'a>);
 
 // SAFETY: `Lower` is a sequence of `ValRaw`, all of it written; the types that count are those
 // that the component declares, which `linear_lower_to_flat` is handed with each call and follows.
@@ -53,10 +56,12 @@ unsafe impl Lower for Arguments<'_> {
             }
         };
         for (index, ty) in tuple.types.iter().enumerate() {
-            let value = self.0.get(index).unwrap_or(&Value::Nil);
             let place = place.part(types.canonical_abi(ty));
-            lower(cx, *ty, value, place, false)
-                .map_err(|error| Misfit::within(error, format_args!("#{index}")))?;
+            let lowered = match self.0.get(index) {
+                Argument::Bytes(bytes) => lower_bytes(cx, *ty, bytes, place),
+                Argument::Value(value) => lower(cx, *ty, value, place, false),
+            };
+            lowered.map_err(|error| Misfit::within(error, format_args!("#{index}")))?;
         }
         Ok(())
     }
@@ -131,6 +136,25 @@ fn bulk<T, V: Lower<Lower = [ValRaw; 2]> + ?Sized>(
     }
 }
 
+/// Writes a string that nobody has copied.
+fn lower_bytes<T>(
+    cx: &mut LowerContext<'_, T>,
+    ty: InterfaceType,
+    bytes: &[u8],
+    place: Place<'_, '_>,
+) -> Result<()> {
+    match ty {
+        InterfaceType::List(list) if cx.types[list].element == InterfaceType::U8 => {
+            bulk(cx, ty, bytes, place)
+        }
+        InterfaceType::String if let Ok(text) = std::str::from_utf8(bytes) => {
+            bulk(cx, ty, text, place)
+        }
+        // What is more than bytes is looked at as other values are.
+        _ => lower(cx, ty, &Value::Bytes(bytes.to_vec()), place, false),
+    }
+}
+
 /// Writes a value. `cased`: an option here stands in an option, whose nil it can't have, too: it is
 /// a variant of `none` and `some`.
 fn lower<T>(
@@ -161,9 +185,7 @@ fn lower<T>(
         InterfaceType::U32 => whole!(u32),
         InterfaceType::S64 => whole!(i64),
         InterfaceType::U64 => whole!(u64),
-        InterfaceType::Float32 => {
-            scalar(cx, ty, fraction(value).ok_or_else(misfit)? as f32, place)
-        }
+        InterfaceType::Float32 => scalar(cx, ty, fraction(value).ok_or_else(misfit)? as f32, place),
         InterfaceType::Float64 => scalar(cx, ty, fraction(value).ok_or_else(misfit)?, place),
         InterfaceType::Char => {
             let mut chars = text(value).ok_or_else(misfit)?.chars();
@@ -184,8 +206,9 @@ fn lower<T>(
         InterfaceType::Record(record) => {
             let fields = fields(value).ok_or_else(misfit)?;
             let known = &types[record].fields;
-            if let Some((name, _)) =
-                fields.iter().find(|(name, _)| !known.iter().any(|field| is_called(&field.name, name)))
+            if let Some((name, _)) = fields
+                .iter()
+                .find(|(name, _)| !known.iter().any(|field| is_called(&field.name, name)))
             {
                 return Err(Misfit::within(misfit(), format_args!(".{name}")));
             }
@@ -271,7 +294,11 @@ fn parts<'v, T>(
 }
 
 /// Writes a list's items into memory that the component gives; gives its address.
-fn list_of<T>(cx: &mut LowerContext<'_, T>, element: InterfaceType, items: &[Value]) -> Result<usize> {
+fn list_of<T>(
+    cx: &mut LowerContext<'_, T>,
+    element: InterfaceType,
+    items: &[Value],
+) -> Result<usize> {
     let abi = cx.types.canonical_abi(&element);
     let size = abi.size32 as usize;
     let bytes = items.len().checked_mul(size).ok_or_else(short)?;

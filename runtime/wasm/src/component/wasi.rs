@@ -60,8 +60,53 @@ fn linked(component: &Component) -> Result<InstancePre<Host>> {
     http::link(&mut linker)?;
     outgoing::link(&mut linker)?;
     keyvalue::link(&mut linker)?;
-    linker.define_unknown_imports_as_traps(component)?;
+    absent(&mut linker, component)?;
     linker.instantiate_pre(component)
+}
+
+/// What nobody has a handle of.
+struct Nothing;
+
+/// The interfaces that are here.
+const HERE: [&str; 7] =
+    ["cli", "clocks", "http", "io", "keyvalue", "random", "filesystem/preopens"];
+
+fn is_here(interface: &str) -> bool {
+    let name = interface.strip_prefix("wasi:").unwrap_or(interface);
+    let name = name.split('@').next().unwrap_or_default();
+    HERE.iter().any(|here| {
+        name.strip_prefix(here).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    })
+}
+
+/// Gives traps for all others: what a language's library could call, and does not.
+fn absent(linker: &mut Linker<Host>, component: &Component) -> Result<()> {
+    let engine = component.engine();
+    // An interface names resources of others, too.
+    let mut seen: Vec<ResourceType> = Vec::new();
+    for (interface, item) in component.component_type().imports(engine) {
+        let ComponentItem::ComponentInstance(instance) = item.ty else { continue };
+        for (name, item) in instance.exports(engine) {
+            match item.ty {
+                ComponentItem::Resource(ty) if !seen.contains(&ty) => {
+                    seen.push(ty);
+                    if !is_here(interface) {
+                        let ty = ResourceType::host::<Nothing>();
+                        linker.instance(interface)?.resource(name, ty, |_, _| Ok(()))?;
+                    }
+                }
+                ComponentItem::ComponentFunc(_) if !is_here(interface) => {
+                    let called = format!("{interface} {name} is not here");
+                    let trap = move |_: Store<'_>, _, _: &[_], _: &mut [_]| {
+                        Err(wasmtime::Error::msg(called.clone()))
+                    };
+                    linker.instance(interface)?.func_new(name, trap)?;
+                }
+                _ => {}
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Defines a resource whose handles stand in the world's table.

@@ -3,8 +3,8 @@
 use std::fmt::Arguments;
 
 use pilotlight_abi::Value;
-use wasmtime::component::Type;
 use wasmtime::component::__internal::InterfaceType;
+use wasmtime::component::Type;
 
 use super::environ::ComponentTypes;
 
@@ -51,10 +51,8 @@ impl Misfit {
 
 /// What a script gave, as far as that helps.
 fn shown(ty: InterfaceType, got: &Value) -> String {
-    let named = matches!(
-        ty,
-        InterfaceType::Enum(_) | InterfaceType::Variant(_) | InterfaceType::Result(_)
-    );
+    let named =
+        matches!(ty, InterfaceType::Enum(_) | InterfaceType::Variant(_) | InterfaceType::Result(_));
     match got {
         Value::Bytes(bytes) if named && bytes.len() < 64 => {
             format!("{:?}", String::from_utf8_lossy(bytes))
@@ -121,7 +119,9 @@ pub(super) fn beyond_scripts(ty: &Type) -> Option<&'static str> {
         Type::Tuple(tuple) => tuple.types().find_map(|ty| beyond_scripts(&ty)),
         Type::Variant(variant) => variant.cases().find_map(|case| beyond_scripts(&case.ty?)),
         Type::Option(option) => beyond_scripts(&option.ty()),
-        Type::Result(result) => [result.ok(), result.err()].iter().flatten().find_map(beyond_scripts),
+        Type::Result(result) => {
+            [result.ok(), result.err()].iter().flatten().find_map(beyond_scripts)
+        }
         Type::Own(_) | Type::Borrow(_) => Some("a resource"),
         Type::Future(_) => Some("a future"),
         Type::Stream(_) => Some("a stream"),

@@ -10,9 +10,9 @@ use pilotlight_filter::engine::{ModuleSpec, Signature, Type};
 use pilotlight_filter::{Fault, FaultKind};
 use wasmtime::{ExternType, Func, InstancePre, Store, TypedFunc, Val, ValType};
 
-use super::Failed;
 use super::signature::{differs, has, numeric, takes_text};
 use super::values::{Plain, check, shown_as};
+use super::{Failed, Given};
 use crate::engine::Mistake;
 use crate::fault::fault_of;
 use crate::host::Host;
@@ -89,9 +89,9 @@ impl Instance {
         &mut self,
         index: usize,
         signature: &Signature,
-        arguments: &[Value],
+        given: Given<'_>,
     ) -> Result<Value, Failed> {
-        let plain = check(signature, arguments).map_err(Failed::Arguments)?;
+        let plain = check(signature, given).map_err(Failed::Arguments)?;
         let mut values = Vec::with_capacity(plain.len() + 1);
         let mut lent = Vec::new();
         for plain in plain {

@@ -20,9 +20,8 @@ pub enum Wit {
     Flags(usize),
 }
 
-pub const PLAIN: [&str; 13] = [
-    "bool", "s8", "u8", "s16", "u16", "s32", "u32", "s64", "u64", "f32", "f64", "char", "string",
-];
+pub const PLAIN: [&str; 13] =
+    ["bool", "s8", "u8", "s16", "u16", "s32", "u32", "s64", "u64", "f32", "f64", "char", "string"];
 
 /// Random numbers of a seed.
 pub struct Dice(pub u64);

@@ -5,13 +5,12 @@ use wasmtime::Result;
 use wasmtime::component::{Linker, Resource};
 
 use super::io::{Input, Output};
-use super::{Store, resource, wasi, world};
+use super::{Nothing, Store, resource, wasi, world};
 use crate::fault::GaveUp;
 use crate::host::Host;
 
-/// There is no terminal, and nothing to look at.
+/// There is none.
 struct Terminal;
-struct Descriptor;
 
 pub(super) fn link(linker: &mut Linker<Host>) -> Result<()> {
     let mut at = linker.instance(wasi!("cli/environment"))?;
@@ -44,14 +43,13 @@ pub(super) fn link(linker: &mut Linker<Host>) -> Result<()> {
         (wasi!("cli/terminal-stdout"), "get-terminal-stdout"),
         (wasi!("cli/terminal-stderr"), "get-terminal-stderr"),
     ] {
-        linker.instance(space)?.func_wrap(name, |_: Store<'_>, (): ()| {
-            Ok((None::<Resource<Terminal>>,))
-        })?;
+        linker
+            .instance(space)?
+            .func_wrap(name, |_: Store<'_>, (): ()| Ok((None::<Resource<Terminal>>,)))?;
     }
-    let mut at = linker.instance(wasi!("filesystem/types"))?;
-    resource::<Descriptor>(&mut at, "descriptor")?;
-    linker.instance(wasi!("filesystem/preopens"))?.func_wrap(
-        "get-directories",
-        |_: Store<'_>, (): ()| Ok((Vec::<(Resource<Descriptor>, String)>::new(),)),
-    )
+    linker
+        .instance(wasi!("filesystem/preopens"))?
+        .func_wrap("get-directories", |_: Store<'_>, (): ()| {
+            Ok((Vec::<(Resource<Nothing>, String)>::new(),))
+        })
 }

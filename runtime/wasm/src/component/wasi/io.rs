@@ -8,7 +8,9 @@ use std::time::Duration;
 use bytes::{Buf, Bytes, BytesMut};
 use pilotlight_filter::abi::limit;
 use pilotlight_filter::host::Wait;
-use wasmtime::component::__internal::{CanonicalAbiInfo, InstanceType, InterfaceType, LowerContext};
+use wasmtime::component::__internal::{
+    CanonicalAbiInfo, InstanceType, InterfaceType, LowerContext,
+};
 use wasmtime::component::{ComponentType, Lift, Linker, Lower, Resource, WasmList};
 use wasmtime::{Result, ValRaw, bail};
 
@@ -56,7 +58,10 @@ pub(super) enum Pollable {
     Response(u32),
     /// The end of the request's body, whose rest nobody wants.
     Trailers,
-    Timer { at: f64, wait: Option<Local<Wait<()>>> },
+    Timer {
+        at: f64,
+        wait: Option<Local<Wait<()>>>,
+    },
 }
 
 #[derive(ComponentType, Lift, Lower)]
@@ -183,8 +188,7 @@ impl Host {
     fn poll_pollable(&mut self, cx: &mut Context<'_>, rep: u32) -> Result<bool> {
         let handle = Resource::<Pollable>::new_borrow(rep);
         // Out of the table meanwhile: it looks at others there.
-        let mut pollable =
-            std::mem::replace(self.world()?.table.get_mut(&handle)?, Pollable::Now);
+        let mut pollable = std::mem::replace(self.world()?.table.get_mut(&handle)?, Pollable::Now);
         let ready = match &mut pollable {
             Pollable::Now => true,
             Pollable::Input(rep) => {
@@ -246,9 +250,12 @@ fn bytes_of(store: &mut Store<'_>, list: &WasmList<u8>) -> Bytes {
 pub(super) fn link(linker: &mut Linker<Host>) -> Result<()> {
     let mut at = linker.instance(wasi!("io/error"))?;
     resource::<IoError>(&mut at, "error")?;
-    at.func_wrap("[method]error.to-debug-string", |mut s: Store<'_>, (e,): (Resource<IoError>,)| {
-        Ok((world(&mut s)?.table.get(&e)?.0.clone(),))
-    })?;
+    at.func_wrap(
+        "[method]error.to-debug-string",
+        |mut s: Store<'_>, (e,): (Resource<IoError>,)| {
+            Ok((world(&mut s)?.table.get(&e)?.0.clone(),))
+        },
+    )?;
     let mut at = linker.instance(wasi!("io/poll"))?;
     resource::<Pollable>(&mut at, "pollable")?;
     at.func_wrap("[method]pollable.ready", |mut s: Store<'_>, (p,): (Resource<Pollable>,)| {
@@ -292,9 +299,7 @@ fn input(linker: &mut Linker<Host>) -> Result<()> {
         Ok((now(polled, || Ok(Ok(Bytes::new())))?.map(|bytes| bytes.remaining() as u64),))
     })?;
     at.func_wrap_async("[method]input-stream.blocking-read", |s: Store<'_>, (i, len): Read| {
-        wait(s, move |host, cx| {
-            host.poll_read(cx, &i, len).map_ok(|done| (done.map(Chunk),))
-        })
+        wait(s, move |host, cx| host.poll_read(cx, &i, len).map_ok(|done| (done.map(Chunk),)))
     })?;
     at.func_wrap_async("[method]input-stream.blocking-skip", |s: Store<'_>, (i, len): Read| {
         wait(s, move |host, cx| {
@@ -316,14 +321,20 @@ fn output(linker: &mut Linker<Host>) -> Result<()> {
         let room = s.data_mut().room(&o)?;
         Ok((room.map(|room| room as u64).ok_or(StreamError::Closed),))
     })?;
-    at.func_wrap("[method]output-stream.write", |mut s: Store<'_>, (o, list): Write| -> Done<()> {
-        let bytes = bytes_of(&mut s, &list);
-        Ok((s.data_mut().put(&o, &bytes)?,))
-    })?;
-    at.func_wrap("[method]output-stream.write-zeroes", |mut s: Store<'_>, (o, len): (Out, u64)| {
-        let zeroes = vec![0; usize::try_from(len).unwrap_or(AHEAD_MAX + 1).min(AHEAD_MAX + 1)];
-        Ok((s.data_mut().put(&o, &zeroes)?,))
-    })?;
+    at.func_wrap(
+        "[method]output-stream.write",
+        |mut s: Store<'_>, (o, list): Write| -> Done<()> {
+            let bytes = bytes_of(&mut s, &list);
+            Ok((s.data_mut().put(&o, &bytes)?,))
+        },
+    )?;
+    at.func_wrap(
+        "[method]output-stream.write-zeroes",
+        |mut s: Store<'_>, (o, len): (Out, u64)| {
+            let zeroes = vec![0; usize::try_from(len).unwrap_or(AHEAD_MAX + 1).min(AHEAD_MAX + 1)];
+            Ok((s.data_mut().put(&o, &zeroes)?,))
+        },
+    )?;
     at.func_wrap("[method]output-stream.flush", |mut s: Store<'_>, (o,): (Out,)| {
         Ok((s.data_mut().room(&o)?.map(drop).ok_or(StreamError::Closed),))
     })?;

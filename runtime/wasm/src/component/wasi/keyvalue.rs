@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use pilotlight_filter::abi::shared::{Kept, Put, Scalar, Shared};
-use wasmtime::component::{ComponentType, Lift, Linker, Lower, Resource};
 use wasmtime::Result;
+use wasmtime::component::{ComponentType, Lift, Linker, Lower, Resource};
 
 use super::{Store, resource, world};
 use crate::host::Host;

@@ -143,12 +143,15 @@ pub(super) fn link(linker: &mut Linker<Host>) -> Result<()> {
 fn request(at: &mut LinkerInstance<'_, Host>) -> Result<()> {
     type Handle = Resource<OutgoingRequest>;
     resource::<OutgoingRequest>(at, "outgoing-request")?;
-    at.func_wrap("[constructor]outgoing-request", |mut s: Store<'_>, (f,): (Resource<Fields>,)| {
-        let table = &mut world(&mut s)?.table;
-        let fields = Fields { fixed: true, ..table.delete(f)? };
-        let (method, path, scheme, authority, body) = Default::default();
-        Ok((table.push(OutgoingRequest { fields, method, path, scheme, authority, body })?,))
-    })?;
+    at.func_wrap(
+        "[constructor]outgoing-request",
+        |mut s: Store<'_>, (f,): (Resource<Fields>,)| {
+            let table = &mut world(&mut s)?.table;
+            let fields = Fields { fixed: true, ..table.delete(f)? };
+            let (method, path, scheme, authority, body) = Default::default();
+            Ok((table.push(OutgoingRequest { fields, method, path, scheme, authority, body })?,))
+        },
+    )?;
     at.func_wrap(
         "[method]outgoing-request.body",
         |mut s: Store<'_>, (r,): (Handle,)| -> Result<(Result<Resource<OutgoingBody>, ()>,)> {
@@ -201,9 +204,21 @@ fn options(at: &mut LinkerInstance<'_, Host>) -> Result<()> {
             })?;
         };
     }
-    part!("[method]request-options.connect-timeout", "[method]request-options.set-connect-timeout", connect);
-    part!("[method]request-options.first-byte-timeout", "[method]request-options.set-first-byte-timeout", first_byte);
-    part!("[method]request-options.between-bytes-timeout", "[method]request-options.set-between-bytes-timeout", between_bytes);
+    part!(
+        "[method]request-options.connect-timeout",
+        "[method]request-options.set-connect-timeout",
+        connect
+    );
+    part!(
+        "[method]request-options.first-byte-timeout",
+        "[method]request-options.set-first-byte-timeout",
+        first_byte
+    );
+    part!(
+        "[method]request-options.between-bytes-timeout",
+        "[method]request-options.set-between-bytes-timeout",
+        between_bytes
+    );
     Ok(())
 }
 
@@ -246,9 +261,11 @@ fn response(at: &mut LinkerInstance<'_, Host>) -> Result<()> {
             let got = std::mem::replace(table.get_mut(&f)?, FutureResponse::Taken);
             let FutureResponse::Here(fetched) = got else { return Ok((Some(Err(())),)) };
             Ok((Some(Ok(match fetched {
-                Ok(Fetched { status, headers, body }) => {
-                    Ok(table.push(IncomingResponse { status, fields: headers, body: Some(body) })?)
-                }
+                Ok(Fetched { status, headers, body, .. }) => Ok(table.push(IncomingResponse {
+                    status,
+                    fields: headers,
+                    body: Some(body),
+                })?),
                 Err(code) => Err(code),
             })),))
         },
