@@ -76,9 +76,9 @@ impl Code {
     pub(crate) unsafe fn deserialize(engine: &Engine, code: &[u8]) -> Result<Code, Mistake> {
         let error = |error: wasmtime::Error| Mistake::new(format!("{error:#}"));
         match Engine::detect_precompiled(code) {
-            // SAFETY: the caller says so.
             #[cfg(feature = "components")]
             Some(Precompiled::Component) => {
+                // SAFETY: the caller says so.
                 unsafe { Component::deserialize(engine, code) }.map(Code::Component).map_err(error)
             }
             #[cfg(not(feature = "components"))]
@@ -97,9 +97,9 @@ impl Code {
         // By its number: the name may lead to another file by now.
         let path = format!("/proc/self/fd/{}", file.as_raw_fd());
         match Engine::detect_precompiled_file(&path) {
-            // SAFETY: the caller says so.
             #[cfg(feature = "components")]
             Ok(Some(Precompiled::Component)) => {
+                // SAFETY: the caller says so.
                 unsafe { Component::deserialize_file(engine, &path) }.ok().map(Code::Component)
             }
             #[cfg(not(feature = "components"))]

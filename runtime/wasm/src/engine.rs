@@ -99,19 +99,23 @@ impl Engine for WasmEngine {
     }
 
     fn load(&self, plan: &Plan) -> Result<Arc<dyn Library>, Vec<LoadError>> {
-        let mut programs = Programs { filters: Vec::new(), modules: Vec::new(), ticker: None };
+        let mut programs = Programs::default();
         let mut mistakes = Vec::new();
-        let mut loader = Loader { engine: self, plan, seen: HashMap::new() };
+        let mut loader = Loader { engine: self, plan, seen: HashMap::new(), notes: Vec::new() };
         for spec in &plan.filters {
             // The dialects are Lua's: only a mistake of the caller's brings one here.
             let file = spec.program.native().unwrap_or(Path::new(""));
-            match loader.program(spec, file) {
+            let loaded = loader.program(spec, file);
+            programs.notes.extend(named(&spec.name, file, std::mem::take(&mut loader.notes)));
+            match loaded {
                 Ok(entry) => programs.filters.push(entry),
                 Err(all) => mistakes.extend(named(&spec.name, file, all)),
             }
         }
         for spec in &plan.modules {
-            match loader.callee(spec) {
+            let loaded = loader.callee(spec);
+            programs.notes.extend(named(&spec.name, &spec.file, std::mem::take(&mut loader.notes)));
+            match loaded {
                 Ok(callee) => programs.modules.push(Arc::new(callee)),
                 Err(all) => mistakes.extend(named(&spec.name, &spec.file, all)),
             }
@@ -141,6 +145,8 @@ struct Loader<'a> {
     engine: &'a WasmEngine,
     plan: &'a Plan,
     seen: HashMap<String, Code>,
+    /// What is odd about the program at hand, and no mistake.
+    notes: Vec<Mistake>,
 }
 
 impl Loader<'_> {
@@ -207,7 +213,7 @@ impl Loader<'_> {
     fn pooled(&self, file: &Path) -> Option<(InstancePre<Host>, Slots)> {
         let (engine, slots) = self.engine.machine().ok()?.pool()?;
         let key = cache::key(&fs::read(file).ok()?);
-        let code = Cache { dir: &self.plan.cache_dir }.get(engine, &key)?;
+        let code = Cache { dir: &self.plan.cache_dir }.get(engine, &key).ok()??;
         let module = code.module()?;
         Some((self.link(&module, false).ok()?, Arc::clone(slots)))
     }
@@ -262,7 +268,7 @@ impl Loader<'_> {
     }
 
     /// A file that was compiled before, here or elsewhere.
-    fn ahead(&self, key: &str, bytes: &[u8]) -> Result<Code, Mistake> {
+    fn ahead(&mut self, key: &str, bytes: &[u8]) -> Result<Code, Mistake> {
         let engine = &self.engine.machine()?.engine;
         let Some(code) = cache::sealed(bytes) else {
             let mistake = Mistake::new("not a .cwasm file of this gateway, or a damaged one");
@@ -270,11 +276,15 @@ impl Loader<'_> {
         };
         // Mapped from our own copy: the user's file may be overwritten while it runs.
         let cache = Cache { dir: &self.plan.cache_dir };
-        if let Some(code) = cache.get(engine, key) {
-            return Ok(code);
+        match cache.get(engine, key) {
+            Ok(Some(code)) => return Ok(code),
+            Ok(None) => {}
+            Err(why) => self
+                .notes
+                .push(Mistake::new(format!("what the cache has of it is {why}: it is made anew"))),
         }
         if cache.put(key, bytes).is_ok()
-            && let Some(code) = cache.get(engine, key)
+            && let Ok(Some(code)) = cache.get(engine, key)
         {
             return Ok(code);
         }
@@ -289,12 +299,16 @@ impl Loader<'_> {
         })
     }
 
-    fn source(&self, key: &str, bytes: &[u8]) -> Result<Code, Mistake> {
+    fn source(&mut self, key: &str, bytes: &[u8]) -> Result<Code, Mistake> {
         recognise(bytes)?;
         let engine = &self.engine.machine()?.engine;
         let cache = Cache { dir: &self.plan.cache_dir };
-        if let Some(code) = cache.get(engine, key) {
-            return Ok(code);
+        match cache.get(engine, key) {
+            Ok(Some(code)) => return Ok(code),
+            Ok(None) => {}
+            Err(why) => self
+                .notes
+                .push(Mistake::new(format!("what the cache has of it is {why}: it is made anew"))),
         }
         let file = self.engine.compile.compile(bytes, cache.dir).map_err(|error| match error {
             CompileError::NoCompiler => Mistake::new(error.to_string())
@@ -307,7 +321,7 @@ impl Loader<'_> {
         };
         // A cache that can't be written costs the compilation each time, and memory: no more.
         if cache.put(key, &file).is_ok()
-            && let Some(code) = cache.get(engine, key)
+            && let Ok(Some(code)) = cache.get(engine, key)
         {
             return Ok(code);
         }

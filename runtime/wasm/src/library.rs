@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use pilotlight_abi::{Phase, Phases};
+use pilotlight_filter::engine::LoadError;
 use pilotlight_filter::host::Module;
 use pilotlight_filter::{Filter, Library, Realm, Services};
 
@@ -18,9 +19,12 @@ use crate::proxy_wasm::pool::{Pool, Program};
 use crate::ticker::Ticker;
 
 /// What a manifest's Wasm came to.
+#[derive(Default)]
 pub(crate) struct Programs {
     pub(crate) filters: Vec<Entry>,
     pub(crate) modules: Vec<Arc<Callee>>,
+    /// What is odd about them.
+    pub(crate) notes: Vec<LoadError>,
     /// There is one when there is a program.
     pub(crate) ticker: Option<Arc<Ticker>>,
 }
@@ -62,6 +66,10 @@ impl Library for Programs {
             Some(Entry::App(_)) => Phases::NONE.with(Phase::Request),
             None => Phases::NONE,
         }
+    }
+
+    fn notes(&self) -> &[LoadError] {
+        &self.notes
     }
 
     fn open(&self, services: Rc<dyn Services>) -> Rc<dyn Realm> {

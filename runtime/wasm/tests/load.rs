@@ -21,7 +21,7 @@ fn what_is_not_a_filter_is_refused_with_a_reason() {
     for (bytes, reason) in [
         (b"hello".to_vec(), "not a Wasm module"),
         (b"(module)".to_vec(), "Wasm as text"),
-        (b"\0asm\x0d\0\x01\0".to_vec(), "a component"),
+        (assemble("(component)"), "a component"),
         (b"\x7fELF....".to_vec(), "compiled code"),
         (b"\0asm\x01\0\0\0\xff\xff".to_vec(), ""),
         (Vec::new(), "not a Wasm module"),
@@ -88,6 +88,7 @@ fn nothing_is_made_for_a_manifest_without_wasm() {
 fn a_second_load_compiles_nothing_and_a_mangled_file_is_made_again() {
     let folder = Folder::new();
     let file = folder.write("guest.wasm", &guest("headers.wat"));
+    let said = std::cell::RefCell::new(String::new());
     let compiled = || {
         let engine = WasmEngine::new(CompileWith::Here);
         let library =
@@ -97,6 +98,8 @@ fn a_second_load_compiles_nothing_and_a_mangled_file_is_made_again() {
         let mut exchange = exchange("/", &[("x-a", "1")]);
         run(&mut *realm.start(1), Phase::Request, &mut exchange).unwrap();
         assert_eq!(header(&exchange, "x-b"), Some("1"));
+        let notes = library.notes().iter().map(|note| note.message.clone()).collect::<String>();
+        *said.borrow_mut() = notes;
         engine.compiled()
     };
     assert_eq!(compiled(), 1);
@@ -110,13 +113,16 @@ fn a_second_load_compiles_nothing_and_a_mangled_file_is_made_again() {
         mangled[at] ^= 1;
         std::fs::write(&cached, mangled).unwrap();
         assert_eq!(compiled(), 1, "byte {at}");
+        assert!(said.borrow().contains("damaged: it is made anew"), "{}", said.borrow());
         assert_eq!(compiled(), 0);
+        assert_eq!(said.borrow().as_str(), "");
     }
     std::fs::write(&cached, &whole[..10]).unwrap();
     assert_eq!(compiled(), 1);
     // One that others may write is not ours to run.
     std::fs::set_permissions(&cached, std::fs::Permissions::from_mode(0o666)).unwrap();
     assert_eq!(compiled(), 1);
+    assert!(said.borrow().contains("others may have written"));
     assert_eq!(
         std::fs::read_dir(folder.0.join("cache")).unwrap().count(),
         1,

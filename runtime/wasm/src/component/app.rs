@@ -7,7 +7,6 @@
 //! filter is polled: until its answer has begun, then whenever the client takes more of it, and
 //! at the end for as long as it has something left to do.
 
-use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -16,6 +15,7 @@ use std::time::Duration;
 use pilotlight_filter::abi::limit::WASM_APP_MEMORY;
 use pilotlight_filter::engine::Spec;
 use pilotlight_filter::filter::{End, Pull};
+use pilotlight_filter::host::Wait;
 use pilotlight_filter::{
     Call, Exchange, Fault, FaultKind, Fields, Filter, Frame, Services, Verdict,
 };
@@ -126,7 +126,7 @@ struct Visit {
     stage: Stage,
     door: Rc<Door>,
     /// `None` when it has ended.
-    run: Option<Pin<Box<dyn Future<Output = Result<(), Fault>>>>>,
+    run: Option<Wait<Result<(), Fault>>>,
 }
 
 impl Visit {

@@ -165,7 +165,7 @@ fn lower<T>(
     cased: bool,
 ) -> Result<()> {
     let types: &ComponentTypes = cx.types;
-    let misfit = || Misfit::new(types, ty, value);
+    let misfit = || Misfit::of(types, ty, value);
     macro_rules! whole {
         ($number:ty) => {{
             let whole = whole(value).and_then(|whole| <$number>::try_from(whole).ok());
@@ -343,7 +343,9 @@ fn variant<T>(
             // Other cases may have more: their slots are zero already.
             let width = abi.flat_count(usize::MAX).ok_or_else(short)? - 1;
             let used = left - slots.len();
-            (used..width).for_each(|_| drop(slots.next()));
+            for _ in used..width {
+                slots.next();
+            }
             Ok(())
         }
         Place::Memory(at) => {

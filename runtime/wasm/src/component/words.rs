@@ -31,7 +31,7 @@ pub(super) struct Misfit {
 
 impl Misfit {
     #[cold]
-    pub(super) fn new(types: &ComponentTypes, ty: InterfaceType, got: &Value) -> wasmtime::Error {
+    pub(super) fn of(types: &ComponentTypes, ty: InterfaceType, got: &Value) -> wasmtime::Error {
         let got = shown(ty, got);
         wasmtime::Error::new(Misfit { place: String::new(), wanted: wanted(types, ty), got })
     }

@@ -1,7 +1,7 @@
 //! `wasi:http/types`: the request that an application answers, and its answer.
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Waker};
 
 use bytes::Bytes;
 use wasmtime::Result;
@@ -300,7 +300,7 @@ fn incoming_body(at: &mut LinkerInstance<'_, Host>) -> Result<()> {
                 return Ok((Some(Ok(Ok(None))),));
             }
             let mut cx = Context::from_waker(Waker::noop());
-            if let Poll::Pending = s.data_mut().poll_trailers(&mut cx)? {
+            if s.data_mut().poll_trailers(&mut cx)?.is_pending() {
                 return Ok((None,));
             }
             let world = world(&mut s)?;

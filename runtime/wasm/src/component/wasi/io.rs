@@ -399,7 +399,7 @@ impl Host {
 fn blocking_write(
     stream: Resource<Output>,
     mut bytes: Bytes,
-) -> impl FnMut(&mut Host, &mut Context<'_>) -> Poll<Result<(Result<(), StreamError>,)>> {
+) -> impl FnMut(&mut Host, &mut Context<'_>) -> Poll<Done<()>> {
     move |host, _| {
         loop {
             let room = match host.room(&stream)? {
