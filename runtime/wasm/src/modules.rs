@@ -107,23 +107,6 @@ impl Made {
             Made::Typed(instance) => &mut instance.store,
         }
     }
-
-    async fn call(
-        &mut self,
-        code: &Code,
-        index: usize,
-        given: Given<'_>,
-    ) -> Result<Outcome, Failed> {
-        match (self, code) {
-            (Made::Core(instance), Code::Core(core)) => {
-                instance.call(index, &core.functions[index], given).await.map(Ok)
-            }
-            #[cfg(feature = "components")]
-            (Made::Typed(instance), Code::Typed(typed)) => instance.call(typed, index, given).await,
-            #[cfg(feature = "components")]
-            _ => Err(Failed::Arguments("it is another module's instance".into())),
-        }
-    }
 }
 
 /// What a function is called with.
@@ -240,17 +223,13 @@ impl Pool {
     }
 
     /// A place among the calls that run.
-    async fn enter(self: &Rc<Pool>) -> Running {
-        std::future::poll_fn(|cx| {
-            if self.running.get() < CALLS_MAX {
-                self.running.set(self.running.get() + 1);
-                return Poll::Ready(());
-            }
-            self.waiting.borrow_mut().push(cx.waker().clone());
-            Poll::Pending
-        })
-        .await;
-        Running(Rc::clone(self))
+    fn poll_enter(self: &Rc<Pool>, cx: &mut Context<'_>) -> Poll<Running> {
+        if self.running.get() < CALLS_MAX {
+            self.running.set(self.running.get() + 1);
+            return Poll::Ready(Running(Rc::clone(self)));
+        }
+        self.waiting.borrow_mut().push(cx.waker().clone());
+        Poll::Pending
     }
 
     async fn call(
@@ -259,7 +238,7 @@ impl Pool {
         bytes: Option<Bytes>,
         arguments: Vec<Value>,
     ) -> Outcome {
-        let _running = self.enter().await;
+        let _running = std::future::poll_fn(|cx| self.poll_enter(cx)).await;
         let said = |fault: Fault| Value::from(&*fault.message);
         let idle = self.idle.borrow_mut().pop();
         let mut made = match idle {
@@ -269,7 +248,17 @@ impl Pool {
         };
         vm::grant(made.store(), self.callee.cpu);
         let given = Given { bytes: bytes.as_deref(), values: &arguments };
-        let result = match made.call(&self.callee.code, index, given).await {
+        // Matched here: a function in between would copy the call's state once more.
+        let called = match (&mut *made, &self.callee.code) {
+            (Made::Core(instance), Code::Core(core)) => {
+                instance.call(index, &core.functions[index], given).await.map(Ok)
+            }
+            #[cfg(feature = "components")]
+            (Made::Typed(instance), Code::Typed(typed)) => instance.call(typed, index, given).await,
+            #[cfg(feature = "components")]
+            _ => Err(Failed::Arguments("it is another module's instance".into())),
+        };
+        let result = match called {
             Ok(outcome) => outcome,
             Err(Failed::Arguments(text)) => Err(Value::from(&*text)),
             Err(Failed::Trap(Fault { message, .. })) => {

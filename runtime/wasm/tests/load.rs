@@ -149,6 +149,28 @@ fn compiled_files_load_without_a_compiler() {
     assert!(refused(folder.write("bad.cwasm", &mangled)).contains("damaged"));
 }
 
+#[test]
+fn modules_are_compiled_for_other_machines_too_and_run_there_only() {
+    let wasm = guest("headers.wat");
+    let folder = Folder::new();
+    let engine = WasmEngine::new(CompileWith::Never);
+    let here = std::env::consts::ARCH;
+    for target in ["x86_64-unknown-linux-gnu", "aarch64-unknown-linux-gnu", "pulley32", "pulley64"]
+    {
+        let code = compile(&wasm, Some(target)).unwrap_or_else(|e| panic!("{target}: {e}"));
+        let file = folder.write(&format!("{target}.cwasm"), &code);
+        match load(&engine, &folder, vec![spec(file)], Vec::new()) {
+            Ok(_) => assert!(target.starts_with(here), "{target} runs on {here}"),
+            Err(errors) => {
+                assert!(!target.starts_with(here), "{target}: {errors:?}");
+                let said = &errors[0].message;
+                assert!(said.contains("compiled for another machine or version"), "{said}");
+            }
+        }
+    }
+    assert!(compile(&wasm, Some("z80-unknown-none")).is_err());
+}
+
 /// `sh` stands for the gateway's own executable.
 #[test]
 fn a_child_compiles() {

@@ -115,11 +115,18 @@ fn scalar<T, V: Lower<Lower = ValRaw>>(
     }
 }
 
-/// Writes a string, or a list of bytes, and where it is.
-fn bulk<T, V: Lower<Lower = [ValRaw; 2]> + ?Sized>(
+/// Copies bytes into memory that the component gives, and writes where they are.
+fn bytes<T>(cx: &mut LowerContext<'_, T>, bytes: &[u8], place: Place<'_, '_>) -> Result<()> {
+    let at = cx.realloc(0, 0, 1, bytes.len())?;
+    cx.as_slice_mut()[at..][..bytes.len()].copy_from_slice(bytes);
+    pair(cx, at, bytes.len(), place)
+}
+
+/// Writes a string, in the component's encoding, and where it is.
+fn string<T>(
     cx: &mut LowerContext<'_, T>,
     ty: InterfaceType,
-    value: &V,
+    value: &str,
     place: Place<'_, '_>,
 ) -> Result<()> {
     match place {
@@ -140,18 +147,18 @@ fn bulk<T, V: Lower<Lower = [ValRaw; 2]> + ?Sized>(
 fn lower_bytes<T>(
     cx: &mut LowerContext<'_, T>,
     ty: InterfaceType,
-    bytes: &[u8],
+    given: &[u8],
     place: Place<'_, '_>,
 ) -> Result<()> {
     match ty {
         InterfaceType::List(list) if cx.types[list].element == InterfaceType::U8 => {
-            bulk(cx, ty, bytes, place)
+            bytes(cx, given, place)
         }
-        InterfaceType::String if let Ok(text) = std::str::from_utf8(bytes) => {
-            bulk(cx, ty, text, place)
+        InterfaceType::String if let Ok(text) = std::str::from_utf8(given) => {
+            string(cx, ty, text, place)
         }
         // What is more than bytes is looked at as other values are.
-        _ => lower(cx, ty, &Value::Bytes(bytes.to_vec()), place, false),
+        _ => lower(cx, ty, &Value::Bytes(given.to_vec()), place, false),
     }
 }
 
@@ -194,9 +201,9 @@ fn lower<T>(
                 _ => Err(misfit()),
             }
         }
-        InterfaceType::String => bulk(cx, ty, text(value).ok_or_else(misfit)?, place),
+        InterfaceType::String => string(cx, ty, text(value).ok_or_else(misfit)?, place),
         InterfaceType::List(list) => match (types[list].element, value) {
-            (InterfaceType::U8, Value::Bytes(bytes)) => bulk(cx, ty, &bytes[..], place),
+            (InterfaceType::U8, Value::Bytes(list)) => bytes(cx, list, place),
             (element, _) => {
                 let items = items(value).ok_or_else(misfit)?;
                 let (at, count) = (list_of(cx, element, items)?, items.len());

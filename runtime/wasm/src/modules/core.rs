@@ -2,7 +2,7 @@
 //!
 //! A module exports `memory` and `alloc(len) -> ptr`; a string goes in as pointer and length, and
 //! comes out as an `i64`, `ptr << 32 | len`. With `free(ptr, len)` the host frees arguments and
-//! results, with `reset()` it says when a call is over; an instance of a module that exports
+//! results, with `reset()` it says when a call with strings is over; an instance of a module that exports
 //! neither serves one call.
 
 use pilotlight_abi::Value;
@@ -119,6 +119,10 @@ impl Instance {
             (Some(ty), Some(value)) => shown_as(ty, value),
             _ => Value::Nil,
         };
+        // Numbers leave nothing behind.
+        if lent.is_empty() {
+            return Ok(value);
+        }
         if let Some(free) = &self.free {
             for (ptr, len) in lent {
                 vm::call(&mut self.store, free, (ptr, len)).await?;
