@@ -4,19 +4,17 @@
 #![allow(clippy::print_stderr)]
 
 mod common;
-#[path = "common/wit.rs"]
-mod wit;
 
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use common::wit::{self, Dice, MEMORY, PLAIN, Wit};
 use common::*;
 use pilotlight_filter::Realm;
 use pilotlight_filter::abi::Value;
 use pilotlight_filter::host::{Called, Module, Outcome};
 use pilotlight_wasm::{CompileWith, WasmEngine};
-use wit::{Dice, MEMORY, PLAIN, Wit};
 
 struct Bench {
     module: Rc<dyn Module>,
