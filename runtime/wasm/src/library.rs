@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use pilotlight_abi::{Phase, Phases};
+use pilotlight_abi::Phases;
 use pilotlight_filter::engine::LoadError;
 use pilotlight_filter::host::Module;
 use pilotlight_filter::{Filter, Library, Realm, Services};
@@ -63,7 +63,7 @@ impl Library for Programs {
         match self.filters.get(index) {
             Some(Entry::Filter(program)) => program.phases,
             #[cfg(feature = "components")]
-            Some(Entry::App(_)) => Phases::NONE.with(Phase::Request),
+            Some(Entry::App(_)) => Phases::NONE.with(pilotlight_abi::Phase::Request),
             None => Phases::NONE,
         }
     }
@@ -117,8 +117,11 @@ impl Realm for Worker {
 
     fn trim(&self) {
         for place in &self.filters {
-            if let Place::Filter(pool) = place {
-                pool.trim();
+            match place {
+                Place::Filter(pool) => pool.trim(),
+                // Its instances go with their exchanges.
+                #[cfg(feature = "components")]
+                Place::App(_) => {}
             }
         }
         self.modules.values().for_each(|pool| pool.trim());
