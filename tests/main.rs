@@ -12,9 +12,11 @@
     clippy::print_stderr
 )]
 
+mod applications;
 mod cases;
 mod clients;
 mod commands;
+mod components;
 mod conformance;
 mod escapes;
 mod examples;

@@ -73,6 +73,7 @@ const ABSENCES: &[Absence] = &[
             ("runtime/wasm/src/engine.rs", "modules, when they are loaded"),
             ("runtime/wasm/src/compile.rs", "what the compiler's process hands over"),
             ("runtime/wasm/src/cache.rs", "compiled modules"),
+            ("runtime/wasm/src/code.rs", "the same, mapped"),
         ],
     },
     Absence {

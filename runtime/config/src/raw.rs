@@ -181,7 +181,8 @@ table::tables! {
         files: TextOr<Files>,
         /// Target: a script that answers.
         lua: String,
-        component: Later,
+        /// Target: an application, a component for the world `wasi:http/proxy`; its path, or a table.
+        component: TextOr<Component>,
         /// How long its exchanges may take.
         timeouts: RouteTimeouts,
         /// When a request is sent again.
@@ -249,6 +250,29 @@ table::tables! {
         index: Vec<At<String>>,
         /// The `Cache-Control` of each answer.
         cache_control: String,
+    }
+
+    /// An application. Each exchange has an instance of its own.
+    struct Component needs [wasm] {
+        /// The component, or what `pilotlight compile` made of it.
+        wasm: String,
+        /// Environment variables that it sees. Default: none.
+        env: Named<String>,
+        /// Hosts that it may send requests to, each with the upstream that serves them. Requests to
+        /// others are denied.
+        upstreams: Named<String>,
+        /// Buckets of `wasi:keyvalue` that it may open, each with its dictionary of `[shared]`.
+        shared: Named<String>,
+        /// What an instance may use.
+        limits: ComponentLimits,
+    }
+
+    /// What an application's instance may use.
+    struct ComponentLimits {
+        /// CPU time of one exchange; what it waits does not count. Default "2s".
+        cpu: Duration,
+        /// Its memory. Default "64MiB".
+        memory: Size,
     }
 
     /// How long a route's exchanges may take.

@@ -75,8 +75,14 @@ fn whole(root: raw::Root, file: &Path, scene: &mut Scene<'_>) -> Manifest {
     let consumers = consumer::consumers(root.consumers, scene);
 
     let names = filters.names.clone();
-    let names =
-        route::Names { complete, listeners: &[], upstreams: &upstreams.names, filters: &names };
+    let dictionaries: Vec<String> = shared.keys().cloned().collect();
+    let names = route::Names {
+        complete,
+        listeners: &[],
+        upstreams: &upstreams.names,
+        filters: &names,
+        shared: &dictionaries,
+    };
     let listeners = listener::listeners(root.listeners, gateway.admin.as_ref(), &names, scene);
     if nothing_to_serve {
         let problem = Problem::error(Spot::File(file.into()), "no [[listeners]]: nothing to serve");

@@ -319,6 +319,11 @@ pub trait Library: Send + Sync {
     /// What the filter at `index` of the plan wants to be called for.
     fn phases(&self, index: usize) -> Phases;
 
+    /// What is odd about programs that are loaded all the same.
+    fn notes(&self) -> &[LoadError] {
+        &[]
+    }
+
     /// This worker's side: VMs and instances, made when first needed.
     fn open(&self, services: Rc<dyn Services>) -> Rc<dyn Realm>;
 }

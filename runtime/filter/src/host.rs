@@ -342,7 +342,13 @@ pub trait Module {
     fn functions(&self) -> &[Box<str>];
 
     /// Calls one. Short calls end at once; longer ones go on beside the worker's other work.
-    fn call(&self, function: usize, arguments: &[Value]) -> Called;
+    fn call(&self, function: usize, arguments: Vec<Value>) -> Called;
+
+    /// The same with bytes in front of the arguments that are others', too: a piece of a body.
+    fn pass(&self, function: usize, bytes: Bytes, mut arguments: Vec<Value>) -> Called {
+        arguments.insert(0, Value::Bytes(bytes.into()));
+        self.call(function, arguments)
+    }
 
     /// For a body that passes through `function`, chunk by chunk with so many arguments behind the
     /// chunk: the module with a memory of this body's own, when the function is to be told behind
@@ -352,10 +358,13 @@ pub trait Module {
     }
 }
 
+/// What a call gives; or what scripts get beside nil: a message, or an error of the module's own.
+pub type Outcome = Result<Value, Value>;
+
 /// A call into a module.
 pub enum Called {
     /// It has ended.
-    Done(Result<Value, String>),
+    Done(Outcome),
     /// It goes on; poll it.
-    Running(Wait<Result<Value, String>>),
+    Running(Wait<Outcome>),
 }

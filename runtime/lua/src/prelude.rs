@@ -17,7 +17,7 @@ use pilotlight_filter::{Fault, FaultKind};
 use crate::calls;
 use crate::guard;
 use crate::stack::Stack;
-use crate::vm::{ARRAY, BOOT, CURRENT, ENTRY, FIELDS, MARK, REQUEST, RESPONSE, Vm};
+use crate::vm::{ARRAY, BOOT, CURRENT, ENTRY, FIELDS, LONG, MARK, REQUEST, RESPONSE, Vm};
 use crate::watchdog::KILL_MESSAGE;
 use crate::window::World;
 
@@ -117,6 +117,7 @@ pub(crate) fn load(vm: &Vm, services: &Rc<dyn Services>, world: &World) -> Resul
         ("boot", BOOT),
         ("fields", FIELDS),
         ("current", CURRENT),
+        ("long", LONG),
     ] {
         stack.get(table, name);
         stack.keep_at(place);

@@ -1,6 +1,6 @@
 //! A thin layer over a Lua stack: what may be called outside of protected mode.
 //!
-//! Nothing here calls back into a script: all access is raw. Allocation can't fail here as long as
+//! Nothing here calls into a script: all access is raw. Allocation can't fail here as long as
 //! the arena is not strict (see `arena`); inside a C function a failure unwinds as Lua errors do.
 
 use std::os::raw::{c_int, c_void};
@@ -203,6 +203,11 @@ impl Stack {
         Stack(unsafe { lua::lua_newthread(self.0) })
     }
 
+    /// Takes a value out from below others.
+    pub(crate) fn remove(self, index: c_int) {
+        unsafe { lua::lua_remove(self.0, index) }
+    }
+
     /// A coroutine.
     pub(crate) fn thread(self, index: c_int) -> Option<Stack> {
         let thread = unsafe { lua::lua_tothread(self.0, index) };
@@ -218,6 +223,12 @@ impl Stack {
     #[inline]
     pub(crate) fn push_kept(self, place: c_int) {
         unsafe { lua::lua_rawgeti_(self.0, lua::LUA_REGISTRYINDEX, place) }
+    }
+
+    /// Calls one of the host's own functions, which is below its arguments; false: what it left is a
+    /// message.
+    pub(crate) fn protected_call(self, arguments: c_int, results: c_int) -> bool {
+        unsafe { lua::lua_pcall(self.0, arguments, results, 0) == lua::LUA_OK }
     }
 
     /// Pops a value into the registry.

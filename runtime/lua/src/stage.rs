@@ -10,7 +10,7 @@ use std::task::{Context, Poll, ready};
 
 use bytes::{Bytes, BytesMut};
 use pilotlight_filter::abi::{Value, limit};
-use pilotlight_filter::host::{Called, Module, Wait};
+use pilotlight_filter::host::{Called, Module, Outcome, Wait};
 use pilotlight_filter::{Chunk, Fault, FaultKind};
 
 /// A function in the way of a body.
@@ -30,7 +30,7 @@ pub(crate) struct Stage {
     whole: Option<BytesMut>,
     /// Something came.
     begun: bool,
-    running: Option<Wait<Result<Value, String>>>,
+    running: Option<Wait<Outcome>>,
 }
 
 impl Stage {
@@ -86,7 +86,7 @@ impl Stage {
             if chunk.data.is_empty() && !(self.told && chunk.last && self.begun) {
                 return Poll::Ready(Ok(()));
             }
-            match self.module.call(self.function, &self.arguments_for(chunk)) {
+            match self.module.pass(self.function, chunk.data.clone(), self.arguments_for(chunk)) {
                 Called::Done(result) => return Poll::Ready(self.put(result, chunk)),
                 Called::Running(wait) => self.running = Some(wait),
             }
@@ -97,22 +97,23 @@ impl Stage {
         Poll::Ready(self.put(result, chunk))
     }
 
+    /// What follows the bytes.
     fn arguments_for(&self, chunk: &Chunk) -> Vec<Value> {
-        let mut arguments = Vec::with_capacity(self.arguments.len() + 2);
-        arguments.push(Value::Bytes(chunk.data.to_vec()));
+        let mut arguments = Vec::with_capacity(self.arguments.len() + 1);
         arguments.extend(self.told.then_some(Value::Bool(chunk.last)));
         arguments.extend_from_slice(&self.arguments);
         arguments
     }
 
-    fn put(&self, result: Result<Value, String>, chunk: &mut Chunk) -> Result<(), Fault> {
+    fn put(&self, result: Outcome, chunk: &mut Chunk) -> Result<(), Fault> {
         match result {
             Ok(Value::Bytes(made)) => {
                 chunk.data = made.into();
                 Ok(())
             }
             Ok(other) => Err(self.fault(&format!("it must give a string, not a {}", other.kind()))),
-            Err(message) => Err(self.fault(&message)),
+            Err(Value::Bytes(text)) => Err(self.fault(&String::from_utf8_lossy(&text))),
+            Err(_) => Err(self.fault("it gave an error")),
         }
     }
 

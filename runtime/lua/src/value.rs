@@ -5,34 +5,54 @@ use std::os::raw::c_int;
 use pilotlight_filter::abi::Value;
 
 use crate::stack::{Kind, Stack};
+use crate::vm::LONG;
 
 /// Tables inside tables.
 const DEPTH: usize = 32;
 /// Values of one table and what it holds.
 const ITEMS: usize = 10_000;
 
+/// Numbers are exact up to here.
+const EXACT: f64 = 9_007_199_254_740_992.0;
+
 /// Pushes a value.
 pub(crate) fn push(stack: Stack, value: &Value) {
+    push_value(stack, value, false);
+}
+
+/// Pushes a value; in a list null stands for nil, so that the list has its length.
+pub(crate) fn push_full(stack: Stack, value: &Value) {
+    push_value(stack, value, true);
+}
+
+fn push_value(stack: Stack, value: &Value, full: bool) {
     if !stack.reserve(4) {
         return stack.push_nil();
     }
     match value {
         Value::Nil => stack.push_nil(),
         Value::Bool(value) => stack.push_bool(*value),
+        Value::Int(value) if value.unsigned_abs() > EXACT as u64 => {
+            push_long(stack, *value as u64, true);
+        }
         Value::Int(value) => stack.push_number(*value as f64),
+        Value::Uint(value) => push_long(stack, *value, false),
         Value::Float(value) => stack.push_number(*value),
         Value::Bytes(value) => stack.push_bytes(value),
         Value::List(list) => {
             stack.push_table(list.len() as c_int, 0);
             for (index, value) in list.iter().enumerate() {
-                push(stack, value);
+                match value {
+                    Value::Nil if full => stack.push_light(std::ptr::null()),
+                    value => push_value(stack, value, full),
+                }
                 stack.set_at(-2, index as c_int + 1);
             }
         }
         Value::Map(map) => {
             stack.push_table(0, map.len() as c_int);
             for (key, value) in map {
-                push(stack, value);
+                push_value(stack, value, full);
                 stack.set(-2, key.as_bytes());
             }
         }
@@ -61,8 +81,10 @@ pub(crate) fn read(stack: Stack, index: c_int, room: &mut Room) -> Result<Value,
 
 /// A number as modules and dictionaries take it: whole where it is whole.
 pub(crate) fn number(number: f64) -> Value {
-    const EXACT: f64 = 9_007_199_254_740_992.0;
-    if number.fract() == 0.0 && number.abs() <= EXACT {
+    if number.fract() == 0.0
+        && number.abs() <= EXACT
+        && (number != 0.0 || number.is_sign_positive())
+    {
         Value::Int(number as i64)
     } else {
         Value::Float(number)
@@ -88,7 +110,49 @@ fn read_within(
         }
         Kind::Light if stack.light(index).is_null() => Value::Nil,
         Kind::Table => return read_table(stack, index, depth, room),
+        Kind::Other if stack.kind_name(index) == "cdata" => {
+            return read_long(stack, index)
+                .ok_or("of cdata only 64-bit integers can be handed over");
+        }
         _ => return Err("functions and coroutines can't be handed over"),
+    })
+}
+
+/// Pushes LuaJIT's own 64-bit integer.
+fn push_long(stack: Stack, bits: u64, signed: bool) {
+    // A thread of its own: on one that waits nothing can be called.
+    let aside = stack.push_thread();
+    aside.push_kept(LONG);
+    aside.push_number((bits >> 32) as f64);
+    aside.push_number(f64::from(bits as u32));
+    aside.push_bool(signed);
+    if !aside.protected_call(3, 1) {
+        // No memory for it: near enough is what there is.
+        aside.push_number(if signed { bits as i64 as f64 } else { bits as f64 });
+    }
+    aside.hand_over(stack, 1);
+    stack.remove(-2);
+}
+
+/// Reads LuaJIT's own 64-bit integer; `None` when it is other cdata.
+fn read_long(stack: Stack, index: c_int) -> Option<Value> {
+    if !stack.reserve(4) {
+        return None;
+    }
+    stack.push_kept(LONG);
+    stack.push_copy(index);
+    if !stack.protected_call(1, 3) {
+        stack.pop(1);
+        return None;
+    }
+    let half = |at| stack.number(at).map(|half| half as u64);
+    let bits = half(-3).zip(half(-2)).map(|(high, low)| high << 32 | low);
+    let signed = stack.truth(-1);
+    stack.pop(3);
+    Some(match i64::try_from(bits?) {
+        Ok(whole) => Value::Int(whole),
+        Err(_) if signed => Value::Int(bits? as i64),
+        Err(_) => Value::Uint(bits?),
     })
 }
 

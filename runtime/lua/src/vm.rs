@@ -44,7 +44,8 @@ pub(crate) const ENTRY: c_int = 5;
 pub(crate) const BOOT: c_int = 6;
 pub(crate) const FIELDS: c_int = 7;
 pub(crate) const CURRENT: c_int = 8;
-const FIRST_FREE: c_int = 9;
+pub(crate) const LONG: c_int = 9;
+const FIRST_FREE: c_int = 10;
 /// Places that are taken from the start: the registry keeps those in an array, not by hash.
 const PLACES: c_int = 48;
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use pilotlight_filter::abi::{Value, limit};
-use pilotlight_filter::host::{Fetch, FetchError, Fetched, Subanswer, Wait};
+use pilotlight_filter::host::{Fetch, FetchError, Fetched, Outcome, Subanswer, Wait};
 use pilotlight_filter::{Exchange, Fault, FaultKind};
 
 use crate::parcel::Parcel;
@@ -88,11 +88,20 @@ impl Waiter for Wait<Result<Value, String>> {
     }
 }
 
+/// The same for a call of a module, whose errors may be values of any kind.
+impl Waiter for Wait<Outcome> {
+    fn poll(&mut self, cx: &mut Context<'_>, _: Option<&mut Exchange>) -> Poll<Answer> {
+        self.as_mut().poll(cx).map(Answer::Called)
+    }
+}
+
 /// What a wait ends with.
 pub(crate) enum Answer {
     Nothing,
     Text(Bytes),
     Value(Value),
+    /// What a module gave.
+    Called(Outcome),
     /// Several results, in order.
     Values(Vec<Value>),
     Fetched(Fetched),
@@ -206,6 +215,7 @@ impl Answer {
             Answer::Fetched(fetched) => fetched.body.len(),
             Answer::Subanswer(answer) => answer.body.len(),
             Answer::Value(value) => text_len(value),
+            Answer::Called(Ok(value) | Err(value)) => text_len(value),
             Answer::Parcel(parcel) => parcel.bytes(),
             Answer::Values(values) => values.iter().map(text_len).sum(),
             _ => 0,
@@ -217,6 +227,12 @@ impl Answer {
             Answer::Nothing => return Ok(0),
             Answer::Text(bytes) => stack.push_bytes(&bytes),
             Answer::Value(value) => value::push(stack, &value),
+            Answer::Called(Ok(value)) => value::push_full(stack, &value),
+            Answer::Called(Err(error)) => {
+                stack.push_nil();
+                value::push_full(stack, &error);
+                return Ok(2);
+            }
             Answer::Values(values) => {
                 values.iter().for_each(|value| value::push(stack, value));
                 return Ok(values.len() as c_int);

@@ -87,8 +87,12 @@ impl Loader {
                 continue;
             }
             match engine.load(&plan) {
-                Err(errors) => errors.iter().for_each(|e| report.push(problem(manifest, e))),
+                Err(errors) => {
+                    errors.iter().for_each(|e| report.push(problem(manifest, e, Problem::error)));
+                }
                 Ok(library) => {
+                    let notes = library.notes().iter();
+                    notes.for_each(|note| report.push(problem(manifest, note, Problem::warning)));
                     for (place, index) in mine.into_iter().enumerate() {
                         let phases = library.phases(place);
                         let at_door =
@@ -138,7 +142,7 @@ impl Loader {
 }
 
 /// Shows an engine's error where it is: in the script, or else where the manifest names it.
-fn problem(manifest: &Manifest, error: &LoadError) -> Problem {
+fn problem(manifest: &Manifest, error: &LoadError, made: fn(Spot, String) -> Problem) -> Problem {
     let named = || {
         let filter = manifest.filters.iter().find(|f| f.name == error.program);
         let module = manifest.modules.iter().find(|m| m.name == error.program);
@@ -159,7 +163,7 @@ fn problem(manifest: &Manifest, error: &LoadError) -> Problem {
         Some(file) => format!("{file}: {}", error.message),
         None => error.message.clone(),
     };
-    let problem = Problem::error(spot, message);
+    let problem = made(spot, message);
     match &error.hint {
         Some(hint) => problem.hint(hint.clone()),
         None => problem,

@@ -83,7 +83,7 @@ const FUNCTIONS: [Function; 11] = [
 ];
 
 fn done(result: Said<Value>) -> Called {
-    Called::Done(result)
+    Called::Done(result.map_err(|message| Value::from(&*message)))
 }
 
 /// A number that the library passed.
@@ -207,10 +207,10 @@ impl Module for Host {
         &self.functions
     }
 
-    fn call(&self, function: usize, arguments: &[Value]) -> Called {
+    fn call(&self, function: usize, arguments: Vec<Value>) -> Called {
         let world = self.world.upgrade();
         match (world, FUNCTIONS.get(function)) {
-            (Some(world), Some((_, call))) => call(self, &world, arguments),
+            (Some(world), Some((_, call))) => call(self, &world, &arguments),
             _ => done(Err("the test is over".into())),
         }
     }
@@ -240,9 +240,12 @@ fn step(world: &Rc<World>, id: i64) -> Called {
         }
         match world.question() {
             Some(question) => Poll::Ready(Ok(question)),
-            None if late => Poll::Ready(Err(format!(
-                "the filter still waits in its phase {phase}, after an hour of the test's clock"
-            ))),
+            None if late => {
+                let waits = format!(
+                    "the filter still waits in its phase {phase}, after an hour of the test's clock"
+                );
+                Poll::Ready(Err(Value::from(&*waits)))
+            }
             None => Poll::Pending,
         }
     })))

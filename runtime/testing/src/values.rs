@@ -123,6 +123,7 @@ pub(crate) fn json(value: &Value) -> serde_json::Value {
         Value::Nil => serde_json::Value::Null,
         Value::Bool(is) => (*is).into(),
         Value::Int(whole) => (*whole).into(),
+        Value::Uint(whole) => (*whole).into(),
         Value::Float(number) => (*number).into(),
         Value::Bytes(bytes) => String::from_utf8_lossy(bytes).into(),
         Value::List(list) => serde_json::Value::Array(list.iter().map(json).collect()),
@@ -139,6 +140,7 @@ pub(crate) fn toml(value: &Value) -> Said<String> {
         Value::Nil => return Err("a manifest has no nil".into()),
         Value::Bool(is) => is.to_string(),
         Value::Int(whole) => whole.to_string(),
+        Value::Uint(whole) => whole.to_string(),
         Value::Float(number) => format!("{number:?}"),
         Value::Bytes(bytes) => literal(&String::from_utf8_lossy(bytes)),
         Value::List(list) => {

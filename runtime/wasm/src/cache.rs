@@ -13,8 +13,9 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use ring::digest::{Context, SHA256, SHA256_OUTPUT_LEN, digest};
-use wasmtime::{Engine, Module};
+use wasmtime::Engine;
 
+use crate::code::Code;
 use crate::config::CONFIG;
 
 const MAGIC: &[u8; 8] = b"pilot1\0\n";
@@ -77,20 +78,27 @@ impl Cache<'_> {
         self.dir.join(format!("{key}.cwasm"))
     }
 
-    /// The module kept under `key`, mapped. Whatever is wrong with the file, there is none.
-    pub(crate) fn get(&self, engine: &Engine, key: &str) -> Option<Module> {
+    /// The code kept under `key`, mapped; `None` when there is none.
+    ///
+    /// # Errors
+    /// There is a file, but not one to be run: what is wrong with it.
+    pub(crate) fn get(&self, engine: &Engine, key: &str) -> Result<Option<Code>, &'static str> {
         let path = self.path(key);
-        let file = File::open(&path).ok()?;
-        let facts = file.metadata().ok()?;
+        let Ok(file) = File::open(&path) else { return Ok(None) };
+        let facts = file.metadata().map_err(|_| "unreadable")?;
         // SAFETY: it has no preconditions.
         let us = unsafe { libc::geteuid() };
         let ours = facts.uid() == us && facts.mode() & 0o022 == 0;
-        if !ours || !is_whole(&file, facts.len()).ok()? {
-            return None;
+        if !ours {
+            return Err("one that others may have written");
+        }
+        if !is_whole(&file, facts.len()).unwrap_or(false) {
+            return Err("damaged");
         }
         // SAFETY: the compiler of this very build wrote the file (its seal is whole and nobody
         // else can write it), and files of the cache are replaced, never changed.
-        unsafe { Module::deserialize_open_file(engine, file) }.ok()
+        let code = unsafe { Code::map(engine, file) };
+        code.map(Some).ok_or("of another version or machine")
     }
 
     /// Keeps a sealed file under `key`. A reader sees the old file or the new, never a part.

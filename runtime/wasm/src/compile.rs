@@ -11,6 +11,8 @@ use std::thread;
 use std::time::Duration;
 
 use crate::cache;
+#[cfg(feature = "compile")]
+use crate::code::is_component;
 
 /// Bytes of a module, at most.
 pub(crate) const WASM_MAX: u64 = 8 << 20;
@@ -69,11 +71,19 @@ pub enum CompileError {
 pub fn compile(wasm: &[u8], target: Option<&str>) -> Result<Vec<u8>, CompileError> {
     let invalid = |error: wasmtime::Error| CompileError::Invalid(format!("{error:#}"));
     let mut config = crate::config::engine_config().map_err(invalid)?;
+    // What a module is compiled with its host must have: the small build has no components.
+    #[cfg(feature = "components")]
+    config.wasm_component_model(is_component(wasm));
     if let Some(target) = target {
         config.target(target).map_err(invalid)?;
     }
     let engine = wasmtime::Engine::new(&config).map_err(invalid)?;
-    engine.precompile_module(wasm).map(cache::seal).map_err(invalid)
+    let code = match is_component(wasm) {
+        #[cfg(feature = "components")]
+        true => engine.precompile_component(wasm),
+        _ => engine.precompile_module(wasm),
+    };
+    code.map(cache::seal).map_err(invalid)
 }
 
 /// Without the feature `compile` there is no compiler.

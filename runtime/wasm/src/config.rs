@@ -11,8 +11,6 @@ pub(crate) const CONFIG: &str = "pilotlight-1+wasmtime-48.0.8";
 
 /// Elements of a table, at most.
 pub(crate) const TABLE_ELEMENTS: usize = 10_000;
-/// Tables and memories of an instance, at most.
-pub(crate) const TABLES: usize = 4;
 /// Bytes of stack that a module may use.
 const STACK: usize = 512 << 10;
 

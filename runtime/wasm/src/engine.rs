@@ -6,18 +6,21 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use pilotlight_abi::limit::WASM_FILTER_MEMORY;
+use pilotlight_abi::limit::{WASM_APP_MEMORY, WASM_FILTER_MEMORY};
 use pilotlight_filter::engine::{LoadError, ModuleSpec, Plan, Spec};
 use pilotlight_filter::{Engine, Library};
 use wasmtime::{InstancePre, Linker, Module};
 
 use crate::cache::{self, Cache};
 use crate::check;
+use crate::code::{Code, recognise};
 use crate::compile::{CompileError, CompileWith, WASM_MAX};
+#[cfg(feature = "components")]
+use crate::component::app::App;
 use crate::config;
 use crate::host::{Host, Slots};
-use crate::library::Programs;
-use crate::modules::Callee;
+use crate::library::{Entry, Programs};
+use crate::modules::{self, Callee};
 use crate::proxy_wasm::hub::Hub;
 use crate::proxy_wasm::pool::Program;
 use crate::proxy_wasm::{instance, link};
@@ -103,19 +106,23 @@ impl Engine for WasmEngine {
     }
 
     fn load(&self, plan: &Plan) -> Result<Arc<dyn Library>, Vec<LoadError>> {
-        let mut programs = Programs { filters: Vec::new(), modules: Vec::new(), ticker: None };
+        let mut programs = Programs::default();
         let mut mistakes = Vec::new();
-        let mut loader = Loader { engine: self, plan, seen: HashMap::new() };
+        let mut loader = Loader { engine: self, plan, seen: HashMap::new(), notes: Vec::new() };
         for spec in &plan.filters {
             // The dialects are Lua's: only a mistake of the caller's brings one here.
             let file = spec.program.native().unwrap_or(Path::new(""));
-            match loader.filter(spec, file) {
-                Ok(program) => programs.filters.push(Arc::new(program)),
+            let loaded = loader.program(spec, file);
+            programs.notes.extend(named(&spec.name, file, std::mem::take(&mut loader.notes)));
+            match loaded {
+                Ok(entry) => programs.filters.push(entry),
                 Err(all) => mistakes.extend(named(&spec.name, file, all)),
             }
         }
         for spec in &plan.modules {
-            match loader.callee(spec) {
+            let loaded = loader.callee(spec);
+            programs.notes.extend(named(&spec.name, &spec.file, std::mem::take(&mut loader.notes)));
+            match loaded {
                 Ok(callee) => programs.modules.push(Arc::new(callee)),
                 Err(all) => mistakes.extend(named(&spec.name, &spec.file, all)),
             }
@@ -144,17 +151,40 @@ fn named(program: &Arc<str>, file: &Path, all: Vec<Mistake>) -> impl Iterator<It
 struct Loader<'a> {
     engine: &'a WasmEngine,
     plan: &'a Plan,
-    seen: HashMap<String, Module>,
+    seen: HashMap<String, Code>,
+    /// What is odd about the program at hand, and no mistake.
+    notes: Vec<Mistake>,
 }
 
 impl Loader<'_> {
-    fn filter(&mut self, spec: &Spec, file: &Path) -> Result<Program, Vec<Mistake>> {
-        let memory = spec.memory.unwrap_or(WASM_FILTER_MEMORY);
-        let module = self.module(file, memory).map_err(|mistake| vec![mistake])?;
-        if spec.target {
-            let mistake = Mistake::new("a proxy-wasm filter can't be a route's target");
-            return Err(vec![mistake.hint("name it in the route's `filters`")]);
-        }
+    fn program(&mut self, spec: &Spec, file: &Path) -> Result<Entry, Vec<Mistake>> {
+        let default = if spec.target { WASM_APP_MEMORY } else { WASM_FILTER_MEMORY };
+        let memory = spec.memory.unwrap_or(default);
+        let mistake = match (self.code(file, memory).map_err(|mistake| vec![mistake])?, spec.target)
+        {
+            (Code::Module(module), false) => {
+                return self.filter(spec, file, module, memory).map(|f| Entry::Filter(Arc::new(f)));
+            }
+            (Code::Module(_), true) => Mistake::new("a core module, not a component")
+                .hint("build a component for the world `wasi:http/proxy`"),
+            #[cfg(feature = "components")]
+            (Code::Component(component), true) => {
+                return App::new(spec, &component).map(|app| Entry::App(Arc::new(app)));
+            }
+            #[cfg(feature = "components")]
+            (Code::Component(_), false) => Mistake::new("a component, not a proxy-wasm module")
+                .hint("name it under [modules] for scripts to call, or as a route's `component`"),
+        };
+        Err(vec![mistake])
+    }
+
+    fn filter(
+        &self,
+        spec: &Spec,
+        file: &Path,
+        module: Module,
+        memory: u64,
+    ) -> Result<Program, Vec<Mistake>> {
         let Some(marker) = instance::marker(&module) else {
             let mut exports = module.exports().map(|export| export.name());
             if let Some(other) = exports.find(|name| name.starts_with("proxy_abi_version_")) {
@@ -209,14 +239,23 @@ impl Loader<'_> {
     fn pooled(&self, file: &Path) -> Option<(InstancePre<Host>, Slots)> {
         let (engine, slots) = self.engine.machine().ok()?.pool()?;
         let key = cache::key(&fs::read(file).ok()?);
-        let module = Cache { dir: &self.plan.cache_dir }.get(engine, &key)?;
+        let code = Cache { dir: &self.plan.cache_dir }.get(engine, &key).ok()??;
+        let module = code.module()?;
         Some((self.link(&module, false).ok()?, Arc::clone(slots)))
     }
 
     fn callee(&mut self, spec: &ModuleSpec) -> Result<Callee, Vec<Mistake>> {
-        let module = self.module(&spec.file, spec.memory).map_err(|mistake| vec![mistake])?;
-        let pre = self.link(&module, true)?;
-        Callee::new(spec, &module, pre)
+        let code = match self.code(&spec.file, spec.memory).map_err(|mistake| vec![mistake])? {
+            Code::Module(module) => {
+                let pre = self.link(&module, true)?;
+                modules::Code::Core(modules::core::Core::new(spec, &module, pre)?)
+            }
+            #[cfg(feature = "components")]
+            Code::Component(component) => {
+                modules::Code::Typed(crate::component::callee(spec, &component)?)
+            }
+        };
+        Ok(Callee::new(spec, code))
     }
 
     fn link(&self, module: &Module, on_fiber: bool) -> Result<InstancePre<Host>, Vec<Mistake>> {
@@ -226,8 +265,8 @@ impl Loader<'_> {
         linker.instantiate_pre(module).map_err(|error| vec![Mistake::new(format!("{error:#}"))])
     }
 
-    /// The module in a file: from this load, from the cache, or compiled now.
-    fn module(&mut self, file: &Path, memory: u64) -> Result<Module, Mistake> {
+    /// The code in a file: from this load, from the cache, or compiled now.
+    fn code(&mut self, file: &Path, memory: u64) -> Result<Code, Mistake> {
         let size = fs::metadata(file).map_err(|error| unread(&error))?.len();
         let ahead = file.extension().is_some_and(|extension| extension == "cwasm");
         if size > WASM_MAX && !ahead {
@@ -237,26 +276,25 @@ impl Loader<'_> {
         }
         let bytes = fs::read(file).map_err(|error| unread(&error))?;
         let key = cache::key(&bytes);
-        let module = match self.seen.get(&key) {
-            Some(module) => module.clone(),
+        let code = match self.seen.get(&key) {
+            Some(code) => code.clone(),
             None => {
-                let module =
+                let code =
                     if ahead { self.ahead(&key, &bytes)? } else { self.source(&key, &bytes)? };
-                self.seen.insert(key, module.clone());
-                module
+                self.seen.insert(key, code.clone());
+                code
             }
         };
-        let needs = module.resources_required().max_initial_memory_size.unwrap_or(0);
-        let needs = needs.saturating_mul(64 << 10);
+        let needs = code.first_memory();
         if needs > memory {
             let text = format!("it begins with {needs} bytes of memory; its limit is {memory}");
             return Err(Mistake::new(text).hint("raise `limits.memory`"));
         }
-        Ok(module)
+        Ok(code)
     }
 
     /// A file that was compiled before, here or elsewhere.
-    fn ahead(&self, key: &str, bytes: &[u8]) -> Result<Module, Mistake> {
+    fn ahead(&mut self, key: &str, bytes: &[u8]) -> Result<Code, Mistake> {
         let engine = &self.engine.machine()?.engine;
         let Some(code) = cache::sealed(bytes) else {
             let mistake = Mistake::new("not a .cwasm file of this gateway, or a damaged one");
@@ -264,28 +302,39 @@ impl Loader<'_> {
         };
         // Mapped from our own copy: the user's file may be overwritten while it runs.
         let cache = Cache { dir: &self.plan.cache_dir };
-        if let Some(module) = cache.get(engine, key) {
-            return Ok(module);
+        match cache.get(engine, key) {
+            Ok(Some(code)) => return Ok(code),
+            Ok(None) => {}
+            Err(why) => self
+                .notes
+                .push(Mistake::new(format!("what the cache has of it is {why}: it is made anew"))),
         }
         if cache.put(key, bytes).is_ok()
-            && let Some(module) = cache.get(engine, key)
+            && let Ok(Some(code)) = cache.get(engine, key)
         {
-            return Ok(module);
+            return Ok(code);
         }
         // SAFETY: the seal says that `pilotlight compile` wrote it; which compiler and which
         // settings wasmtime checks itself.
-        unsafe { Module::deserialize(engine, code) }.map_err(|error| {
-            Mistake::new(format!("compiled for another machine or version: {error:#}"))
-                .hint("compile it again with this version's `pilotlight compile`")
+        unsafe { Code::deserialize(engine, code) }.map_err(|mistake| match mistake.hint {
+            Some(_) => mistake,
+            None => {
+                let text = format!("compiled for another machine or version: {}", mistake.message);
+                Mistake::new(text).hint("compile it again with this version's `pilotlight compile`")
+            }
         })
     }
 
-    fn source(&self, key: &str, bytes: &[u8]) -> Result<Module, Mistake> {
+    fn source(&mut self, key: &str, bytes: &[u8]) -> Result<Code, Mistake> {
         recognise(bytes)?;
         let engine = &self.engine.machine()?.engine;
         let cache = Cache { dir: &self.plan.cache_dir };
-        if let Some(module) = cache.get(engine, key) {
-            return Ok(module);
+        match cache.get(engine, key) {
+            Ok(Some(code)) => return Ok(code),
+            Ok(None) => {}
+            Err(why) => self
+                .notes
+                .push(Mistake::new(format!("what the cache has of it is {why}: it is made anew"))),
         }
         let file = self.engine.compile.compile(bytes, cache.dir).map_err(|error| match error {
             CompileError::NoCompiler => Mistake::new(error.to_string())
@@ -298,34 +347,15 @@ impl Loader<'_> {
         };
         // A cache that can't be written costs the compilation each time, and memory: no more.
         if cache.put(key, &file).is_ok()
-            && let Some(module) = cache.get(engine, key)
+            && let Ok(Some(code)) = cache.get(engine, key)
         {
-            return Ok(module);
+            return Ok(code);
         }
         // SAFETY: the compiler that we ran has just written it.
-        unsafe { Module::deserialize(engine, code) }
-            .map_err(|error| Mistake::new(format!("{error:#}")))
+        unsafe { Code::deserialize(engine, code) }
     }
 }
 
 fn unread(error: &std::io::Error) -> Mistake {
     Mistake::new(format!("can't be read: {error}"))
-}
-
-/// Says what a file is that is not a core module.
-fn recognise(bytes: &[u8]) -> Result<(), Mistake> {
-    let mistake = match bytes {
-        [0, b'a', b's', b'm', 1, 0, 0, 0, ..] => return Ok(()),
-        [0, b'a', b's', b'm', 0x0d, 0, 1, 0, ..] => {
-            Mistake::new("a component: only core modules are supported")
-                .hint("build a core module (target wasm32-unknown-unknown or wasm32-wasip1)")
-        }
-        [b'(', b'm', ..] => Mistake::new("Wasm as text, not a module")
-            .hint("assemble it first: wat2wasm, or wasm-tools parse"),
-        [0x7f, b'E', b'L', b'F', ..] => {
-            Mistake::new("compiled code under the name of a module").hint("name the file .cwasm")
-        }
-        _ => Mistake::new("not a Wasm module"),
-    };
-    Err(mistake)
 }

@@ -10,7 +10,7 @@ use pilotlight_filter::Services;
 use pilotlight_filter::host::{Level, LogLine};
 use wasmtime::{Memory, ResourceLimiter, TypedFunc, UpdateDeadline};
 
-use crate::config::{TABLE_ELEMENTS, TABLES};
+use crate::config::TABLE_ELEMENTS;
 use crate::fault::OverCpu;
 use crate::proxy_wasm::context::Proxy;
 use crate::stage::Stage;
@@ -32,6 +32,9 @@ pub(crate) struct Host {
     /// Bytes on their way to the guest; kept for its capacity.
     pub(crate) scratch: Vec<u8>,
     pub(crate) proxy: Proxy,
+    /// What a component holds of the world.
+    #[cfg(feature = "components")]
+    pub(crate) world: Option<Box<crate::component::world::World>>,
     /// Runs on a fiber: yields each tick.
     pub(crate) on_fiber: bool,
     /// CPU time of the call; on a fiber, the ticks left of it; inline, where it began.
@@ -85,6 +88,8 @@ impl Host {
             alloc: None,
             scratch: Vec::new(),
             proxy: Proxy::default(),
+            #[cfg(feature = "components")]
+            world: None,
             on_fiber,
             cpu: Duration::ZERO,
             ticks: 0,
@@ -171,8 +176,28 @@ pub(crate) struct Gauge {
     pub(crate) instances: AtomicU64,
 }
 
+/// How many parts an instance may consist of.
+#[derive(Clone, Copy)]
+pub(crate) struct Parts {
+    instances: usize,
+    memories: usize,
+    tables: usize,
+}
+
+impl Parts {
+    /// A core module.
+    pub(crate) const MODULE: Parts = Parts { instances: 1, memories: 1, tables: TABLES };
+    /// A component: a handful of core modules, most of them glue.
+    #[cfg(feature = "components")]
+    pub(crate) const COMPONENT: Parts = Parts { instances: 32, memories: 8, tables: 32 };
+}
+
+/// Tables of a core module, at most.
+const TABLES: usize = 4;
+
 /// Bounds of an instance's memory and tables.
 pub(crate) struct Limits {
+    parts: Parts,
     /// Bytes of its memory, at most.
     pub(crate) memory_max: usize,
     /// Growth was refused: the trap that follows is about memory.
@@ -183,10 +208,10 @@ pub(crate) struct Limits {
 }
 
 impl Limits {
-    pub(crate) fn new(memory_max: u64, gauge: Arc<Gauge>) -> Limits {
+    pub(crate) fn new(memory_max: u64, parts: Parts, gauge: Arc<Gauge>) -> Limits {
         let memory_max = usize::try_from(memory_max).unwrap_or(usize::MAX);
         gauge.instances.fetch_add(1, Ordering::Relaxed);
-        Limits { memory_max, refused: false, held: 0, gauge }
+        Limits { parts, memory_max, refused: false, held: 0, gauge }
     }
 
     /// Bytes of the instance.
@@ -202,9 +227,10 @@ impl ResourceLimiter for Limits {
         desired: usize,
         maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
-        let fits = desired <= self.memory_max && maximum.is_none_or(|max| desired <= max);
+        let more = desired.saturating_sub(current) as u64;
+        let fits = self.held + more <= self.memory_max as u64;
+        let fits = fits && maximum.is_none_or(|max| desired <= max);
         if fits {
-            let more = desired.saturating_sub(current) as u64;
             self.held += more;
             self.gauge.bytes.fetch_add(more, Ordering::Relaxed);
         } else {
@@ -223,15 +249,15 @@ impl ResourceLimiter for Limits {
     }
 
     fn instances(&self) -> usize {
-        1
+        self.parts.instances
     }
 
     fn tables(&self) -> usize {
-        TABLES
+        self.parts.tables
     }
 
     fn memories(&self) -> usize {
-        1
+        self.parts.memories
     }
 }
 

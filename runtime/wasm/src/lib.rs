@@ -9,7 +9,10 @@
 
 mod cache;
 mod check;
+mod code;
 mod compile;
+#[cfg(feature = "components")]
+mod component;
 mod config;
 mod engine;
 mod fault;

@@ -6,38 +6,88 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use pilotlight_abi::Phases;
+use pilotlight_filter::engine::LoadError;
 use pilotlight_filter::host::Module;
 use pilotlight_filter::{Filter, Library, Realm, Services};
 
+#[cfg(feature = "components")]
+use crate::component::app::{App, Site};
+use crate::host::Gauge;
 use crate::modules::{self, Callee};
 use crate::proxy_wasm::filter;
 use crate::proxy_wasm::pool::{Pool, Program};
 use crate::ticker::Ticker;
 
 /// What a manifest's Wasm came to.
+#[derive(Default)]
 pub(crate) struct Programs {
-    pub(crate) filters: Vec<Arc<Program>>,
+    pub(crate) filters: Vec<Entry>,
     pub(crate) modules: Vec<Arc<Callee>>,
+    /// What is odd about them.
+    pub(crate) notes: Vec<LoadError>,
     /// There is one when there is a program.
     pub(crate) ticker: Option<Arc<Ticker>>,
 }
 
+/// A filter, or an application.
+pub(crate) enum Entry {
+    Filter(Arc<Program>),
+    #[cfg(feature = "components")]
+    App(Arc<App>),
+}
+
+/// The same on one worker.
+enum Place {
+    Filter(Rc<Pool>),
+    #[cfg(feature = "components")]
+    App(Site),
+}
+
+impl Place {
+    fn memory(&self) -> (&str, &Gauge) {
+        match self {
+            Place::Filter(pool) => (&pool.program.name, &pool.gauge),
+            #[cfg(feature = "components")]
+            Place::App(site) => (&site.app.name, &site.gauge),
+        }
+    }
+}
+
 struct Worker {
-    filters: Vec<Rc<Pool>>,
+    filters: Vec<Place>,
     modules: HashMap<Arc<str>, Rc<modules::Pool>>,
 }
 
 impl Library for Programs {
     fn phases(&self, index: usize) -> Phases {
-        self.filters.get(index).map_or(Phases::NONE, |program| program.phases)
+        match self.filters.get(index) {
+            Some(Entry::Filter(program)) => program.phases,
+            #[cfg(feature = "components")]
+            Some(Entry::App(_)) => Phases::NONE.with(pilotlight_abi::Phase::Request),
+            None => Phases::NONE,
+        }
+    }
+
+    fn notes(&self) -> &[LoadError] {
+        &self.notes
     }
 
     fn open(&self, services: Rc<dyn Services>) -> Rc<dyn Realm> {
         let Some(ticker) = &self.ticker else {
             return Rc::new(Worker { filters: Vec::new(), modules: HashMap::new() });
         };
-        let pool = |program: &Arc<Program>| {
-            Pool::new(Arc::clone(program), Arc::clone(ticker), Rc::clone(&services))
+        let place = |entry: &Entry| {
+            let (ticker, services) = (Arc::clone(ticker), Rc::clone(&services));
+            match entry {
+                Entry::Filter(program) => {
+                    Place::Filter(Pool::new(Arc::clone(program), ticker, services))
+                }
+                #[cfg(feature = "components")]
+                Entry::App(app) => {
+                    let (app, gauge) = (Arc::clone(app), Arc::default());
+                    Place::App(Site { app, ticker, services, gauge })
+                }
+            }
         };
         let callee = |callee: &Arc<Callee>| {
             let services = Rc::clone(&services);
@@ -45,7 +95,7 @@ impl Library for Programs {
             (Arc::clone(&callee.name), Rc::new(pool))
         };
         Rc::new(Worker {
-            filters: self.filters.iter().map(pool).collect(),
+            filters: self.filters.iter().map(place).collect(),
             modules: self.modules.iter().map(callee).collect(),
         })
     }
@@ -53,13 +103,23 @@ impl Library for Programs {
 
 impl Drop for Worker {
     fn drop(&mut self) {
-        self.filters.iter().for_each(|pool| pool.close());
+        for place in &self.filters {
+            match place {
+                Place::Filter(pool) => pool.close(),
+                #[cfg(feature = "components")]
+                Place::App(_) => {}
+            }
+        }
     }
 }
 
 impl Realm for Worker {
     fn start(&self, index: usize) -> Box<dyn Filter> {
-        filter::start(&self.filters[index])
+        match &self.filters[index] {
+            Place::Filter(pool) => filter::start(pool),
+            #[cfg(feature = "components")]
+            Place::App(site) => site.start(),
+        }
     }
 
     fn module(&self, name: &str) -> Option<Rc<dyn Module>> {
@@ -68,13 +128,20 @@ impl Realm for Worker {
     }
 
     fn trim(&self) {
-        self.filters.iter().for_each(|pool| pool.trim());
+        for place in &self.filters {
+            match place {
+                Place::Filter(pool) => pool.trim(),
+                // Its instances go with their exchanges.
+                #[cfg(feature = "components")]
+                Place::App(_) => {}
+            }
+        }
         self.modules.values().for_each(|pool| pool.trim());
     }
 
     fn gauges(&self, report: &mut dyn FnMut(&'static str, &str, u64)) {
-        for pool in &self.filters {
-            report("wasm_memory", &pool.program.name, pool.gauge.bytes.load(Ordering::Relaxed));
+        for (name, gauge) in self.filters.iter().map(Place::memory) {
+            report("wasm_memory", name, gauge.bytes.load(Ordering::Relaxed));
         }
         for (name, pool) in &self.modules {
             report("wasm_memory", name, pool.gauge.bytes.load(Ordering::Relaxed));

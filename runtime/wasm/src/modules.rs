@@ -1,35 +1,31 @@
-//! Core modules that scripts call (contract 5.2).
-//!
-//! A module exports `memory` and `alloc(len) -> ptr`; a string goes in as pointer and length, and
-//! comes out as an `i64`, `ptr << 32 | len`. With `free(ptr, len)` the host frees arguments and
-//! results, with `reset()` it says when a call is over; an instance of a module that exports
-//! neither serves one call.
+//! Modules that scripts call (contract 5.2): core modules by their declared functions, components
+//! by their types.
 
 use std::cell::{Cell, RefCell};
 use std::future::Future;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use bytes::Bytes;
 use pilotlight_abi::Value;
-use pilotlight_filter::engine::{ModuleSpec, Signature, Type};
-use pilotlight_filter::host::{Called, Module, Wait};
+use pilotlight_filter::engine::{ModuleSpec, Type};
+use pilotlight_filter::host::{Called, Module, Outcome};
 use pilotlight_filter::{Fault, Services};
-use wasmtime::{ExternType, Func, InstancePre, Store, TypedFunc, Val, ValType};
+use wasmtime::Store;
 
-use crate::engine::Mistake;
-use crate::host::{Gauge, Host, Limits};
-use crate::proxy_wasm::memory;
+#[cfg(feature = "components")]
+use crate::component::call as typed;
+use crate::host::{Gauge, Host, Limits, Parts};
 use crate::stage::Stage;
 use crate::ticker::Ticker;
 use crate::vm;
 
+pub(crate) mod core;
 mod signature;
 mod values;
-
-use signature::{differs, has, numeric, takes_text};
-use values::{Plain, check, shown_as};
 
 /// Calls of one module that run at the same time on one worker; further ones wait.
 const CALLS_MAX: usize = 16;
@@ -39,57 +35,135 @@ const IDLE_MAX: usize = 4;
 /// A module, ready to be instantiated.
 pub(crate) struct Callee {
     pub(crate) name: Arc<str>,
-    pre: InstancePre<Host>,
-    functions: Vec<Signature>,
     names: Vec<Box<str>>,
+    code: Code,
     cpu: Duration,
     memory: u64,
+}
+
+/// What a module is made of.
+pub(crate) enum Code {
+    Core(core::Core),
+    #[cfg(feature = "components")]
+    Typed(typed::Typed),
+}
+
+impl Code {
+    fn names(&self) -> Vec<Box<str>> {
+        match self {
+            Code::Core(core) => core.functions.iter().map(|f| f.name.as_str().into()).collect(),
+            #[cfg(feature = "components")]
+            Code::Typed(typed) => typed.names(),
+        }
+    }
+
+    fn parts(&self) -> Parts {
+        match self {
+            Code::Core(_) => Parts::MODULE,
+            #[cfg(feature = "components")]
+            Code::Typed(_) => Parts::COMPONENT,
+        }
+    }
+
     /// Whether an instance can serve several calls.
-    lasts: bool,
+    fn lasts(&self) -> bool {
+        match self {
+            Code::Core(core) => core.lasts,
+            // What it returns is freed by its own `post-return`.
+            #[cfg(feature = "components")]
+            Code::Typed(_) => true,
+        }
+    }
 }
 
 impl Callee {
-    /// Checks a module against what the manifest says of it.
-    pub(crate) fn new(
-        spec: &ModuleSpec,
-        module: &wasmtime::Module,
-        pre: InstancePre<Host>,
-    ) -> Result<Callee, Vec<Mistake>> {
-        let mut mistakes = Vec::new();
-        let functions = match spec.functions.is_empty() {
-            true => numeric(module),
-            false => spec.functions.clone(),
+    pub(crate) fn new(spec: &ModuleSpec, code: Code) -> Callee {
+        let (cpu, memory) = (spec.cpu, spec.memory);
+        Callee { name: Arc::clone(&spec.name), names: code.names(), code, cpu, memory }
+    }
+
+    /// A fault's message, with the function that it happened in.
+    fn blame(&self, function: usize, message: &str) -> String {
+        let (module, function) = (&self.name, &self.names[function]);
+        match message.strip_prefix(&**module).and_then(|rest| rest.strip_prefix(": ")) {
+            Some(rest) => format!("{module}.{function}: {rest}"),
+            None => message.to_owned(),
+        }
+    }
+}
+
+/// An instance.
+enum Made {
+    Core(core::Instance),
+    #[cfg(feature = "components")]
+    Typed(typed::Instance),
+}
+
+impl Made {
+    fn store(&mut self) -> &mut Store<Host> {
+        match self {
+            Made::Core(instance) => &mut instance.store,
+            #[cfg(feature = "components")]
+            Made::Typed(instance) => &mut instance.store,
+        }
+    }
+}
+
+/// What a function is called with.
+#[derive(Clone, Copy)]
+pub(crate) struct Given<'a> {
+    /// In front of the others, if there is a piece of a body.
+    pub(crate) bytes: Option<&'a [u8]>,
+    pub(crate) values: &'a [Value],
+}
+
+/// One of them.
+#[derive(Clone, Copy)]
+pub(crate) enum Argument<'a> {
+    Bytes(&'a [u8]),
+    Value(&'a Value),
+}
+
+impl<'a> Given<'a> {
+    pub(crate) fn len(self) -> usize {
+        self.values.len() + usize::from(self.bytes.is_some())
+    }
+
+    /// The argument at `index`: nil where there is none.
+    pub(crate) fn get(self, index: usize) -> Argument<'a> {
+        let value = match (self.bytes, index) {
+            (Some(bytes), 0) => return Argument::Bytes(bytes),
+            (Some(_), index) => self.values.get(index - 1),
+            (None, index) => self.values.get(index),
         };
-        if functions.is_empty() {
-            let mistake = Mistake::new("it exports no function of numbers only");
-            mistakes.push(mistake.hint("declare its functions under `functions`"));
+        match value {
+            Some(Value::Bytes(bytes)) => Argument::Bytes(bytes),
+            Some(value) => Argument::Value(value),
+            None => Argument::Value(&Value::Nil),
         }
-        for function in &functions {
-            mistakes.extend(differs(module, function));
+    }
+}
+
+impl Argument<'_> {
+    pub(crate) fn kind(self) -> &'static str {
+        match self {
+            Argument::Bytes(_) => "string",
+            Argument::Value(value) => value.kind(),
         }
-        if functions.iter().any(takes_text) {
-            if !matches!(module.get_export("memory"), Some(ExternType::Memory(_))) {
-                mistakes.push(Mistake::new("it exports no `memory`"));
-            }
-            if !has(module, "alloc", &[ValType::I32], &[ValType::I32]) {
-                mistakes.push(Mistake::new("it exports no `alloc(len: i32) -> i32`"));
-            }
-        }
-        let lasts = has(module, "free", &[ValType::I32, ValType::I32], &[])
-            || has(module, "reset", &[], &[])
-            || !functions.iter().any(takes_text);
-        if !mistakes.is_empty() {
-            return Err(mistakes);
-        }
-        Ok(Callee {
-            name: Arc::clone(&spec.name),
-            pre,
-            names: functions.iter().map(|f| f.name.as_str().into()).collect(),
-            functions,
-            cpu: spec.cpu,
-            memory: spec.memory,
-            lasts,
-        })
+    }
+}
+
+/// Why a call gave nothing.
+pub(crate) enum Failed {
+    /// Nothing was called: the instance is as it was.
+    Arguments(String),
+    /// The instance goes with it.
+    Trap(Fault),
+}
+
+impl From<Fault> for Failed {
+    fn from(fault: Fault) -> Failed {
+        Failed::Trap(fault)
     }
 }
 
@@ -105,14 +179,6 @@ pub(crate) struct Pool {
     waiting: RefCell<Vec<Waker>>,
     /// Its one instance serves call after call, whatever the module exports.
     keeps: bool,
-}
-
-/// An instance.
-struct Made {
-    store: Store<Host>,
-    functions: Vec<Func>,
-    free: Option<TypedFunc<(u32, u32), ()>>,
-    reset: Option<TypedFunc<(), ()>>,
 }
 
 impl Pool {
@@ -144,58 +210,63 @@ impl Pool {
         self.idle.borrow_mut().clear();
     }
 
-    async fn instance(&self) -> Result<Box<Made>, Fault> {
-        let idle = self.idle.borrow_mut().pop();
-        match idle {
-            Some(made) => Ok(made),
-            None => self.make().await.map(Box::new),
+    async fn make(&self) -> Result<Made, Fault> {
+        let callee = &self.callee;
+        let limits = Limits::new(callee.memory, callee.code.parts(), Arc::clone(&self.gauge));
+        let (name, services) = (Arc::clone(&callee.name), Rc::clone(&self.services));
+        let host = Host::new(name, services, Stage::default(), limits, true);
+        match &callee.code {
+            Code::Core(core) => core.make(host).await.map(Made::Core),
+            #[cfg(feature = "components")]
+            Code::Typed(typed) => typed.make(host).await.map(Made::Typed),
         }
     }
 
-    async fn make(&self) -> Result<Made, Fault> {
-        let callee = &self.callee;
-        let limits = Limits::new(callee.memory, Arc::clone(&self.gauge));
-        let (name, services) = (Arc::clone(&callee.name), Rc::clone(&self.services));
-        let host = Host::new(name, services, Stage::default(), limits, true);
-        let (mut store, instance) = vm::instantiate(&callee.pre, host, &["alloc"]).await?;
-        let functions = callee
-            .functions
-            .iter()
-            .filter_map(|function| instance.get_func(&mut store, &function.name))
-            .collect();
-        let free = instance.get_typed_func(&mut store, "free").ok();
-        let reset = instance.get_typed_func(&mut store, "reset").ok();
-        Ok(Made { store, functions, free, reset })
-    }
-
     /// A place among the calls that run.
-    async fn enter(self: &Rc<Pool>) -> Running {
-        std::future::poll_fn(|cx| {
-            if self.running.get() < CALLS_MAX {
-                self.running.set(self.running.get() + 1);
-                return Poll::Ready(());
-            }
-            self.waiting.borrow_mut().push(cx.waker().clone());
-            Poll::Pending
-        })
-        .await;
-        Running(Rc::clone(self))
+    fn poll_enter(self: &Rc<Pool>, cx: &mut Context<'_>) -> Poll<Running> {
+        if self.running.get() < CALLS_MAX {
+            self.running.set(self.running.get() + 1);
+            return Poll::Ready(Running(Rc::clone(self)));
+        }
+        self.waiting.borrow_mut().push(cx.waker().clone());
+        Poll::Pending
     }
 
-    async fn call(self: Rc<Pool>, index: usize, arguments: Vec<Value>) -> Result<Value, String> {
-        let _running = self.enter().await;
-        let said = |fault: Fault| fault.message;
-        let mut made = self.instance().await.map_err(said)?;
-        vm::grant(&mut made.store, self.callee.cpu);
-        let signature = &self.callee.functions[index];
-        let result = match made.call(index, signature, &arguments).await {
-            Ok(value) => Ok(value),
-            Err(Failed::Arguments(text)) => Err(text),
-            // The instance goes with its trap.
-            Err(Failed::Trap(fault)) => return Err(fault.message),
+    async fn call(
+        self: Rc<Pool>,
+        index: usize,
+        bytes: Option<Bytes>,
+        arguments: Vec<Value>,
+    ) -> Outcome {
+        let _running = std::future::poll_fn(|cx| self.poll_enter(cx)).await;
+        let said = |fault: Fault| Value::from(&*fault.message);
+        let idle = self.idle.borrow_mut().pop();
+        let mut made = match idle {
+            Some(made) => made,
+            // Apart: it is large, and seldom there.
+            None => Box::new(Box::pin(self.make()).await.map_err(said)?),
+        };
+        vm::grant(made.store(), self.callee.cpu);
+        let given = Given { bytes: bytes.as_deref(), values: &arguments };
+        // Matched here: a function in between would copy the call's state once more.
+        let called = match (&mut *made, &self.callee.code) {
+            (Made::Core(instance), Code::Core(core)) => {
+                instance.call(index, &core.functions[index], given).await.map(Ok)
+            }
+            #[cfg(feature = "components")]
+            (Made::Typed(instance), Code::Typed(typed)) => instance.call(typed, index, given).await,
+            #[cfg(feature = "components")]
+            _ => Err(Failed::Arguments("it is another module's instance".into())),
+        };
+        let result = match called {
+            Ok(outcome) => outcome,
+            Err(Failed::Arguments(text)) => Err(Value::from(&*text)),
+            Err(Failed::Trap(Fault { message, .. })) => {
+                return Err(Value::from(&*self.callee.blame(index, &message)));
+            }
         };
         let mut idle = self.idle.borrow_mut();
-        if (self.callee.lasts || self.keeps) && idle.len() < IDLE_MAX {
+        if (self.callee.code.lasts() || self.keeps) && idle.len() < IDLE_MAX {
             idle.push(made);
         }
         result
@@ -213,95 +284,6 @@ impl Drop for Running {
     }
 }
 
-enum Failed {
-    /// Nothing was called: the instance is as it was.
-    Arguments(String),
-    Trap(Fault),
-}
-
-impl From<Fault> for Failed {
-    fn from(fault: Fault) -> Failed {
-        Failed::Trap(fault)
-    }
-}
-
-impl Made {
-    async fn call(
-        &mut self,
-        index: usize,
-        signature: &Signature,
-        arguments: &[Value],
-    ) -> Result<Value, Failed> {
-        let plain = check(signature, arguments).map_err(Failed::Arguments)?;
-        let mut values = Vec::with_capacity(plain.len() + 1);
-        let mut lent = Vec::new();
-        for plain in plain {
-            match plain {
-                Plain::Number(value) => values.push(value),
-                Plain::Text(text) => {
-                    let (ptr, len) = self.lend(text).await?;
-                    lent.push((ptr, len));
-                    values.extend([Val::I32(ptr as i32), Val::I32(len as i32)]);
-                }
-            }
-        }
-        let mut results = [Val::I32(0)];
-        let results = &mut results[..usize::from(signature.result.is_some())];
-        let function = self.functions[index];
-        let called = function.call_async(&mut self.store, &values, results).await;
-        called.map_err(|error| crate::fault::fault_of(&error, self.store.data()))?;
-        let value = match (signature.result, results.first()) {
-            (Some(Type::String), Some(Val::I64(packed))) => {
-                let (ptr, len) = ((*packed as u64 >> 32) as u32, *packed as u32);
-                let text = self.read(ptr, len)?;
-                lent.push((ptr, len));
-                Value::Bytes(text)
-            }
-            (Some(ty), Some(value)) => shown_as(ty, value),
-            _ => Value::Nil,
-        };
-        if let Some(free) = &self.free {
-            for (ptr, len) in lent {
-                vm::call(&mut self.store, free, (ptr, len)).await?;
-            }
-        }
-        if let Some(reset) = &self.reset {
-            vm::call(&mut self.store, reset, ()).await?;
-        }
-        Ok(value)
-    }
-
-    /// Copies text into the module's memory.
-    async fn lend(&mut self, text: &[u8]) -> Result<(u32, u32), Fault> {
-        let host = self.store.data_mut();
-        let (Some(memory), Some(alloc)) = (host.memory, host.alloc.take()) else {
-            return Err(self.wrong("it lost its allocator"));
-        };
-        let called = vm::call(&mut self.store, &alloc, text.len() as u32).await;
-        self.store.data_mut().alloc = Some(alloc);
-        let ptr = called?;
-        let mem = memory.data_mut(&mut self.store);
-        if ptr == 0 && !text.is_empty() || memory::write(mem, ptr, text).is_err() {
-            self.store.data_mut().limits.refused |= ptr == 0;
-            return Err(self.wrong("`alloc` gave no room for an argument"));
-        }
-        Ok((ptr, text.len() as u32))
-    }
-
-    fn read(&self, ptr: u32, len: u32) -> Result<Vec<u8>, Fault> {
-        let memory = self.store.data().memory;
-        let bytes = memory.and_then(|memory| {
-            memory::slice(memory.data(&self.store), ptr, len).ok().map(<[u8]>::to_vec)
-        });
-        bytes.ok_or_else(|| self.wrong("its result lies outside of its memory"))
-    }
-
-    fn wrong(&self, what: &str) -> Fault {
-        let text = format!("{}: {what}", self.store.data().name());
-        Fault::new(pilotlight_filter::FaultKind::Trap, text)
-    }
-}
-
 /// A module as scripts hold it.
 pub(crate) struct Handle(pub(crate) Rc<Pool>);
 
@@ -310,38 +292,56 @@ impl Module for Handle {
         &self.0.callee.names
     }
 
-    fn call(&self, function: usize, arguments: &[Value]) -> Called {
-        if function >= self.0.callee.functions.len() {
-            return Called::Done(Err(format!("{} has no such function", self.0.callee.name)));
+    fn call(&self, function: usize, arguments: Vec<Value>) -> Called {
+        self.begin(function, None, arguments)
+    }
+
+    fn pass(&self, function: usize, bytes: Bytes, arguments: Vec<Value>) -> Called {
+        self.begin(function, Some(bytes), arguments)
+    }
+
+    fn stream(&self, function: usize, arguments: usize) -> Option<Rc<dyn Module>> {
+        let told = match &self.0.callee.code {
+            Code::Core(core) => {
+                let parameters = &core.functions.get(function)?.parameters;
+                parameters.len() == arguments + 2 && parameters[1] == Type::Bool
+            }
+            #[cfg(feature = "components")]
+            Code::Typed(typed) => typed.is_told(function, arguments),
+        };
+        told.then(|| Rc::new(Handle(Rc::new(self.0.apart()))) as Rc<dyn Module>)
+    }
+}
+
+impl Handle {
+    fn begin(&self, function: usize, bytes: Option<Bytes>, arguments: Vec<Value>) -> Called {
+        if function >= self.0.callee.names.len() {
+            let text = format!("{} has no such function", self.0.callee.name);
+            return Called::Done(Err(Value::from(&*text)));
         }
-        let call = Rc::clone(&self.0).call(function, arguments.to_vec());
+        let call = Rc::clone(&self.0).call(function, bytes, arguments);
         let ticker = Arc::clone(&self.0.ticker);
-        let mut call = Box::pin(Ticked { ticker, call: Box::pin(call) });
+        let mut call = Box::pin(Ticked { ticker, call });
         // The first slice runs at once: most calls end in it.
         match call.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
             Poll::Ready(result) => Called::Done(result),
             Poll::Pending => Called::Running(call),
         }
     }
-
-    fn stream(&self, function: usize, arguments: usize) -> Option<Rc<dyn Module>> {
-        let parameters = &self.0.callee.functions.get(function)?.parameters;
-        let told = parameters.len() == arguments + 2 && parameters[1] == Type::Bool;
-        told.then(|| Rc::new(Handle(Rc::new(self.0.apart()))) as Rc<dyn Module>)
-    }
 }
 
 /// A call, with the clock running whenever it does.
-struct Ticked {
+struct Ticked<F> {
     ticker: Arc<Ticker>,
-    call: Wait<Result<Value, String>>,
+    call: F,
 }
 
-impl Future for Ticked {
-    type Output = Result<Value, String>;
+impl<F: Future<Output = Outcome>> Future for Ticked<F> {
+    type Output = Outcome;
 
-    fn poll(mut self: std::pin::Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Outcome> {
         self.ticker.touch();
-        self.call.as_mut().poll(cx)
+        // SAFETY: the call is pinned with what holds it, and moved out of it nowhere.
+        unsafe { self.map_unchecked_mut(|ticked| &mut ticked.call) }.poll(cx)
     }
 }

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use pilotlight_filter::{Fault, FaultKind};
 use wasmtime::{
-    AsContextMut, Instance, InstancePre, Store, TypedFunc, UpdateDeadline, WasmParams, WasmResults,
+    AsContextMut, Engine, Instance, InstancePre, Store, TypedFunc, UpdateDeadline, WasmParams,
+    WasmResults,
 };
 
 use crate::fault::fault_of;
@@ -16,6 +17,17 @@ pub(crate) const INLINE: Duration = Duration::from_millis(10);
 /// CPU time for starting an instance: its initialisers, `on_vm_start`, `on_configure`.
 pub(crate) const START: Duration = Duration::from_secs(1);
 
+/// A store with its limits, and time to start an instance.
+pub(crate) fn store(engine: &Engine, host: Host) -> Store<Host> {
+    let mut store = Store::new(engine, host);
+    store.limiter(|host| &mut host.limits);
+    store.epoch_deadline_callback(|mut store| -> wasmtime::Result<UpdateDeadline> {
+        store.data_mut().tick()
+    });
+    grant(&mut store, START);
+    store
+}
+
 /// Makes an instance and finds its memory and allocator.
 pub(crate) async fn instantiate(
     pre: &InstancePre<Host>,
@@ -23,12 +35,7 @@ pub(crate) async fn instantiate(
     allocators: &[&str],
 ) -> Result<(Store<Host>, Instance), Fault> {
     let on_fiber = host.on_fiber;
-    let mut store = Store::new(pre.module().engine(), host);
-    store.limiter(|host| &mut host.limits);
-    store.epoch_deadline_callback(|mut store| -> wasmtime::Result<UpdateDeadline> {
-        store.data_mut().tick()
-    });
-    grant(&mut store, START);
+    let mut store = store(pre.module().engine(), host);
     let made = match on_fiber {
         true => pre.instantiate_async(&mut store).await,
         false => pre.instantiate(&mut store),

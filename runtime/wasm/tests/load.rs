@@ -21,7 +21,7 @@ fn what_is_not_a_filter_is_refused_with_a_reason() {
     for (bytes, reason) in [
         (b"hello".to_vec(), "not a Wasm module"),
         (b"(module)".to_vec(), "Wasm as text"),
-        (b"\0asm\x0d\0\x01\0".to_vec(), "a component"),
+        (assemble("(component)"), "a component"),
         (b"\x7fELF....".to_vec(), "compiled code"),
         (b"\0asm\x01\0\0\0\xff\xff".to_vec(), ""),
         (Vec::new(), "not a Wasm module"),
@@ -96,6 +96,7 @@ fn nothing_is_made_for_a_manifest_without_wasm() {
 fn a_second_load_compiles_nothing_and_a_mangled_file_is_made_again() {
     let folder = Folder::new();
     let file = folder.write("guest.wasm", &guest("headers.wat"));
+    let said = std::cell::RefCell::new(String::new());
     let compiled = || {
         let engine = WasmEngine::new(CompileWith::Here);
         let library =
@@ -105,6 +106,8 @@ fn a_second_load_compiles_nothing_and_a_mangled_file_is_made_again() {
         let mut exchange = exchange("/", &[("x-a", "1")]);
         run(&mut *realm.start(1), Phase::Request, &mut exchange).unwrap();
         assert_eq!(header(&exchange, "x-b"), Some("1"));
+        let notes = library.notes().iter().map(|note| note.message.clone()).collect::<String>();
+        *said.borrow_mut() = notes;
         engine.compiled()
     };
     assert_eq!(compiled(), 1);
@@ -118,13 +121,16 @@ fn a_second_load_compiles_nothing_and_a_mangled_file_is_made_again() {
         mangled[at] ^= 1;
         std::fs::write(&cached, mangled).unwrap();
         assert_eq!(compiled(), 1, "byte {at}");
+        assert!(said.borrow().contains("damaged: it is made anew"), "{}", said.borrow());
         assert_eq!(compiled(), 0);
+        assert_eq!(said.borrow().as_str(), "");
     }
     std::fs::write(&cached, &whole[..10]).unwrap();
     assert_eq!(compiled(), 1);
     // One that others may write is not ours to run.
     std::fs::set_permissions(&cached, std::fs::Permissions::from_mode(0o666)).unwrap();
     assert_eq!(compiled(), 1);
+    assert!(said.borrow().contains("others may have written"));
     assert_eq!(
         std::fs::read_dir(folder.0.join("cache")).unwrap().count(),
         1,
@@ -149,6 +155,28 @@ fn compiled_files_load_without_a_compiler() {
     let mut mangled = code;
     mangled[2000] ^= 1;
     assert!(refused(folder.write("bad.cwasm", &mangled)).contains("damaged"));
+}
+
+#[test]
+fn modules_are_compiled_for_other_machines_too_and_run_there_only() {
+    let wasm = guest("headers.wat");
+    let folder = Folder::new();
+    let engine = WasmEngine::new(CompileWith::Never);
+    let here = std::env::consts::ARCH;
+    for target in ["x86_64-unknown-linux-gnu", "aarch64-unknown-linux-gnu", "pulley32", "pulley64"]
+    {
+        let code = compile(&wasm, Some(target)).unwrap_or_else(|e| panic!("{target}: {e}"));
+        let file = folder.write(&format!("{target}.cwasm"), &code);
+        match load(&engine, &folder, vec![spec(file)], Vec::new()) {
+            Ok(_) => assert!(target.starts_with(here), "{target} runs on {here}"),
+            Err(errors) => {
+                assert!(!target.starts_with(here), "{target}: {errors:?}");
+                let said = &errors[0].message;
+                assert!(said.contains("compiled for another machine or version"), "{said}");
+            }
+        }
+    }
+    assert!(compile(&wasm, Some("z80-unknown-none")).is_err());
 }
 
 /// `sh` stands for the gateway's own executable.

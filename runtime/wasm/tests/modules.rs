@@ -11,7 +11,7 @@ use common::*;
 use pilotlight_filter::Realm;
 use pilotlight_filter::abi::Value;
 use pilotlight_filter::engine::{Signature, Type};
-use pilotlight_filter::host::{Called, Module};
+use pilotlight_filter::host::{Called, Module, Outcome};
 use pilotlight_wasm::{CompileWith, WasmEngine};
 
 struct Bench {
@@ -51,7 +51,7 @@ fn declared() -> Vec<Signature> {
 }
 
 /// A call's end, however long that takes on a busy machine.
-fn result_of(called: Called) -> Result<Value, String> {
+fn outcome_of(called: Called) -> Outcome {
     let mut call = match called {
         Called::Done(result) => return result,
         Called::Running(call) => call,
@@ -64,10 +64,18 @@ fn result_of(called: Called) -> Result<Value, String> {
     }
 }
 
+/// The same, with an error's text.
+fn result_of(called: Called) -> Result<Value, String> {
+    outcome_of(called).map_err(|error| match error {
+        Value::Bytes(text) => String::from_utf8(text).unwrap(),
+        other => panic!("{other:?}"),
+    })
+}
+
 impl Bench {
     fn start(&self, name: &str, arguments: &[Value]) -> Called {
         let index = self.module.functions().iter().position(|known| &**known == name).unwrap();
-        self.module.call(index, arguments)
+        self.module.call(index, arguments.to_vec())
     }
 
     fn call(&self, name: &str, arguments: &[Value]) -> Result<Value, String> {
@@ -200,7 +208,7 @@ fn a_body_has_an_instance_of_its_own_where_the_function_is_told_of_its_end() {
     assert!(module.stream(0, 0).is_none());
     assert!(module.stream(1, 0).is_none() && module.stream(1, 2).is_none());
     let arguments = [Value::from("a"), Value::Bool(false), Value::Int(1)];
-    let call = |module: &Rc<dyn Module>| result_of(module.call(1, &arguments)).unwrap();
+    let call = |module: &Rc<dyn Module>| result_of(module.call(1, arguments.to_vec())).unwrap();
     let (one, two) = (module.stream(1, 1).unwrap(), module.stream(1, 1).unwrap());
     let digits = [call(&one), call(&one), call(&two), call(&one), call(&module), call(&module)];
     assert_eq!(digits, ["1", "2", "1", "3", "1", "1"].map(Value::from));

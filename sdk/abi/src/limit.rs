@@ -31,6 +31,10 @@ const MIB: u64 = 1024 * KIB;
 pub const FILTER_CPU_MICROS: u64 = 10_000;
 /// Bytes of a Wasm filter's memory.
 pub const WASM_FILTER_MEMORY: u64 = 16 * MIB;
+/// Bytes of an application's memory.
+pub const WASM_APP_MEMORY: u64 = 64 * MIB;
+/// Handles that an instance of a component holds: streams, fields, bodies.
+pub const COMPONENT_HANDLES: usize = 1000;
 /// Bytes that a script or module may collect of a body at once.
 pub const BODY_COLLECT: u64 = 8 * MIB;
 /// Bytes of one string that a script makes by `rep`, `gsub` or `concat`.
@@ -63,6 +67,10 @@ pub const LUA_SOCKETS: usize = 4096;
 pub const LUA_SOCKET_BYTES: usize = 64 << 20;
 /// TLS sessions, certificates and keys that a VM's scripts hold.
 pub const LUA_HANDLES: usize = 4096;
+/// Values that a call of a module may give, lists and what they hold.
+pub const CALL_VALUES: usize = 100_000;
+/// Bytes of the strings that a call of a module may give.
+pub const CALL_BYTES: usize = 16 << 20;
 /// Bytes of one serialised header map (proxy-wasm).
 pub const HEADER_MAP: u64 = MIB;
 /// Log lines that one call of a phase may write.
@@ -105,6 +113,18 @@ pub const LIMITS: &[Limit] = &[
         unit: Unit::Bytes,
         default: WASM_FILTER_MEMORY,
         doc: "linear memory of a Wasm filter's instance; growth past it is refused to the module",
+    },
+    Limit {
+        name: "wasm_app_memory",
+        unit: Unit::Bytes,
+        default: WASM_APP_MEMORY,
+        doc: "linear memory of an application's instance; growth past it is refused to it",
+    },
+    Limit {
+        name: "component_handles",
+        unit: Unit::Count,
+        default: COMPONENT_HANDLES as u64,
+        doc: "handles that a component's instance holds (streams, fields, bodies); past it the call fails",
     },
     Limit {
         name: "body_collect",
@@ -202,6 +222,18 @@ pub const LIMITS: &[Limit] = &[
         unit: Unit::Count,
         default: LUA_HANDLES as u64,
         doc: "TLS sessions, certificates and keys that a VM's scripts hold; past it sessions are not kept, and others are refused",
+    },
+    Limit {
+        name: "call_values",
+        unit: Unit::Count,
+        default: CALL_VALUES as u64,
+        doc: "values that a call of a module gives, lists and what they hold; past it nil and a message",
+    },
+    Limit {
+        name: "call_bytes",
+        unit: Unit::Bytes,
+        default: CALL_BYTES as u64,
+        doc: "strings that a call of a module gives; past it nil and a message",
     },
     Limit {
         name: "header_map",

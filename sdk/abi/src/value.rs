@@ -9,6 +9,8 @@ pub enum Value {
     Bool(bool),
     /// A whole number.
     Int(i64),
+    /// A whole number past what `Int` holds.
+    Uint(u64),
     /// A number with a fraction.
     Float(f64),
     /// Bytes; text is UTF-8 by convention only.
@@ -25,7 +27,7 @@ impl Value {
         match self {
             Value::Nil => "nil",
             Value::Bool(_) => "boolean",
-            Value::Int(_) | Value::Float(_) => "number",
+            Value::Int(_) | Value::Uint(_) | Value::Float(_) => "number",
             Value::Bytes(_) => "string",
             Value::List(_) => "list",
             Value::Map(_) => "table",

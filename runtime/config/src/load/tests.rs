@@ -21,6 +21,7 @@ impl Shelf {
         const COMMON: &[&str] = &[
             "auth.lua",
             "content.lua",
+            "app.wasm",
             "filters/auth.lua",
             "filters/thumbnail.wasm",
             "modules/imaging.wasm",

@@ -71,6 +71,8 @@ pub enum Program {
     Lua(PathBuf),
     /// A proxy-wasm module.
     Wasm(PathBuf),
+    /// A component that answers: a route's target.
+    Component(PathBuf),
     /// Scripts for the phases of lua-nginx-module.
     OpenResty(Box<OpenResty>),
     /// A plugin of Kong's, by its name.

@@ -104,7 +104,7 @@ pub enum Target {
     Redirect(Redirect),
     /// A folder of files.
     Files(Files),
-    /// A script that answers, an index into `Manifest::filters`: a filter that is in no chain, or
+    /// A script or component that answers, an index into `Manifest::filters`: a filter that is in no chain, or
     /// the one of the route's chain that has `openresty.content`.
     Script(usize),
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::route::Names;
 use super::scene::{Refusal, Scene};
 use super::{check, openresty, row};
 use crate::manifest::{
@@ -74,6 +75,62 @@ pub(super) fn script(route: &str, path: &At<String>, scene: &mut Scene<'_>) -> F
         isolation: Isolation::Worker,
         proxy: ProxyWasm::default(),
     }
+}
+
+/// The filter that a route's `component` target stands for.
+pub(super) fn component(
+    route: &str,
+    raw: &At<TextOr<raw::Component>>,
+    names: &Names<'_>,
+    scene: &mut Scene<'_>,
+) -> Option<Filter> {
+    let name = format!("route:{route}").into();
+    let (place, on_error, isolation) = (raw.place.clone(), OnError::Close, Isolation::Stream);
+    let proxy = ProxyWasm::default();
+    let table = match &raw.value {
+        TextOr::Text(path) => {
+            let path = At { value: path.clone(), place: place.clone(), key: raw.key.clone() };
+            let program = Program::Component(scene.file(&path, "the component"));
+            let (config, cpu) = (FilterConfig::None, scene.time(None, &row::MODULE_CPU));
+            return Some(Filter {
+                name,
+                place,
+                program,
+                config,
+                cpu,
+                memory: None,
+                on_error,
+                isolation,
+                proxy,
+            });
+        }
+        TextOr::Other(table) => table,
+    };
+    let limits = table.limits.as_ref().map(|limits| &limits.value);
+    let cpu = scene.time(limits.and_then(|limits| limits.cpu.as_ref()), &row::MODULE_CPU);
+    let memory = limits.and_then(|limits| limits.memory.as_ref());
+    let memory = memory.map(|memory| scene.size(Some(memory), &row::FILTER_MEMORY));
+    let all = |pairs: &Option<At<Named<String>>>| {
+        let pairs = pairs.iter().flat_map(|pairs| &pairs.value.0);
+        pairs.map(|(key, value)| (key.value.clone(), value.value.clone().into())).collect()
+    };
+    let mut config = serde_json::Map::new();
+    for (key, pairs) in
+        [("env", &table.env), ("upstreams", &table.upstreams), ("shared", &table.shared)]
+    {
+        config.insert(key.to_owned(), serde_json::Value::Object(all(pairs)));
+    }
+    for (pairs, known, noun) in [
+        (&table.upstreams, names.upstreams, "upstream"),
+        (&table.shared, names.shared, "dictionary"),
+    ] {
+        for (_, named) in pairs.iter().flat_map(|pairs| &pairs.value.0) {
+            names.find(named, known, noun, scene);
+        }
+    }
+    let program = Program::Component(scene.file(table.wasm.as_ref()?, "the component"));
+    let config = FilterConfig::Json(config.into());
+    Some(Filter { name, place, program, config, cpu, memory, on_error, isolation, proxy })
 }
 
 fn filter(name: &At<String>, table: At<raw::Filter>, scene: &mut Scene<'_>) -> Option<Filter> {

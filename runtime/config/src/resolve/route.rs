@@ -18,6 +18,8 @@ pub(super) struct Names<'a> {
     pub(super) listeners: &'a [String],
     pub(super) upstreams: &'a [String],
     pub(super) filters: &'a [String],
+    /// Shared dictionaries.
+    pub(super) shared: &'a [String],
 }
 
 impl Names<'_> {

@@ -38,11 +38,16 @@ pub(super) fn target(
         filters.list.push(filter::script(route, path, scene));
         Target::Script(filters.list.len() - 1)
     });
+    let component = raw.component.as_ref().and_then(|raw| {
+        filters.list.push(filter::component(route, raw, names, scene)?);
+        Some(Target::Script(filters.list.len() - 1))
+    });
     upstream
         .or(respond)
         .or(redirect.map(Target::Redirect))
         .or(files.map(Target::Files))
         .or(script)
+        .or(component)
         .or(content)
 }
 
@@ -60,6 +65,7 @@ fn exactly_one(
         ("redirect", raw.redirect.as_ref().map(|at| &at.key)),
         ("files", raw.files.as_ref().map(|at| &at.key)),
         ("lua", raw.lua.as_ref().map(|at| &at.key)),
+        ("component", raw.component.as_ref().map(|at| &at.key)),
     ]
     .into_iter()
     .filter_map(|(key, place)| Some((key.to_owned(), place?)));
@@ -68,7 +74,7 @@ fn exactly_one(
     targets.sort_by_key(|(_, place)| place.start);
     match &targets[..] {
         [] if !raw.broken && !perhaps => {
-            let hint = "one of upstream, respond, redirect, files and lua; or a filter with openresty.content";
+            let hint = "one of upstream, respond, redirect, files, lua and component; or a filter with openresty.content";
             scene.error(&table.place, "a route without a target", Some(hint.into()));
         }
         [(first_key, first), rest @ ..] => {

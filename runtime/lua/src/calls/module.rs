@@ -48,7 +48,9 @@ unsafe extern "C-unwind" fn find(state: *mut lua_State) -> c_int {
         return value::refuse(stack, &format!("module \"{module}\" is not at hand"));
     };
     let functions = window.host.modules[index].1.functions();
-    let Some(place) = functions.iter().position(|name| **name == *function) else {
+    // Components have hyphens in names, which stand as underscores here.
+    let is_called = |name: &str| *name == *function || *name == function.replace('-', "_");
+    let Some(place) = functions.iter().position(|name| is_called(name)) else {
         let has = functions.join(", ");
         let message = format!("module \"{module}\" has no function \"{function}\" (it has: {has})");
         return value::refuse(stack, &message);
@@ -77,13 +79,17 @@ unsafe extern "C-unwind" fn call(state: *mut lua_State) -> c_int {
             Err(error) => return value::refuse(stack, error),
         }
     }
-    match module.call(function, &arguments) {
+    match module.call(function, arguments) {
         Called::Done(Ok(result)) => {
             stack.push_bool(true);
-            value::push(stack, &result);
+            value::push_full(stack, &result);
             2
         }
-        Called::Done(Err(message)) => value::refuse(stack, &message),
+        Called::Done(Err(error)) => {
+            stack.push_nil();
+            value::push_full(stack, &error);
+            2
+        }
         Called::Running(wait) => {
             window.host.pending = Some(Box::new(wait));
             stack.push_bool(false);

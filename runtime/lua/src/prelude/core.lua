@@ -34,6 +34,19 @@ end
 pl.C = C
 pl.text = ffi.string
 
+-- Whole numbers past 2^53, which a number can't hold: from two halves to LuaJIT's own, and back.
+local int64, uint64 = ffi.typeof("int64_t"), ffi.typeof("uint64_t")
+function pl.long(high, low, signed)
+  if low then
+    local long = uint64(high) * 0x100000000ULL + uint64(low)
+    return signed and int64(long) or long
+  end
+  local long, is_signed = high, ffi.istype(int64, high)
+  if not is_signed and not ffi.istype(uint64, long) then return nil end
+  long = uint64(long)
+  return tonumber(long / 0x100000000ULL), tonumber(long % 0x100000000ULL), is_signed
+end
+
 -- Operations that wait, by number, as in wait.rs.
 pl.SLEEP, pl.BODY, pl.FETCH, pl.TAKE = 1, 2, 3, 4
 pl.START, pl.ANY, pl.OTHERS, pl.KILL, pl.EXIT, pl.TURN, pl.READ, pl.YIELD =

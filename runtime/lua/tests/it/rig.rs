@@ -190,15 +190,15 @@ impl Module for Calc {
         &self.0
     }
 
-    fn call(&self, function: usize, arguments: &[Value]) -> Called {
-        match (function, arguments) {
+    fn call(&self, function: usize, arguments: Vec<Value>) -> Called {
+        match (function, &arguments[..]) {
             (0, [Value::Int(a), Value::Int(b)]) => Called::Done(Ok(Value::Int(a + b))),
             (1, [Value::Bytes(text)]) => {
                 let upper = text.to_ascii_uppercase();
                 Called::Running(Box::pin(After(self.1 + 1, Some(Ok(Value::Bytes(upper))))))
             }
             (2, _) => Called::Done(Err("it trapped".into())),
-            _ => Called::Done(Err(format!("bad arguments: {arguments:?}"))),
+            _ => Called::Done(Err(Value::from(&*format!("bad arguments: {arguments:?}")))),
         }
     }
 }

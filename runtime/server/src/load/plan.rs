@@ -18,7 +18,7 @@ mod kong;
 pub(super) const fn kind(program: &Program) -> &'static str {
     match program {
         Program::Lua(_) | Program::OpenResty(_) | Program::Kong(_) => "lua",
-        Program::Wasm(_) => "wasm",
+        Program::Wasm(_) | Program::Component(_) => "wasm",
     }
 }
 
@@ -148,7 +148,9 @@ fn spec(manifest: &Manifest, index: usize, filter: &manifest::Filter) -> Spec {
     Spec {
         name: filter.name.clone(),
         program: match &filter.program {
-            Program::Lua(file) | Program::Wasm(file) => Source::Native(file.clone()),
+            Program::Lua(file) | Program::Wasm(file) | Program::Component(file) => {
+                Source::Native(file.clone())
+            }
             Program::OpenResty(scripts) => Source::OpenResty(openresty(scripts)),
             Program::Kong(plugin) => Source::Kong { plugin: plugin.clone() },
         },

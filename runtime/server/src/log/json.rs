@@ -70,6 +70,9 @@ fn any(out: &mut Vec<u8>, value: &Value, depth: usize) {
         Value::Nil => out.extend_from_slice(b"null"),
         Value::Bool(flag) => out.extend_from_slice(if *flag { b"true" } else { b"false" }),
         Value::Int(number) => out.extend_from_slice(itoa::Buffer::new().format(*number).as_bytes()),
+        Value::Uint(number) => {
+            out.extend_from_slice(itoa::Buffer::new().format(*number).as_bytes())
+        }
         Value::Float(number) if number.is_finite() => {
             out.extend_from_slice(number.to_string().as_bytes());
         }

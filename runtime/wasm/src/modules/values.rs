@@ -4,28 +4,28 @@ use pilotlight_abi::Value;
 use pilotlight_filter::engine::{Signature, Type};
 use wasmtime::Val;
 
+use super::{Argument, Given};
+
 /// An argument that fits its type.
 pub(super) enum Plain<'a> {
     Number(Val),
     Text(&'a [u8]),
 }
 
-pub(super) fn check<'a>(
-    signature: &Signature,
-    arguments: &'a [Value],
-) -> Result<Vec<Plain<'a>>, String> {
+pub(super) fn check<'a>(signature: &Signature, given: Given<'a>) -> Result<Vec<Plain<'a>>, String> {
     let Signature { name, parameters, .. } = signature;
-    if arguments.len() != parameters.len() {
-        let (want, got) = (parameters.len(), arguments.len());
+    if given.len() != parameters.len() {
+        let (want, got) = (parameters.len(), given.len());
         return Err(format!("{name} takes {want} arguments, got {got}"));
     }
-    let typed = |(index, (ty, value)): (usize, (&Type, &'a Value))| {
-        fit(*ty, value).ok_or_else(|| {
-            let (place, kind) = (index + 1, value.kind());
+    let typed = |(index, ty): (usize, &Type)| {
+        let argument = given.get(index);
+        fit(*ty, argument).ok_or_else(|| {
+            let (place, kind) = (index + 1, argument.kind());
             format!("argument {place} of {name} must be {}, got {kind}", called(*ty))
         })
     };
-    parameters.iter().zip(arguments).enumerate().map(typed).collect()
+    parameters.iter().enumerate().map(typed).collect()
 }
 
 fn called(ty: Type) -> &'static str {
@@ -38,7 +38,14 @@ fn called(ty: Type) -> &'static str {
     }
 }
 
-fn fit(ty: Type, value: &Value) -> Option<Plain<'_>> {
+fn fit(ty: Type, argument: Argument<'_>) -> Option<Plain<'_>> {
+    let value = match argument {
+        Argument::Bytes(text) => {
+            let fits = ty == Type::String && u32::try_from(text.len()).is_ok();
+            return fits.then_some(Plain::Text(text));
+        }
+        Argument::Value(value) => value,
+    };
     // A script's numbers are fractions by nature: a whole one is a whole number.
     let whole = match value {
         Value::Int(whole) => Some(*whole),
@@ -51,12 +58,7 @@ fn fit(ty: Type, value: &Value) -> Option<Plain<'_>> {
         _ => None,
     };
     let fitted = match ty {
-        Type::String => match value {
-            Value::Bytes(text) if u32::try_from(text.len()).is_ok() => {
-                return Some(Plain::Text(text));
-            }
-            _ => return None,
-        },
+        Type::String => return None,
         Type::Bool => match value {
             Value::Bool(truth) => Val::I32(i32::from(*truth)),
             _ => return None,

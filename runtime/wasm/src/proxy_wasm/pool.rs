@@ -18,7 +18,7 @@ use wasmtime::InstancePre;
 use super::hub::{Hub, Space};
 use super::instance::Instanced;
 use super::root::{self, Root};
-use crate::host::{Gauge, Host, Limits, Slot, Slots};
+use crate::host::{Gauge, Host, Limits, Parts, Slot, Slots};
 use crate::stage::Stage;
 use crate::ticker::Ticker;
 use crate::vm;
@@ -327,7 +327,7 @@ impl Pool {
             let text = format!("{}: {WASM_INSTANCES} instances are in use", program.name);
             return Err(Fault::new(FaultKind::Memory, text));
         }
-        let limits = Limits::new(program.memory, Arc::clone(&self.gauge));
+        let limits = Limits::new(program.memory, Parts::MODULE, Arc::clone(&self.gauge));
         let (services, stage) = (Rc::clone(&self.services), Stage::default());
         let mut host =
             Host::new(Arc::clone(&program.name), services, stage, limits, program.on_fiber);

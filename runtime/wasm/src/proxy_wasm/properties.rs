@@ -287,6 +287,7 @@ fn encode(value: &Value, out: &mut Vec<u8>) {
         Value::Nil => {}
         Value::Bool(truth) => out.push(u8::from(*truth)),
         Value::Int(whole) => out.extend_from_slice(&whole.to_le_bytes()),
+        Value::Uint(whole) => out.extend_from_slice(&whole.to_le_bytes()),
         Value::Float(fraction) => out.extend_from_slice(&fraction.to_le_bytes()),
         Value::Bytes(text) => out.extend_from_slice(text),
         Value::List(list) => {

@@ -1,6 +1,8 @@
 //! A gateway in miniature: one worker, its services, and exchanges to feed to filters.
 #![allow(dead_code, clippy::unwrap_used, clippy::panic, missing_docs, unreachable_pub)]
 
+pub mod wit;
+
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::net::{IpAddr, Ipv4Addr};

@@ -1,0 +1,231 @@
+//! A component that answers a route's requests: `wasi:http/incoming-handler`.
+//!
+//! ```text
+//! exchange ─ request ─▶ handle(request, outparam) ─ door ─▶ head, then frames of the body
+//! ```
+//! Each exchange has an instance of its own, which ends with it. The application runs while its
+//! filter is polled: until its answer has begun, then whenever the client takes more of it, and
+//! at the end for as long as it has something left to do.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use pilotlight_filter::abi::limit::WASM_APP_MEMORY;
+use pilotlight_filter::engine::Spec;
+use pilotlight_filter::filter::{End, Pull};
+use pilotlight_filter::host::Wait;
+use pilotlight_filter::{
+    Call, Exchange, Fault, FaultKind, Fields, Filter, Frame, Services, Verdict,
+};
+use wasmtime::component::{Component, ComponentExportIndex, InstancePre, Resource, TypedFunc};
+
+use super::wasi::{self, IncomingRequest, Outparam};
+use super::world::{AHEAD_MAX, Door, FieldList, Grants, World};
+use crate::engine::Mistake;
+use crate::fault::fault_of;
+use crate::host::{Gauge, Host, Limits, Parts};
+use crate::stage::Stage;
+use crate::ticker::Ticker;
+use crate::vm;
+
+/// An application, ready to be instantiated.
+pub(crate) struct App {
+    pub(crate) name: Arc<str>,
+    pre: InstancePre<Host>,
+    handle: ComponentExportIndex,
+    grants: Arc<Grants>,
+    cpu: Duration,
+    memory: u64,
+}
+
+impl App {
+    pub(crate) fn new(spec: &Spec, component: &Component) -> Result<App, Vec<Mistake>> {
+        let engine = component.engine();
+        let ty = component.component_type();
+        let mut names = ty.exports(engine).map(|(name, _)| name);
+        let handler = names.find(|name| name.starts_with("wasi:http/incoming-handler@0.2."));
+        let handler = handler.and_then(|name| component.get_export_index(None, name));
+        let handle = handler.and_then(|at| component.get_export_index(Some(&at), "handle"));
+        let Some(handle) = handle else {
+            let mistake = Mistake::new("it exports no `wasi:http/incoming-handler` of WASI 0.2");
+            return Err(vec![mistake.hint("build it for the world `wasi:http/proxy`")]);
+        };
+        Ok(App {
+            name: Arc::clone(&spec.name),
+            pre: wasi::link(component)?,
+            handle,
+            grants: Arc::new(grants(&spec.config)),
+            cpu: spec.cpu,
+            memory: spec.memory.unwrap_or(WASM_APP_MEMORY),
+        })
+    }
+
+    /// Runs it once.
+    async fn run(self: Arc<App>, host: Host) -> Result<(), Fault> {
+        let mut store = vm::store(self.pre.engine(), host);
+        let ran = async {
+            let instance = self.pre.instantiate_async(&mut store).await?;
+            vm::grant(&mut store, self.cpu);
+            type Handle = TypedFunc<(Resource<IncomingRequest>, Resource<Outparam>), ()>;
+            let handle: Handle = instance.get_typed_func(&mut store, self.handle)?;
+            let table = &mut store.data_mut().world()?.table;
+            let arguments = (table.push(IncomingRequest::default())?, table.push(Outparam)?);
+            handle.call_async(&mut store, arguments).await
+        }
+        .await;
+        store.data_mut().print_rest();
+        ran.map_err(|error| fault_of(&error, store.data()))
+    }
+}
+
+/// What the manifest grants, as the host has put it: `{"env": {..}, "upstreams": {..}, ...}`.
+fn grants(config: &[u8]) -> Grants {
+    let config: serde_json::Value = serde_json::from_slice(config).unwrap_or_default();
+    let pairs = |key: &str| {
+        let table = config.get(key).and_then(|table| table.as_object());
+        let pair = |(name, value): (&String, &serde_json::Value)| {
+            (name.clone(), value.as_str().unwrap_or_default().to_owned())
+        };
+        table.into_iter().flatten().map(pair).collect()
+    };
+    Grants { env: pairs("env"), upstreams: pairs("upstreams"), buckets: pairs("shared") }
+}
+
+/// An application on one worker.
+pub(crate) struct Site {
+    pub(crate) app: Arc<App>,
+    pub(crate) ticker: Arc<Ticker>,
+    pub(crate) services: Rc<dyn Services>,
+    pub(crate) gauge: Arc<Gauge>,
+}
+
+impl Site {
+    /// For a new exchange.
+    pub(crate) fn start(&self) -> Box<dyn Filter> {
+        let (stage, door) = (Stage::default(), Rc::new(Door::default()));
+        let limits = Limits::new(self.app.memory, Parts::COMPONENT, Arc::clone(&self.gauge));
+        let (name, services) = (Arc::clone(&self.app.name), Rc::clone(&self.services));
+        let mut host = Host::new(name, services, stage.clone(), limits, true);
+        host.world = Some(Box::new(World::new(Arc::clone(&self.app.grants), Rc::clone(&door))));
+        Box::new(Visit {
+            name: Arc::clone(&self.app.name),
+            ticker: Arc::clone(&self.ticker),
+            stage,
+            door,
+            run: Some(Box::pin(Arc::clone(&self.app).run(host))),
+        })
+    }
+}
+
+/// An application at work on one exchange.
+struct Visit {
+    name: Arc<str>,
+    ticker: Arc<Ticker>,
+    stage: Stage,
+    door: Rc<Door>,
+    /// `None` when it has ended.
+    run: Option<Wait<Result<(), Fault>>>,
+}
+
+impl Visit {
+    /// Lets it go on; ready when it has ended.
+    fn poll_run(
+        &mut self,
+        cx: &mut Context<'_>,
+        exchange: &mut Exchange,
+    ) -> Poll<Result<(), Fault>> {
+        let Some(run) = &mut self.run else { return Poll::Ready(Ok(())) };
+        self.ticker.touch();
+        let _on = self.stage.enter(exchange);
+        let ended = std::task::ready!(run.as_mut().poll(cx));
+        self.run = None;
+        Poll::Ready(ended)
+    }
+
+    fn fault(&self, what: &str) -> Fault {
+        Fault::new(FaultKind::Error, format!("{}: {what}", self.name))
+    }
+
+    /// Begins the answer, if there is one.
+    fn begin(&self, exchange: &mut Exchange) -> Option<Result<Verdict, Fault>> {
+        let mut answer = self.door.0.borrow_mut();
+        if let Some(code) = answer.refused.take() {
+            return Some(Err(self.fault(&format!("it gave up with {code}"))));
+        }
+        let (status, fields) = answer.head.take()?;
+        let head = exchange.reply(status, bytes::Bytes::new());
+        write(&fields, &mut head.fields);
+        let length = head.fields.get(b"content-length");
+        let length = length.and_then(|text| std::str::from_utf8(text).ok()?.parse().ok());
+        Some(Ok(Verdict::Stream { length }))
+    }
+}
+
+fn write(list: &FieldList, fields: &mut Fields) {
+    // They were checked when they were made.
+    for (name, value) in list {
+        fields.push_checked(name.as_bytes(), value);
+    }
+}
+
+impl Filter for Visit {
+    fn poll(&mut self, cx: &mut Context<'_>, call: Call<'_>) -> Poll<Result<Verdict, Fault>> {
+        let exchange = call.exchange;
+        let ran = self.poll_run(cx, exchange);
+        if let Some(begun) = self.begin(exchange) {
+            // What went wrong meanwhile breaks the body off.
+            if let Poll::Ready(Err(fault)) = ran {
+                self.run = Some(Box::pin(std::future::ready(Err(fault))));
+            }
+            return Poll::Ready(begun);
+        }
+        std::task::ready!(ran)?;
+        Poll::Ready(Err(self.fault("it ended without an answer")))
+    }
+
+    fn poll_body(
+        &mut self,
+        cx: &mut Context<'_>,
+        pull: Pull<'_>,
+    ) -> Poll<Result<Option<Frame>, Fault>> {
+        let has_room = self.door.0.borrow().body.len() < AHEAD_MAX;
+        let ended = if has_room { self.poll_run(cx, pull.exchange) } else { Poll::Pending };
+        let mut answer = self.door.0.borrow_mut();
+        if !answer.body.is_empty() && !matches!(ended, Poll::Ready(Err(_))) {
+            return Poll::Ready(Ok(Some(Frame::Data(answer.body.split().freeze()))));
+        }
+        if let Poll::Ready(Err(fault)) = ended {
+            return Poll::Ready(Err(fault));
+        }
+        match (answer.ended, ended) {
+            (true, _) => {
+                let list = std::mem::take(&mut answer.trailers);
+                let mut trailers = Fields::default();
+                write(&list, &mut trailers);
+                Poll::Ready(Ok((!list.is_empty()).then_some(Frame::Trailers(trailers))))
+            }
+            (false, Poll::Ready(_)) => {
+                Poll::Ready(Err(self.fault("it ended without finishing its body")))
+            }
+            (false, Poll::Pending) => Poll::Pending,
+        }
+    }
+
+    fn poll_rest(
+        &mut self,
+        cx: &mut Context<'_>,
+        exchange: &mut Exchange,
+        end: End,
+    ) -> Poll<Result<(), Fault>> {
+        match end {
+            End::Delivered => self.poll_run(cx, exchange),
+            End::Gone => {
+                self.door.0.borrow_mut().gone = true;
+                self.run = None;
+                Poll::Ready(Ok(()))
+            }
+        }
+    }
+}

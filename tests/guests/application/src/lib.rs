@@ -1,0 +1,205 @@
+//! An application that tests ask for one thing after another, by the path of their requests.
+
+use std::io::Write;
+
+use wasip2::exports::http::incoming_handler::Guest;
+use wasip2::http::outgoing_handler;
+use wasip2::http::types::{
+    ErrorCode, Fields, IncomingBody, IncomingRequest, OutgoingBody, OutgoingRequest,
+    OutgoingResponse, ResponseOutparam, Scheme,
+};
+use wasip2::io::streams::{InputStream, OutputStream, StreamError};
+use wasip2::{cli, clocks, random};
+
+struct Application;
+
+wasip2::http::proxy::export!(Application);
+
+impl Guest for Application {
+    fn handle(request: IncomingRequest, out: ResponseOutparam) {
+        let target = request.path_with_query().unwrap_or_default();
+        let (path, query) = target.split_once('?').unwrap_or((&target, ""));
+        match path {
+            "/request" => answer(out, 200, &describe(&request)),
+            "/echo" => echo(&request, out),
+            "/env" => answer(out, 200, &format!("{:?}", cli::environment::get_environment())),
+            "/world" => answer(out, 200, &world()),
+            "/log" => {
+                let _ = cli::stdout::get_stdout().blocking_write_and_flush(b"a line\nand ");
+                let _ = cli::stdout::get_stdout().blocking_write_and_flush(b"another\n");
+                let _ = cli::stderr::get_stderr().blocking_write_and_flush(b"it ends so");
+                answer(out, 200, "logged");
+            }
+            "/slow" => slow(out),
+            "/fetch" => match fetch(query) {
+                Ok(text) => answer(out, 200, &text),
+                Err(code) => answer(out, 502, &format!("{code:?}")),
+            },
+            "/count" => {
+                let mut bytes = 0;
+                read(&request, |piece| bytes += piece.len());
+                answer(out, 200, &bytes.to_string());
+            }
+            "/flood" => {
+                let body = begin(out, 200, &[]);
+                let stream = body.write().unwrap();
+                let piece = vec![b'x'; 4096];
+                // Until the client leaves, or there is enough.
+                for _ in 0..query.parse().unwrap_or(1 << 20) {
+                    if stream.blocking_write_and_flush(&piece).is_err() {
+                        break;
+                    }
+                }
+                drop(stream);
+                OutgoingBody::finish(body, None).unwrap();
+            }
+            "/half" => {
+                let body = begin(out, 200, &[]);
+                body.write().unwrap().blocking_write_and_flush(b"half of").unwrap();
+            }
+            "/refuse" => ResponseOutparam::set(out, Err(ErrorCode::LoopDetected)),
+            "/none" => drop(out),
+            "/trap" => panic!("on purpose"),
+            "/spin" => loop {
+                std::hint::spin_loop();
+            },
+            "/grow" => {
+                let mut all = Vec::new();
+                loop {
+                    all.push(vec![1_u8; 1 << 20]);
+                }
+            }
+            "/teapot" => answer(out, 418, ""),
+            _ => answer(out, 404, "nothing here"),
+        }
+    }
+}
+
+fn begin(out: ResponseOutparam, status: u16, fields: &[(&str, &str)]) -> OutgoingBody {
+    let headers = Fields::new();
+    headers.append("x-app", b"yes").unwrap();
+    for (name, value) in fields {
+        headers.append(name, value.as_bytes()).unwrap();
+    }
+    let response = OutgoingResponse::new(headers);
+    response.set_status_code(status).unwrap();
+    let body = response.body().unwrap();
+    ResponseOutparam::set(out, Ok(response));
+    body
+}
+
+fn answer(out: ResponseOutparam, status: u16, text: &str) {
+    let body = begin(out, status, &[("content-length", &text.len().to_string())]);
+    let mut stream = body.write().unwrap();
+    stream.write_all(text.as_bytes()).unwrap();
+    drop(stream);
+    OutgoingBody::finish(body, None).unwrap();
+}
+
+fn describe(request: &IncomingRequest) -> String {
+    let mut text = format!(
+        "{:?} {:?} {:?} {:?}\n",
+        request.method(),
+        request.scheme(),
+        request.authority().map(|authority| authority.split(':').count()),
+        request.path_with_query(),
+    );
+    let headers = request.headers();
+    for (name, value) in headers.entries() {
+        text += &format!("{name}: {}\n", String::from_utf8_lossy(&value));
+    }
+    let own = headers.clone();
+    text += &format!("{:?}\n", headers.set("x-new", &[b"1".to_vec()]));
+    text += &format!("{:?}\n", own.set("x-new", &[b"1".to_vec()]));
+    text += &format!("{:?}\n", own.set("connection", &[b"close".to_vec()]));
+    text += &format!("{:?}\n", own.append("x y", b"1"));
+    text += &format!("{:?}\n", own.append("x", b"a\r\nb: c"));
+    text += &format!("{} {}\n", own.has("X-NEW"), own.get("x-new").len());
+    text
+}
+
+/// Reads a body piece by piece.
+fn read(request: &IncomingRequest, mut take: impl FnMut(&[u8])) -> bool {
+    let body = request.consume().unwrap();
+    let stream = body.stream().unwrap();
+    let whole = pieces(&stream, &mut take);
+    drop(stream);
+    drop(IncomingBody::finish(body));
+    whole
+}
+
+fn pieces(stream: &InputStream, take: &mut dyn FnMut(&[u8])) -> bool {
+    loop {
+        match stream.blocking_read(16 << 10) {
+            Ok(piece) => take(&piece),
+            Err(StreamError::Closed) => return true,
+            Err(StreamError::LastOperationFailed(_)) => return false,
+        }
+    }
+}
+
+/// Sends back what comes as it comes, trailers too.
+fn echo(request: &IncomingRequest, out: ResponseOutparam) {
+    let incoming = request.consume().unwrap();
+    assert!(request.consume().is_err());
+    let from = incoming.stream().unwrap();
+    let body = begin(out, 200, &[]);
+    let to: OutputStream = body.write().unwrap();
+    while to.blocking_splice(&from, 1 << 20).is_ok() {}
+    drop((from, to));
+    let trailers = IncomingBody::finish(incoming);
+    trailers.subscribe().block();
+    let trailers = trailers.get().unwrap().unwrap().unwrap();
+    OutgoingBody::finish(body, trailers.map(|fields| fields.clone())).unwrap();
+}
+
+fn world() -> String {
+    let wall = clocks::wall_clock::now();
+    let began = clocks::monotonic_clock::now();
+    clocks::monotonic_clock::subscribe_duration(20_000_000).block();
+    let passed = clocks::monotonic_clock::now() - began;
+    let (a, b) = (random::random::get_random_u64(), random::random::get_random_u64());
+    let bytes = random::random::get_random_bytes(7).len();
+    let (recent, waited) = (wall.seconds > 1_600_000_000, passed >= 19_000_000);
+    format!("{recent} {waited} {} {bytes}", a != b)
+}
+
+fn slow(out: ResponseOutparam) {
+    let body = begin(out, 200, &[]);
+    let stream = body.write().unwrap();
+    for piece in ["one ", "two ", "three"] {
+        stream.blocking_write_and_flush(piece.as_bytes()).unwrap();
+        clocks::monotonic_clock::subscribe_duration(100_000_000).block();
+    }
+    drop(stream);
+    OutgoingBody::finish(body, None).unwrap();
+}
+
+/// `authority,path,body`
+fn fetch(query: &str) -> Result<String, ErrorCode> {
+    let mut parts = query.splitn(3, ',');
+    let (authority, path) = (parts.next().unwrap_or_default(), parts.next().unwrap_or("/"));
+    let text = parts.next().unwrap_or_default();
+    let headers = Fields::new();
+    headers.append("x-from", b"app").unwrap();
+    let request = OutgoingRequest::new(headers);
+    request.set_scheme(Some(&Scheme::Http)).unwrap();
+    request.set_authority(Some(authority)).unwrap();
+    request.set_path_with_query(Some(path)).unwrap();
+    if !text.is_empty() {
+        request.set_method(&wasip2::http::types::Method::Post).unwrap();
+    }
+    let body = request.body().unwrap();
+    let future = outgoing_handler::handle(request, None)?;
+    if !text.is_empty() {
+        body.write().unwrap().blocking_write_and_flush(text.as_bytes()).unwrap();
+    }
+    OutgoingBody::finish(body, None).unwrap();
+    future.subscribe().block();
+    let response = future.get().unwrap().unwrap()?;
+    let mut all = format!("{} ", response.status()).into_bytes();
+    let body = response.consume().unwrap();
+    let stream = body.stream().unwrap();
+    pieces(&stream, &mut |piece| all.extend_from_slice(piece));
+    Ok(String::from_utf8_lossy(&all).into_owned())
+}
