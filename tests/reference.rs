@@ -265,7 +265,7 @@ fn pages_written_by_hand_are_complete() {
         quoted(&flags, "").into_iter().filter(|word| flags.contains(&format!("{word:?} =>")));
     check("commands", words.collect());
     let gateway = read("runtime/lua/src/prelude/gateway.lua");
-    let table = gateway.rsplit("return setmetatable({").next().unwrap().split('}').next().unwrap();
+    let table = gateway.rsplit("return (setmetatable({").next().unwrap().split('}').next().unwrap();
     let fields = table.split(',').filter_map(|pair| pair.split('=').next());
     let fields = fields.map(str::trim).filter(|name| !name.is_empty());
     check("lua", fields.map(|name| format!("gateway.{name}")).collect());

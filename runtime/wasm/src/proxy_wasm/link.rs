@@ -1,6 +1,9 @@
 //! Names of host calls and what answers them. Only what a module imports is linked.
 
-use wasmtime::{Caller, ExternType, Linker, Module};
+use std::mem::MaybeUninit;
+use std::sync::Arc;
+
+use wasmtime::{Caller, ExternType, FuncType, Linker, Module, Val, ValRaw, ValType};
 
 use super::abi::Status;
 use super::gives::{self, Payload};
@@ -40,113 +43,186 @@ pub(crate) fn link(
 
 type Linked = wasmtime::Result<bool>;
 
-fn env(linker: &mut Linker<Host>, name: &str, on_fiber: bool) -> Linked {
-    /// A call of `calls`: numbers in, a status out.
-    macro_rules! takes {
-        ($function:path: $($argument:ident)*) => {{
-            linker.func_wrap("env", name, |mut caller: Caller<'_, Host> $(, $argument: u32)*| {
-                let Some(memory) = caller.data().memory else {
-                    return Status::InternalFailure as u32;
+/// Most numbers that a call takes.
+const NUMBERS: usize = 16;
+
+/// A call of `calls`: numbers in, a status out.
+type Takes = Box<dyn Fn(&mut [u8], &mut Host, &[u32]) -> Result<(), Status> + Send + Sync>;
+
+/// A call of `gives`: numbers in, bytes to the guest's memory, a status out.
+type Gives = Arc<dyn Fn(&mut [u8], &mut Host, &[u32]) -> Result<Payload, Status> + Send + Sync>;
+
+/// Links a call that takes `N` numbers.
+fn takes<const N: usize>(
+    linker: &mut Linker<Host>,
+    name: &str,
+    function: fn(&mut [u8], &mut Host, [u32; N]) -> Result<(), Status>,
+) -> wasmtime::Result<()> {
+    let call = move |mem: &mut [u8], host: &mut Host, numbers: &[u32]| match numbers.first_chunk() {
+        Some(numbers) => function(mem, host, *numbers),
+        None => Err(Status::InternalFailure),
+    };
+    link_takes(linker, name, N, Box::new(call))
+}
+
+/// The same for all calls: code for each would be most of this engine.
+fn link_takes(
+    linker: &mut Linker<Host>,
+    name: &str,
+    count: usize,
+    call: Takes,
+) -> wasmtime::Result<()> {
+    let run = move |mut caller: Caller<'_, Host>, space: &mut [MaybeUninit<ValRaw>]| {
+        let numbers = read(space, count);
+        let done = in_memory(&mut caller, |mem, host| call(mem, host, &numbers[..count]));
+        answer(space, done.err().unwrap_or(Status::Ok));
+        Ok(())
+    };
+    let ty = numbers_to_status(linker, count);
+    // SAFETY: it takes so many numbers of 32 bits and leaves one, as the type says.
+    unsafe { linker.func_new_unchecked("env", name, ty, run)? };
+    Ok(())
+}
+
+/// Links a call that takes `N` numbers beside the place of the bytes, which stands behind the first
+/// `before` of them.
+fn gives<const N: usize>(
+    linker: &mut Linker<Host>,
+    name: &str,
+    on_fiber: bool,
+    before: usize,
+    function: fn(&mut [u8], &mut Host, [u32; N]) -> Result<Payload, Status>,
+) -> wasmtime::Result<()> {
+    let find = move |mem: &mut [u8], host: &mut Host, numbers: &[u32]| match numbers.first_chunk() {
+        Some(numbers) => function(mem, host, *numbers),
+        None => Err(Status::InternalFailure),
+    };
+    link_gives(linker, name, on_fiber, [before, N], Arc::new(find))
+}
+
+fn link_gives(
+    linker: &mut Linker<Host>,
+    name: &str,
+    on_fiber: bool,
+    [before, count]: [usize; 2],
+    find: Gives,
+) -> wasmtime::Result<()> {
+    let ty = numbers_to_status(linker, count + 2);
+    // Takes the place of the bytes from among the numbers.
+    let part = move |mut numbers: [u32; NUMBERS]| {
+        let out = [numbers[before], numbers[before + 1]];
+        numbers.copy_within(before + 2..count + 2, before);
+        (numbers, out)
+    };
+    if on_fiber {
+        linker.func_new_async("env", name, ty, move |mut caller, given, results| {
+            let mut numbers = [0; NUMBERS];
+            for (number, given) in numbers.iter_mut().zip(given) {
+                *number = given.i32().unwrap_or_default() as u32;
+            }
+            let find = Arc::clone(&find);
+            Box::new(async move {
+                let (numbers, out) = part(numbers);
+                let found = in_memory(&mut caller, |mem, host| find(mem, host, &numbers[..count]));
+                let status = match found {
+                    Ok(payload) => gives::deliver_async(&mut caller, payload, out).await?,
+                    Err(status) => status,
                 };
-                let (mem, host) = memory.data_and_store_mut(&mut caller);
-                let done: Result<(), Status> = $function(mem, host, [$($argument),*]);
-                done.err().unwrap_or(Status::Ok) as u32
-            })?;
-        }};
+                results[0] = Val::I32(status as i32);
+                Ok(())
+            })
+        })?;
+        return Ok(());
     }
-    /// A call of `gives`: numbers in, bytes to the guest's memory, a status out. What stands behind
-    /// the semicolon is passed behind the place of the bytes.
-    macro_rules! gives {
-        ($function:path: $($before:ident)* $(; $($after:ident)*)?) => {{
-            fn find(
-                caller: &mut Caller<'_, Host>,
-                $($before: u32,)* $($($after: u32,)*)?
-            ) -> Result<Payload, Status> {
-                let memory = caller.data().memory.ok_or(Status::InternalFailure)?;
-                let (mem, host) = memory.data_and_store_mut(caller);
-                $function(mem, host, [$($before,)* $($($after,)*)?])
-            }
-            if on_fiber {
-                linker.func_wrap_async(
-                    "env",
-                    name,
-                    |mut caller: Caller<'_, Host>,
-                     ($($before,)* ptr, len $($(, $after)*)?): ($(gives!(@u32 $before),)* u32, u32 $($(, gives!(@u32 $after))*)?)| {
-                        Box::new(async move {
-                            match find(&mut caller, $($before,)* $($($after,)*)?) {
-                                Ok(payload) => {
-                                    let out = [ptr, len];
-                                    let status = gives::deliver_async(&mut caller, payload, out);
-                                    Ok(status.await? as u32)
-                                }
-                                Err(status) => Ok::<u32, wasmtime::Error>(status as u32),
-                            }
-                        })
-                    },
-                )?;
-            } else {
-                linker.func_wrap(
-                    "env",
-                    name,
-                    |mut caller: Caller<'_, Host>,
-                     $($before: u32,)* ptr: u32, len: u32 $($(, $after: u32)*)?| {
-                        match find(&mut caller, $($before,)* $($($after,)*)?) {
-                            Ok(payload) => {
-                                let status = gives::deliver(&mut caller, payload, [ptr, len]);
-                                Ok(status? as u32)
-                            }
-                            Err(status) => Ok::<u32, wasmtime::Error>(status as u32),
-                        }
-                    },
-                )?;
-            }
-        }};
-        (@u32 $argument:ident) => { u32 };
+    let run = move |mut caller: Caller<'_, Host>, space: &mut [MaybeUninit<ValRaw>]| {
+        let (numbers, out) = part(read(space, count + 2));
+        let found = in_memory(&mut caller, |mem, host| find(mem, host, &numbers[..count]));
+        let status = match found {
+            Ok(payload) => gives::deliver(&mut caller, payload, out)?,
+            Err(status) => status,
+        };
+        answer(space, status);
+        Ok(())
+    };
+    // SAFETY: it takes so many numbers of 32 bits and leaves one, as the type says.
+    unsafe { linker.func_new_unchecked("env", name, ty, run)? };
+    Ok(())
+}
+
+fn numbers_to_status(linker: &Linker<Host>, count: usize) -> FuncType {
+    FuncType::new(linker.engine(), vec![ValType::I32; count], [ValType::I32])
+}
+
+/// The numbers of a call of a function of `numbers_to_status`.
+fn read(space: &[MaybeUninit<ValRaw>], count: usize) -> [u32; NUMBERS] {
+    let mut numbers = [0; NUMBERS];
+    for (number, given) in numbers.iter_mut().zip(space).take(count) {
+        // SAFETY: as many numbers came, as the type says.
+        *number = unsafe { given.assume_init_ref() }.get_u32();
     }
+    numbers
+}
+
+fn answer(space: &mut [MaybeUninit<ValRaw>], status: Status) {
+    if let Some(result) = space.first_mut() {
+        result.write(ValRaw::u32(status as u32));
+    }
+}
+
+fn in_memory<T>(
+    caller: &mut Caller<'_, Host>,
+    call: impl FnOnce(&mut [u8], &mut Host) -> Result<T, Status>,
+) -> Result<T, Status> {
+    let memory = caller.data().memory.ok_or(Status::InternalFailure)?;
+    let (mem, host) = memory.data_and_store_mut(caller);
+    call(mem, host)
+}
+
+fn env(linker: &mut Linker<Host>, name: &str, on_fiber: bool) -> Linked {
     match name {
-        "proxy_log" => takes!(calls::log: level ptr len),
-        "proxy_get_log_level" => takes!(calls::log_level: out),
-        "proxy_get_current_time_nanoseconds" => takes!(calls::now: out),
-        "proxy_set_tick_period_milliseconds" => takes!(calls::tick_period: period),
-        "proxy_done" => takes!(calls::finish:),
-        "proxy_set_effective_context" => takes!(calls::effective_context: id),
-        "proxy_continue_stream" => takes!(calls::continue_stream: kind),
-        "proxy_continue_request" => takes!(calls::continue_request:),
-        "proxy_continue_response" => takes!(calls::continue_response:),
-        "proxy_clear_route_cache" => takes!(calls::clear_route_cache:),
-        "proxy_get_buffer_status" => takes!(calls::buffer_status: kind length flags),
-        "proxy_set_buffer_bytes" => takes!(calls::set_buffer: kind start size ptr len),
-        "proxy_get_header_map_size" => takes!(calls::map_size: map out),
-        "proxy_set_header_map_pairs" => takes!(calls::set_map: map ptr len),
-        "proxy_add_header_map_value" => takes!(calls::add_field: map key klen val vlen),
-        "proxy_replace_header_map_value" => takes!(calls::replace_field: map key klen val vlen),
-        "proxy_remove_header_map_value" => takes!(calls::remove_field: map key klen),
-        "proxy_set_property" => takes!(calls::set_property: path plen val vlen),
-        "proxy_send_local_response" => takes!(calls::send_reply: status d dl b bl h hl grpc),
-        "proxy_close_stream" => takes!(calls::close_stream: kind),
-        "proxy_set_shared_data" => takes!(calls::set_shared_data: key klen val vlen cas),
-        "proxy_register_shared_queue" => takes!(calls::register_queue: name nlen out),
-        "proxy_resolve_shared_queue" => takes!(calls::resolve_queue: vm vlen name nlen out),
-        "proxy_enqueue_shared_queue" => takes!(calls::enqueue: id item len),
-        "proxy_http_call" => takes!(calling::http_call: up ul head hl body bl trail tl time out),
-        "proxy_grpc_call" => takes!(grpc::call: s sl n nl m ml meta metal msg msgl time out),
-        "proxy_grpc_stream" => takes!(grpc::stream: s sl n nl m ml meta metal out),
-        "proxy_grpc_send" => takes!(grpc::send: token msg len last),
-        "proxy_grpc_cancel" => takes!(grpc::cancel: token),
-        "proxy_grpc_close" => takes!(grpc::close: token),
-        "proxy_define_metric" => takes!(metrics::define: kind name len out),
+        "proxy_log" => takes(linker, name, calls::log)?,
+        "proxy_get_log_level" => takes(linker, name, calls::log_level)?,
+        "proxy_get_current_time_nanoseconds" => takes(linker, name, calls::now)?,
+        "proxy_set_tick_period_milliseconds" => takes(linker, name, calls::tick_period)?,
+        "proxy_done" => takes(linker, name, calls::finish)?,
+        "proxy_set_effective_context" => takes(linker, name, calls::effective_context)?,
+        "proxy_continue_stream" => takes(linker, name, calls::continue_stream)?,
+        "proxy_continue_request" => takes(linker, name, calls::continue_request)?,
+        "proxy_continue_response" => takes(linker, name, calls::continue_response)?,
+        "proxy_clear_route_cache" => takes(linker, name, calls::clear_route_cache)?,
+        "proxy_get_buffer_status" => takes(linker, name, calls::buffer_status)?,
+        "proxy_set_buffer_bytes" => takes(linker, name, calls::set_buffer)?,
+        "proxy_get_header_map_size" => takes(linker, name, calls::map_size)?,
+        "proxy_set_header_map_pairs" => takes(linker, name, calls::set_map)?,
+        "proxy_add_header_map_value" => takes(linker, name, calls::add_field)?,
+        "proxy_replace_header_map_value" => takes(linker, name, calls::replace_field)?,
+        "proxy_remove_header_map_value" => takes(linker, name, calls::remove_field)?,
+        "proxy_set_property" => takes(linker, name, calls::set_property)?,
+        "proxy_send_local_response" => takes(linker, name, calls::send_reply)?,
+        "proxy_close_stream" => takes(linker, name, calls::close_stream)?,
+        "proxy_set_shared_data" => takes(linker, name, calls::set_shared_data)?,
+        "proxy_register_shared_queue" => takes(linker, name, calls::register_queue)?,
+        "proxy_resolve_shared_queue" => takes(linker, name, calls::resolve_queue)?,
+        "proxy_enqueue_shared_queue" => takes(linker, name, calls::enqueue)?,
+        "proxy_http_call" => takes(linker, name, calling::http_call)?,
+        "proxy_grpc_call" => takes(linker, name, grpc::call)?,
+        "proxy_grpc_stream" => takes(linker, name, grpc::stream)?,
+        "proxy_grpc_send" => takes(linker, name, grpc::send)?,
+        "proxy_grpc_cancel" => takes(linker, name, grpc::cancel)?,
+        "proxy_grpc_close" => takes(linker, name, grpc::close)?,
+        "proxy_define_metric" => takes(linker, name, metrics::define)?,
         "proxy_record_metric" => metrics::link_record(linker)?,
         "proxy_increment_metric" => metrics::link_increment(linker)?,
-        "proxy_get_metric" => takes!(metrics::get: id out),
-        "proxy_get_status" => gives!(gives::status: code),
-        "proxy_get_shared_data" => gives!(gives::shared_data: key klen; cas),
-        "proxy_dequeue_shared_queue" => gives!(gives::dequeue: id),
-        "proxy_call_foreign_function" => gives!(gives::foreign: name nlen arg alen),
-        "proxy_get_buffer_bytes" => gives!(gives::buffer: kind start max),
-        "proxy_get_configuration" => gives!(gives::configuration:),
-        "proxy_get_header_map_pairs" => gives!(gives::map: map),
-        "proxy_get_header_map_value" => gives!(gives::field: map key klen),
-        "proxy_get_property" => gives!(gives::property: path plen),
+        "proxy_get_metric" => takes(linker, name, metrics::get)?,
+        "proxy_get_status" => gives(linker, name, on_fiber, 1, gives::status)?,
+        "proxy_get_shared_data" => gives(linker, name, on_fiber, 2, gives::shared_data)?,
+        "proxy_dequeue_shared_queue" => gives(linker, name, on_fiber, 1, gives::dequeue)?,
+        "proxy_call_foreign_function" => gives(linker, name, on_fiber, 4, gives::foreign)?,
+        "proxy_get_buffer_bytes" => gives(linker, name, on_fiber, 3, gives::buffer)?,
+        "proxy_get_configuration" => gives(linker, name, on_fiber, 0, gives::configuration)?,
+        "proxy_get_header_map_pairs" => gives(linker, name, on_fiber, 1, gives::map)?,
+        "proxy_get_header_map_value" => gives(linker, name, on_fiber, 3, gives::field)?,
+        "proxy_get_property" => gives(linker, name, on_fiber, 2, gives::property)?,
         // AssemblyScript's way to trap: message, file, line, column.
         "abort" => {
             linker.func_wrap("env", name, |_: u32, _: u32, line: u32, column: u32| {
