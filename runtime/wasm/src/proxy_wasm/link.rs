@@ -46,6 +46,9 @@ type Linked = wasmtime::Result<bool>;
 /// Most numbers that a call takes.
 const NUMBERS: usize = 16;
 
+/// A host call as it is written: the guest's memory, its host, `N` numbers.
+type Written<const N: usize, T> = fn(&mut [u8], &mut Host, [u32; N]) -> Result<T, Status>;
+
 /// A call of `calls`: numbers in, a status out.
 type Takes = Box<dyn Fn(&mut [u8], &mut Host, &[u32]) -> Result<(), Status> + Send + Sync>;
 
@@ -56,7 +59,7 @@ type Gives = Arc<dyn Fn(&mut [u8], &mut Host, &[u32]) -> Result<Payload, Status>
 fn takes<const N: usize>(
     linker: &mut Linker<Host>,
     name: &str,
-    function: fn(&mut [u8], &mut Host, [u32; N]) -> Result<(), Status>,
+    function: Written<N, ()>,
 ) -> wasmtime::Result<()> {
     let call = move |mem: &mut [u8], host: &mut Host, numbers: &[u32]| match numbers.first_chunk() {
         Some(numbers) => function(mem, host, *numbers),
@@ -91,7 +94,7 @@ fn gives<const N: usize>(
     name: &str,
     on_fiber: bool,
     before: usize,
-    function: fn(&mut [u8], &mut Host, [u32; N]) -> Result<Payload, Status>,
+    function: Written<N, Payload>,
 ) -> wasmtime::Result<()> {
     let find = move |mem: &mut [u8], host: &mut Host, numbers: &[u32]| match numbers.first_chunk() {
         Some(numbers) => function(mem, host, *numbers),
