@@ -77,5 +77,6 @@ fn spec(name: &str, program: Source) -> Spec {
         memory: None,
         fresh: false,
         target: false,
+        proxy: Default::default(),
     }
 }
