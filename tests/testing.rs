@@ -86,20 +86,13 @@ fn the_quickstart_is_tested() {
     assert_eq!(output.status.code(), Some(0), "{}{}", out(&output), err(&output));
 }
 
-/// What builds the module, from a kind's folder; a machine without such a tool has nothing to try.
 #[test]
 fn wasm_filters_that_are_begun_build_and_pass_their_tests() {
-    for (kind, tool) in
-        [("wasm-rust", "cargo"), ("wasm-c", "wasm-ld"), ("wasm-assemblyscript", "npm")]
-    {
+    for kind in ["wasm-rust", "wasm-c", "wasm-assemblyscript"] {
         let folder = Folder::new();
         let made = pilotlight(folder.path(), &["new", kind, "greeter"]);
         assert_eq!(made.status.code(), Some(0), "{}", err(&made));
         assert!(err(&made).contains("greeter/build && pilotlight test greeter"), "{}", err(&made));
-        let is_there = Command::new("sh").args(["-c", &format!("command -v {tool}")]).output();
-        if !is_there.unwrap().status.success() {
-            continue;
-        }
         let greeter = folder.path().join("greeter");
         let built = Command::new("./build")
             .current_dir(&greeter)
@@ -131,11 +124,6 @@ fn an_application_that_is_begun_is_a_component() {
 /// `sdk/c/module.h`: strings both ways, and an arena that has an end.
 #[test]
 fn a_module_in_c_answers_scripts() {
-    let has_clang =
-        Command::new("sh").args(["-c", "command -v clang && command -v wasm-ld"]).output();
-    if !has_clang.unwrap().status.success() {
-        return;
-    }
     let folder = folder(&[
         (
             "words.c",
