@@ -83,6 +83,26 @@ fn bodies_and_trailers_stream_through_an_application() {
 }
 
 #[test]
+fn filters_work_on_the_body_before_an_application_takes_it() {
+    run(async {
+        let manifest = r#"
+[[routes]]
+filters = ["upper"]
+component = "app.wasm"
+[filters.upper]
+lua = "upper.lua"
+"#;
+        let upper = "return { request_body = function(chunk) return chunk:upper() end }";
+        let setup = Setup::new(manifest).file("upper.lua", upper);
+        let gateway = setup.file("app.wasm", component()).start().await;
+        for protocol in ALL {
+            let request = Request::new("POST", "/echo").body("ab").body("cd");
+            assert_eq!(ask(protocol, &gateway, &request).await.text(), "ABCD");
+        }
+    });
+}
+
+#[test]
 fn what_an_application_has_written_is_on_its_way_while_it_waits() {
     run(async {
         let gateway = gateway("", "").await;

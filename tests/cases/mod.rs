@@ -97,5 +97,6 @@ suites!(
     waiting,
     sockets,
     openresty,
-    transforms
+    transforms,
+    judged
 );

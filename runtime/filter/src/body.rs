@@ -140,6 +140,12 @@ impl Body {
         self.length = self.source.is_none().then(|| self.held.as_deref().map_or(0, front));
     }
 
+    /// Puts bytes behind what a body at rest has.
+    pub fn append(&mut self, bytes: Bytes) {
+        self.length = self.length.map(|length| length + bytes.len() as u64);
+        self.held().front.push_back(bytes);
+    }
+
     /// Whether anything must still come from the peer.
     pub fn is_streaming(&self) -> bool {
         self.source.is_some()

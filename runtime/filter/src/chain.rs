@@ -8,15 +8,21 @@
 //! of them ([`Filter::sees_all`]). `b` may go on to make the answer's body, frame by frame as they are
 //! asked for, while the others work on what came so far.
 
+mod filtered;
+mod intake;
+
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use pilotlight_abi::{Phase, Phases};
 
-use crate::body::{BodyError, Pipe};
+use crate::body::{BodyError, Frame, Pipe};
 use crate::exchange::{Exchange, Origin};
 use crate::fault::Fault;
 use crate::filter::{Call, Chunk, End, Filter, OnError, Pull, Verdict};
+
+pub use self::filtered::{Filtered, Stopped};
+use self::intake::Intake;
 
 /// A filter's place in a chain.
 pub struct Link {
@@ -61,8 +67,13 @@ pub struct Chain {
     begun: usize,
     /// Filters that have let the request pass: the first `passed` see the response.
     passed: usize,
-    /// Where a request-direction walk stands, and a response-direction one (counted from the end).
+    /// The place of the route's own script, if it has one.
+    target: Option<usize>,
+    intake: Option<Box<Intake>>,
+    /// Where a request-direction walk stands, one with the request's body, and a response-direction
+    /// one (counted from the end).
     request: usize,
+    body: usize,
     response: usize,
     wanted: Phases,
     /// The filter whose answer is under way, and where its frames go.
@@ -74,6 +85,12 @@ impl Chain {
     pub fn new(links: Vec<Link>) -> Chain {
         let wanted = links.iter().fold(Phases::NONE, |all, link| all.union(link.phases));
         Chain { links, wanted, ..Chain::default() }
+    }
+
+    /// The filter at `index` answers instead of an upstream: the request's body comes to it through
+    /// those before it.
+    pub fn with_target(self, index: Option<usize>) -> Chain {
+        Chain { target: index, ..self }
     }
 
     /// Whether it has no filter.
@@ -104,11 +121,18 @@ impl Chain {
         let end = self.end_of(phase);
         let mut entered = false;
         loop {
-            let step = if phase.is_response() { self.response } else { self.request };
+            let step = *self.step(phase);
             if step >= end {
                 break;
             }
             let index = if phase.is_response() { end - 1 - step } else { step };
+            let is_target = phase == Phase::Request && self.target == Some(index);
+            if is_target {
+                match ready!(self.take_in(cx, exchange, observer)) {
+                    Passed::Through => {}
+                    stopped => return self.stop(phase, stopped),
+                }
+            }
             if phase == Phase::Request {
                 self.begun = index + 1;
             }
@@ -127,6 +151,14 @@ impl Chain {
                     _ => None,
                 };
                 observer.leave(index, phase, exchange, fault);
+                if is_target && polled.is_pending() {
+                    match self.supply(cx, exchange, observer) {
+                        Some(Passed::Through) => continue,
+                        Some(stopped) => return self.stop(phase, stopped),
+                        None => return Poll::Pending,
+                    }
+                }
+                let link = &mut self.links[index];
                 match ready!(polled) {
                     Ok(Verdict::Continue) => {}
                     Ok(Verdict::Enlist(phases)) => {
@@ -138,10 +170,7 @@ impl Chain {
                         let all = self.links.iter().map(|link| link.phases);
                         self.wanted = all.fold(Phases::NONE, Phases::union);
                     }
-                    Ok(Verdict::Close) => {
-                        self.reset(phase);
-                        return Poll::Ready(Passed::Closed);
-                    }
+                    Ok(Verdict::Close) => return self.stop(phase, Passed::Closed),
                     Ok(Verdict::Reroute) if phase == Phase::Request => {
                         return Poll::Ready(Passed::Rerouted);
                     }
@@ -157,18 +186,16 @@ impl Chain {
                     Err(fault) => {
                         exchange.page = fault.page;
                         link.phases = Phases::NONE;
-                        self.reset(phase);
-                        return Poll::Ready(Passed::Failed);
+                        return self.stop(phase, Passed::Failed);
                     }
                 }
             }
             if phase == Phase::Request {
                 self.passed = index + 1;
             }
-            *(if phase.is_response() { &mut self.response } else { &mut self.request }) += 1;
+            *self.step(phase) += 1;
         }
-        self.reset(phase);
-        Poll::Ready(Passed::Through)
+        self.stop(phase, Passed::Through)
     }
 
     /// Asks the filters that want it what has come for them ([`Exchange::aside`]). `None`: the exchange
@@ -233,23 +260,49 @@ impl Chain {
         flushed: bool,
         observer: &dyn Observer,
     ) -> bool {
-        let Some((index, pipe)) = self.stream.as_ref().filter(|(_, pipe)| pipe.is_wanted()) else {
+        let Some((index, pipe)) = self.stream.take_if(|(_, pipe)| pipe.is_wanted()) else {
             return false;
         };
-        observer.enter(*index, Phase::Request);
-        let polled = self.links[*index].filter.poll_body(cx, Pull { exchange, flushed });
-        let (frame, fault) = match polled {
-            Poll::Ready(Ok(frame)) => (Some(frame.map(Ok)), None),
-            Poll::Ready(Err(fault)) => (Some(Some(Err(BodyError::Filter))), Some(fault)),
-            Poll::Pending => (None, None),
-        };
-        observer.leave(*index, Phase::Request, exchange, fault.as_ref());
-        let Some(frame) = frame else { return false };
-        pipe.put(frame);
-        if fault.is_some() {
-            self.stream = None;
+        let fed = self.poll_answer(cx, exchange, flushed, index, observer);
+        let is_fed = fed.is_ready();
+        let mut broken = false;
+        if let Poll::Ready(frame) = fed {
+            broken = matches!(frame, Some(Err(_)));
+            pipe.put(frame);
         }
-        true
+        if !broken {
+            self.stream = Some((index, pipe));
+        }
+        is_fed
+    }
+
+    /// The next frame of the answer that the filter at `index` makes.
+    fn poll_answer(
+        &mut self,
+        cx: &mut Context<'_>,
+        exchange: &mut Exchange,
+        flushed: bool,
+        index: usize,
+        observer: &dyn Observer,
+    ) -> Poll<Option<Result<Frame, BodyError>>> {
+        loop {
+            observer.enter(index, Phase::Request);
+            let polled = self.links[index].filter.poll_body(cx, Pull { exchange, flushed });
+            let fault = match &polled {
+                Poll::Ready(Err(fault)) => Some(fault),
+                _ => None,
+            };
+            observer.leave(index, Phase::Request, exchange, fault);
+            return match polled {
+                Poll::Ready(Ok(frame)) => Poll::Ready(frame.map(Ok)),
+                Poll::Ready(Err(_)) => Poll::Ready(Some(Err(BodyError::Filter))),
+                Poll::Pending => match self.supply(cx, exchange, observer) {
+                    Some(Passed::Through) => continue,
+                    Some(_) => Poll::Ready(Some(Err(BodyError::Filter))),
+                    None => Poll::Pending,
+                },
+            };
+        }
     }
 
     /// Lets filters end what they have under way, now that nobody waits for it. Polled until ready.
@@ -279,7 +332,7 @@ impl Chain {
     /// Gives up phases that still wait, and an answer that is under way: the next poll begins a phase
     /// afresh.
     pub fn abandon(&mut self) {
-        (self.request, self.response, self.stream) = (0, 0, None);
+        (self.request, self.body, self.response, self.stream) = (0, 0, 0, None);
     }
 
     fn end_of(&self, phase: Phase) -> usize {
@@ -293,8 +346,20 @@ impl Chain {
         }
     }
 
-    fn reset(&mut self, phase: Phase) {
-        *(if phase.is_response() { &mut self.response } else { &mut self.request }) = 0;
+    /// Where the walk of a phase stands.
+    #[inline]
+    fn step(&mut self, phase: Phase) -> &mut usize {
+        match phase {
+            Phase::RequestBody | Phase::RequestTrailers => &mut self.body,
+            _ if phase.is_response() => &mut self.response,
+            _ => &mut self.request,
+        }
+    }
+
+    #[inline]
+    fn stop(&mut self, phase: Phase, passed: Passed) -> Poll<Passed> {
+        *self.step(phase) = 0;
+        Poll::Ready(passed)
     }
 }
 

@@ -17,7 +17,7 @@ pub mod host;
 pub mod name;
 
 pub use body::{Body, BodyError, Frame, Source};
-pub use chain::{Chain, Link, Observer, Passed};
+pub use chain::{Chain, Filtered, Link, Observer, Passed, Stopped};
 pub use engine::{Engine, Library, LoadError, Plan, ProxySpec, Realm, Spec};
 pub use exchange::{Exchange, Failure, Origin, Parent, Peer, Pick, Taken, Takeover, TlsInfo};
 pub use fault::{Fault, FaultKind};

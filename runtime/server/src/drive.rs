@@ -144,6 +144,13 @@ async fn reach(
     };
     let local = turn.local.clone();
     let route = &local.generation.manifest.routes[route];
+    let takes_body = matches!(route.target, Target::Upstream(_) | Target::Script(_));
+    if !takes_body
+        && turn.chain.wants(Phase::RequestBody)
+        && let Err(error) = Box::pin(turn.drain(exchange, down)).await?
+    {
+        return turn.broke(exchange, error);
+    }
     match &route.target {
         Target::Upstream(index) => return turn.proxy(exchange, down, route, *index).await,
         Target::Respond(fixed) => {

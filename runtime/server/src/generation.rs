@@ -141,14 +141,13 @@ impl Local {
     /// The chain of a route, for a new exchange; a route's script stands last, if it has no place
     /// in it already.
     pub(crate) fn chain(&self, route: &manifest::Route) -> Chain {
-        let script = match route.target {
-            manifest::Target::Script(index) if !route.filters.contains(&index) => Some(index),
-            _ => None,
+        let manifest::Target::Script(script) = route.target else {
+            return Chain::new(route.filters.iter().map(|i| self.link(*i)).collect());
         };
-        if route.filters.is_empty() && script.is_none() {
-            return Chain::default();
-        }
-        Chain::new(route.filters.iter().copied().chain(script).map(|i| self.link(i)).collect())
+        let place = route.filters.iter().position(|filter| *filter == script);
+        let last = place.is_none().then_some(script);
+        let links = route.filters.iter().copied().chain(last).map(|i| self.link(i)).collect();
+        Chain::new(links).with_target(place.or(Some(route.filters.len())))
     }
 
     /// The chain that a connection of a listener passes at its beginning, and the listener's index;

@@ -12,7 +12,8 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use pilotlight_abi::{Phase, Value};
 use pilotlight_filter::{
-    Chain, Chunk, End, Exchange, Fault, Fields, Frame, Method, Name, Observer, Origin, Passed,
+    Chain, Chunk, End, Exchange, Fault, Fields, Filtered, Frame, Method, Name, Observer, Origin,
+    Passed, Stopped,
 };
 
 use crate::clock::Clock;
@@ -104,9 +105,8 @@ impl Turn {
                 self.rest().await;
             }
         }
-        let stats = &mut self.exchange.stats;
-        stats.duration = (self.clock.elapsed() - began).as_secs_f64();
-        stats.received = self.exchange.request.body.received();
+        self.exchange.stats.duration = (self.clock.elapsed() - began).as_secs_f64();
+        self.exchange.stats.received = self.chain.received(&self.exchange);
         self.chain.abandon();
         self.walk(Phase::Log, None).await;
         self.result(&way, upward, &response, broken)
@@ -185,34 +185,25 @@ impl Turn {
 
     /// The request's body on its way to the upstream.
     async fn pump(&mut self, out: &mut Passing) -> Passed {
+        let Turn { chain, exchange, door, .. } = self;
+        let mut body = Filtered::default();
         loop {
-            let frame = poll_fn(|cx| self.exchange.request.body.poll_frame(cx)).await;
-            let mut chunk = match frame {
-                Some(Ok(Frame::Data(data))) => Chunk { data, last: false },
-                Some(Ok(Frame::Trailers(trailers))) => {
-                    self.exchange.request.body.set_trailers(trailers);
-                    Chunk { last: true, ..Chunk::default() }
+            let frame = poll_fn(|cx| {
+                let polled = body.poll_frame(cx, exchange, chain, &**door);
+                if polled.is_ready() || !exchange.aside {
+                    return polled;
                 }
-                Some(Err(_)) => return Passed::Failed,
-                None => Chunk { last: true, ..Chunk::default() },
-            };
-            let passed = self.walk(Phase::RequestBody, Some(&mut chunk)).await;
-            if passed != Passed::Through {
-                return passed;
-            }
-            out.take(chunk.data);
-            if chunk.last {
-                break;
-            }
-        }
-        if self.exchange.request.body.trailers().is_some() {
-            let passed = self.walk(Phase::RequestTrailers, None).await;
-            if passed != Passed::Through {
-                return passed;
+                let aside = chain.aside(cx, exchange, &**door);
+                aside.map_or(Poll::Pending, |stopped| Poll::Ready(Err(Stopped::By(stopped))))
+            });
+            match frame.await {
+                Ok(Some(Frame::Data(data))) => out.take(data),
+                Ok(Some(Frame::Trailers(trailers))) => out.trailers = Some(trailers),
+                Ok(None) => return Passed::Through,
+                Err(Stopped::By(stopped)) => return stopped,
+                Err(Stopped::Body(_)) => return Passed::Failed,
             }
         }
-        out.trailers = self.exchange.request.body.take_trailers();
-        Passed::Through
     }
 
     /// The response's way to the client; false when it is broken off.

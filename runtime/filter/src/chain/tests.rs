@@ -108,3 +108,142 @@ fn a_body_that_was_taken_is_put_back() {
     assert_eq!(body.length(), Some(4));
     assert_eq!(body.whole(), Some(&b"abcd"[..]));
 }
+
+/// Stands before a target: what passes becomes upper case, a `!` is answered.
+struct Judge;
+
+impl Filter for Judge {
+    fn poll(&mut self, _: &mut Context<'_>, call: Call<'_>) -> Poll<Result<Verdict, Fault>> {
+        let Some(chunk) = call.chunk else { return Poll::Ready(Ok(Verdict::Continue)) };
+        if chunk.data.contains(&b'!') {
+            call.exchange.reply(422, "no".into());
+            return Poll::Ready(Ok(Verdict::Reply));
+        }
+        chunk.data = chunk.data.to_ascii_uppercase().into();
+        Poll::Ready(Ok(Verdict::Continue))
+    }
+}
+
+/// Takes the request's body frame by frame, and answers with it: at its end, or as it comes.
+struct Taker(Vec<u8>, bool);
+
+impl Filter for Taker {
+    fn poll(&mut self, cx: &mut Context<'_>, call: Call<'_>) -> Poll<Result<Verdict, Fault>> {
+        if self.1 {
+            call.exchange.begin_reply(200);
+            return Poll::Ready(Ok(Verdict::Stream { length: None }));
+        }
+        while let Some(frame) = ready!(call.exchange.request.body.poll_frame(cx)) {
+            if let Ok(Frame::Data(data)) = frame {
+                self.0.extend_from_slice(&data);
+            }
+        }
+        call.exchange.reply(200, std::mem::take(&mut self.0).into());
+        Poll::Ready(Ok(Verdict::Reply))
+    }
+
+    fn poll_body(
+        &mut self,
+        cx: &mut Context<'_>,
+        pull: Pull<'_>,
+    ) -> Poll<Result<Option<Frame>, Fault>> {
+        match ready!(pull.exchange.request.body.poll_frame(cx)) {
+            Some(Ok(frame)) => Poll::Ready(Ok(Some(frame))),
+            Some(Err(_)) => Poll::Ready(Err(Fault::new(crate::FaultKind::Error, "broken"))),
+            None => Poll::Ready(Ok(None)),
+        }
+    }
+}
+
+/// A client's body: pieces, each after a look in vain.
+struct Slow(Vec<&'static str>, bool);
+
+impl crate::Source for Slow {
+    fn poll_frame(&mut self, _: &mut Context<'_>) -> Poll<Option<Result<Frame, BodyError>>> {
+        self.1 = !self.1;
+        match self.1 {
+            true => Poll::Pending,
+            false if self.0.is_empty() => Poll::Ready(None),
+            false => Poll::Ready(Some(Ok(Frame::Data(self.0.remove(0).into())))),
+        }
+    }
+}
+
+fn judged(streams: bool, pieces: &[&'static str]) -> (Chain, Exchange) {
+    let link = |filter: Box<dyn Filter>, phases: &[Phase]| Link {
+        name: Arc::from("part"),
+        phases: phases.iter().copied().collect(),
+        on_error: OnError::Close,
+        filter,
+    };
+    let judge = link(Box::new(Judge), &[Phase::Request, Phase::RequestBody]);
+    let taker = link(Box::new(Taker(Vec::new(), streams)), &[Phase::Request]);
+    let mut exchange = exchange();
+    exchange.request.body = Body::stream(Box::new(Slow(pieces.to_vec(), false)), None);
+    (Chain::new(vec![judge, taker]).with_target(Some(1)), exchange)
+}
+
+#[test]
+fn the_routes_script_takes_the_body_as_the_filters_have_made_it() {
+    let mut cx = Context::from_waker(Waker::noop());
+    let (mut chain, mut exchange) = judged(false, &["ab", "c"]);
+    let mut looks = 1;
+    while chain.poll(&mut cx, Phase::Request, &mut exchange, None, &Nobody).is_pending() {
+        looks += 1;
+    }
+    assert_eq!(exchange.response.body.whole(), Some(&b"ABC"[..]));
+    assert_eq!((looks, chain.received(&exchange)), (4, 3), "it comes as it is asked for");
+
+    let (mut chain, mut exchange) = judged(false, &["ab", "!"]);
+    let passed = loop {
+        let polled = chain.poll(&mut cx, Phase::Request, &mut exchange, None, &Nobody);
+        if let Poll::Ready(passed) = polled {
+            break passed;
+        }
+    };
+    assert_eq!((passed, exchange.response.head.status), (Passed::Replied, 422));
+}
+
+#[test]
+fn an_answer_under_way_is_made_of_filtered_frames_and_broken_off_by_a_late_refusal() {
+    let mut cx = Context::from_waker(Waker::noop());
+    for (pieces, end) in [(["ab", "c"], None), (["ab", "!"], Some(BodyError::Filter))] {
+        let (mut chain, mut exchange) = judged(true, &pieces);
+        let passed = chain.poll(&mut cx, Phase::Request, &mut exchange, None, &Nobody);
+        assert_eq!(passed, Poll::Ready(Passed::Replied));
+        let (mut seen, mut broken) = (Vec::new(), None);
+        loop {
+            match exchange.response.body.poll_frame(&mut cx) {
+                Poll::Ready(Some(Ok(Frame::Data(data)))) => seen.extend_from_slice(&data),
+                Poll::Ready(Some(Err(error))) => broken = Some(error),
+                Poll::Ready(_) => break,
+                Poll::Pending => drop(chain.feed(&mut cx, &mut exchange, true, &Nobody)),
+            }
+            if broken.is_some() {
+                break;
+            }
+        }
+        assert!(seen.starts_with(b"AB"));
+        assert_eq!((broken, exchange.response.head.status), (end, 200));
+    }
+}
+
+#[test]
+fn another_chain_has_the_body_as_it_came_unless_some_was_taken() {
+    let mut cx = Context::from_waker(Waker::noop());
+    let (mut chain, mut exchange) = judged(true, &["ab"]);
+    let _ = chain.poll(&mut cx, Phase::Request, &mut exchange, None, &Nobody);
+    chain.give_back(&mut exchange);
+    assert!(exchange.request.body.poll_frame(&mut cx).is_pending());
+    let Poll::Ready(Some(Ok(Frame::Data(data)))) = exchange.request.body.poll_frame(&mut cx) else {
+        panic!("the client's own")
+    };
+    assert_eq!(data, "ab");
+
+    let (mut chain, mut exchange) = judged(false, &["ab", "c"]);
+    for _ in 0..2 {
+        let _ = chain.poll(&mut cx, Phase::Request, &mut exchange, None, &Nobody);
+    }
+    chain.give_back(&mut exchange);
+    assert!(exchange.request.body.is_done());
+}

@@ -167,8 +167,8 @@ impl Turn<'_> {
         down: &mut dyn Downstream,
         stage: &mut Stage,
     ) -> Poll<Delivered> {
-        self.push(cx, exchange);
-        if let Some(Passed::Failed | Passed::Closed) = self.aside(cx, exchange) {
+        let stopped = self.push(cx, exchange).or_else(|| self.aside(cx, exchange));
+        if let Some(Passed::Failed | Passed::Closed) = stopped {
             return Poll::Ready(Delivered::Broken(FILTER_ERROR));
         }
         loop {

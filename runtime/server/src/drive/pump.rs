@@ -2,8 +2,7 @@
 
 use std::task::{Context, Poll, ready};
 
-use pilotlight_abi::Phase;
-use pilotlight_filter::{BodyError, Chain, Chunk, Exchange, Frame, Observer, Passed};
+use pilotlight_filter::{BodyError, Chain, Exchange, Filtered, Frame, Observer, Passed, Stopped};
 
 use crate::codec::HIGH_WATER;
 use crate::upstream::{Outbound, UpstreamError};
@@ -11,17 +10,15 @@ use crate::upstream::{Outbound, UpstreamError};
 /// Pumps until the request has been sent whole.
 pub(crate) struct Pump {
     pub(crate) out: Outbound,
+    body: Filtered,
     state: State,
     /// Bytes have left for the upstream.
     pub(crate) begun: bool,
 }
 
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum State {
     Pull,
-    /// A chunk is with the filters.
-    Filter(Chunk),
-    /// The trailers are.
-    Trailers,
     Flush,
     Done,
 }
@@ -51,15 +48,24 @@ impl PumpError {
     }
 }
 
+impl From<Stopped> for PumpError {
+    fn from(stopped: Stopped) -> PumpError {
+        match stopped {
+            Stopped::Body(error) => PumpError::Client(error),
+            Stopped::By(passed) => PumpError::stopped(passed).unwrap_or(PumpError::Filter),
+        }
+    }
+}
+
 impl Pump {
     /// A pump for a request whose head is queued.
     pub(crate) fn new(out: Outbound) -> Pump {
-        Pump { out, state: State::Pull, begun: false }
+        Pump { out, body: Filtered::default(), state: State::Pull, begun: false }
     }
 
     /// Whether the request is out.
     pub(crate) fn is_done(&self) -> bool {
-        matches!(self.state, State::Done)
+        self.state == State::Done
     }
 
     /// Moves what can be moved; ready when all is sent.
@@ -70,69 +76,39 @@ impl Pump {
         chain: &mut Chain,
         observer: &dyn Observer,
     ) -> Poll<Result<(), PumpError>> {
-        loop {
-            match &mut self.state {
-                State::Done => return Poll::Ready(Ok(())),
-                State::Flush => {
-                    ready!(self.out.poll_flush(cx)).map_err(PumpError::Upstream)?;
-                    self.begun = true;
-                    self.state = State::Done;
+        while self.state == State::Pull {
+            if !self.body.is_held() && self.out.queued() >= HIGH_WATER {
+                ready!(self.poll_flush(cx))?;
+            }
+            match self.body.poll_frame(cx, exchange, chain, observer) {
+                // What a filter holds may end in an answer of its own: till then nothing leaves.
+                Poll::Pending if self.body.is_held() => return Poll::Pending,
+                Poll::Pending => {
+                    ready!(self.poll_flush(cx))?;
+                    return Poll::Pending;
                 }
-                State::Filter(chunk) => {
-                    let phase = Phase::RequestBody;
-                    let passed = ready!(chain.poll(cx, phase, exchange, Some(chunk), observer));
-                    if let Some(stopped) = PumpError::stopped(passed) {
-                        return Poll::Ready(Err(stopped));
-                    }
-                    let chunk = std::mem::take(chunk);
-                    self.out.data(chunk.data);
-                    self.state = if chunk.last { State::Trailers } else { State::Pull };
-                }
-                State::Trailers => {
-                    if exchange.request.body.trailers().is_some()
-                        && chain.wants(Phase::RequestTrailers)
-                    {
-                        let phase = Phase::RequestTrailers;
-                        let passed = ready!(chain.poll(cx, phase, exchange, None, observer));
-                        if let Some(stopped) = PumpError::stopped(passed) {
-                            return Poll::Ready(Err(stopped));
-                        }
-                    }
-                    self.out.finish(exchange.request.body.take_trailers().as_ref());
-                    self.state = State::Flush;
-                }
-                State::Pull => {
-                    if self.out.queued() >= HIGH_WATER {
-                        ready!(self.out.poll_flush(cx)).map_err(PumpError::Upstream)?;
-                        self.begun = true;
-                    }
-                    let Poll::Ready(frame) = exchange.request.body.poll_frame(cx) else {
-                        ready!(self.out.poll_flush(cx)).map_err(PumpError::Upstream)?;
-                        self.begun = true;
-                        return Poll::Pending;
+                Poll::Ready(Err(stopped)) => return Poll::Ready(Err(stopped.into())),
+                Poll::Ready(Ok(Some(Frame::Data(data)))) => self.out.data(data),
+                Poll::Ready(Ok(end)) => {
+                    let trailers = match &end {
+                        Some(Frame::Trailers(trailers)) => Some(trailers),
+                        _ => None,
                     };
-                    let filtered = chain.wants(Phase::RequestBody);
-                    match frame {
-                        Some(Ok(Frame::Data(data))) if filtered => {
-                            self.state = State::Filter(Chunk { data, last: false });
-                        }
-                        Some(Ok(Frame::Data(data))) => self.out.data(data),
-                        Some(Ok(Frame::Trailers(trailers))) => {
-                            exchange.request.body.set_trailers(trailers);
-                            self.end(filtered);
-                        }
-                        None => self.end(filtered),
-                        Some(Err(error)) => return Poll::Ready(Err(PumpError::Client(error))),
-                    }
+                    self.out.finish(trailers);
+                    self.state = State::Flush;
                 }
             }
         }
+        if self.state == State::Flush {
+            ready!(self.poll_flush(cx))?;
+            self.state = State::Done;
+        }
+        Poll::Ready(Ok(()))
     }
 
-    fn end(&mut self, filtered: bool) {
-        self.state = match filtered {
-            true => State::Filter(Chunk { last: true, ..Chunk::default() }),
-            false => State::Trailers,
-        };
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), PumpError>> {
+        ready!(self.out.poll_flush(cx)).map_err(PumpError::Upstream)?;
+        self.begun = true;
+        Poll::Ready(Ok(()))
     }
 }

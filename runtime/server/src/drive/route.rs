@@ -103,6 +103,7 @@ fn take(turn: &mut Turn<'_>, exchange: &mut Exchange, anew: bool) -> Result<usiz
         _ => None,
     };
     if anew {
+        turn.chain.give_back(exchange);
         turn.chain = turn.local.chain(route);
     }
     Ok(index)

@@ -11,10 +11,12 @@ use pilotlight_abi::Phase;
 use pilotlight_config::manifest::{Route, Target};
 use pilotlight_core::router::Captures;
 use pilotlight_core::template::{self, Values};
-use pilotlight_filter::{Chain, End, Exchange, Fault, Observer, Origin, Passed, Taken};
+use pilotlight_filter::{
+    Chain, End, Exchange, Fault, Filtered, Frame, Observer, Origin, Passed, Taken,
+};
 
 use super::errors::Page;
-use super::pump::Pump;
+use super::pump::{Pump, PumpError};
 use super::{Figures, Left, TOO_LATE};
 use crate::codec::Downstream;
 use crate::generation::Local;
@@ -144,8 +146,7 @@ impl<'a> Turn<'a> {
                 }
             }
             // ... or for an upstream that answers while it still takes the request.
-            self.push(cx, exchange);
-            if let Some(passed) = self.aside(cx, exchange) {
+            if let Some(passed) = self.push(cx, exchange).or_else(|| self.aside(cx, exchange)) {
                 self.closed = passed == Passed::Closed;
                 return Poll::Ready(if self.closed { Err(Left) } else { Ok(passed) });
             }
@@ -198,15 +199,50 @@ impl<'a> Turn<'a> {
         true
     }
 
-    /// The rest of the request still goes up while the response comes down.
-    pub(crate) fn push(&mut self, cx: &mut Context<'_>, exchange: &mut Exchange) {
+    /// The rest of the request still goes up while the response comes down. A filter that wants no
+    /// more of it breaks the exchange off.
+    pub(crate) fn push(&mut self, cx: &mut Context<'_>, exchange: &mut Exchange) -> Option<Passed> {
         if let Some(pump) = &mut self.pump
             && !pump.is_done()
-            && let Poll::Ready(Err(_)) = pump.poll(cx, exchange, &mut self.chain, &self.watch)
+            && let Poll::Ready(Err(error)) = pump.poll(cx, exchange, &mut self.chain, &self.watch)
         {
             pump.out.abort();
             self.pump = None;
+            return (error == PumpError::Closed).then_some(Passed::Closed);
         }
+        None
+    }
+
+    /// Has the filters see the body of a request that nothing behind them takes.
+    pub(super) async fn drain(
+        &mut self,
+        exchange: &mut Exchange,
+        down: &mut dyn Downstream,
+    ) -> Result<Result<(), PumpError>, Left> {
+        let mut body = Filtered::default();
+        poll_fn(|cx| {
+            loop {
+                match body.poll_frame(cx, exchange, &mut self.chain, &self.watch) {
+                    Poll::Ready(Ok(Some(Frame::Data(_)))) => continue,
+                    Poll::Ready(Ok(_)) => return Poll::Ready(Ok(Ok(()))),
+                    Poll::Ready(Err(stopped)) => return Poll::Ready(Ok(Err(stopped.into()))),
+                    Poll::Pending => break,
+                }
+            }
+            if let Some(stopped) = self.aside(cx, exchange).and_then(PumpError::stopped) {
+                return Poll::Ready(Ok(Err(stopped)));
+            }
+            if self.timer.poll(cx).is_ready() {
+                self.chain.abandon();
+                self.fail(exchange, TOO_LATE);
+                return Poll::Ready(Ok(Err(PumpError::Replied)));
+            }
+            if down.queued() > 0 {
+                let _ = down.poll_flush(cx);
+            }
+            down.poll_gone(cx).map(|()| Err(Left))
+        })
+        .await
     }
 
     /// Fills `{1}`, `{path}`, `{query}` and `{host}` of a template.
@@ -265,7 +301,7 @@ impl<'a> Turn<'a> {
     pub(crate) async fn log(&mut self, exchange: &mut Exchange) {
         let worker = &self.inlet.worker;
         exchange.stats.duration = (worker.clock.elapsed() - self.started).as_secs_f64();
-        exchange.stats.received = exchange.request.body.received();
+        exchange.stats.received = self.chain.received(exchange);
         self.chain.abandon();
         if self.chain.wants(Phase::Log) {
             self.timer.arm(LOG_TIME);

@@ -132,12 +132,7 @@ impl Turn<'_> {
                     exchange.response.origin = Some(Origin::Upstream);
                     return Ok(Reached::Tunnel(switched));
                 }
-                Tried::Broken(PumpError::Replied) => return Ok(Reached::Response),
-                Tried::Broken(PumpError::Closed) => {
-                    self.closed = true;
-                    return Err(Left);
-                }
-                Tried::Broken(error) => return Ok(self.fail(exchange, broken(error))),
+                Tried::Broken(error) => return self.broke(exchange, error),
                 Tried::TimedOut => {
                     return Ok(self.fail(exchange, problem(UpstreamError::ResponseTimeout)));
                 }
@@ -309,6 +304,22 @@ impl Turn<'_> {
         }
         answer::fixed(exchange, 200, [], Bytes::new());
         Reached::Response
+    }
+
+    /// Ends what came of a request whose body did not come through.
+    pub(super) fn broke(
+        &mut self,
+        exchange: &mut Exchange,
+        error: PumpError,
+    ) -> Result<Reached, Left> {
+        match error {
+            PumpError::Replied => Ok(Reached::Response),
+            PumpError::Closed => {
+                self.closed = true;
+                Err(Left)
+            }
+            error => Ok(self.fail(exchange, broken(error))),
+        }
     }
 
     /// Answers with a problem.

@@ -1,0 +1,120 @@
+//! A request's body as it comes out of the filters, whoever takes it then.
+
+use std::task::{Context, Poll, ready};
+
+use pilotlight_abi::Phase;
+
+use super::{Chain, Observer, Passed};
+use crate::body::{BodyError, Frame};
+use crate::exchange::Exchange;
+use crate::filter::Chunk;
+
+/// Takes the frames of an exchange's request through its chain. Nothing is read ahead.
+#[derive(Default)]
+pub struct Filtered(Stage);
+
+#[derive(Default)]
+enum Stage {
+    #[default]
+    Pull,
+    /// A chunk is with the filters.
+    Filter(Chunk),
+    /// The trailers are.
+    Trailers,
+    Done,
+}
+
+/// Why there is no more of a body though it has not ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stopped {
+    /// It broke off.
+    Body(BodyError),
+    /// The walk through the chain did not end with its last filter.
+    By(Passed),
+}
+
+impl Filtered {
+    /// The next frame, with data or with trailers; `None` at the end.
+    #[inline]
+    pub fn poll_frame(
+        &mut self,
+        cx: &mut Context<'_>,
+        exchange: &mut Exchange,
+        chain: &mut Chain,
+        observer: &dyn Observer,
+    ) -> Poll<Result<Option<Frame>, Stopped>> {
+        loop {
+            match &mut self.0 {
+                Stage::Done => return Poll::Ready(Ok(None)),
+                Stage::Pull => {
+                    let filtered = chain.wants(Phase::RequestBody);
+                    match ready!(exchange.request.body.poll_frame(cx)) {
+                        Some(Ok(Frame::Data(data))) if filtered => {
+                            self.0 = Stage::Filter(Chunk { data, last: false });
+                        }
+                        Some(Ok(data @ Frame::Data(_))) => return Poll::Ready(Ok(Some(data))),
+                        Some(Ok(Frame::Trailers(trailers))) => {
+                            exchange.request.body.set_trailers(trailers);
+                            self.end(filtered);
+                        }
+                        None => self.end(filtered),
+                        Some(Err(error)) => return Poll::Ready(Err(Stopped::Body(error))),
+                    }
+                }
+                Stage::Filter(chunk) => {
+                    let phase = Phase::RequestBody;
+                    ready!(walk(cx, phase, exchange, Some(chunk), chain, observer))?;
+                    let chunk = std::mem::take(chunk);
+                    self.0 = if chunk.last { Stage::Trailers } else { Stage::Pull };
+                    if !chunk.data.is_empty() {
+                        return Poll::Ready(Ok(Some(Frame::Data(chunk.data))));
+                    }
+                }
+                Stage::Trailers => {
+                    let phase = Phase::RequestTrailers;
+                    if exchange.request.body.trailers().is_some() && chain.wants(phase) {
+                        ready!(walk(cx, phase, exchange, None, chain, observer))?;
+                    }
+                    self.0 = Stage::Done;
+                    let trailers = exchange.request.body.take_trailers();
+                    return Poll::Ready(Ok(trailers.map(Frame::Trailers)));
+                }
+            }
+        }
+    }
+
+    /// Whether a filter has what was taken last.
+    pub fn is_held(&self) -> bool {
+        matches!(self.0, Stage::Filter(_) | Stage::Trailers)
+    }
+
+    fn end(&mut self, filtered: bool) {
+        self.0 = match filtered {
+            true => Stage::Filter(Chunk { last: true, ..Chunk::default() }),
+            false => Stage::Trailers,
+        };
+    }
+}
+
+/// Walks a phase of the request. A response that has begun by then is out of the filters' reach: an
+/// answer of theirs comes too late for more than to break it off.
+fn walk(
+    cx: &mut Context<'_>,
+    phase: Phase,
+    exchange: &mut Exchange,
+    chunk: Option<&mut Chunk>,
+    chain: &mut Chain,
+    observer: &dyn Observer,
+) -> Poll<Result<(), Stopped>> {
+    let begun = exchange.response.origin.is_some();
+    let response = begun.then(|| std::mem::take(&mut exchange.response));
+    let polled = chain.poll(cx, phase, exchange, chunk, observer);
+    if let Some(response) = response {
+        exchange.response = response;
+    }
+    polled.map(|passed| match passed {
+        Passed::Through => Ok(()),
+        Passed::Replied if begun => Err(Stopped::By(Passed::Closed)),
+        stopped => Err(Stopped::By(stopped)),
+    })
+}
