@@ -89,8 +89,9 @@ impl Chain {
 
     /// The filter at `index` answers instead of an upstream: the request's body comes to it through
     /// those before it.
-    pub fn with_target(self, index: Option<usize>) -> Chain {
-        Chain { target: index, ..self }
+    pub fn with_target(mut self, index: Option<usize>) -> Chain {
+        self.target = index;
+        self
     }
 
     /// Whether it has no filter.

@@ -142,6 +142,9 @@ impl Local {
     /// in it already.
     pub(crate) fn chain(&self, route: &manifest::Route) -> Chain {
         let manifest::Target::Script(script) = route.target else {
+            if route.filters.is_empty() {
+                return Chain::default();
+            }
             return Chain::new(route.filters.iter().map(|i| self.link(*i)).collect());
         };
         let place = route.filters.iter().position(|filter| *filter == script);

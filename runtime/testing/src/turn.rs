@@ -189,7 +189,7 @@ impl Turn {
         let mut body = Filtered::default();
         loop {
             let frame = poll_fn(|cx| {
-                let polled = body.poll_frame(cx, exchange, chain, &**door);
+                let polled = body.poll_data(cx, exchange, chain, &**door);
                 if polled.is_ready() || !exchange.aside {
                     return polled;
                 }
@@ -197,13 +197,14 @@ impl Turn {
                 aside.map_or(Poll::Pending, |stopped| Poll::Ready(Err(Stopped::By(stopped))))
             });
             match frame.await {
-                Ok(Some(Frame::Data(data))) => out.take(data),
-                Ok(Some(Frame::Trailers(trailers))) => out.trailers = Some(trailers),
-                Ok(None) => return Passed::Through,
+                Ok(Some(data)) => out.take(data),
+                Ok(None) => break,
                 Err(Stopped::By(stopped)) => return stopped,
                 Err(Stopped::Body(_)) => return Passed::Failed,
             }
         }
+        out.trailers = exchange.request.body.take_trailers();
+        Passed::Through
     }
 
     /// The response's way to the client; false when it is broken off.

@@ -2,6 +2,7 @@
 
 use std::task::{Context, Poll, ready};
 
+use bytes::Bytes;
 use pilotlight_abi::Phase;
 
 use super::{Chain, Observer, Passed};
@@ -9,7 +10,7 @@ use crate::body::{BodyError, Frame};
 use crate::exchange::Exchange;
 use crate::filter::Chunk;
 
-/// Takes the frames of an exchange's request through its chain. Nothing is read ahead.
+/// Takes the body of an exchange's request through its chain. Nothing is read ahead.
 #[derive(Default)]
 pub struct Filtered(Stage);
 
@@ -34,15 +35,15 @@ pub enum Stopped {
 }
 
 impl Filtered {
-    /// The next frame, with data or with trailers; `None` at the end.
+    /// The next bytes, never none; `None` at the end: then the trailers stand in the body.
     #[inline]
-    pub fn poll_frame(
+    pub fn poll_data(
         &mut self,
         cx: &mut Context<'_>,
         exchange: &mut Exchange,
         chain: &mut Chain,
         observer: &dyn Observer,
-    ) -> Poll<Result<Option<Frame>, Stopped>> {
+    ) -> Poll<Result<Option<Bytes>, Stopped>> {
         loop {
             match &mut self.0 {
                 Stage::Done => return Poll::Ready(Ok(None)),
@@ -52,7 +53,7 @@ impl Filtered {
                         Some(Ok(Frame::Data(data))) if filtered => {
                             self.0 = Stage::Filter(Chunk { data, last: false });
                         }
-                        Some(Ok(data @ Frame::Data(_))) => return Poll::Ready(Ok(Some(data))),
+                        Some(Ok(Frame::Data(data))) => return Poll::Ready(Ok(Some(data))),
                         Some(Ok(Frame::Trailers(trailers))) => {
                             exchange.request.body.set_trailers(trailers);
                             self.end(filtered);
@@ -67,7 +68,7 @@ impl Filtered {
                     let chunk = std::mem::take(chunk);
                     self.0 = if chunk.last { Stage::Trailers } else { Stage::Pull };
                     if !chunk.data.is_empty() {
-                        return Poll::Ready(Ok(Some(Frame::Data(chunk.data))));
+                        return Poll::Ready(Ok(Some(chunk.data)));
                     }
                 }
                 Stage::Trailers => {
@@ -76,8 +77,6 @@ impl Filtered {
                         ready!(walk(cx, phase, exchange, None, chain, observer))?;
                     }
                     self.0 = Stage::Done;
-                    let trailers = exchange.request.body.take_trailers();
-                    return Poll::Ready(Ok(trailers.map(Frame::Trailers)));
                 }
             }
         }

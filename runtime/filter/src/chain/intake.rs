@@ -41,8 +41,12 @@ impl Chain {
         while self.intake.as_ref().is_some_and(|intake| intake.pipe.is_none()) {
             match ready!(self.poll_intake(cx, exchange, observer)) {
                 Ok(Some(Frame::Data(data))) => exchange.request.body.append(data),
-                Ok(Some(Frame::Trailers(trailers))) => exchange.request.body.set_trailers(trailers),
-                Ok(None) => break,
+                Ok(end) => {
+                    if let Some(Frame::Trailers(trailers)) = end {
+                        exchange.request.body.set_trailers(trailers);
+                    }
+                    break;
+                }
                 Err(Stopped::By(stopped)) => return Poll::Ready(stopped),
                 // What is here has not broken off.
                 Err(Stopped::Body(_)) => return Poll::Ready(Passed::Failed),
@@ -91,10 +95,14 @@ impl Chain {
     ) -> Poll<Result<Option<Frame>, Stopped>> {
         let Some(mut intake) = self.intake.take() else { return Poll::Ready(Ok(None)) };
         swap(&mut intake.other, &mut exchange.request.body);
-        let polled = intake.filtered.poll_frame(cx, exchange, self, observer);
+        let polled = intake.filtered.poll_data(cx, exchange, self, observer);
         swap(&mut intake.other, &mut exchange.request.body);
+        let frame = polled.map_ok(|data| match data {
+            Some(data) => Some(Frame::Data(data)),
+            None => intake.other.take_trailers().map(Frame::Trailers),
+        });
         self.intake = Some(intake);
-        polled
+        frame
     }
 
     /// Bytes of the request's body that have come from the client.

@@ -2,7 +2,7 @@
 
 use std::task::{Context, Poll, ready};
 
-use pilotlight_filter::{BodyError, Chain, Exchange, Filtered, Frame, Observer, Passed, Stopped};
+use pilotlight_filter::{BodyError, Chain, Exchange, Filtered, Observer, Passed, Stopped};
 
 use crate::codec::HIGH_WATER;
 use crate::upstream::{Outbound, UpstreamError};
@@ -80,7 +80,7 @@ impl Pump {
             if !self.body.is_held() && self.out.queued() >= HIGH_WATER {
                 ready!(self.poll_flush(cx))?;
             }
-            match self.body.poll_frame(cx, exchange, chain, observer) {
+            match self.body.poll_data(cx, exchange, chain, observer) {
                 // What a filter holds may end in an answer of its own: till then nothing leaves.
                 Poll::Pending if self.body.is_held() => return Poll::Pending,
                 Poll::Pending => {
@@ -88,13 +88,9 @@ impl Pump {
                     return Poll::Pending;
                 }
                 Poll::Ready(Err(stopped)) => return Poll::Ready(Err(stopped.into())),
-                Poll::Ready(Ok(Some(Frame::Data(data)))) => self.out.data(data),
-                Poll::Ready(Ok(end)) => {
-                    let trailers = match &end {
-                        Some(Frame::Trailers(trailers)) => Some(trailers),
-                        _ => None,
-                    };
-                    self.out.finish(trailers);
+                Poll::Ready(Ok(Some(data))) => self.out.data(data),
+                Poll::Ready(Ok(None)) => {
+                    self.out.finish(exchange.request.body.take_trailers().as_ref());
                     self.state = State::Flush;
                 }
             }

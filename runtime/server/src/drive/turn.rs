@@ -11,9 +11,7 @@ use pilotlight_abi::Phase;
 use pilotlight_config::manifest::{Route, Target};
 use pilotlight_core::router::Captures;
 use pilotlight_core::template::{self, Values};
-use pilotlight_filter::{
-    Chain, End, Exchange, Fault, Filtered, Frame, Observer, Origin, Passed, Taken,
-};
+use pilotlight_filter::{Chain, End, Exchange, Fault, Filtered, Observer, Origin, Passed, Taken};
 
 use super::errors::Page;
 use super::pump::{Pump, PumpError};
@@ -128,7 +126,8 @@ impl<'a> Turn<'a> {
         exchange: &mut Exchange,
         down: &mut dyn Downstream,
     ) -> Result<Passed, Left> {
-        if !self.chain.wants(phase) && phase != Phase::Request {
+        // The request phase counts those that it passes.
+        if !self.chain.wants(phase) && (phase != Phase::Request || self.chain.is_empty()) {
             return Ok(Passed::Through);
         }
         poll_fn(|cx| {
@@ -222,9 +221,9 @@ impl<'a> Turn<'a> {
         let mut body = Filtered::default();
         poll_fn(|cx| {
             loop {
-                match body.poll_frame(cx, exchange, &mut self.chain, &self.watch) {
-                    Poll::Ready(Ok(Some(Frame::Data(_)))) => continue,
-                    Poll::Ready(Ok(_)) => return Poll::Ready(Ok(Ok(()))),
+                match body.poll_data(cx, exchange, &mut self.chain, &self.watch) {
+                    Poll::Ready(Ok(Some(_))) => continue,
+                    Poll::Ready(Ok(None)) => return Poll::Ready(Ok(Ok(()))),
                     Poll::Ready(Err(stopped)) => return Poll::Ready(Ok(Err(stopped.into()))),
                     Poll::Pending => break,
                 }
