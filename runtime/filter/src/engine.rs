@@ -9,7 +9,7 @@ use std::time::Duration;
 use pilotlight_abi::{Phases, limit};
 
 use crate::filter::Filter;
-use crate::host::{Module, Services};
+use crate::host::{Called, Module, Services};
 
 /// An engine, such as LuaJIT's or wasmtime's. One a process.
 pub trait Engine: Send + Sync {
@@ -335,6 +335,13 @@ pub trait Realm {
 
     /// A module for scripts, by its name; `None` when this engine has none of that name.
     fn module(&self, name: &str) -> Option<Rc<dyn Module>>;
+
+    /// Calls a function that a program of this realm offers to others, by its name; `None` when none
+    /// does. What goes on answers later, and says so each time.
+    #[allow(unused_variables)]
+    fn exported(&self, name: &str, argument: &[u8]) -> Option<Called> {
+        None
+    }
 
     /// The worker ends: what wants to run at the end does so now.
     fn close(&self) {}

@@ -139,6 +139,11 @@ pub trait Services {
         None
     }
 
+    /// Calls a function that a script offers to modules, by its name; `None` when none does.
+    fn exported(&self, name: &str, argument: &[u8]) -> Option<Called> {
+        None
+    }
+
     /// A series of the program's own metrics, made when there is none.
     ///
     /// # Errors

@@ -65,6 +65,7 @@ pub(crate) mod codec;
 pub(crate) mod datagram;
 pub(crate) mod digest;
 pub(crate) mod encode;
+pub(crate) mod export;
 pub(crate) mod field;
 pub(crate) mod flate;
 pub(crate) mod gather;
@@ -134,6 +135,7 @@ pub(crate) fn slow() -> impl Iterator<Item = Slow> {
         .chain(cjson::slow())
         .chain(digest::slow())
         .chain(encode::slow())
+        .chain(export::slow())
         .chain(field::slow())
         .chain(flate::slow())
         .chain(key::slow())

@@ -74,10 +74,13 @@ impl Engine for LuaEngine {
         });
         let memory = if plan.script.memory == 0 { MEMORY } else { plan.script.memory };
         let memory = memory.max(MEMORY_LEAST);
-        let (mut scripts, mut errors) = (Vec::new(), Vec::new());
+        let (mut scripts, mut errors) = (Vec::<Script>::new(), Vec::new());
         for spec in &plan.filters {
             match load(spec, memory, &world, plan.now) {
-                Ok(script) => scripts.push(script),
+                Ok(script) => {
+                    errors.extend(scripts.iter().find_map(|other| twice(spec, &script, other)));
+                    scripts.push(script);
+                }
                 Err(error) => errors.push(error),
             }
         }
@@ -87,6 +90,13 @@ impl Engine for LuaEngine {
             Err(errors)
         }
     }
+}
+
+/// Modules call functions of scripts by a name, which must mean one.
+fn twice(spec: &Spec, script: &Script, other: &Script) -> Option<LoadError> {
+    let name = script.exports.iter().find(|name| other.exports.contains(name))?;
+    let text = format!("it exports \"{name}\", as filter \"{}\" does", other.name);
+    Some(mistake(spec, &text))
 }
 
 /// The routes' variables as JSON: an object of objects.
@@ -116,7 +126,9 @@ fn load(spec: &Spec, memory: u64, world: &Arc<World>, now: f64) -> Result<Script
     };
     let mut script = Script::new(spec, code);
     script.memory = script.memory.map(|memory| memory.max(MEMORY_LEAST));
-    script.phases = script.boot(&vm).map_err(refuse)?.phases();
+    let booted = script.boot(&vm).map_err(refuse)?;
+    script.phases = booted.phases();
+    script.exports = booted.exports.into_iter().map(|export| export.name).collect();
     script.eager = vm.tasks.were_used();
     Ok(script)
 }

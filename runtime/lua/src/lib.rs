@@ -17,6 +17,7 @@ mod counts;
 mod crypto;
 mod engine;
 mod escape;
+mod export;
 mod filter;
 mod finish;
 mod flate;

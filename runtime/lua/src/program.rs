@@ -9,6 +9,7 @@ use std::time::Duration;
 use pilotlight_filter::abi::{Phase, Phases, limit};
 use pilotlight_filter::{Exchange, Fault, FaultKind, Spec};
 
+use crate::export::Export;
 use crate::output::Output;
 use crate::stack::{Compiler, Kind, Stack};
 use crate::visit::{Ran, Visit};
@@ -30,6 +31,8 @@ pub(crate) struct Script {
     pub(crate) phases: Phases,
     /// It starts tasks while it loads, so workers boot it before its first exchange.
     pub(crate) eager: bool,
+    /// Names of what it offers to modules.
+    pub(crate) exports: Vec<Box<str>>,
 }
 
 /// What a filter runs.
@@ -76,6 +79,8 @@ pub(crate) struct Program {
     pub(crate) dialect: bool,
     /// What runs beside its scripts when the client has left.
     pub(crate) abort: Option<c_int>,
+    /// What it offers to modules.
+    pub(crate) exports: Vec<Export>,
 }
 
 impl Program {
@@ -138,6 +143,7 @@ impl Script {
             target: spec.target,
             phases: Phases::NONE,
             eager: false,
+            exports: Vec::new(),
         }
     }
 
@@ -187,7 +193,9 @@ impl Script {
         let visit = Visit { exchange: None, filter, cpu, phase: None, task: 0, output: None };
         // A plugin's schema is walked once: machine code for that costs more than it saves.
         vm.stack.compiler(if self.is_plugin() { Compiler::Off } else { Compiler::On });
+        vm.begin_exports();
         let ran = vm.resume(&thread, arguments, BOOT_BUDGET, visit);
+        let exports = vm.take_exports();
         vm.stack.compiler(Compiler::On);
         match ran {
             Ran::Done => {}
@@ -211,6 +219,7 @@ impl Script {
             target: self.target,
             dialect: self.is_dialect(),
             abort: None,
+            exports,
         };
         // Two tables: functions, and which of them want the context, by the phases' names.
         let mut with_context = 0;

@@ -4,11 +4,12 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use pilotlight_filter::host::{Module, Services};
+use pilotlight_filter::host::{Called, Module, Services};
 use pilotlight_filter::{Fault, FaultKind, Filter, Realm};
 
 use crate::counts;
 use crate::engine::LuaLibrary;
+use crate::export;
 use crate::filter::LuaFilter;
 use crate::prelude;
 use crate::program::{Program, Script};
@@ -16,7 +17,7 @@ use crate::vm::Vm;
 
 /// A worker's side: one VM for all scripts, and one for each that has a memory limit of its own.
 pub(crate) struct LuaRealm {
-    library: Arc<LuaLibrary>,
+    pub(crate) library: Arc<LuaLibrary>,
     services: Rc<dyn Services>,
     common: RefCell<Option<Rc<Vm>>>,
     own: RefCell<Vec<Option<Rc<Vm>>>>,
@@ -132,6 +133,10 @@ impl Realm for OpenRealm {
 
     fn module(&self, _: &str) -> Option<Rc<dyn Module>> {
         None
+    }
+
+    fn exported(&self, name: &str, argument: &[u8]) -> Option<Called> {
+        export::call(&self.0, name, argument)
     }
 
     fn close(&self) {

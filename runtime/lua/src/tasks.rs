@@ -148,14 +148,19 @@ impl Tasks {
         self.debt.set(self.debt.get() + took * share);
     }
 
+    /// A number that no other has, for what opens things without being in the list.
+    pub(crate) fn number(&self) -> u32 {
+        self.next.set(self.next.get() + 1);
+        self.next.get()
+    }
+
     fn add(&self, filter: Arc<str>, last_call: bool) -> Option<Rc<Ticket>> {
         let mut open = self.open.borrow_mut();
         if open.len() >= limit::LUA_TASKS {
             return None;
         }
-        self.next.set(self.next.get() + 1);
         let (given_up, running, in_line, waiting) = Default::default();
-        let id = self.next.get();
+        let id = self.number();
         let ticket = Ticket { id, filter, given_up, running, in_line, last_call, waiting };
         let ticket = Rc::new(ticket);
         open.push(ticket.clone());

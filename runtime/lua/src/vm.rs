@@ -19,6 +19,7 @@ use pilotlight_filter::{Exchange, Fault, FaultKind};
 use self::alarm::{Alarm, collect};
 use crate::arena::{self, Arena};
 use crate::counts;
+use crate::export::Export;
 use crate::handle::Handles;
 use crate::prelude;
 use crate::program::Program;
@@ -301,6 +302,24 @@ impl Vm {
     pub(crate) fn services(&self) -> Rc<dyn Services> {
         // SAFETY: as in `begin_call`.
         unsafe { (*self.window).host.services.clone() }
+    }
+
+    /// What a script offers to modules is taken down from now on.
+    pub(crate) fn begin_exports(&self) {
+        // SAFETY: as in `begin_call`.
+        unsafe { (*self.window).host.exports = Some(Vec::new()) };
+    }
+
+    /// What it has offered since.
+    pub(crate) fn take_exports(&self) -> Vec<Export> {
+        // SAFETY: as in `begin_call`.
+        unsafe { (*self.window).host.exports.take() }.unwrap_or_default()
+    }
+
+    /// Whether a script runs in it: no other may.
+    pub(crate) fn is_busy(&self) -> bool {
+        // SAFETY: lives as long as the VM.
+        unsafe { (*self.arena).strict }
     }
 
     /// Whether it was killed once: it serves no new exchange.

@@ -12,6 +12,7 @@ use pilotlight_filter::engine::{RedisSpec, ScriptSpec};
 use pilotlight_filter::host::{Metric, Module, Services, Shared};
 
 use crate::calls::world::Berth;
+use crate::export::Export;
 use crate::output::Output;
 use crate::regex::Regexes;
 use crate::socket::{Owner, Sockets};
@@ -77,6 +78,8 @@ pub(crate) struct Host {
     pub(crate) stages: Vec<Stage>,
     /// What scripts hold by a number.
     pub(crate) tokens: Rc<Tokens>,
+    /// What the script that is being booted offers to modules; `None` when none is.
+    pub(crate) exports: Option<Vec<Export>>,
     pub(crate) wreck: Wreck,
     /// Where the script at hand stood when it had held its worker for long.
     pub(crate) stall: Option<Box<str>>,
@@ -143,6 +146,7 @@ impl Window {
                 stages: Vec::new(),
                 berths: Vec::new(),
                 last_berth: 0,
+                exports: None,
                 wreck: Wreck::default(),
                 stall: None,
                 broken: None,

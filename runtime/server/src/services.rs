@@ -19,8 +19,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use pilotlight_filter::Services;
 use pilotlight_filter::host::{
-    Connect, Datagram, Fetch, FetchError, Fetched, Job, Level, LogLine, Metric, Module, Names,
-    NewMetric, Remote, Shared, Socket, Spilled, Subanswer, Subrequest, Talk, Wait,
+    Called, Connect, Datagram, Fetch, FetchError, Fetched, Job, Level, LogLine, Metric, Module,
+    Names, NewMetric, Remote, Shared, Socket, Spilled, Subanswer, Subrequest, Talk, Wait,
 };
 
 use crate::aside::Aside;
@@ -167,5 +167,9 @@ impl Services for Host {
 
     fn module(&self, name: &str) -> Option<Rc<dyn Module>> {
         self.local.upgrade()?.realms.iter().find_map(|realm| realm.module(name))
+    }
+
+    fn exported(&self, name: &str, argument: &[u8]) -> Option<Called> {
+        self.local.upgrade()?.realms.iter().find_map(|realm| realm.exported(name, argument))
     }
 }

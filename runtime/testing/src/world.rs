@@ -17,8 +17,8 @@ use pilotlight_abi::Value;
 use pilotlight_core::shared::{Dict, Timed};
 use pilotlight_filter::Realm;
 use pilotlight_filter::host::{
-    Connect, Datagram, Fetch, FetchError, Fetched, Level, LogLine, Metric, Module, NewMetric,
-    Remote, Services, Shared, Socket, Wait,
+    Called, Connect, Datagram, Fetch, FetchError, Fetched, Level, LogLine, Metric, Module,
+    NewMetric, Remote, Services, Shared, Socket, Wait,
 };
 
 pub(crate) use self::fetch::StandIn;
@@ -203,6 +203,11 @@ impl Services for Around {
         }
         let realms = self.0.realms.borrow().clone();
         realms.iter().find_map(|realm| realm.module(name))
+    }
+
+    fn exported(&self, name: &str, argument: &[u8]) -> Option<Called> {
+        let realms = self.0.realms.borrow().clone();
+        realms.iter().find_map(|realm| realm.exported(name, argument))
     }
 
     fn metric(&self, new: &NewMetric<'_>) -> Result<Arc<dyn Metric>, &'static str> {

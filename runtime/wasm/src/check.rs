@@ -1,10 +1,8 @@
 //! Starts a filter once at load, so that one which refuses its configuration refuses the manifest.
 
-use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use pilotlight_filter::host::{Level, LogLine};
 use pilotlight_filter::{Fault, Services};
 
 use crate::engine::Mistake;
@@ -15,7 +13,6 @@ use crate::ticker::Ticker;
 /// Starts it, inline, in an instance that is thrown away. True when it has something to do without
 /// an exchange.
 pub(crate) fn start(program: &Program, ticker: &Arc<Ticker>) -> Result<bool, Mistake> {
-    let deaf = Rc::new(Deaf::default());
     // What it shares at the trial is seen by nobody.
     let hub = Arc::<Hub>::default();
     let trial = Program {
@@ -30,7 +27,7 @@ pub(crate) fn start(program: &Program, ticker: &Arc<Ticker>) -> Result<bool, Mis
         upstreams: program.upstreams.clone(),
         ..*program
     };
-    let pool = Pool::new(Arc::new(trial), Arc::clone(ticker), Rc::clone(&deaf) as _);
+    let pool = Pool::new(Arc::new(trial), Arc::clone(ticker), Rc::new(Nothing));
     let Fault { message, .. } = match pool.shared() {
         Ok(shared) => {
             pool.close();
@@ -38,29 +35,11 @@ pub(crate) fn start(program: &Program, ticker: &Arc<Ticker>) -> Result<bool, Mis
         }
         Err(fault) => fault,
     };
-    let said = deaf.last.borrow();
-    let message = match said.is_empty() {
-        true => message,
-        false => format!("{message}: {said}"),
-    };
     let prefix = format!("{}: ", program.name);
     Err(Mistake::new(message.strip_prefix(&prefix).unwrap_or(&message)))
 }
 
-/// The world as a filter sees it while it is being checked: nothing but a log.
-#[derive(Default)]
-struct Deaf {
-    last: RefCell<String>,
-}
+/// The world as a filter sees it while it is being checked.
+struct Nothing;
 
-impl Services for Deaf {
-    fn log(&self, line: &LogLine<'_>) {
-        if line.level <= Level::Warn {
-            *self.last.borrow_mut() = line.message.to_owned();
-        }
-    }
-
-    fn logs(&self, level: Level) -> bool {
-        level <= Level::Warn
-    }
-}
+impl Services for Nothing {}

@@ -199,6 +199,12 @@ impl Loader<'_> {
         if let Some(name) = instance::malformed(&module) {
             return Err(vec![Mistake::new(format!("{name} has the wrong signature"))]);
         }
+        if let Some(name) = instance::of_connections(&module) {
+            let text = format!("it filters bytes of connections ({name}), and nothing else");
+            return Err(vec![Mistake::new(text).hint(
+                "listeners here speak HTTP: a filter needs callbacks such as proxy_on_request_headers",
+            )]);
+        }
         let on_fiber = spec.cpu > vm::INLINE;
         let inline = self.link(&module, false)?;
         let mut program = Program {

@@ -1,5 +1,6 @@
 //! From a trap to a fault, and to the sentence that a script gets.
 
+use pilotlight_filter::host::Level;
 use pilotlight_filter::{Fault, FaultKind};
 use wasmtime::{Error, Trap};
 
@@ -35,5 +36,6 @@ pub(crate) fn fault_of(error: &Error, host: &Host) -> Fault {
         }
         _ => format!("{name}: {cause}"),
     };
+    let message = host.explain(message, Level::Error);
     Fault { trace: (place != cause).then_some(place), ..Fault::new(kind, message) }
 }

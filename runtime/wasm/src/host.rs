@@ -19,6 +19,9 @@ use crate::ticker::TICK;
 /// Bytes of one log line; longer ones are cut.
 const LOG_LINE_MAX: usize = 16 << 10;
 
+/// Characters of it that a fault tells.
+const SAID_MAX: usize = 200;
+
 /// The data of an instance's store.
 pub(crate) struct Host {
     name: Arc<str>,
@@ -42,6 +45,8 @@ pub(crate) struct Host {
     ticks: u64,
     began: Option<Duration>,
     log_lines: u64,
+    /// The last line of the call that tells of trouble, and whether as an error. Kept for its capacity.
+    said: (Level, String),
     /// Its place in the pool, if it has one. The last field: given up after all else.
     pub(crate) slot: Option<Slot>,
 }
@@ -95,6 +100,7 @@ impl Host {
             ticks: 0,
             began: None,
             log_lines: 0,
+            said: (Level::Info, String::new()),
             slot: None,
         }
     }
@@ -108,6 +114,7 @@ impl Host {
     pub(crate) fn grant(&mut self, cpu: Duration) -> u64 {
         self.cpu = cpu;
         self.log_lines = 0;
+        self.said.1.clear();
         self.began = None;
         // The tick under way may be nearly over, so one more.
         self.ticks = (cpu.as_micros() as u64).div_ceil(TICK.as_micros() as u64) + 1;
@@ -139,6 +146,9 @@ impl Host {
     /// Writes a line on the guest's behalf: cut when long, dropped past the call's share.
     pub(crate) fn log(&mut self, level: Level, message: &[u8]) {
         self.log_lines += 1;
+        if level <= Level::Warn {
+            self.hear(level, message);
+        }
         if self.log_lines > LOG_LINES || !self.services.logs(level) {
             return;
         }
@@ -155,6 +165,33 @@ impl Host {
         };
         if self.stage.with(|exchange| line(&exchange.id)).is_none() {
             line("");
+        }
+    }
+
+    /// Keeps a line for the fault that may follow, in one line. A warning does not push an error aside.
+    #[cold]
+    fn hear(&mut self, level: Level, message: &[u8]) {
+        let (kept, text) = &mut self.said;
+        if !text.is_empty() && level > *kept {
+            return;
+        }
+        (*kept, *text) = (level, String::new());
+        for word in String::from_utf8_lossy(message).split_ascii_whitespace() {
+            let space = usize::from(!text.is_empty());
+            let room = SAID_MAX.saturating_sub(text.chars().count() + space);
+            text.extend([" "].into_iter().take(space));
+            text.extend(word.chars().take(room));
+            if room <= word.len() {
+                break;
+            }
+        }
+    }
+
+    /// `reason`, and behind it what the call has said of its trouble, at this level or worse.
+    pub(crate) fn explain(&self, reason: String, level: Level) -> String {
+        match &self.said {
+            (kept, text) if !text.is_empty() && *kept <= level => format!("{reason}: {text}"),
+            _ => reason,
         }
     }
 }

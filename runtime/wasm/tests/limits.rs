@@ -184,3 +184,148 @@ fn memory_is_counted_and_given_back() {
     rig.realm.trim();
     assert_eq!(gauge(), 0);
 }
+
+/// A filter with this allocator, which reads its configuration when a request comes.
+fn allocating(allocator: &str) -> Vec<u8> {
+    assemble(&format!(
+        r#"(module
+          (import "env" "proxy_get_buffer_bytes" (func $get (param i32 i32 i32 i32 i32) (result i32)))
+          (import "env" "proxy_log" (func $log (param i32 i32 i32) (result i32)))
+          (memory (export "memory") 1)
+          (data (i32.const 100) "status 0")
+          (func $read (result i32)
+            (call $get (i32.const 7) (i32.const 0) (i32.const 9) (i32.const 0) (i32.const 4)))
+          (func (export "proxy_abi_version_0_2_1"))
+          (func (export "proxy_on_memory_allocate") (param i32) (result i32) {allocator})
+          (func (export "proxy_on_request_headers") (param i32 i32 i32) (result i32)
+            (i32.store8 (i32.const 107) (i32.add (i32.const 48) (call $read)))
+            (call $log (i32.const 2) (i32.const 100) (i32.const 8))))"#
+    ))
+}
+
+/// An allocator that lies, re-enters or traps harms its own call.
+#[test]
+fn a_bad_allocator_is_its_modules_own_harm() {
+    for cpu in [10, 40] {
+        let asked = |allocator: &str| {
+            let rig = rig(&allocating(allocator), |spec| {
+                spec.config = b"some text".to_vec();
+                spec.cpu = Duration::from_millis(cpu);
+            });
+            let ran = run(&mut *rig.realm.start(0), Phase::Request, &mut exchange("/", &[]));
+            ran.map(|_| rig.world.lines().concat()).map_err(|fault| fault.message)
+        };
+        assert_eq!(asked("(i32.const 1000)").unwrap(), "status 0");
+        for outside in ["(i32.const -4)", "(i32.const 65530)", "(i32.const 0)"] {
+            assert_eq!(asked(outside).unwrap(), "status 6", "{outside}");
+        }
+        // The call within gets INTERNAL_FAILURE, which is no place.
+        assert_eq!(asked("(i32.mul (call $read) (i32.const 10000000))").unwrap(), "status 6");
+        let said = asked("(unreachable)").unwrap_err();
+        assert!(said.starts_with("guest: ") && said.contains("unreachable"), "{said}");
+        let said = asked("(loop $on (br $on)) (i32.const 0)").unwrap_err();
+        assert!(said.starts_with("guest: cpu limit"), "{said}");
+    }
+}
+
+/// A fault tells the function that failed and what the module said last, in one line that has an end.
+#[test]
+fn a_fault_names_the_function_and_what_was_said() {
+    let failing = |level: u32, text: &str| {
+        let module = format!(
+            r#"(module
+              (import "env" "proxy_log" (func $log (param i32 i32 i32) (result i32)))
+              (memory (export "memory") 1)
+              (data (i32.const 100) "{text}")
+              (func (export "proxy_abi_version_0_2_1"))
+              (func $gives_up (unreachable))
+              (func $proxy_on_request_headers (export "proxy_on_request_headers") (param i32 i32 i32) (result i32)
+                (drop (call $log (i32.const {level}) (i32.const 100) (i32.const {})))
+                (call $gives_up) (i32.const 0)))"#,
+            text.len()
+        );
+        let rig = rig(&assemble(&module), |_| ());
+        run(&mut *rig.realm.start(0), Phase::Request, &mut exchange("/", &[])).unwrap_err()
+    };
+    let plain = failing(2, "all is well");
+    assert!(plain.message.ends_with("instruction executed"), "{plain}");
+    let trace = plain.trace.unwrap_or_default();
+    assert!(trace.contains("gives_up") && trace.contains("proxy_on_request_headers"), "{trace}");
+    let said = failing(5, "panicked  at    a.rs:1:   no   key");
+    assert!(said.message.ends_with("executed: panicked at a.rs:1: no key"), "{said}");
+    assert!(!failing(3, "a warning").message.contains("warning"));
+    let long = failing(4, &"x".repeat(5000)).message;
+    assert!(long.ends_with(&"x".repeat(200)) && long.len() < 300, "{}", long.len());
+    let wide = failing(4, &"\u{e9} ".repeat(400)).message;
+    assert!(wide.chars().filter(|c| *c == '\u{e9}').count() == 100, "{wide}");
+}
+
+/// What AssemblyScript hands to `abort` is in the message; places that are none are not.
+#[test]
+fn an_abort_says_why() {
+    let aborting = |text: &str| {
+        let module = format!(
+            r#"(module
+              (import "env" "abort" (func $abort (param i32 i32 i32 i32)))
+              (memory (export "memory") 1)
+              (data (i32.const 100) "\0c\00\00\00n\00o\00 \00k\00e\00y\00")
+              (data (i32.const 200) "\08\00\00\00a\00.\00t\00s\00")
+              (func (export "proxy_abi_version_0_2_1"))
+              (func (export "proxy_on_request_headers") (param i32 i32 i32) (result i32)
+                (call $abort {text} (i32.const 7) (i32.const 3)) (i32.const 0)))"#
+        );
+        let rig = rig(&assemble(&module), |_| ());
+        run(&mut *rig.realm.start(0), Phase::Request, &mut exchange("/", &[])).unwrap_err().message
+    };
+    assert_eq!(aborting("(i32.const 104) (i32.const 204)"), "guest: abort: no key (a.ts:7:3)");
+    assert_eq!(aborting("(i32.const 0) (i32.const -1)"), "guest: abort:  (:7:3)");
+}
+
+/// Lines past a call's share go nowhere, and the next call has its own.
+#[test]
+fn a_flood_of_lines_is_cut_by_the_call() {
+    let module = r#"(module
+      (import "env" "proxy_log" (func $log (param i32 i32 i32) (result i32)))
+      (memory (export "memory") 1)
+      (func (export "proxy_abi_version_0_2_1"))
+      (func (export "proxy_on_request_headers") (param i32 i32 i32) (result i32)
+        (local $n i32)
+        (loop $on
+          (drop (call $log (i32.const 2) (i32.const 0) (i32.const 65536)))
+          (local.set $n (i32.add (local.get $n) (i32.const 1)))
+          (br_if $on (i32.lt_u (local.get $n) (i32.const 1000))))
+        (i32.const 0)))"#;
+    let rig = rig(&assemble(module), |spec| spec.cpu = Duration::from_secs(1));
+    for calls in 1..3 {
+        run(&mut *rig.realm.start(0), Phase::Request, &mut exchange("/", &[])).unwrap();
+        let lines = rig.world.lines();
+        assert_eq!(lines.len() as u64, calls * limit::LOG_LINES);
+        assert!(lines.iter().all(|line| line.len() <= 16 << 10));
+    }
+}
+
+/// A million keys: what is shared stays within its quota.
+#[test]
+fn a_million_shared_keys_are_contained() {
+    let module = r#"(module
+      (import "env" "proxy_set_shared_data" (func $set (param i32 i32 i32 i32 i32) (result i32)))
+      (memory (export "memory") 1)
+      (func (export "proxy_abi_version_0_2_1"))
+      (func (export "proxy_on_request_headers") (param i32 i32 i32) (result i32)
+        (loop $on
+          (i32.store (i32.const 0) (i32.add (i32.load (i32.const 0)) (i32.const 1)))
+          (if (call $set (i32.const 0) (i32.const 4) (i32.const 0) (i32.const 16) (i32.const 0)) (then unreachable))
+          (br_if $on (i32.lt_u (i32.load (i32.const 0)) (i32.const 1000000))))
+        (i32.const 0)))"#;
+    let before = resident();
+    let rig = rig(&assemble(module), |spec| spec.cpu = Duration::from_secs(60));
+    run(&mut *rig.realm.start(0), Phase::Request, &mut exchange("/", &[])).unwrap();
+    let grown = resident().saturating_sub(before);
+    assert!(grown < 64 << 20, "{grown} bytes for a quota of {}", limit::WASM_SHARED_DATA);
+}
+
+/// Bytes of this process that are in memory.
+fn resident() -> u64 {
+    let statm = std::fs::read_to_string("/proc/self/statm").unwrap();
+    statm.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() * 4096
+}

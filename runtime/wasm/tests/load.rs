@@ -39,6 +39,17 @@ fn what_is_not_a_filter_is_refused_with_a_reason() {
             marked("(func (export \"proxy_on_tick\") (param i64))"),
             "proxy_on_tick has the wrong signature",
         ),
+        (
+            marked("(func (export \"proxy_on_foreign_function\"))"),
+            "proxy_on_foreign_function has the wrong signature",
+        ),
+        (
+            marked(
+                "(func (export \"proxy_on_downstream_data\") (param i32 i32 i32) (result i32)
+                   i32.const 0)",
+            ),
+            "it filters bytes of connections (proxy_on_downstream_data), and nothing else",
+        ),
         (marked("(memory 400)"), "its limit is"),
         (marked("(table 20000 funcref)"), ""),
         (marked("(memory i64 1)"), ""),

@@ -45,6 +45,8 @@ pub const LUA_PATTERN_STEPS: u64 = 1_000_000;
 pub const LUA_COROUTINE_DEPTH: u64 = 16;
 /// Tasks of a VM's scripts beside exchanges, running or waiting for their time.
 pub const LUA_TASKS: usize = 1024;
+/// Functions that a script offers to modules (`gateway.export`).
+pub const LUA_EXPORTS: usize = 256;
 /// Threads of one call of a script, side by side (`gateway.all`, `ngx.thread.spawn`).
 pub const LUA_THREADS: usize = 256;
 /// Timers of a VM's scripts whose time has not come.
@@ -158,6 +160,12 @@ pub const LIMITS: &[Limit] = &[
         doc: "tasks of a VM (gateway.spawn, after, every), running or waiting; past it nil and \"too many tasks\"",
     },
     Limit {
+        name: "lua_exports",
+        unit: Unit::Count,
+        default: LUA_EXPORTS as u64,
+        doc: "functions that a script offers to modules (gateway.export); past it an error in the script",
+    },
+    Limit {
         name: "lua_threads",
         unit: Unit::Count,
         default: LUA_THREADS as u64,
@@ -245,7 +253,7 @@ pub const LIMITS: &[Limit] = &[
         name: "wasm_calls",
         unit: Unit::Count,
         default: WASM_CALLS as u64,
-        doc: "calls to upstreams that an instance of a Wasm filter has under way; past it the call answers INTERNAL_FAILURE",
+        doc: "calls that an instance of a Wasm filter has under way, to upstreams and to functions of scripts that answer later; past it the call answers INTERNAL_FAILURE",
     },
     Limit {
         name: "wasm_instances",

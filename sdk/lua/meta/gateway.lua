@@ -59,6 +59,12 @@ function gateway.after(seconds, fn, ...) end
 ---@return string? why
 function gateway.every(seconds, fn, ...) end
 
+---Offers a function to Wasm filters, which call it by this name. Only while the script loads.
+---@param name string
+---@param fn fun(argument: string): (string|number)?, string? its result, or nil and why there is none
+---@param options? { later: boolean } later: it may wait, and its answers come later
+function gateway.export(name, fn, options) end
+
 ---Runs functions side by side; a list of their first results.
 ---@param functions function[]
 ---@return any[]

@@ -234,6 +234,18 @@ local function every(seconds, fn, ...)
   return start("gateway.every", seconds, seconds, fn, ...)
 end
 
+local function export(name, fn, options)
+  if type(name) ~= "string" then
+    error("gateway.export takes a name, not a " .. type(name), 2)
+  end
+  if type(fn) ~= "function" then
+    error("gateway.export takes a function, not a " .. type(fn), 2)
+  end
+  local later = type(options) == "table" and options.later == true
+  local ok, why = slow.export(name, later, fn)
+  if not ok then error(why, 2) end
+end
+
 -- A response of a fetch: its headers can be read in any case.
 local FetchedHeaders = {
   __index = function(h, name)
@@ -323,7 +335,7 @@ function pl.gateway(config, name)
   return (setmetatable({
     log = copy(log), json = copy(json), base64 = copy(base64), hex = copy(hex), url = copy(url),
     shared = sharer(), wasm = opener(), fetch = fetch, all = pl.all, sleep = sleep,
-    spawn = spawn, after = after, every = every,
+    spawn = spawn, after = after, every = every, export = export,
     now = now, monotonic = monotonic, env = slow.env, config = config, name = name,
   }, Gateway))
 end

@@ -10,6 +10,7 @@ mod cjson;
 mod crypto;
 mod datagrams;
 mod encode;
+mod exports;
 mod libraries;
 mod limits;
 mod messages;

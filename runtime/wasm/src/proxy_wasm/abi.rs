@@ -38,6 +38,7 @@ pub(crate) mod buffer {
     pub(crate) const GRPC_MESSAGE: u32 = 5;
     pub(crate) const VM_CONFIGURATION: u32 = 6;
     pub(crate) const PLUGIN_CONFIGURATION: u32 = 7;
+    pub(crate) const FOREIGN_ARGUMENTS: u32 = 8;
 }
 
 /// A header map's type.

@@ -1,4 +1,4 @@
-//! Calls of filters to upstreams, and what comes of them: `proxy_http_call`.
+//! Calls of filters to the world, and what comes of them: `proxy_http_call`.
 //!
 //! ```text
 //! proxy_http_call ─▶ a task of the worker ─▶ the stream's mail, or the plugin's ─▶ a callback
@@ -29,6 +29,8 @@ pub(crate) enum Event {
     Http { token: u32, answer: Result<Fetched, FetchError> },
     /// A part of the answer to a gRPC call.
     Grpc { token: u32, what: Grpc },
+    /// What a script's function has given, or why it has given nothing.
+    Foreign { token: u32, answer: Result<Bytes, String> },
 }
 
 /// A part of the answer to a gRPC call.
@@ -90,6 +92,15 @@ impl Event {
                 incoming.buffer = Some((buffer::HTTP_CALL_BODY, Bytes::new()));
                 (incoming.status, incoming.message) = (Status::BrokenConnection as u32, why);
                 ("proxy_on_http_call_response", incoming, vec![token, 0, 0, 0])
+            }
+            Event::Foreign { token, answer } => {
+                let bytes = answer.unwrap_or_else(|why| {
+                    (incoming.status, incoming.message) = (Status::InternalFailure as u32, why);
+                    Bytes::new()
+                });
+                let size = bytes.len() as u32;
+                incoming.buffer = Some((buffer::FOREIGN_ARGUMENTS, bytes));
+                ("proxy_on_foreign_function", incoming, vec![token, size])
             }
             Event::Grpc { token, what } => {
                 let (name, number) = match what {

@@ -109,8 +109,8 @@ pub(crate) fn continue_response(mem: &mut [u8], host: &mut Host, []: [u32; 0]) -
     continue_stream(mem, host, [1])
 }
 
-pub(crate) fn clear_route_cache(_: &mut [u8], _: &mut Host, []: [u32; 0]) -> Done {
-    Ok(())
+pub(crate) fn clear_route_cache(_: &mut [u8], host: &mut Host, []: [u32; 0]) -> Done {
+    host.with(|exchange| exchange.rematch = true).ok_or(Status::BadArgument)
 }
 
 pub(crate) fn buffer_status(mem: &mut [u8], host: &mut Host, args: [u32; 3]) -> Done {
@@ -129,7 +129,7 @@ pub(crate) fn buffer_of(host: &mut Host, kind: u32) -> Result<Bytes, Status> {
         }
         buffer::VM_CONFIGURATION => Ok(Bytes::new()),
         buffer::PLUGIN_CONFIGURATION => Ok(config(host)),
-        buffer::HTTP_CALL_BODY | buffer::GRPC_MESSAGE => {
+        buffer::HTTP_CALL_BODY | buffer::GRPC_MESSAGE | buffer::FOREIGN_ARGUMENTS => {
             host.proxy.incoming.buffer(kind).cloned().ok_or(Status::NotFound)
         }
         _ => Err(Status::NotFound),

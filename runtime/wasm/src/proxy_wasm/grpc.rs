@@ -17,7 +17,8 @@ use pilotlight_filter::host::{FetchError, Heard, Talk, Wait};
 
 use super::abi::Status;
 use super::calling::{self, Caller, Event, Grpc};
-use super::{foreign, memory};
+use super::foreign::message::text;
+use super::memory;
 use crate::host::Host;
 
 /// States of a call (grpc/grpc, `status codes`).
@@ -94,7 +95,7 @@ fn begin(
     let [service, sl, name, nl, method, ml, metadata, dl] = path;
     let service = memory::slice(mem, service, sl)?;
     // Envoy's tools name it in a message: GrpcService { envoy_grpc { cluster_name } }.
-    let within = foreign::text(service, 1).and_then(|envoy| foreign::text(envoy, 1));
+    let within = text(service, 1).and_then(|envoy| text(envoy, 1));
     let upstream = calling::upstream_of(host, within.unwrap_or(service))?;
     let text = |ptr, len| {
         let text = std::str::from_utf8(memory::slice(mem, ptr, len)?);

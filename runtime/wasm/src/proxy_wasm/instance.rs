@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use pilotlight_abi::{Phase, Phases};
+use pilotlight_filter::host::Level;
 use pilotlight_filter::{Fault, FaultKind};
 use wasmtime::{
     ExternType, Instance, InstancePre, Module, Store, TypedFunc, WasmParams, WasmResults,
@@ -62,33 +63,56 @@ pub(crate) fn marker(module: &Module) -> Option<&'static str> {
     MARKERS.into_iter().find(|name| module.get_export(name).is_some())
 }
 
+/// Which exports want which phases.
+const PHASES: [(&str, Phase); 10] = [
+    ("proxy_on_request_headers", Phase::Request),
+    ("proxy_on_request_body", Phase::RequestBody),
+    ("proxy_on_request_trailers", Phase::RequestTrailers),
+    ("proxy_on_response_headers", Phase::Response),
+    ("proxy_on_response_body", Phase::ResponseBody),
+    // A body callback changes the length, which the head must not promise.
+    ("proxy_on_request_body", Phase::Request),
+    ("proxy_on_response_body", Phase::Response),
+    ("proxy_on_response_trailers", Phase::ResponseTrailers),
+    ("proxy_on_log", Phase::Log),
+    ("proxy_on_done", Phase::Log),
+];
+
 /// What a module's exports make it want to be called for.
 pub(crate) fn phases(module: &Module) -> Phases {
-    const TABLE: [(&str, Phase); 10] = [
-        ("proxy_on_request_headers", Phase::Request),
-        ("proxy_on_request_body", Phase::RequestBody),
-        ("proxy_on_request_trailers", Phase::RequestTrailers),
-        ("proxy_on_response_headers", Phase::Response),
-        ("proxy_on_response_body", Phase::ResponseBody),
-        // A body callback changes the length, which the head must not promise.
-        ("proxy_on_request_body", Phase::Request),
-        ("proxy_on_response_body", Phase::Response),
-        ("proxy_on_response_trailers", Phase::ResponseTrailers),
-        ("proxy_on_log", Phase::Log),
-        ("proxy_on_done", Phase::Log),
-    ];
-    let exported = |name: &str| matches!(module.get_export(name), Some(ExternType::Func(_)));
-    let mut phases = TABLE.iter().filter(|(n, _)| exported(n)).map(|(_, p)| *p).collect::<Phases>();
-    if exported("proxy_on_delete") && phases != Phases::NONE {
+    let wanted = PHASES.iter().filter(|(name, _)| exports(module, name));
+    let mut phases = wanted.map(|(_, phase)| *phase).collect::<Phases>();
+    if exports(module, "proxy_on_delete") && phases != Phases::NONE {
         phases = phases.with(Phase::Log);
     }
     phases
 }
 
+/// A callback for the bytes of a connection, of a module that has none for HTTP: nothing here would
+/// ever call it.
+pub(crate) fn of_connections(module: &Module) -> Option<&'static str> {
+    const TABLE: [&str; 5] = [
+        "proxy_on_new_connection",
+        "proxy_on_downstream_data",
+        "proxy_on_upstream_data",
+        "proxy_on_downstream_connection_close",
+        "proxy_on_upstream_connection_close",
+    ];
+    let http = PHASES.iter().filter(|(_, phase)| *phase != Phase::Log);
+    if http.into_iter().any(|(name, _)| exports(module, name)) {
+        return None;
+    }
+    TABLE.into_iter().find(|name| exports(module, name))
+}
+
+fn exports(module: &Module, name: &str) -> bool {
+    matches!(module.get_export(name), Some(ExternType::Func(_)))
+}
+
 /// The name of a callback that the host could not call, if there is one: those that come often are
 /// looked at when an instance starts.
 pub(crate) fn malformed(module: &Module) -> Option<&'static str> {
-    const TABLE: [(&str, usize, usize); 9] = [
+    const TABLE: [(&str, usize, usize); 10] = [
         ("proxy_on_vm_start", 2, 1),
         ("proxy_on_configure", 2, 1),
         ("proxy_on_tick", 1, 0),
@@ -98,6 +122,7 @@ pub(crate) fn malformed(module: &Module) -> Option<&'static str> {
         ("proxy_on_grpc_receive", 3, 0),
         ("proxy_on_grpc_receive_trailing_metadata", 3, 0),
         ("proxy_on_grpc_close", 3, 0),
+        ("proxy_on_foreign_function", 3, 0),
     ];
     let fits = |(name, parameters, results): &(&str, usize, usize)| {
         let Some(ExternType::Func(ty)) = module.get_export(name) else { return true };
@@ -162,7 +187,9 @@ impl Instanced {
         for (name, size) in [("proxy_on_vm_start", 0), ("proxy_on_configure", config)] {
             if started.seldom::<_, u32>(name, (ROOT, size)).await? == Some(0) {
                 let what = if name.ends_with("start") { "to start" } else { "its configuration" };
-                let text = format!("{}: the filter refused {what}", started.store.data().name());
+                let host = started.store.data();
+                let text = format!("{}: the filter refused {what}", host.name());
+                let text = host.explain(text, Level::Warn);
                 return Err(Fault::new(FaultKind::Error, text));
             }
         }

@@ -7,7 +7,7 @@ use wasmtime::{Caller, ExternType, FuncType, Linker, Module, Val, ValRaw, ValTyp
 
 use super::abi::Status;
 use super::gives::{self, Payload};
-use super::{calling, calls, grpc, metrics};
+use super::{calling, calls, grpc, memory, metrics};
 use crate::fault::GaveUp;
 use crate::host::Host;
 use crate::wasi;
@@ -226,11 +226,14 @@ fn env(linker: &mut Linker<Host>, name: &str, on_fiber: bool) -> Linked {
         "proxy_get_header_map_pairs" => gives(linker, name, on_fiber, 1, gives::map)?,
         "proxy_get_header_map_value" => gives(linker, name, on_fiber, 3, gives::field)?,
         "proxy_get_property" => gives(linker, name, on_fiber, 2, gives::property)?,
-        // AssemblyScript's way to trap: message, file, line, column.
+        // AssemblyScript's way to trap.
         "abort" => {
-            linker.func_wrap("env", name, |_: u32, _: u32, line: u32, column: u32| {
-                Err::<(), _>(GaveUp(format!("abort at line {line}, column {column}")).into())
-            })?;
+            let abort = |mut caller: Caller<'_, Host>, text, file, line: u32, column: u32| {
+                let mut read = |place| in_memory(&mut caller, |mem, _| memory::wide(mem, place));
+                let (text, file) = (read(text).unwrap_or_default(), read(file).unwrap_or_default());
+                Err::<(), _>(GaveUp(format!("abort: {text} ({file}:{line}:{column})")).into())
+            };
+            linker.func_wrap("env", name, abort)?;
         }
         "emscripten_notify_memory_growth" => {
             linker.func_wrap("env", name, |_: u32| {})?;

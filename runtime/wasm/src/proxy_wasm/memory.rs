@@ -34,3 +34,12 @@ pub(crate) fn read_u32(memory: &[u8], ptr: u32) -> Result<u32, Status> {
     let bytes = slice(memory, ptr, 4)?;
     Ok(u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]))
 }
+
+/// A text of AssemblyScript's: UTF-16, its length in bytes in front of it. As much as a message holds.
+pub(crate) fn wide(memory: &[u8], ptr: u32) -> Result<String, Status> {
+    const LONG: u32 = 400;
+    let length = read_u32(memory, ptr.checked_sub(4).ok_or(Status::InvalidMemoryAccess)?)?;
+    let units = slice(memory, ptr, length.min(LONG) & !1)?.chunks_exact(2);
+    let units: Vec<u16> = units.map(|pair| u16::from_le_bytes([pair[0], pair[1]])).collect();
+    Ok(String::from_utf16_lossy(&units))
+}

@@ -152,4 +152,5 @@ events! {
     proxy_on_grpc_receive "grpc_receive" (token, size);
     proxy_on_grpc_receive_trailing_metadata "grpc_receive_trailing_metadata" (token, count);
     proxy_on_grpc_close "grpc_close" (token, status);
+    proxy_on_foreign_function "foreign_function" (id, size);
 }

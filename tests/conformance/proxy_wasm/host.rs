@@ -1,0 +1,115 @@
+//! The gateway in which all cases' filters run, and who is around it.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+
+use super::case::{Case, folder};
+use crate::clients::grpc;
+use crate::support::gateway::Setup;
+use crate::support::{Gateway, Upstream, free_address};
+
+/// Answers to the calls of filters: what was asked is told in the answer.
+const PEER: &str = r#"
+local peer = {}
+function peer.request(req)
+  local wait = req:args().wait
+  if wait then gateway.sleep(tonumber(wait)) end
+  local status = tonumber(req:args().status or 200)
+  return { status = status, headers = { ["x-peer"] = req.path }, body = req.method .. " " .. req.path .. " "
+    .. req.host .. " " .. (req.headers["x-call"] or "-") .. " " .. req:body() }
+end
+return peer
+"#;
+
+/// What filters call by name.
+const SCRIPT: &str = r#"
+local export = gateway.export
+export("kit.upper", string.upper)
+export("kit.count", function(text) return #text end)
+export("kit.nothing", function() end)
+export("kit.refuses", function() return nil, "not today" end)
+export("kit.fails", function() error("a mistake") end)
+export("kit.waits", function() gateway.sleep(0.01) end)
+export("kit.loops", function() while true do end end)
+export("kit.later", function(text)
+  gateway.sleep(0.05)
+  if text == "" then return nil, "nothing was asked" end
+  return text:reverse()
+end, { later = true })
+return { init = function() end }
+"#;
+
+pub async fn start(cases: &[Case], app: &Upstream, cpu: Option<&str>) -> Gateway {
+    let (peer, admin, dead) = (free_address(), free_address(), free_address());
+    let grpc = grpc::server().await;
+    let mut rest = format!(
+        r#"
+[[listeners]]
+name = "peer"
+address = "{peer}"
+[[listeners]]
+name = "metrics"
+address = "{admin}"
+[[routes]]
+name = "peer"
+match = {{ listeners = ["peer"] }}
+lua = "peer.lua"
+[[routes]]
+name = "other"
+match = {{ listeners = ["clear", "tls"], path = "/other" }}
+respond = {{ status = 203, body = "the other route" }}
+[filters.kit]
+lua = "kit.lua"
+[upstreams.app]
+endpoints = ["http://{}"]
+[upstreams.peer]
+endpoints = ["http://{peer}"]
+[upstreams.dead]
+endpoints = ["http://{dead}"]
+[upstreams.grpc]
+endpoints = ["http://{grpc}"]
+protocol = "http2"
+"#,
+        app.address
+    );
+    let mut setup = Setup::new("").file("peer.lua", PEER).file("kit.lua", SCRIPT);
+    let mut modules = BTreeSet::new();
+    for (number, case) in cases.iter().enumerate() {
+        let mut host = case.host.clone();
+        if let Some(cpu) = cpu {
+            let limits = host.entry("limits").or_insert_with(|| toml::Table::new().into());
+            let limits = limits.as_table_mut().unwrap();
+            limits.entry("cpu").or_insert_with(|| cpu.into());
+        }
+        host.insert("wasm".into(), format!("{}.wasm", case.module).into());
+        host.insert("config".into(), case.script.clone().into());
+        let table: String =
+            host.iter().map(|(key, value)| format!("{key} = {}\n", written(value))).collect();
+        let _ = write!(
+            rest,
+            "[[routes]]\nname = \"case-{number}\"\nmatch = {{ host = \"case-{number}.example.com\", listeners = [\"clear\", \"tls\"] }}\n\
+             filters = [\"case-{number}\"]\nupstream = \"app\"\n[filters.case-{number}]\n{table}"
+        );
+        modules.insert(case.module.clone());
+    }
+    for module in modules {
+        let bytes = std::fs::read(folder().join(format!("{module}.wasm"))).unwrap();
+        setup = setup.file(&format!("{module}.wasm"), bytes);
+    }
+    setup.rest = rest;
+    setup.gateway = "admin = \"unix:admin.sock\"".into();
+    setup.start().await
+}
+
+/// A value as a manifest has it.
+fn written(value: &toml::Value) -> String {
+    match value {
+        toml::Value::String(text) => serde_json::to_string(text).unwrap(),
+        toml::Value::Table(table) => {
+            let pairs = table.iter().map(|(key, value)| format!("{key} = {}", written(value)));
+            format!("{{ {} }}", pairs.collect::<Vec<_>>().join(", "))
+        }
+        toml::Value::Boolean(is) => is.to_string(),
+        other => panic!("{other:?}"),
+    }
+}
