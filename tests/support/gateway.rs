@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use super::{Certificate, Folder, free_address, soon};
+use super::{Certificate, Folder, ahead, free_address, soon};
 
 /// The binary under test; built once, with the profile and target folder of the tests themselves.
 pub fn binary() -> &'static Path {
@@ -135,6 +135,7 @@ tls = {{ certificate = "edge.pem", key = "edge.key" }}
 impl Gateway {
     /// Serves the manifest of a folder, whose listeners have these addresses.
     pub async fn serve(folder: Folder, clear: SocketAddr, tls: SocketAddr) -> Gateway {
+        ahead::of_time(&folder);
         let (child, mut log) = spawn(folder.path());
         let ready =
             log.wait_for(|lines| lines.iter().any(|l| l.contains("\"serving\"") || l == CLOSED));

@@ -1,6 +1,7 @@
 //! What the tests stand on: the gateway as a process, upstreams that follow a script, and clients
 //! of three protocols that tell a whole message from a broken one.
 
+pub mod ahead;
 pub mod certificate;
 pub mod folder;
 pub mod gateway;
