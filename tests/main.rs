@@ -1,6 +1,7 @@
 //! The real gateway, over real sockets, with clients and upstreams whose every byte is ours.
 //!
-//! `PILOTLIGHT_BIN` names a binary to test instead of the one that is built here.
+//! `PILOTLIGHT_BIN` names a binary to test instead of the one that is built here; `PILOTLIGHT_COMPILE` how guests
+//! are compiled for it ahead of time (`support/ahead.rs`). `tools/emulate` sets both.
 #![allow(
     missing_docs,
     unreachable_pub,

@@ -31,6 +31,25 @@ fn a_broken_module_is_named() {
     assert!(named, "{said}");
 }
 
+/// The small build has no compiler: it says what it takes instead, and for which machine.
+#[test]
+fn a_module_that_is_not_compiled_is_compiled_or_refused_with_what_to_do() {
+    let wasm =
+        "(module (memory (export \"memory\") 1) (func (export \"proxy_abi_version_0_2_1\")))";
+    let (code, said) = check("wasm = \"f.wasm\"", "f.wasm", &wat::parse_str(wasm).unwrap());
+    let version = Command::new(binary()).args(["version", "--verbose"]).output().unwrap();
+    if String::from_utf8_lossy(&version.stdout).contains("wasm-compile") {
+        assert_eq!(code, 0, "{said}");
+        return;
+    }
+    assert_eq!(code, 2, "{said}");
+    for part in
+        ["f.wasm: this gateway has no Wasm compiler", ".cwasm", "pilotlight compile FILE.wasm"]
+    {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+}
+
 #[test]
 fn a_phase_that_is_not_run_is_said() {
     let script = b"return { connect = function() end, request = function() end }";

@@ -208,7 +208,7 @@ path = ["?.lua"]
         let walk = Request::new("GET", "/walk?q=1").field("x-a", "1");
         let answer = ask(Protocol::H2, &gateway, &walk).await;
         assert!(answer.is(200), "{answer}");
-        let until = std::time::Instant::now() + PATIENCE;
+        let until = std::time::Instant::now() + *PATIENCE;
         loop {
             let answer = ask(Protocol::H1, &gateway, &Request::new("GET", "/results")).await;
             let text = answer.text();

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use super::{Certificate, Folder, free_address, soon};
+use super::{Certificate, Folder, PATIENCE, ahead, free_address, soon};
 
 /// The binary under test; built once, with the profile and target folder of the tests themselves.
 pub fn binary() -> &'static Path {
@@ -135,6 +135,7 @@ tls = {{ certificate = "edge.pem", key = "edge.key" }}
 impl Gateway {
     /// Serves the manifest of a folder, whose listeners have these addresses.
     pub async fn serve(folder: Folder, clear: SocketAddr, tls: SocketAddr) -> Gateway {
+        ahead::of_time(&folder);
         let (child, mut log) = spawn(folder.path());
         let ready =
             log.wait_for(|lines| lines.iter().any(|l| l.contains("\"serving\"") || l == CLOSED));
@@ -198,7 +199,7 @@ impl Gateway {
         let mut log = self.log.clone();
         let has = |line: &String| parts.iter().all(|p| line.contains(p));
         let found = log.wait_for(|lines| lines.iter().skip(first).any(has));
-        match tokio::time::timeout(Duration::from_secs(5), found).await {
+        match tokio::time::timeout(*PATIENCE / 4, found).await {
             Ok(Ok(lines)) => Ok(lines.iter().skip(first).find(|l| has(l)).unwrap().clone()),
             _ => Err(format!("no line has {parts:?} in\n{}", self.log().join("\n"))),
         }

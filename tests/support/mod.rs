@@ -1,6 +1,7 @@
 //! What the tests stand on: the gateway as a process, upstreams that follow a script, and clients
 //! of three protocols that tell a whole message from a broken one.
 
+pub mod ahead;
 pub mod certificate;
 pub mod folder;
 pub mod gateway;
@@ -17,11 +18,16 @@ pub use message::{Answer, Client, Request};
 pub use upstream::{Script, Upstream};
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-/// Nothing that a test waits for takes longer on a machine that is busy with other work.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+/// Nothing that a test waits for takes longer on a machine that is busy with other work, or on one that is
+/// emulated (`PILOTLIGHT_PATIENCE`, in seconds).
+pub static PATIENCE: LazyLock<Duration> = LazyLock::new(|| {
+    let seconds = std::env::var("PILOTLIGHT_PATIENCE").map_or(20, |text| text.parse().unwrap());
+    Duration::from_secs(seconds)
+});
 
 /// Whether the machine is quiet and the suite may take its time (`PILOTLIGHT_FULL=1`).
 pub fn full() -> bool {
@@ -38,9 +44,9 @@ pub fn run<T>(test: impl Future<Output = T>) -> T {
 
 /// Waits for a future, but not for ever; `what` says what did not come.
 pub async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
-    match tokio::time::timeout(PATIENCE, future).await {
+    match tokio::time::timeout(*PATIENCE, future).await {
         Ok(out) => out,
-        Err(_) => panic!("{what}: nothing within {PATIENCE:?}"),
+        Err(_) => panic!("{what}: nothing within {:?}", *PATIENCE),
     }
 }
 

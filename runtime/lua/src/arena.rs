@@ -8,6 +8,7 @@
 //! LuaJIT tags pointers in their upper bits, so an ordinary allocator will not do: on aarch64 it
 //! hands out addresses that LuaJIT can't hold.
 
+use std::ops::Range;
 use std::os::raw::c_void;
 use std::ptr;
 
@@ -88,6 +89,12 @@ const fn class_size(class: usize) -> usize {
 
 const fn pages(size: usize) -> u32 {
     size.div_ceil(PAGE) as u32
+}
+
+/// The whole units in a piece. The system's pages may be larger than ours (16 or 64 KiB on ARM), and it
+/// would round a length up, over what others hold.
+const fn whole(at: usize, len: usize, unit: usize) -> Range<usize> {
+    at.next_multiple_of(unit)..(at + len) / unit * unit
 }
 
 impl Arena {
@@ -179,10 +186,16 @@ impl Arena {
     }
 
     fn clean(&self, page: u32, pages: u32) {
-        // SAFETY: the pages are ours, whole, and nobody holds them.
-        unsafe {
-            let at = self.base.add(page as usize * PAGE);
-            libc::madvise(at.cast(), pages as usize * PAGE, libc::MADV_DONTNEED);
+        // SAFETY: it has no preconditions.
+        let system = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
+        let unit = usize::try_from(system).unwrap_or(PAGE).max(PAGE);
+        let whole = whole(page as usize * PAGE, pages as usize * PAGE, unit);
+        if !whole.is_empty() {
+            // SAFETY: the system's pages in it are ours, and nobody holds a byte of them.
+            unsafe {
+                let at = self.base.add(whole.start);
+                libc::madvise(at.cast(), whole.len(), libc::MADV_DONTNEED);
+            }
         }
     }
 
@@ -281,26 +294,19 @@ impl Drop for Mapping {
     }
 }
 
-/// A private mapping somewhere in 2^32 .. 2^46.
+/// A private mapping below 2^46.
 fn map(size: usize) -> Option<*mut u8> {
     const TRIES: usize = 512;
     const START: usize = 1 << 40;
     const STEP: usize = 1 << 33;
     let protection = libc::PROT_READ | libc::PROT_WRITE;
     let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
-    for attempt in 0..TRIES {
-        let hint = START + attempt * STEP;
+    // The last: wherever there is room, on systems whose addresses end before (39 bits on small ARM).
+    for hint in (0..TRIES).map(|attempt| START + attempt * STEP).chain([0]) {
+        let placed = if hint == 0 { 0 } else { libc::MAP_FIXED_NOREPLACE };
         // SAFETY: a fresh anonymous mapping that never replaces another (NOREPLACE).
-        let at = unsafe {
-            libc::mmap(
-                hint as *mut c_void,
-                size,
-                protection,
-                flags | libc::MAP_FIXED_NOREPLACE,
-                -1,
-                0,
-            )
-        };
+        let at =
+            unsafe { libc::mmap(hint as *mut c_void, size, protection, flags | placed, -1, 0) };
         if at == libc::MAP_FAILED {
             continue;
         }

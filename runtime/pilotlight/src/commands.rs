@@ -187,6 +187,8 @@ pub(crate) fn version(verbose: bool) -> ExitCode {
             ("lua", cfg!(feature = "lua")),
             ("wasm", cfg!(feature = "wasm")),
             ("wasm-compile", cfg!(feature = "wasm-compile")),
+            ("components", cfg!(feature = "components")),
+            ("pulley", cfg!(feature = "pulley")),
             ("import", cfg!(feature = "import")),
             ("testing", cfg!(feature = "testing")),
         ];

@@ -15,13 +15,13 @@ pub(crate) fn all() -> Vec<Arc<dyn Engine>> {
 }
 
 /// Modules are compiled by this very program in a child process, so that the compiler's memory
-/// never counts against the gateway.
+/// never counts against the gateway; the small build has none.
 #[cfg(feature = "wasm")]
 fn compiler() -> pilotlight_wasm::CompileWith {
     match std::env::current_exe() {
-        Ok(program) => {
+        Ok(program) if cfg!(feature = "wasm-compile") => {
             pilotlight_wasm::CompileWith::Process { program, arguments: vec!["compile".into()] }
         }
-        Err(_) => pilotlight_wasm::CompileWith::Never,
+        _ => pilotlight_wasm::CompileWith::Never,
     }
 }

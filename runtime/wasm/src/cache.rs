@@ -16,7 +16,7 @@ use ring::digest::{Context, SHA256, SHA256_OUTPUT_LEN, digest};
 use wasmtime::Engine;
 
 use crate::code::Code;
-use crate::config::CONFIG;
+use crate::config::{CONFIG, MACHINE};
 
 const MAGIC: &[u8; 8] = b"pilot1\0\n";
 const SEAL: usize = MAGIC.len() + SHA256_OUTPUT_LEN;
@@ -29,7 +29,7 @@ pub(crate) struct Cache<'a> {
 /// The name under which the machine code of `source` is kept.
 pub(crate) fn key(source: &[u8]) -> String {
     let mut sum = Context::new(&SHA256);
-    for part in [CONFIG, std::env::consts::ARCH, std::env::consts::OS] {
+    for part in [CONFIG, MACHINE, std::env::consts::OS] {
         sum.update(part.as_bytes());
         sum.update(&[0]);
     }

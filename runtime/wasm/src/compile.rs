@@ -70,13 +70,10 @@ pub enum CompileError {
 #[cfg(feature = "compile")]
 pub fn compile(wasm: &[u8], target: Option<&str>) -> Result<Vec<u8>, CompileError> {
     let invalid = |error: wasmtime::Error| CompileError::Invalid(format!("{error:#}"));
-    let mut config = crate::config::engine_config().map_err(invalid)?;
+    let mut config = crate::config::engine_config(target).map_err(invalid)?;
     // What a module is compiled with its host must have: the small build has no components.
     #[cfg(feature = "components")]
     config.wasm_component_model(is_component(wasm));
-    if let Some(target) = target {
-        config.target(target).map_err(invalid)?;
-    }
     let engine = wasmtime::Engine::new(&config).map_err(invalid)?;
     let code = match is_component(wasm) {
         #[cfg(feature = "components")]

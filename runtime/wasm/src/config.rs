@@ -14,15 +14,42 @@ pub(crate) const TABLE_ELEMENTS: usize = 10_000;
 /// Bytes of stack that a module may use.
 const STACK: usize = 512 << 10;
 
-/// What every compiled module assumes: 64-bit hosts, guard pages instead of bounds checks,
-/// interruption by epoch.
-pub(crate) fn engine_config() -> Result<Config> {
+/// What the code of this build is for, where it is not this machine itself: wasmtime's interpreter.
+const INTERPRETER: Option<&str> = match (cfg!(feature = "pulley"), usize::BITS) {
+    (false, _) => None,
+    (true, 32) => Some("pulley32"),
+    (true, _) => Some("pulley64"),
+};
+/// The same, as the cache tells machines apart.
+pub(crate) const MACHINE: &str = match INTERPRETER {
+    Some(interpreter) => interpreter,
+    None => std::env::consts::ARCH,
+};
+
+/// What this build runs, as `pilotlight compile --target` names it.
+pub(crate) const TARGET: &str = match INTERPRETER {
+    Some(interpreter) => interpreter,
+    None if cfg!(target_arch = "aarch64") => "aarch64-unknown-linux-gnu",
+    None => "x86_64-unknown-linux-gnu",
+};
+
+/// What every compiled module assumes: interruption by epoch; on 64 bits room instead of bounds checks. It
+/// is for `target` (a triple), or for what this build runs.
+pub(crate) fn engine_config(target: Option<&str>) -> Result<Config> {
     let mut config = Config::new();
+    let wide = match target.or(INTERPRETER) {
+        Some(target) => {
+            config.target(target)?;
+            !target.starts_with("pulley32")
+        }
+        None => usize::BITS == 64,
+    };
+    if wide {
+        config.memory_reservation(4 << 30).memory_guard_size(32 << 20);
+    }
     config
         .epoch_interruption(true)
         .max_wasm_stack(STACK)
-        .memory_reservation(4 << 30)
-        .memory_guard_size(32 << 20)
         .memory_init_cow(true)
         .native_unwind_info(false)
         .generate_address_map(false)
@@ -40,7 +67,7 @@ pub(crate) fn engine_config() -> Result<Config> {
 
 /// For instances that live long, or run on fibers: each has its own mapping, any number fits.
 pub(crate) fn lasting() -> Result<Config> {
-    let mut config = engine_config()?;
+    let mut config = engine_config(None)?;
     without_compiler(&mut config);
     Ok(config)
 }

@@ -342,10 +342,14 @@ impl Loader<'_> {
                 .notes
                 .push(Mistake::new(format!("what the cache has of it is {why}: it is made anew"))),
         }
-        let file = self.engine.compile.compile(bytes, cache.dir).map_err(|error| match error {
-            CompileError::NoCompiler => Mistake::new(error.to_string())
-                .hint("compile it where there is a compiler: `pilotlight compile FILE.wasm`"),
+        let file = self.engine.compile.compile(bytes, cache.dir).map_err(|error| {
+            match error {
+            CompileError::NoCompiler => Mistake::new(format!("{error}, for {}", config::TARGET))
+                .hint(
+                "compile it where there is a compiler: `pilotlight compile FILE.wasm --target ...`",
+            ),
             error => Mistake::new(error.to_string()),
+        }
         })?;
         self.engine.compiled.fetch_add(1, Ordering::Relaxed);
         let Some(code) = cache::sealed(&file) else {

@@ -64,3 +64,15 @@ fn pieces_keep_their_bytes_and_all_come_back() {
     }
     assert_eq!(arena.used, 0);
 }
+
+/// Of 64 KiB pages, say: what is around the piece stays.
+#[test]
+fn only_whole_pages_of_the_system_are_given_back() {
+    const UNIT: usize = 64 << 10;
+    assert_eq!(whole(0, UNIT, UNIT), 0..UNIT);
+    assert_eq!(whole(PAGE, 3 * UNIT, UNIT), UNIT..3 * UNIT);
+    assert_eq!(whole(UNIT, UNIT + PAGE, UNIT), UNIT..2 * UNIT);
+    assert!(whole(PAGE, UNIT, UNIT).is_empty());
+    assert!(whole(UNIT - PAGE, UNIT, UNIT).is_empty());
+    assert_eq!(whole(3 * PAGE, 5 * PAGE, PAGE), 3 * PAGE..8 * PAGE);
+}
