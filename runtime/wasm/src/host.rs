@@ -145,13 +145,18 @@ impl Host {
 
     /// Writes a line on the guest's behalf: cut when long, dropped past the call's share.
     pub(crate) fn log(&mut self, level: Level, message: &[u8]) {
-        self.log_lines += 1;
         if level <= Level::Warn {
             self.hear(level, message);
         }
-        if self.log_lines > LOG_LINES || !self.services.logs(level) {
+        if !self.services.logs(level) {
             return;
         }
+        self.log_lines += 1;
+        let (level, message) = match self.log_lines.saturating_sub(LOG_LINES) {
+            0 => (level, message),
+            1 => (Level::Warn, &b"too many log lines in one call: further ones are dropped"[..]),
+            _ => return,
+        };
         let message = &message[..message.len().min(LOG_LINE_MAX)];
         let message = String::from_utf8_lossy(message);
         let line = |id: &str| {
@@ -175,7 +180,9 @@ impl Host {
         if !text.is_empty() && level > *kept {
             return;
         }
-        (*kept, *text) = (level, String::new());
+        *kept = level;
+        text.clear();
+        let message = &message[..message.len().min(LOG_LINE_MAX)];
         for word in String::from_utf8_lossy(message).split_ascii_whitespace() {
             let space = usize::from(!text.is_empty());
             let room = SAID_MAX.saturating_sub(text.chars().count() + space);

@@ -299,8 +299,10 @@ fn a_flood_of_lines_is_cut_by_the_call() {
     for calls in 1..3 {
         run(&mut *rig.realm.start(0), Phase::Request, &mut exchange("/", &[])).unwrap();
         let lines = rig.world.lines();
-        assert_eq!(lines.len() as u64, calls * limit::LOG_LINES);
+        assert_eq!(lines.len() as u64, calls * (limit::LOG_LINES + 1));
         assert!(lines.iter().all(|line| line.len() <= 16 << 10));
+        let last = "too many log lines in one call: further ones are dropped";
+        assert_eq!(lines.last().map(|line| &**line), Some(last));
     }
 }
 

@@ -138,6 +138,11 @@ fn a_second_load_compiles_nothing_and_a_mangled_file_is_made_again() {
     }
     std::fs::write(&cached, &whole[..10]).unwrap();
     assert_eq!(compiled(), 1);
+    assert!(said.borrow().contains("damaged"), "{}", said.borrow());
+    // Whole, by its seal, and not for this machine.
+    std::fs::write(&cached, compile(&guest("headers.wat"), Some("pulley32")).unwrap()).unwrap();
+    assert_eq!(compiled(), 1);
+    assert!(said.borrow().contains("of another version or machine"), "{}", said.borrow());
     // One that others may write is not ours to run.
     std::fs::set_permissions(&cached, std::fs::Permissions::from_mode(0o666)).unwrap();
     assert_eq!(compiled(), 1);
