@@ -14,7 +14,7 @@ use crate::config::TABLE_ELEMENTS;
 use crate::fault::OverCpu;
 use crate::proxy_wasm::context::Proxy;
 use crate::stage::Stage;
-use crate::ticker::TICK;
+use crate::ticker::{Held, TICK, Ticker};
 
 /// Bytes of one log line; longer ones are cut.
 const LOG_LINE_MAX: usize = 16 << 10;
@@ -44,6 +44,9 @@ pub(crate) struct Host {
     cpu: Duration,
     ticks: u64,
     began: Option<Duration>,
+    /// What ticks while a call runs inline, and its hold on that from the call's first tick on.
+    pub(crate) ticker: Option<Arc<Ticker>>,
+    pub(crate) held: Option<Held>,
     log_lines: u64,
     /// The last line of the call that tells of trouble, and whether as an error. Kept for its capacity.
     said: (Level, String),
@@ -99,6 +102,8 @@ impl Host {
             cpu: Duration::ZERO,
             ticks: 0,
             began: None,
+            ticker: None,
+            held: None,
             log_lines: 0,
             said: (Level::Info, String::new()),
             slot: None,
@@ -124,7 +129,8 @@ impl Host {
     /// The epoch has reached the deadline: yield to the worker, go on, or end the call.
     ///
     /// On a fiber each slice counts as a tick. Inline, the thread's CPU time counts from the first
-    /// tick on, so that a guest is not blamed when the machine is busy with something else.
+    /// tick on, so that a guest is not blamed when the machine is busy with something else: then it may
+    /// wait for longer than the ticker lingers, which must go on for it.
     pub(crate) fn tick(&mut self) -> wasmtime::Result<UpdateDeadline> {
         let over = match self.on_fiber {
             true => {
@@ -132,6 +138,9 @@ impl Host {
                 self.ticks == 0
             }
             false => {
+                if self.held.is_none() {
+                    self.held = self.ticker.as_ref().map(|ticker| ticker.hold());
+                }
                 let now = thread_cpu();
                 now.saturating_sub(*self.began.get_or_insert(now)) >= self.cpu
             }

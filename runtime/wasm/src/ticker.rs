@@ -52,7 +52,7 @@ impl Ticker {
         engines.push(engine.clone());
     }
 
-    /// Says that a guest is about to run. A load in the usual case.
+    /// Says that a guest is about to run, once its deadline is set. A load in the usual case.
     #[inline]
     pub(crate) fn touch(&self) {
         if !self.shared.busy.load(Ordering::Relaxed) {
@@ -61,10 +61,10 @@ impl Ticker {
     }
 
     /// Keeps ticking until the guard drops.
-    pub(crate) fn hold(&self) -> Held<'_> {
+    pub(crate) fn hold(&self) -> Held {
         self.shared.held.fetch_add(1, Ordering::SeqCst);
         self.wake();
-        Held(&self.shared.held)
+        Held(Arc::clone(&self.shared))
     }
 
     #[cold]
@@ -104,11 +104,11 @@ impl Shared {
 }
 
 /// See [`Ticker::hold`].
-pub(crate) struct Held<'a>(&'a AtomicU32);
+pub(crate) struct Held(Arc<Shared>);
 
-impl Drop for Held<'_> {
+impl Drop for Held {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::SeqCst);
+        self.0.held.fetch_sub(1, Ordering::SeqCst);
     }
 }
 

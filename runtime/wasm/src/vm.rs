@@ -76,7 +76,11 @@ where
 {
     let result = match store.data().on_fiber {
         true => function.call_async(store.as_context_mut(), parameters).await,
-        false => function.call(store.as_context_mut(), parameters),
+        false => {
+            let result = function.call(store.as_context_mut(), parameters);
+            store.data_mut().held = None;
+            result
+        }
     };
     result.map_err(|error| fault_of(&error, store.data()))
 }

@@ -47,6 +47,16 @@ fn a_trap_in_any_phase_fails_its_exchange_alone() {
     }
 }
 
+/// While the machine is busy with something else a call's CPU time does not pass, and the ticker, which sleeps
+/// when nobody enters for long, has to go on.
+#[test]
+fn a_loop_ends_that_was_kept_waiting() {
+    let rig = rig(&guest("busy.wat"), |spec| spec.cpu = Duration::from_millis(10));
+    rig.world.busy.set(Duration::from_millis(300));
+    let fault = run(&mut *rig.realm.start(0), Phase::Request, &mut exchange("/", &[])).unwrap_err();
+    assert_eq!(fault.kind, FaultKind::Cpu, "{fault}");
+}
+
 fn through(
     filter: &mut dyn pilotlight_filter::Filter,
     exchange: &mut pilotlight_filter::Exchange,

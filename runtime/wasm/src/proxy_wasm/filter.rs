@@ -219,10 +219,10 @@ impl InExchange {
         step: Step,
         task: Task,
     ) {
-        self.pool.ticker.touch();
         let stream = self.stream.take().unwrap_or_default();
         let stage = instance.store.data().stage.clone();
         vm::grant(&mut instance.store, self.pool.program.cpu);
+        self.pool.ticker.touch();
         let job = async move {
             let (stream, answer) = instance.run(task, stream).await;
             Ran { instance, stream, answer }

@@ -175,8 +175,8 @@ impl Drop for Shared {
         if let Some(mut instance) = self.instance.take()
             && !self.dead.get()
         {
-            pool.ticker.touch();
             vm::grant(&mut instance.store, pool.program.cpu);
+            pool.ticker.touch();
             let _ = vm::at_once(instance.end());
         }
     }
@@ -332,6 +332,7 @@ impl Pool {
         let mut host =
             Host::new(Arc::clone(&program.name), services, stage, limits, program.on_fiber);
         host.proxy.program = Some(program.clone());
+        host.ticker = Some(Arc::clone(&self.ticker));
         Ok(host)
     }
 

@@ -104,8 +104,8 @@ pub(crate) async fn look_after(pool: Rc<Pool>, shared: Weak<Shared>, root: Rc<Ro
         let Some(shared) = shared.upgrade().filter(|_| !matches!(due, Due::Over)) else { return };
         let Some(mut instance) = shared.wait().await else { return };
         let began = pool.services.monotonic();
-        pool.ticker.touch();
         vm::grant(&mut instance.store, pool.program.cpu);
+        pool.ticker.touch();
         let (name, done) = match due {
             Due::Tick => ("on_tick", instance.seldom::<_, ()>("proxy_on_tick", ROOT).await),
             Due::Queue(id) => {

@@ -100,6 +100,8 @@ pub struct World {
     pub asked: RefCell<Vec<(Fetch, Rc<Answer>)>>,
     /// Seconds of its clock.
     pub clock: Rc<Cell<f64>>,
+    /// How long a line of the log keeps its thread waiting.
+    pub busy: Cell<Duration>,
 }
 
 /// An answer to a fetch, once the test gives it.
@@ -138,6 +140,7 @@ impl World {
 
 impl Services for World {
     fn log(&self, line: &LogLine<'_>) {
+        std::thread::sleep(self.busy.get());
         self.log.borrow_mut().push((line.level, line.message.to_owned()));
     }
     fn logs(&self, level: Level) -> bool {
