@@ -1,6 +1,6 @@
 //! Starts a filter once at load, so that one which refuses its configuration refuses the manifest.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -51,9 +51,21 @@ pub(crate) fn start(program: &Program, ticker: &Arc<Ticker>) -> Result<bool, Mis
 #[derive(Default)]
 struct Deaf {
     last: RefCell<String>,
+    /// Looks at the clock: each is a microsecond later than the one before.
+    looks: Cell<u32>,
 }
 
 impl Services for Deaf {
+    fn now(&self) -> f64 {
+        self.monotonic()
+    }
+
+    /// Go's run-time library gives up when it is 0.
+    fn monotonic(&self) -> f64 {
+        self.looks.set(self.looks.get().wrapping_add(1));
+        1.0 + f64::from(self.looks.get()) * 1e-6
+    }
+
     fn log(&self, line: &LogLine<'_>) {
         if line.level <= Level::Warn {
             *self.last.borrow_mut() = line.message.to_owned();
