@@ -14,10 +14,10 @@ use crate::cache;
 #[cfg(feature = "compile")]
 use crate::code::is_component;
 
-/// Bytes of a module, at most.
-pub(crate) const WASM_MAX: u64 = 8 << 20;
+/// Bytes of a module, at most: a firewall with its rules, as Go builds it, has 16 MiB.
+pub(crate) const WASM_MAX: u64 = 32 << 20;
 /// How long the child may take; its CPU time is held to the same.
-const TIME_MAX: Duration = Duration::from_secs(60);
+const TIME_MAX: Duration = Duration::from_secs(180);
 /// Bytes of address space that the child may use.
 const SPACE_MAX: u64 = 4 << 30;
 /// Bytes of the child's complaint that are read.

@@ -218,26 +218,31 @@ pub(crate) fn decode(blob: &[u8]) -> Result<Vec<Pair<'_>>, Status> {
     maps::decode(blob).map_err(|_| Status::BadArgument)
 }
 
-/// The upstream, as the manifest names it, or as Istio and Higress do: `outbound|PORT|SUBSET|NAME`.
+/// The upstream, as the manifest names it, as Istio and Higress do: `outbound|PORT|SUBSET|NAME`, or as
+/// Kong does: `NAME:PORT`.
 pub(crate) fn upstream_of(host: &Host, name: &[u8]) -> Result<String, Status> {
     let name = std::str::from_utf8(name).map_err(|_| Status::BadArgument)?;
     let program = host.proxy.program.as_ref().ok_or(Status::BadArgument)?;
     let short = name.rsplit('|').next().unwrap_or_default();
     let known = |name: &&str| program.upstreams.iter().any(|known| **known == **name);
-    [name, short].into_iter().find(known).map(str::to_owned).ok_or(Status::BadArgument)
+    let host = short.rsplit_once(':').map_or(short, |(host, _)| host);
+    [name, short, host].into_iter().find(known).map(str::to_owned).ok_or(Status::BadArgument)
 }
 
-/// A request by its headers, which must hold method, path and authority.
+/// A request by its headers, which must hold method and path; without an authority it is the upstream's
+/// name, as in Kong.
 pub(crate) fn request(
     headers: &[Pair<'_>],
     upstream: String,
     timeout: u32,
 ) -> Result<Fetch, Status> {
-    let pseudo = |name: &[u8]| {
-        let value = headers.iter().find(|(key, _)| *key == name).map(|(_, value)| *value);
-        value.and_then(|value| std::str::from_utf8(value).ok()).ok_or(Status::BadArgument)
+    let find = |name: &[u8]| headers.iter().find(|(key, _)| *key == name).map(|(_, value)| *value);
+    let pseudo = |name: &[u8], or: Option<&'_ [u8]>| {
+        let value = find(name).or(or).and_then(|value| std::str::from_utf8(value).ok());
+        value.map(str::to_owned).ok_or(Status::BadArgument)
     };
-    let (path, authority) = (pseudo(b":path")?, pseudo(b":authority")?);
+    let path = pseudo(b":path", None)?;
+    let authority = pseudo(b":authority", Some(upstream.as_bytes()))?;
     if !path.starts_with('/') || authority.contains('/') {
         return Err(Status::BadArgument);
     }
@@ -246,7 +251,7 @@ pub(crate) fn request(
         name.first() != Some(&b':') && !pilotlight_filter::Name::of(name).is_framing()
     });
     Ok(Fetch {
-        method: pseudo(b":method")?.to_owned(),
+        method: pseudo(b":method", None)?,
         url: format!("http://{authority}{path}"),
         headers: owned(&fields.collect::<Vec<_>>())?,
         timeout: (timeout > 0).then(|| Duration::from_millis(timeout.into())),

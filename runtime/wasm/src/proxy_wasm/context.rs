@@ -48,6 +48,8 @@ pub(crate) struct Stream {
     pub(crate) place: u32,
     /// The request's body and the response's.
     pub(crate) bodies: [Held; 2],
+    /// The head said that there is no body, by direction: then nothing is called for its end.
+    pub(crate) bodiless: [bool; 2],
     pub(crate) reply: Reply,
     /// `proxy_continue_stream` was called, by direction.
     pub(crate) resumed: [bool; 2],
@@ -107,6 +109,9 @@ impl Answer {
             if !pseudo && !framing && head.fields.add(name, value).is_err() {
                 return false;
             }
+        }
+        if !self.body.is_empty() && head.fields.get(b"content-type").is_none() {
+            let _ = head.fields.set(b"content-type", b"text/plain");
         }
         if grpc {
             // What a gRPC client can read: no body, the state where trailers would stand.

@@ -147,6 +147,11 @@ impl Filter for InExchange {
         }
     }
 
+    /// As in Envoy: the callbacks for a response run on a local one, too.
+    fn sees_own(&self) -> bool {
+        true
+    }
+
     fn aside(
         &mut self,
         cx: &mut Context<'_>,

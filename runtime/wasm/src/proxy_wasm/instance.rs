@@ -261,6 +261,14 @@ impl Instanced {
                         Phase::Response => Reply::Open,
                         _ => Reply::Closed,
                     };
+                    let held = stream.bodies[side].bytes();
+                    if let Some((data, true)) = &chunk
+                        && stream.bodiless[side]
+                        && data.is_empty()
+                        && held.is_empty()
+                    {
+                        return Ok(0);
+                    }
                     if let Some((data, _)) = chunk {
                         // What was resumed since the last chunk has been let through.
                         stream.bodies[side].push(data, stream.resumed[side]);
@@ -334,6 +342,9 @@ impl Instanced {
                     (fields::count(exchange, map), u32::from(ends))
                 });
                 let (count, ends) = facts.unwrap_or_default();
+                if let Some(stream) = &mut store.data_mut().proxy.stream {
+                    stream.bodiless[side] = ends == 1;
+                }
                 match function {
                     Heads::New(function) => vm::call(store, function, (id, count, ends)).await,
                     Heads::Old(function) => vm::call(store, function, (id, count)).await,

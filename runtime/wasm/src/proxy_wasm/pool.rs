@@ -205,7 +205,9 @@ impl Pool {
 
     /// The instance: the worker's, or one more.
     pub(crate) fn shared(self: &Rc<Pool>) -> Result<Rc<Shared>, Fault> {
-        if let Some(shared) = &*self.shared.borrow() {
+        if !self.program.fresh
+            && let Some(shared) = &*self.shared.borrow()
+        {
             return Ok(Rc::clone(shared));
         }
         let until = self.crashes.get().until;
@@ -260,9 +262,9 @@ impl Pool {
 
     /// The instance has trapped: nobody gets it again.
     pub(crate) fn bury(self: &Rc<Pool>, dead: &Rc<Shared>) {
-        self.drop_shared(dead);
+        let is_plugins = self.drop_shared(dead);
         // A crash of an instance of one exchange is that exchange's affair.
-        if self.program.fresh {
+        if self.program.fresh && !is_plugins {
             return;
         }
         let now = self.services.monotonic();
@@ -285,13 +287,11 @@ impl Pool {
         }
     }
 
-    /// Nobody gets the instance again.
-    pub(crate) fn drop_shared(&self, dead: &Rc<Shared>) {
+    /// Nobody gets the instance again. True when it was the one that is kept.
+    pub(crate) fn drop_shared(&self, dead: &Rc<Shared>) -> bool {
         dead.die();
-        let mut shared = self.shared.borrow_mut();
-        if shared.as_ref().is_some_and(|shared| Rc::ptr_eq(shared, dead)) {
-            *shared = None;
-        }
+        let is_kept = |shared: &mut Rc<Shared>| Rc::ptr_eq(shared, dead);
+        self.shared.borrow_mut().take_if(is_kept).is_some()
     }
 
     /// Starts the instance without an exchange that asks for it.
@@ -303,8 +303,12 @@ impl Pool {
             }
             if let Some(pool) = pool.upgrade().filter(|pool| !pool.closed.get()) {
                 // Why it fails is in the log of the exchanges that want it, and it is tried again
-                // with them.
-                let _ = pool.shared();
+                // with them. Where each exchange has its own, this is the plugin's.
+                if let Ok(shared) = pool.shared()
+                    && !shared.is_dead()
+                {
+                    *pool.shared.borrow_mut() = Some(shared);
+                }
             }
         }));
     }

@@ -1,10 +1,12 @@
 ;; Logs its configuration; refuses one that begins with "n"; traps on one that begins with "t";
-;; makes a call without a target; writes through WASI.
+;; on a clock that stands at 0; makes a call without a target; writes through WASI.
 (data (i32.const 256) "hello\nworld\n")
 (data (i32.const 272) "\00\01\00\00\0c\00\00\00")
 (func (export "proxy_on_configure") (param i32 i32) (result i32)
   (drop (call $buffer (i32.const 7) (i32.const 0) (local.get 1) (i32.const 0) (i32.const 4)))
   (drop (call $log (i32.const 3) (i32.load (i32.const 0)) (i32.load (i32.const 4))))
+  (drop (call $now (i32.const 16)))
+  (if (i64.eqz (i64.load (i32.const 16))) (then unreachable))
   (if (i32.eqz (local.get 1)) (then (return (i32.const 1))))
   (if (i32.eq (i32.load8_u (i32.load (i32.const 0))) (i32.const 116)) (then unreachable))
   (if (i32.eq (i32.load8_u (i32.load (i32.const 0))) (i32.const 108)) (then (loop $on (br $on))))

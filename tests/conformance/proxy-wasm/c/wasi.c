@@ -35,6 +35,8 @@ __attribute__((import_module("wasi_snapshot_preview1"), import_name("proc_exit")
 static char room[256];
 static u32 number, other;
 static u64 large;
+/* A subscription to a clock, and the event that it becomes. */
+static u64 clock[6] = {42}, struck[4];
 
 static void say(const char *name, u32 status) {
   char line[64];
@@ -73,6 +75,7 @@ EXPORT("proxy_on_request_headers") u32 request_headers(u32 context, u32 count, u
   say("path_open", path_open(3, 0, "x", 1, 0, 0, 0, 0, &number));
   say("path_filestat_get", path_filestat_get(3, 0, "x", 1, room));
   say("poll_oneoff", poll_oneoff(room, room, 0, &number));
+  say("poll_oneoff", poll_oneoff(clock, struck, 1, &number) || number != 1 || struck[0] != 42);
   say("sock_shutdown", sock_shutdown(3, 0));
   proc_exit(3);
   return 0;
