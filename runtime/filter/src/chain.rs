@@ -15,7 +15,7 @@ use pilotlight_abi::{Phase, Phases};
 
 use crate::body::{BodyError, Pipe};
 use crate::exchange::{Exchange, Origin};
-use crate::fault::Fault;
+use crate::fault::{Fault, FaultKind};
 use crate::filter::{Call, Chunk, End, Filter, OnError, Pull, Verdict};
 
 /// A filter's place in a chain.
@@ -156,6 +156,7 @@ impl Chain {
                     Err(_) if link.on_error == OnError::Open => link.phases = Phases::NONE,
                     Err(fault) => {
                         exchange.page = fault.page;
+                        exchange.busy = fault.kind == FaultKind::Busy;
                         link.phases = Phases::NONE;
                         self.reset(phase);
                         return Poll::Ready(Passed::Failed);

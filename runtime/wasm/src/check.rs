@@ -8,13 +8,18 @@ use pilotlight_filter::host::{Level, LogLine};
 use pilotlight_filter::{Fault, Services};
 
 use crate::engine::Mistake;
+use crate::host::{Budget, Gauge};
 use crate::proxy_wasm::hub::Hub;
 use crate::proxy_wasm::pool::{Pool, Program};
 use crate::ticker::Ticker;
 
 /// Starts it, inline, in an instance that is thrown away. True when it has something to do without
 /// an exchange.
-pub(crate) fn start(program: &Program, ticker: &Arc<Ticker>) -> Result<bool, Mistake> {
+pub(crate) fn start(
+    program: &Program,
+    ticker: &Arc<Ticker>,
+    budget: &Arc<Budget>,
+) -> Result<bool, Mistake> {
     let deaf = Rc::new(Deaf::default());
     // What it shares at the trial is seen by nobody.
     let hub = Arc::<Hub>::default();
@@ -30,7 +35,8 @@ pub(crate) fn start(program: &Program, ticker: &Arc<Ticker>) -> Result<bool, Mis
         upstreams: program.upstreams.clone(),
         ..*program
     };
-    let pool = Pool::new(Arc::new(trial), Arc::clone(ticker), Rc::clone(&deaf) as _);
+    let pool =
+        Pool::new(Arc::new(trial), Arc::clone(ticker), Rc::clone(&deaf) as _, Gauge::new(budget));
     let Fault { message, .. } = match pool.shared() {
         Ok(shared) => {
             pool.close();
