@@ -1,5 +1,9 @@
 //! Applications: components that answer a route's requests.
 
+mod bounds;
+mod forward;
+mod keyvalue;
+
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -160,10 +164,13 @@ fn requests_of_an_application_go_to_the_upstreams_that_it_is_granted() {
 fn what_an_application_prints_is_in_the_log_with_the_request() {
     run(async {
         let gateway = gateway("", "").await;
+        ask(Protocol::H1, &gateway, &Request::get("/noise")).await.assert(200);
+        gateway.logged(&["noise 99 of many", "route:app"]).await.unwrap();
         ask(Protocol::H1, &gateway, &Request::get("/log")).await.assert(200);
         for line in ["a line", "and another", "it ends so"] {
             gateway.logged(&[line, "route:app"]).await.unwrap();
         }
+        assert!(!gateway.log().iter().any(|line| line.contains("noise 100 of many")));
     });
 }
 
@@ -205,23 +212,75 @@ fn a_client_that_leaves_ends_its_application() {
     });
 }
 
+const COMMAND: &[u8] = br#"(component
+    (instance $i)
+    (export "wasi:cli/run@0.2.0" (instance $i)))"#;
+
+/// An application, as far as its types go, with something in front.
+macro_rules! handler {
+    ($first:literal) => {
+        concat!(
+            "(component ",
+            $first,
+            r#"(import "wasi:http/types@0.2.0" (instance $types
+                    (export "incoming-request" (type (sub resource)))
+                    (export "response-outparam" (type (sub resource)))))
+                (alias export $types "incoming-request" (type $request))
+                (alias export $types "response-outparam" (type $out))
+                (core module $m (func (export "handle") (param i32 i32)))
+                (core instance $m (instantiate $m))
+                (func $handle (param "request" (own $request)) (param "response-out" (own $out))
+                    (canon lift (core func $m "handle")))
+                (component $c
+                    (import "request" (type $request (sub resource)))
+                    (import "out" (type $out (sub resource)))
+                    (import "handle" (func $handle
+                        (param "request" (own $request)) (param "response-out" (own $out))))
+                    (export "handle" (func $handle)))
+                (instance $handler (instantiate $c
+                    (with "request" (type $request)) (with "out" (type $out))
+                    (with "handle" (func $handle))))
+                (export "wasi:http/incoming-handler@0.2.0" (instance $handler)))"#
+        )
+        .as_bytes()
+    };
+}
+
+const STRANGER: &[u8] = handler!(r#"(import "a:b/c@0.1.0" (instance (export "f" (func)))) "#);
+const SOCKETS: &[u8] =
+    handler!(r#"(import "wasi:sockets/network@0.2.0" (instance (export "f" (func)))) "#);
+
+fn checked(text: &[u8]) -> (Option<i32>, String) {
+    let folder = crate::support::Folder::new();
+    folder.write("app.wasm", wat::parse_bytes(text).unwrap());
+    let manifest =
+        "[[listeners]]\naddress = \"127.0.0.1:1\"\n[[routes]]\ncomponent = \"app.wasm\"\n";
+    let file = folder.write("pilotlight.toml", manifest);
+    let mut check = std::process::Command::new(crate::support::gateway::binary());
+    let said = check.arg("check").arg(file).output().unwrap();
+    (said.status.code(), String::from_utf8(said.stderr).unwrap())
+}
+
+#[test]
+fn what_an_application_imports_in_vain_is_said() {
+    let (code, said) = checked(SOCKETS);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("it imports wasi:sockets/network@0.2.0: a call to that fails"), "{said}");
+    assert!(said.contains("wasi:http/outgoing-handler"), "{said}");
+}
+
 #[test]
 fn what_is_no_application_is_refused_with_a_reason() {
-    let cases: [(&[u8], &str); 3] = [
+    let cases: [(&[u8], &str); 5] = [
         (b"(component)", "exports no `wasi:http/incoming-handler`"),
         (b"(module)", "a core module, not a component"),
         (br#"(component (import "a:b/c@0.1.0" (instance)))"#, "exports no `wasi:http"),
+        (COMMAND, "it exports `wasi:cli/run@0.2.0`, which nobody runs here"),
+        (STRANGER, "it imports `a:b/c@0.1.0`, which there is not here"),
     ];
     for (text, message) in cases {
-        let folder = crate::support::Folder::new();
-        folder.write("app.wasm", wat::parse_bytes(text).unwrap());
-        let manifest =
-            "[[listeners]]\naddress = \"127.0.0.1:1\"\n[[routes]]\ncomponent = \"app.wasm\"\n";
-        let file = folder.write("pilotlight.toml", manifest);
-        let mut check = std::process::Command::new(crate::support::gateway::binary());
-        let said = check.arg("check").arg(file).output().unwrap();
-        assert_eq!(said.status.code(), Some(2));
-        let said = String::from_utf8(said.stderr).unwrap();
+        let (code, said) = checked(text);
+        assert_eq!(code, Some(2));
         assert!(said.contains(message), "{said}");
     }
 }

@@ -51,6 +51,18 @@ fn a_module_that_is_not_compiled_is_compiled_or_refused_with_what_to_do() {
 }
 
 #[test]
+fn a_module_that_makes_the_compiler_want_too_much_is_refused() {
+    let step = "local.get 0 local.get 1 i64.mul local.get 1 i64.rotl local.tee 0 local.set 1 ";
+    let text = format!("(module (func (param i64 i64) {}))", step.repeat(200_000));
+    let module = wat::parse_str(text).unwrap();
+    let program = "wasm = \"large.wasm\"\n[wasm.compile]\nmemory = \"64MiB\"\n";
+    let (code, said) = check(program, "large.wasm", &module);
+    assert_eq!(code, 2, "{said}");
+    let why = "the compiler wanted more than 67108864 bytes of memory (`[wasm.compile] memory`)";
+    assert!(said.contains(why), "{said}");
+}
+
+#[test]
 fn a_phase_that_is_not_run_is_said() {
     let script = b"return { connect = function() end, request = function() end }";
     let (code, said) = check("lua = \"early.lua\"", "early.lua", script);

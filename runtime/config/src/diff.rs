@@ -14,6 +14,7 @@ pub fn diff(old: &Manifest, new: &Manifest) -> Vec<String> {
         ("the gateway's settings", debug(&old.gateway), debug(&new.gateway)),
         ("the log's settings", debug(&old.log), debug(&new.log)),
         ("the Lua engine's settings", debug(&old.lua), debug(&new.lua)),
+        ("the Wasm engine's settings", debug(&old.wasm), debug(&new.wasm)),
         ("the shared dictionaries", debug(&old.shared), debug(&new.shared)),
         ("the Redis servers", debug(&old.redis), debug(&new.redis)),
         ("the consumers", debug(&old.consumers), debug(&new.consumers)),

@@ -45,6 +45,8 @@ pub struct Manifest {
     pub modules: Vec<Module>,
     /// The Lua engine.
     pub lua: Lua,
+    /// The Wasm engine.
+    pub wasm: Wasm,
     /// Shared dictionaries: name and size in bytes.
     pub shared: BTreeMap<String, u64>,
     /// In the order of their names; routes hold indexes into this list.
@@ -65,6 +67,17 @@ impl Manifest {
     pub fn resolver(&self) -> Option<&Resolver> {
         self.lua.resolver.as_ref()
     }
+}
+
+/// The Wasm engine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wasm {
+    /// Bytes of linear memory of all instances.
+    pub memory: u64,
+    /// Bytes that the compiler may allocate.
+    pub compile_memory: u64,
+    /// CPU time that it may take.
+    pub compile_cpu: Duration,
 }
 
 /// The process as a whole.

@@ -48,6 +48,8 @@ table::tables! {
         modules: Named<Module>,
         /// The Lua engine.
         lua: Lua,
+        /// The Wasm engine.
+        wasm: Wasm,
         /// Dictionaries that all workers share, by name.
         shared: Named<Shared>,
         /// Upstreams by name.
@@ -273,6 +275,26 @@ table::tables! {
         cpu: Duration,
         /// Its memory. Default "64MiB".
         memory: Size,
+        /// Instances on a worker, which is exchanges at a time; those past it are answered with 503.
+        /// Default 256.
+        instances: Whole,
+    }
+
+    /// The Wasm engine.
+    struct Wasm {
+        /// Linear memory of all instances together. Past it there are no new instances: exchanges fail
+        /// by `on_error`, those of applications with 503. Default "1GiB".
+        memory: Size,
+        /// The compiler, which runs as a process of its own.
+        compile: WasmCompile,
+    }
+
+    /// The compiler, which runs as a process of its own.
+    struct WasmCompile {
+        /// What it may allocate for one module. Default "1GiB".
+        memory: Size,
+        /// CPU time for one module. Default "60s".
+        cpu: Duration,
     }
 
     /// How long a route's exchanges may take.

@@ -58,6 +58,7 @@ fn whole(root: raw::Root, file: &Path, scene: &mut Scene<'_>) -> Manifest {
     let gateway = gateway::gateway(root.gateway.as_ref(), scene);
     let log = gateway::log(root.log.as_ref(), scene);
     let lua = lua::lua(root.lua, scene);
+    let wasm = gateway::wasm(root.wasm.as_ref(), scene);
     let mut shared = shared(root.shared, scene);
 
     // A file that could not be read may hold any name: then none is reported as unknown.
@@ -107,6 +108,7 @@ fn whole(root: raw::Root, file: &Path, scene: &mut Scene<'_>) -> Manifest {
         filters: filters.list,
         modules,
         lua,
+        wasm,
         shared,
         upstreams: upstreams.list,
         redis,

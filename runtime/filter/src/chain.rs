@@ -18,7 +18,7 @@ use pilotlight_abi::{Phase, Phases};
 
 use crate::body::{BodyError, Frame, Pipe};
 use crate::exchange::{Exchange, Origin};
-use crate::fault::Fault;
+use crate::fault::{Fault, FaultKind};
 use crate::filter::{Call, Chunk, End, Filter, OnError, Pull, Verdict};
 
 pub use self::filtered::{Filtered, Stopped};
@@ -186,6 +186,7 @@ impl Chain {
                     Err(_) if link.on_error == OnError::Open => link.phases = Phases::NONE,
                     Err(fault) => {
                         exchange.page = fault.page;
+                        exchange.busy = fault.kind == FaultKind::Busy;
                         link.phases = Phases::NONE;
                         return self.stop(phase, Passed::Failed);
                     }

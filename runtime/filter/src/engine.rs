@@ -33,6 +33,8 @@ pub struct Plan {
     pub modules: Vec<ModuleSpec>,
     /// The VM of scripts.
     pub script: ScriptSpec,
+    /// Of all modules together.
+    pub bounds: Bounds,
     /// Where compiled modules are kept.
     pub cache_dir: PathBuf,
     /// The manifest's folder.
@@ -56,6 +58,27 @@ pub struct Plan {
     pub kong: String,
     /// Redis servers that scripts reach by name.
     pub redis: Vec<RedisSpec>,
+}
+
+/// Bounds of modules as a whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bounds {
+    /// Bytes of linear memory of all instances.
+    pub memory: u64,
+    /// Bytes that the compiler may allocate for a module.
+    pub compile_memory: u64,
+    /// CPU time that it may take for one.
+    pub compile_cpu: Duration,
+}
+
+impl Default for Bounds {
+    fn default() -> Bounds {
+        Bounds {
+            memory: limit::WASM_MEMORY,
+            compile_memory: limit::WASM_COMPILE_MEMORY,
+            compile_cpu: Duration::from_secs(limit::WASM_COMPILE_SECONDS),
+        }
+    }
 }
 
 /// What a route's variables hold when an exchange takes it.
@@ -353,6 +376,7 @@ pub trait Realm {
     fn trim(&self);
 
     /// What it holds and what its worker's programs have done so far, by name and label value:
-    /// `("lua_heap", "", bytes)`, `("lua_traces", "", count)`, `("wasm_memory", filter, bytes)`.
+    /// `("lua_heap", "", bytes)`, `("lua_traces", "", count)`, `("wasm_memory", filter, bytes)`,
+    /// `("wasm_instances", filter, count)`.
     fn gauges(&self, report: &mut dyn FnMut(&'static str, &str, u64));
 }

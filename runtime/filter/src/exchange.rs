@@ -63,6 +63,8 @@ pub struct Exchange {
     pub takeover: Option<Rc<Takeover>>,
     /// What a client is shown, as HTML, of the failure of the filter that has just failed.
     pub page: Option<Box<str>>,
+    /// The filter that has just failed had no room for it: the client may try again.
+    pub busy: bool,
     /// The server that was asked last, as its address or path.
     pub server: Option<Rc<str>>,
     /// The route is to be looked for again, by the request as it is by then; the chain stays.
@@ -300,6 +302,7 @@ impl Exchange {
             early: None,
             takeover: None,
             page: None,
+            busy: false,
             server: None,
             rematch: false,
             aside: false,

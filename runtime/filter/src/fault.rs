@@ -13,6 +13,8 @@ pub enum FaultKind {
     Trap,
     /// Over an output limit.
     Output,
+    /// There is no room for it: no memory for an instance, or too many are in use.
+    Busy,
     /// It waited for something that failed for good, such as the client.
     Gone,
     /// Our own bug.
@@ -28,6 +30,7 @@ impl FaultKind {
             FaultKind::Memory => "memory",
             FaultKind::Trap => "trap",
             FaultKind::Output => "output",
+            FaultKind::Busy => "busy",
             FaultKind::Gone => "gone",
             FaultKind::Internal => "internal",
         }

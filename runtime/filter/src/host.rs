@@ -99,7 +99,7 @@ pub trait Services {
     }
 
     /// Begins a request of the program's own that passes piece by piece, both ways at once: its head
-    /// is sent, its body not looked at.
+    /// is sent, and its body when that is [`whole`](Fetch::whole).
     fn talk(&self, request: Fetch) -> Wait<Result<Box<dyn Talk>, FetchError>> {
         Box::pin(std::future::ready(Err(FetchError("nothing can be fetched yet".into()))))
     }
@@ -248,6 +248,24 @@ pub struct Fetch {
     pub timeout: Option<Duration>,
     /// Goes through this upstream of the manifest, with its pool, balance and TLS.
     pub upstream: Option<String>,
+    /// With [`Services::talk`]: `body` and `trailers` are all there is, nothing is sent but these.
+    pub whole: bool,
+    /// With [`Services::talk`]: bytes that are going to be sent, where that is known.
+    pub length: Option<u64>,
+    /// With [`Services::talk`]: how long the upstream may keep it waiting; `None`: for ever.
+    pub waits: Option<Waits>,
+}
+
+/// How long an upstream may keep a request waiting that passes piece by piece; `None`: as its own
+/// settings say.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Waits {
+    /// To connect.
+    pub connect: Option<Duration>,
+    /// From the request's last byte to the response's head.
+    pub first_byte: Option<Duration>,
+    /// Between two pieces, read or written.
+    pub between_bytes: Option<Duration>,
 }
 
 /// Its response, collected (at most [`pilotlight_abi::limit::BODY_COLLECT`] bytes).
@@ -268,8 +286,14 @@ pub trait Talk {
     /// Queues bytes of its body.
     fn send(&mut self, data: Bytes);
 
-    /// Its body ends.
-    fn finish(&mut self);
+    /// Bytes that are queued: who sends more before they are gone is not held up by the upstream.
+    fn queued(&self) -> usize;
+
+    /// Its body ends, with these trailers.
+    fn finish(&mut self, trailers: &[(String, Vec<u8>)]);
+
+    /// Writes what is queued. After an error the upstream takes nothing more; its answer may go on.
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), FetchError>>;
 
     /// Writes what is queued, and gives what comes next; `None` at the end.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Heard>, FetchError>>;
@@ -335,7 +359,8 @@ pub struct Subanswer {
     pub truncated: bool,
 }
 
-/// Why there is none; the text is what scripts get.
+/// Why there is none; the text is what scripts get. What goes wrong with an upstream has the name that
+/// RFC 9209 section 2.3 gives it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct FetchError(pub String);

@@ -128,7 +128,8 @@ async fn reach(
         Passed::Rerouted => return Ok(Reached::Elsewhere),
         Passed::Closed => return Err(Left),
         Passed::Failed => {
-            answer::problem(exchange, FILTER_FAILED);
+            let problem = failed(exchange);
+            answer::problem(exchange, problem);
             return Ok(Reached::Response);
         }
     }
@@ -173,6 +174,15 @@ async fn reach(
     Ok(Reached::Response)
 }
 
+/// What a client is told of a filter's failure.
+fn failed(exchange: &mut Exchange) -> Problem {
+    if std::mem::take(&mut exchange.busy) { FILTER_BUSY } else { FILTER_FAILED }
+}
+
+const FILTER_BUSY: Problem = Problem {
+    retry_after: Some(1),
+    ..Problem::new(503, "a filter has no room for the exchange").proxy("proxy_internal_error")
+};
 pub(crate) const FILTER_FAILED: Problem =
     Problem::new(500, "a filter failed").proxy("proxy_internal_error");
 /// The route's time for the whole exchange ended while a filter had it.

@@ -143,7 +143,8 @@ impl Turn {
             Passed::Replied => {}
             Passed::Rerouted => return Way::Rerouted,
             Passed::Closed => return Way::Closed,
-            Passed::Failed => self.fail(500, FAILED),
+            // Who had no room for it asks the client to come again.
+            Passed::Failed => self.fail(if self.exchange.busy { 503 } else { 500 }, FAILED),
         }
         Way::Response
     }

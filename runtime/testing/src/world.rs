@@ -2,6 +2,7 @@
 
 mod fetch;
 mod metric;
+mod talk;
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -18,7 +19,7 @@ use pilotlight_core::shared::{Dict, Timed};
 use pilotlight_filter::Realm;
 use pilotlight_filter::host::{
     Called, Connect, Datagram, Fetch, FetchError, Fetched, Level, LogLine, Metric, Module,
-    NewMetric, Remote, Services, Shared, Socket, Wait,
+    NewMetric, Remote, Services, Shared, Socket, Talk, Wait,
 };
 
 pub(crate) use self::fetch::StandIn;
@@ -172,6 +173,11 @@ impl Services for Around {
             })
             .await
         })
+    }
+
+    fn talk(&self, request: Fetch) -> Wait<Result<Box<dyn Talk>, FetchError>> {
+        let pieces: Box<dyn Talk> = Box::new(talk::talk(self.0.clone(), request));
+        Box::pin(std::future::ready(Ok(pieces)))
     }
 
     fn connect(&self, connect: Connect) -> Wait<io::Result<Box<dyn Socket>>> {

@@ -7,13 +7,18 @@ use std::sync::Arc;
 use pilotlight_filter::{Fault, Services};
 
 use crate::engine::Mistake;
+use crate::host::{Budget, Gauge};
 use crate::proxy_wasm::hub::Hub;
 use crate::proxy_wasm::pool::{Pool, Program};
 use crate::ticker::Ticker;
 
 /// Starts it, inline, in an instance that is thrown away. True when it has something to do without
 /// an exchange.
-pub(crate) fn start(program: &Program, ticker: &Arc<Ticker>) -> Result<bool, Mistake> {
+pub(crate) fn start(
+    program: &Program,
+    ticker: &Arc<Ticker>,
+    budget: &Arc<Budget>,
+) -> Result<bool, Mistake> {
     // What it shares at the trial is seen by nobody.
     let hub = Arc::<Hub>::default();
     let trial = Program {
@@ -28,7 +33,8 @@ pub(crate) fn start(program: &Program, ticker: &Arc<Ticker>) -> Result<bool, Mis
         upstreams: program.upstreams.clone(),
         ..*program
     };
-    let pool = Pool::new(Arc::new(trial), Arc::clone(ticker), Rc::new(Nothing::default()));
+    let world = Rc::new(Nothing::default());
+    let pool = Pool::new(Arc::new(trial), Arc::clone(ticker), world, Gauge::new(budget));
     let Fault { message, .. } = match pool.shared() {
         Ok(shared) => {
             pool.close();

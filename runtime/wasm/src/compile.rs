@@ -4,11 +4,13 @@
 use std::ffi::OsString;
 use std::fs;
 use std::io::{self, Read};
-use std::os::unix::process::CommandExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::Duration;
+
+use pilotlight_filter::engine::Bounds;
 
 use crate::cache;
 #[cfg(feature = "compile")]
@@ -16,10 +18,8 @@ use crate::code::is_component;
 
 /// Bytes of a module, at most: a firewall with its rules, as Go builds it, has 16 MiB.
 pub(crate) const WASM_MAX: u64 = 32 << 20;
-/// How long the child may take; its CPU time is held to the same.
-const TIME_MAX: Duration = Duration::from_secs(180);
-/// Bytes of address space that the child may use.
-const SPACE_MAX: u64 = 4 << 30;
+/// Bytes of address space that the child may use beside what it allocates: its code, its files.
+const SPACE: u64 = 3 << 30;
 /// Bytes of the child's complaint that are read.
 const MESSAGE_MAX: u64 = 4096;
 /// How often the child is looked at.
@@ -54,9 +54,12 @@ pub enum CompileError {
     /// The child failed for reasons of its own.
     #[error("the compiler failed: {0}")]
     Failed(String),
-    /// The child took too long.
-    #[error("the compiler took more than {TIME_MAX:?}")]
-    Timeout,
+    /// The child took too much.
+    #[error("the compiler took more than {0:?} (`[wasm.compile] cpu`)")]
+    Timeout(Duration),
+    /// It wanted too much.
+    #[error("the compiler wanted more than {0} bytes of memory (`[wasm.compile] memory`)")]
+    Memory(u64),
     /// Files could not be written or read.
     #[error("the compiler's files: {0}")]
     Io(#[from] io::Error),
@@ -94,7 +97,12 @@ pub fn compile(_wasm: &[u8], _target: Option<&str>) -> Result<Vec<u8>, CompileEr
 
 impl CompileWith {
     /// Compiles `wasm`; `scratch` is a folder for the files that the child reads and writes.
-    pub(crate) fn compile(&self, wasm: &[u8], scratch: &Path) -> Result<Vec<u8>, CompileError> {
+    pub(crate) fn compile(
+        &self,
+        wasm: &[u8],
+        scratch: &Path,
+        bounds: &Bounds,
+    ) -> Result<Vec<u8>, CompileError> {
         match self {
             CompileWith::Never => Err(CompileError::NoCompiler),
             CompileWith::Here => compile(wasm, None),
@@ -104,7 +112,7 @@ impl CompileWith {
                 let _cleanup = [Removed(&input), Removed(&output)];
                 let mut command = Command::new(program);
                 command.args(arguments).arg(&input).arg("-o").arg(&output);
-                run(command)?;
+                run(command, bounds)?;
                 Ok(fs::read(&output)?)
             }
         }
@@ -120,35 +128,43 @@ impl Drop for Removed<'_> {
     }
 }
 
-fn run(mut command: Command) -> Result<(), CompileError> {
+fn run(mut command: Command, bounds: &Bounds) -> Result<(), CompileError> {
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+    let (cpu, memory) = (bounds.compile_cpu, bounds.compile_memory);
     // SAFETY: between fork and exec it only makes system calls that are async-signal-safe.
-    unsafe { command.pre_exec(limit) };
+    unsafe { command.pre_exec(move || limit(memory, cpu.as_secs().max(1))) };
     let mut child = command.spawn()?;
-    match wait(&mut child)? {
-        Some(status) if status.success() => Ok(()),
-        Some(status) => {
-            let mut text = Vec::new();
-            if let Some(stderr) = child.stderr.take() {
-                stderr.take(MESSAGE_MAX).read_to_end(&mut text)?;
-            }
-            let text = String::from_utf8_lossy(&text).trim().to_owned();
-            match text.is_empty() {
-                true => Err(CompileError::Failed(status.to_string())),
-                false => Err(CompileError::Invalid(text)),
-            }
-        }
-        None => {
-            child.kill()?;
-            child.wait()?;
-            Err(CompileError::Timeout)
-        }
+    // Others may want the CPUs, too: what it waits is not held against it at once.
+    let Some(status) = wait(&mut child, cpu.saturating_mul(2))? else {
+        child.kill()?;
+        child.wait()?;
+        return Err(CompileError::Timeout(cpu));
+    };
+    if status.success() {
+        return Ok(());
     }
+    let mut text = Vec::new();
+    if let Some(stderr) = child.stderr.take() {
+        stderr.take(MESSAGE_MAX).read_to_end(&mut text)?;
+    }
+    let text = String::from_utf8_lossy(&text).trim().to_owned();
+    Err(match status.signal() {
+        Some(libc::SIGXCPU) => CompileError::Timeout(cpu),
+        _ if OUT_OF_MEMORY.iter().any(|said| text.contains(said)) => CompileError::Memory(memory),
+        Some(_) => CompileError::Failed(format!("{status}: {text}")),
+        None if text.is_empty() => CompileError::Failed(status.to_string()),
+        None => CompileError::Invalid(text),
+    })
 }
 
-fn wait(child: &mut Child) -> io::Result<Option<std::process::ExitStatus>> {
+/// What is said of memory that there is not: by the allocator, by a system call, by a new thread.
+const OUT_OF_MEMORY: [&str; 3] = ["memory allocation of", "os error 12", "code: 11,"];
+/// Seconds between the signal that tells of a limit and the one that ends.
+const GRACE: u64 = 5;
+
+fn wait(child: &mut Child, time: Duration) -> io::Result<Option<ExitStatus>> {
     // Looks are counted, since nothing here reads the clock.
-    for _ in 0..TIME_MAX.as_millis() / LOOK.as_millis() {
+    for _ in 0..time.as_millis() / LOOK.as_millis() {
         if let Some(status) = child.try_wait()? {
             return Ok(Some(status));
         }
@@ -157,12 +173,15 @@ fn wait(child: &mut Child) -> io::Result<Option<std::process::ExitStatus>> {
     Ok(None)
 }
 
-fn limit() -> io::Result<()> {
-    let seconds = TIME_MAX.as_secs();
-    for (what, most) in
-        [(libc::RLIMIT_AS, SPACE_MAX), (libc::RLIMIT_CPU, seconds), (libc::RLIMIT_CORE, 0)]
-    {
-        let limit = libc::rlimit { rlim_cur: most, rlim_max: most };
+fn limit(memory: u64, seconds: u64) -> io::Result<()> {
+    for (what, most, last) in [
+        // What it allocates, as far as the system tells that from what it maps.
+        (libc::RLIMIT_DATA, memory, memory),
+        (libc::RLIMIT_AS, SPACE.saturating_add(memory), SPACE.saturating_add(memory)),
+        (libc::RLIMIT_CPU, seconds, seconds.saturating_add(GRACE)),
+        (libc::RLIMIT_CORE, 0, 0),
+    ] {
+        let limit = libc::rlimit { rlim_cur: most, rlim_max: last };
         // SAFETY: `limit` is a valid struct for the time of the call.
         if unsafe { libc::setrlimit(what, &raw const limit) } != 0 {
             return Err(io::Error::last_os_error());

@@ -14,14 +14,18 @@ use crate::engine::Mistake;
 
 pub(crate) mod app;
 pub(crate) mod call;
+mod errand;
 mod lift;
 mod lower;
+mod shapes;
 mod wasi;
 mod words;
 pub(crate) mod world;
 
 /// wasmtime's types, as its generated bindings see them.
 use wasmtime::component::__internal::wasmtime_environ::component as environ;
+
+pub(crate) use wasi::missing;
 
 /// A component that scripts call.
 pub(crate) fn callee(

@@ -74,28 +74,62 @@ pub(crate) fn lasting() -> Result<Config> {
     Ok(config)
 }
 
-/// Slots of the pool, at best and when address space is short.
+/// Slots of a pool, at best and when address space is short.
 const SLOTS: [u32; 2] = [64, 16];
-/// Bytes that a slot's memory may grow to.
-pub(crate) const SLOT_MEMORY: u64 = pilotlight_abi::limit::WASM_FILTER_MEMORY;
 /// Bytes of a slot that are cleaned by hand rather than given back to the system.
 const KEEP: usize = 64 << 10;
 
-/// For instances that serve one exchange: slots that are cleaned and used again. Gives the engine
-/// and its slots; `None` where there is no address space for them.
-pub(crate) fn fleeting() -> Option<(Engine, u32)> {
+/// A pool of slots for instances that serve one exchange, and what fits a slot.
+pub(crate) struct Shape {
+    /// Bytes that its memories may grow to, each.
+    pub(crate) memory: u64,
+    pub(crate) memories: u32,
+    pub(crate) tables: u32,
+    /// Core instances: a component is a handful of them, most of them glue.
+    cores: u32,
+    /// They run on fibers.
+    fibers: bool,
+}
+
+/// For filters.
+pub(crate) const FILTERS: Shape = Shape {
+    memory: pilotlight_abi::limit::WASM_FILTER_MEMORY,
+    memories: 1,
+    tables: 1,
+    cores: 1,
+    fibers: false,
+};
+/// For applications.
+#[cfg(feature = "components")]
+pub(crate) const APPLICATIONS: Shape = Shape {
+    memory: pilotlight_abi::limit::WASM_APP_MEMORY,
+    memories: 2,
+    tables: 4,
+    cores: 16,
+    fibers: true,
+};
+
+/// An engine whose instances have slots that are cleaned and used again; and these. `None` where
+/// there is no address space for them.
+pub(crate) fn fleeting(shape: &Shape) -> Option<(Engine, u32)> {
     SLOTS.into_iter().find_map(|slots| {
         let mut pool = PoolingAllocationConfig::new();
-        pool.total_core_instances(slots)
-            .total_memories(slots)
-            .total_tables(slots)
-            .total_stacks(1)
-            .max_memory_size(SLOT_MEMORY as usize)
+        pool.total_core_instances(slots * shape.cores)
+            .total_memories(slots * shape.memories)
+            .total_tables(slots * shape.tables)
+            .total_stacks(if shape.fibers { slots } else { 1 })
+            .max_memory_size(shape.memory as usize)
             .table_elements(SLOT_TABLE)
-            .max_tables_per_module(1)
+            .max_memories_per_module(1)
+            .max_tables_per_module(shape.tables)
             .max_unused_warm_slots(8)
             .linear_memory_keep_resident(KEEP)
             .table_keep_resident(KEEP);
+        #[cfg(feature = "components")]
+        pool.total_component_instances(slots)
+            .max_core_instances_per_component(shape.cores)
+            .max_memories_per_component(shape.memories)
+            .max_tables_per_component(shape.tables);
         let mut config = lasting().ok()?;
         config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
         Some((Engine::new(&config).ok()?, slots))

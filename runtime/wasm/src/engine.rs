@@ -17,8 +17,8 @@ use crate::code::{Code, recognise};
 use crate::compile::{CompileError, CompileWith, WASM_MAX};
 #[cfg(feature = "components")]
 use crate::component::app::App;
-use crate::config;
-use crate::host::{Host, Slots};
+use crate::config::{self, Shape};
+use crate::host::{Budget, Host, Slots};
 use crate::library::{Entry, Programs};
 use crate::modules::{self, Callee};
 use crate::proxy_wasm::hub::Hub;
@@ -33,26 +33,33 @@ pub struct WasmEngine {
     machine: OnceLock<Result<Machine, String>>,
     compiled: AtomicU64,
     hub: Arc<Hub>,
+    budget: Arc<Budget>,
 }
 
 struct Machine {
     engine: wasmtime::Engine,
     ticker: Arc<Ticker>,
     /// Made with the first filter that asks for an instance an exchange.
-    pool: OnceLock<Option<(wasmtime::Engine, Slots)>>,
+    filters: Pooled,
+    /// Made with the first application.
+    #[cfg(feature = "components")]
+    applications: Pooled,
 }
+
+/// An engine with slots for instances, if there was room for one.
+type Pooled = OnceLock<Option<(wasmtime::Engine, Slots)>>;
 
 /// Slots that are never handed out: one that was given up may still be being cleaned.
 const SLOTS_SPARE: u32 = 8;
 
 impl Machine {
-    fn pool(&self) -> Option<&(wasmtime::Engine, Slots)> {
+    fn pool<'a>(&self, pool: &'a Pooled, shape: &Shape) -> Option<&'a (wasmtime::Engine, Slots)> {
         let make = || {
-            let (engine, slots) = config::fleeting()?;
+            let (engine, slots) = config::fleeting(shape)?;
             self.ticker.add(&engine);
             Some((engine, Slots::new(u64::from(slots - SLOTS_SPARE).into())))
         };
-        self.pool.get_or_init(make).as_ref()
+        pool.get_or_init(make).as_ref()
     }
 }
 
@@ -80,6 +87,7 @@ impl WasmEngine {
             machine: OnceLock::new(),
             compiled: AtomicU64::new(0),
             hub: Arc::default(),
+            budget: Arc::default(),
         }
     }
 
@@ -94,7 +102,13 @@ impl WasmEngine {
             let engine = wasmtime::Engine::new(&config).map_err(|error| error.to_string())?;
             let ticker = Arc::new(Ticker::start().map_err(|error| error.to_string())?);
             ticker.add(&engine);
-            Ok(Machine { engine, ticker, pool: OnceLock::new() })
+            Ok(Machine {
+                engine,
+                ticker,
+                filters: OnceLock::new(),
+                #[cfg(feature = "components")]
+                applications: OnceLock::new(),
+            })
         });
         made.as_ref().map_err(|error| Mistake::new(format!("no Wasm engine here: {error}")))
     }
@@ -106,7 +120,8 @@ impl Engine for WasmEngine {
     }
 
     fn load(&self, plan: &Plan) -> Result<Arc<dyn Library>, Vec<LoadError>> {
-        let mut programs = Programs::default();
+        self.budget.raise(plan.bounds.memory);
+        let mut programs = Programs { budget: Arc::clone(&self.budget), ..Programs::default() };
         let mut mistakes = Vec::new();
         let mut loader = Loader { engine: self, plan, seen: HashMap::new(), notes: Vec::new() };
         for spec in &plan.filters {
@@ -130,6 +145,7 @@ impl Engine for WasmEngine {
         if !mistakes.is_empty() {
             return Err(mistakes);
         }
+        self.budget.set(plan.bounds.memory);
         if let Some(Ok(machine)) = self.machine.get() {
             programs.ticker = Some(Arc::clone(&machine.ticker));
         }
@@ -169,7 +185,12 @@ impl Loader<'_> {
                 .hint("build a component for the world `wasi:http/proxy`"),
             #[cfg(feature = "components")]
             (Code::Component(component), true) => {
-                return App::new(spec, &component).map(|app| Entry::App(Arc::new(app)));
+                self.notes.extend(crate::component::missing(&component));
+                let mut app = App::new(spec, &component)?;
+                if memory <= config::APPLICATIONS.memory {
+                    app.pooled = self.fleeting(file);
+                }
+                return Ok(Entry::App(Arc::new(app)));
             }
             #[cfg(feature = "components")]
             (Code::Component(_), false) => Mistake::new("a component, not a proxy-wasm module")
@@ -230,8 +251,9 @@ impl Loader<'_> {
             upstreams: self.plan.upstreams.as_slice().into(),
         };
         let ticker = &self.engine.machine().map_err(|mistake| vec![mistake])?.ticker;
-        program.eager = check::start(&program, ticker).map_err(|mistake| vec![mistake])?;
-        if spec.fresh && !on_fiber && memory <= config::SLOT_MEMORY {
+        program.eager =
+            check::start(&program, ticker, &self.engine.budget).map_err(|mistake| vec![mistake])?;
+        if spec.fresh && !on_fiber && memory <= config::FILTERS.memory {
             program.pooled = self.pooled(file);
         }
         if on_fiber {
@@ -243,11 +265,25 @@ impl Loader<'_> {
 
     /// The same file in the pool's engine; without a cache to map it from, there is none.
     fn pooled(&self, file: &Path) -> Option<(InstancePre<Host>, Slots)> {
-        let (engine, slots) = self.engine.machine().ok()?.pool()?;
-        let key = cache::key(&fs::read(file).ok()?);
-        let code = Cache { dir: &self.plan.cache_dir }.get(engine, &key).ok()??;
-        let module = code.module()?;
+        let machine = self.engine.machine().ok()?;
+        let (engine, slots) = machine.pool(&machine.filters, &config::FILTERS)?;
+        let module = self.again(engine, file)?.module()?;
         Some((self.link(&module, false).ok()?, Arc::clone(slots)))
+    }
+
+    /// The same of an application.
+    #[cfg(feature = "components")]
+    fn fleeting(&self, file: &Path) -> Option<(crate::component::app::Ready, Slots)> {
+        let machine = self.engine.machine().ok()?;
+        let (engine, slots) = machine.pool(&machine.applications, &config::APPLICATIONS)?;
+        let Code::Component(component) = self.again(engine, file)? else { return None };
+        let ready = crate::component::app::Ready::new(&component).ok()?;
+        Some((ready, Arc::clone(slots)))
+    }
+
+    fn again(&self, engine: &wasmtime::Engine, file: &Path) -> Option<Code> {
+        let key = cache::key(&fs::read(file).ok()?);
+        Cache { dir: &self.plan.cache_dir }.get(engine, &key).ok()?
     }
 
     fn callee(&mut self, spec: &ModuleSpec) -> Result<Callee, Vec<Mistake>> {
@@ -258,6 +294,7 @@ impl Loader<'_> {
             }
             #[cfg(feature = "components")]
             Code::Component(component) => {
+                self.notes.extend(crate::component::missing(&component));
                 modules::Code::Typed(crate::component::callee(spec, &component)?)
             }
         };
@@ -342,14 +379,11 @@ impl Loader<'_> {
                 .notes
                 .push(Mistake::new(format!("what the cache has of it is {why}: it is made anew"))),
         }
-        let file = self.engine.compile.compile(bytes, cache.dir).map_err(|error| {
-            match error {
+        let compiled = self.engine.compile.compile(bytes, cache.dir, &self.plan.bounds);
+        let file = compiled.map_err(|error| match error {
             CompileError::NoCompiler => Mistake::new(format!("{error}, for {}", config::TARGET))
-                .hint(
-                "compile it where there is a compiler: `pilotlight compile FILE.wasm --target ...`",
-            ),
+                .hint("compile it where there is a compiler: `pilotlight compile FILE.wasm --target ...`"),
             error => Mistake::new(error.to_string()),
-        }
         })?;
         self.engine.compiled.fetch_add(1, Ordering::Relaxed);
         let Some(code) = cache::sealed(&file) else {

@@ -4,7 +4,7 @@ use pilotlight_filter::host::Level;
 use pilotlight_filter::{Fault, FaultKind};
 use wasmtime::{Error, Trap};
 
-use crate::host::Host;
+use crate::host::{Host, Refused};
 
 /// The guest has used up the CPU time of its call.
 #[derive(Debug, thiserror::Error)]
@@ -20,8 +20,11 @@ pub(crate) struct GaveUp(pub(crate) String);
 pub(crate) fn fault_of(error: &Error, host: &Host) -> Fault {
     let kind = if error.is::<OverCpu>() || error.downcast_ref() == Some(&Trap::Interrupt) {
         FaultKind::Cpu
-    } else if host.limits.refused {
-        FaultKind::Memory
+    } else if let Some(refused) = host.limits.refused {
+        match refused {
+            Refused::Own => FaultKind::Memory,
+            Refused::All => FaultKind::Busy,
+        }
     } else if error.is::<GaveUp>() {
         FaultKind::Error
     } else {
@@ -33,6 +36,9 @@ pub(crate) fn fault_of(error: &Error, host: &Host) -> Fault {
     let message = match kind {
         FaultKind::Memory => {
             format!("{name}: memory limit ({} bytes): {cause}", host.limits.memory_max)
+        }
+        FaultKind::Busy => {
+            format!("{name}: all memory of Wasm is in use (`[wasm] memory`): {cause}")
         }
         _ => format!("{name}: {cause}"),
     };

@@ -220,13 +220,50 @@ fn thread_cpu() -> Duration {
     Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }
 
+/// Linear memory of all instances of the process.
+#[derive(Default)]
+pub(crate) struct Budget {
+    used: AtomicU64,
+    most: AtomicU64,
+}
+
+impl Budget {
+    /// Says how much it may be at least: what is being loaded may need it.
+    pub(crate) fn raise(&self, most: u64) {
+        self.most.fetch_max(most, Ordering::Relaxed);
+    }
+
+    /// Says how much it may be. What is in use stays.
+    pub(crate) fn set(&self, most: u64) {
+        self.most.store(most, Ordering::Relaxed);
+    }
+
+    fn take(&self, bytes: u64) -> bool {
+        let most = self.most.load(Ordering::Relaxed);
+        let more = |used: u64| used.checked_add(bytes).filter(|used| *used <= most);
+        self.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok()
+    }
+
+    fn give(&self, bytes: u64) {
+        self.used.fetch_sub(bytes, Ordering::Relaxed);
+    }
+}
+
 /// What the instances of one filter or module hold on one worker.
 #[derive(Default)]
 pub(crate) struct Gauge {
+    /// What they take it from.
+    pub(crate) budget: Arc<Budget>,
     /// Bytes of linear memory.
     pub(crate) bytes: AtomicU64,
     /// Instances alive.
     pub(crate) instances: AtomicU64,
+}
+
+impl Gauge {
+    pub(crate) fn new(budget: &Arc<Budget>) -> Arc<Gauge> {
+        Arc::new(Gauge { budget: Arc::clone(budget), ..Gauge::default() })
+    }
 }
 
 /// How many parts an instance may consist of.
@@ -248,13 +285,22 @@ impl Parts {
 /// Tables of a core module, at most.
 const TABLES: usize = 4;
 
+/// Which bound a growth of memory has met.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Refused {
+    /// The instance's own.
+    Own,
+    /// That of all instances.
+    All,
+}
+
 /// Bounds of an instance's memory and tables.
 pub(crate) struct Limits {
     parts: Parts,
     /// Bytes of its memory, at most.
     pub(crate) memory_max: usize,
     /// Growth was refused: the trap that follows is about memory.
-    pub(crate) refused: bool,
+    pub(crate) refused: Option<Refused>,
     /// Bytes of this instance, counted in `gauge`.
     held: u64,
     gauge: Arc<Gauge>,
@@ -264,7 +310,7 @@ impl Limits {
     pub(crate) fn new(memory_max: u64, parts: Parts, gauge: Arc<Gauge>) -> Limits {
         let memory_max = usize::try_from(memory_max).unwrap_or(usize::MAX);
         gauge.instances.fetch_add(1, Ordering::Relaxed);
-        Limits { parts, memory_max, refused: false, held: 0, gauge }
+        Limits { parts, memory_max, refused: None, held: 0, gauge }
     }
 
     /// Bytes of the instance.
@@ -283,13 +329,16 @@ impl ResourceLimiter for Limits {
         let more = desired.saturating_sub(current) as u64;
         let fits = self.held + more <= self.memory_max as u64;
         let fits = fits && maximum.is_none_or(|max| desired <= max);
-        if fits {
-            self.held += more;
-            self.gauge.bytes.fetch_add(more, Ordering::Relaxed);
-        } else {
-            self.refused = true;
-        }
-        Ok(fits)
+        self.refused = match fits {
+            true if self.gauge.budget.take(more) => {
+                self.held += more;
+                self.gauge.bytes.fetch_add(more, Ordering::Relaxed);
+                return Ok(true);
+            }
+            true => Some(Refused::All),
+            false => Some(Refused::Own),
+        };
+        Ok(false)
     }
 
     fn table_growing(
@@ -317,6 +366,7 @@ impl ResourceLimiter for Limits {
 impl Drop for Limits {
     fn drop(&mut self) {
         self.gauge.bytes.fetch_sub(self.held, Ordering::Relaxed);
+        self.gauge.budget.give(self.held);
         self.gauge.instances.fetch_sub(1, Ordering::Relaxed);
     }
 }

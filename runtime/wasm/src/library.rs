@@ -12,7 +12,7 @@ use pilotlight_filter::{Filter, Library, Realm, Services};
 
 #[cfg(feature = "components")]
 use crate::component::app::{App, Site};
-use crate::host::Gauge;
+use crate::host::{Budget, Gauge};
 use crate::modules::{self, Callee};
 use crate::proxy_wasm::filter;
 use crate::proxy_wasm::pool::{Pool, Program};
@@ -23,6 +23,8 @@ use crate::ticker::Ticker;
 pub(crate) struct Programs {
     pub(crate) filters: Vec<Entry>,
     pub(crate) modules: Vec<Arc<Callee>>,
+    /// Memory of all instances.
+    pub(crate) budget: Arc<Budget>,
     /// What is odd about them.
     pub(crate) notes: Vec<LoadError>,
     /// There is one when there is a program.
@@ -80,18 +82,20 @@ impl Library for Programs {
             let (ticker, services) = (Arc::clone(ticker), Rc::clone(&services));
             match entry {
                 Entry::Filter(program) => {
-                    Place::Filter(Pool::new(Arc::clone(program), ticker, services))
+                    let gauge = Gauge::new(&self.budget);
+                    Place::Filter(Pool::new(Arc::clone(program), ticker, services, gauge))
                 }
                 #[cfg(feature = "components")]
                 Entry::App(app) => {
-                    let (app, gauge) = (Arc::clone(app), Arc::default());
+                    let (app, gauge) = (Arc::clone(app), Gauge::new(&self.budget));
                     Place::App(Site { app, ticker, services, gauge })
                 }
             }
         };
         let callee = |callee: &Arc<Callee>| {
             let services = Rc::clone(&services);
-            let pool = modules::Pool::new(Arc::clone(callee), Arc::clone(ticker), services);
+            let (ticker, gauge) = (Arc::clone(ticker), Gauge::new(&self.budget));
+            let pool = modules::Pool::new(Arc::clone(callee), ticker, services, gauge);
             (Arc::clone(&callee.name), Rc::new(pool))
         };
         Rc::new(Worker {
@@ -140,11 +144,10 @@ impl Realm for Worker {
     }
 
     fn gauges(&self, report: &mut dyn FnMut(&'static str, &str, u64)) {
-        for (name, gauge) in self.filters.iter().map(Place::memory) {
+        let modules = self.modules.iter().map(|(name, pool)| (&**name, &*pool.gauge));
+        for (name, gauge) in self.filters.iter().map(Place::memory).chain(modules) {
             report("wasm_memory", name, gauge.bytes.load(Ordering::Relaxed));
-        }
-        for (name, pool) in &self.modules {
-            report("wasm_memory", name, pool.gauge.bytes.load(Ordering::Relaxed));
+            report("wasm_instances", name, gauge.instances.load(Ordering::Relaxed));
         }
     }
 }

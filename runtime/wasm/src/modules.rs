@@ -186,12 +186,13 @@ impl Pool {
         callee: Arc<Callee>,
         ticker: Arc<Ticker>,
         services: Rc<dyn Services>,
+        gauge: Arc<Gauge>,
     ) -> Pool {
         Pool {
             callee,
             ticker,
             services,
-            gauge: Arc::default(),
+            gauge,
             idle: RefCell::default(),
             running: Cell::new(0),
             waiting: RefCell::default(),
@@ -202,8 +203,8 @@ impl Pool {
     /// A pool whose calls follow each other, and find what the one before has left.
     fn apart(&self) -> Pool {
         let (callee, ticker) = (Arc::clone(&self.callee), Arc::clone(&self.ticker));
-        let pool = Pool::new(callee, ticker, Rc::clone(&self.services));
-        Pool { gauge: Arc::clone(&self.gauge), keeps: true, ..pool }
+        let (services, gauge) = (Rc::clone(&self.services), Arc::clone(&self.gauge));
+        Pool { keeps: true, ..Pool::new(callee, ticker, services, gauge) }
     }
 
     pub(crate) fn trim(&self) {

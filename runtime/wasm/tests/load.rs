@@ -4,10 +4,12 @@
 mod common;
 
 use std::os::unix::fs::PermissionsExt;
+use std::time::Duration;
 
 use common::*;
+use pilotlight_filter::Engine;
 use pilotlight_filter::abi::Phase;
-use pilotlight_filter::engine::{Signature, Type};
+use pilotlight_filter::engine::{Bounds, Plan, Signature, Type};
 use pilotlight_wasm::{CompileWith, WasmEngine, compile};
 
 #[test]
@@ -222,4 +224,20 @@ fn a_child_compiles() {
     assert_eq!(load(copying), Ok(1));
     assert_eq!(load(failing), Err("no such opcode".into()));
     assert!(load(dying).unwrap_err().contains("signal"));
+}
+
+#[test]
+fn a_compiler_that_takes_too_much_time_is_ended() {
+    let folder = Folder::new();
+    let file = folder.write("guest.wasm", &guest("headers.wat"));
+    let engine = WasmEngine::new(CompileWith::Process {
+        program: "/bin/sh".into(),
+        arguments: vec!["-c".into(), "while :; do :; done".into()],
+    });
+    let bounds = Bounds { compile_cpu: Duration::from_secs(1), ..Bounds::default() };
+    let cache_dir = folder.0.join("cache");
+    let plan = Plan { filters: vec![spec(file)], cache_dir, bounds, ..Plan::default() };
+    let Err(errors) = engine.load(&plan) else { panic!("it loads") };
+    let said = "the compiler took more than 1s (`[wasm.compile] cpu`)";
+    assert_eq!(errors[0].message, said);
 }

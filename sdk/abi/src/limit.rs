@@ -86,7 +86,13 @@ pub const SUBREQUESTS: u64 = 200;
 
 /// Calls to upstreams that a Wasm filter's instance has under way.
 pub const WASM_CALLS: u32 = 256;
-/// Instances of a Wasm filter on a worker.
+/// Bytes of linear memory of all instances of Wasm.
+pub const WASM_MEMORY: u64 = 1024 * MIB;
+/// Bytes that the compiler of Wasm may allocate for a module.
+pub const WASM_COMPILE_MEMORY: u64 = 1024 * MIB;
+/// Seconds of CPU time that it may take for a module.
+pub const WASM_COMPILE_SECONDS: u64 = 180;
+/// Instances of a Wasm filter, or of an application, on a worker.
 pub const WASM_INSTANCES: u64 = 256;
 /// Traps of a Wasm filter's instances on a worker within ten seconds.
 pub const WASM_CRASHES: u32 = 32;
@@ -253,13 +259,31 @@ pub const LIMITS: &[Limit] = &[
         name: "wasm_calls",
         unit: Unit::Count,
         default: WASM_CALLS as u64,
-        doc: "calls that an instance of a Wasm filter has under way, to upstreams and to functions of scripts that answer later; past it the call answers INTERNAL_FAILURE",
+        doc: "calls that an instance of a Wasm filter has under way, to upstreams and to functions of scripts that answer later; past it the call answers INTERNAL_FAILURE; to an application, connection-limit-reached",
+    },
+    Limit {
+        name: "wasm_memory",
+        unit: Unit::Bytes,
+        default: WASM_MEMORY,
+        doc: "linear memory of all instances of Wasm (`[wasm] memory`); past it there are no new ones, and exchanges fail by `on_error`, with 503",
+    },
+    Limit {
+        name: "wasm_compile_memory",
+        unit: Unit::Bytes,
+        default: WASM_COMPILE_MEMORY,
+        doc: "what the compiler may allocate for a module (`[wasm.compile] memory`); past it the module is refused",
+    },
+    Limit {
+        name: "wasm_compile_cpu",
+        unit: Unit::CpuMicros,
+        default: WASM_COMPILE_SECONDS * 1_000_000,
+        doc: "CPU time that the compiler may take for a module (`[wasm.compile] cpu`); past it the module is refused",
     },
     Limit {
         name: "wasm_instances",
         unit: Unit::Count,
         default: WASM_INSTANCES,
-        doc: "instances of a Wasm filter on a worker (`isolation = \"stream\"`); past it the exchange fails by `on_error`",
+        doc: "instances of a Wasm filter (`isolation = \"stream\"`) or an application on a worker; past it the exchange fails by `on_error`, with 503",
     },
     Limit {
         name: "wasm_crashes",

@@ -128,6 +128,9 @@ pub(super) fn component(
             names.find(named, known, noun, scene);
         }
     }
+    let instances = limits.and_then(|limits| limits.instances.as_ref());
+    let instances = scene.whole(instances, &row::INSTANCES);
+    config.insert("instances".to_owned(), instances.into());
     let program = Program::Component(scene.file(table.wasm.as_ref()?, "the component"));
     let config = FilterConfig::Json(config.into());
     Some(Filter { name, place, program, config, cpu, memory, on_error, isolation, proxy })

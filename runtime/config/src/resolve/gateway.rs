@@ -1,8 +1,8 @@
-//! `[gateway]` and `[log]`.
+//! `[gateway]`, `[log]` and `[wasm]`.
 
 use super::scene::Scene;
 use super::{address, check, row};
-use crate::manifest::{AccessLog, Forwarded, Gateway, Level, Log};
+use crate::manifest::{AccessLog, Forwarded, Gateway, Level, Log, Wasm};
 use crate::name;
 use crate::raw::{self, At};
 
@@ -80,5 +80,17 @@ fn access_log(text: &At<String>, scene: &mut Scene<'_>) -> AccessLog {
             }
             AccessLog::File(scene.path(path))
         }
+    }
+}
+
+pub(super) fn wasm(raw: Option<&At<raw::Wasm>>, scene: &mut Scene<'_>) -> Wasm {
+    let raw = raw.map(|raw| &raw.value);
+    let compile = raw.and_then(|raw| raw.compile.as_ref()).map(|compile| &compile.value);
+    let compile_memory = compile.and_then(|compile| compile.memory.as_ref());
+    Wasm {
+        memory: scene.size(raw.and_then(|raw| raw.memory.as_ref()), &row::WASM_MEMORY),
+        compile_memory: scene.size(compile_memory, &row::COMPILE_MEMORY),
+        compile_cpu: scene
+            .time(compile.and_then(|compile| compile.cpu.as_ref()), &row::COMPILE_CPU),
     }
 }

@@ -55,6 +55,11 @@ pub(super) const FILTER_CPU: Row = time("cpu", limit::FILTER_CPU_MICROS / 1000, 
 pub(super) const FILTER_MEMORY: Row = bytes("memory", 0, 64 * KIB, 4 * GIB);
 pub(super) const MODULE_CPU: Row = time("cpu", 2 * SECOND, 1, HOUR);
 pub(super) const MODULE_MEMORY: Row = bytes("memory", 64 * MIB, 64 * KIB, 4 * GIB);
+pub(super) const INSTANCES: Row = count("instances", limit::WASM_INSTANCES, 1, 65_535);
+pub(super) const WASM_MEMORY: Row = bytes("memory", limit::WASM_MEMORY, MIB, 1024 * GIB);
+pub(super) const COMPILE_MEMORY: Row =
+    bytes("memory", limit::WASM_COMPILE_MEMORY, 64 * MIB, 64 * GIB);
+pub(super) const COMPILE_CPU: Row = time("cpu", limit::WASM_COMPILE_SECONDS * SECOND, SECOND, HOUR);
 pub(super) const LUA_MEMORY: Row = bytes("memory", 32 * MIB, MIB, 4 * GIB);
 pub(super) const REGEX_STEPS: Row = count("match_limit", limit::REGEX_STEPS as u64, 1, 100_000_000);
 pub(super) const REGEX_CACHE: Row = count("cache", limit::REGEX_CACHE as u64, 0, 65_535);

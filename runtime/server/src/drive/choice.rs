@@ -9,7 +9,7 @@ use pilotlight_filter::{Exchange, Failure, Passed};
 
 use super::problems::problem;
 use super::turn::Turn;
-use super::{FILTER_FAILED, Left, Reached};
+use super::{Left, Reached, failed};
 use crate::answer::Problem;
 use crate::codec::Downstream;
 use crate::upstream::{Upstream, UpstreamError};
@@ -32,7 +32,8 @@ impl Turn<'_> {
             Passed::Through => {}
             Passed::Replied => return Ok(Err(Reached::Response)),
             Passed::Failed | Passed::Rerouted | Passed::Closed => {
-                return Ok(Err(self.fail(exchange, FILTER_FAILED)));
+                let problem = failed(exchange);
+                return Ok(Err(self.fail(exchange, problem)));
             }
         }
         let local = self.local.clone();

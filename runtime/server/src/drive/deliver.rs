@@ -8,7 +8,7 @@ use pilotlight_filter::{BodyError, Chunk, Exchange, Frame, Method, Name, Origin,
 
 use super::errors::{self, Page};
 use super::turn::{GONE, Turn};
-use super::{FILTER_FAILED, Left};
+use super::{Left, failed};
 use crate::answer::{self, Problem};
 use crate::codec::{Downstream, Gone, HIGH_WATER, Length};
 use crate::forward;
@@ -76,7 +76,8 @@ impl Turn<'_> {
     ) {
         if stopped == Passed::Failed {
             self.chain.abandon();
-            answer::problem(exchange, FILTER_FAILED);
+            let problem = failed(exchange);
+            answer::problem(exchange, problem);
         }
         self.write(exchange, down).await;
     }

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use pilotlight_config::manifest::{self, FilterConfig, Manifest, Program, ValueType};
 use pilotlight_filter::engine::{
-    ModuleSpec, OpenResty, RedisSpec, RegexSpec, ResolverSpec, RouteVars, ScriptFile, ScriptSpec,
-    SetVar, Signature, Source, TimerSpec, Type,
+    Bounds, ModuleSpec, OpenResty, RedisSpec, RegexSpec, ResolverSpec, RouteVars, ScriptFile,
+    ScriptSpec, SetVar, Signature, Source, TimerSpec, Type,
 };
 use pilotlight_filter::{Plan, ProxySpec, Spec};
 use serde_json::{Value, json};
@@ -46,6 +46,11 @@ fn common(manifest: &Manifest, number: u64, now: f64) -> Plan {
     let variable = |name: &String| Some((name.clone(), std::env::var(name).ok()?));
     Plan {
         script: script(&manifest.lua),
+        bounds: Bounds {
+            memory: manifest.wasm.memory,
+            compile_memory: manifest.wasm.compile_memory,
+            compile_cpu: manifest.wasm.compile_cpu,
+        },
         cache_dir: manifest.gateway.cache_dir.clone(),
         env: manifest.gateway.env.iter().filter_map(variable).collect(),
         module_names: manifest.modules.iter().map(|m| m.name.clone()).collect(),

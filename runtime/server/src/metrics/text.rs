@@ -142,7 +142,7 @@ impl Registry {
 }
 
 /// What engines tell: their name for it, its family, kind and label, what it is.
-const ENGINES: [(&str, &str, &str, &str, &str); 5] = [
+const ENGINES: [(&str, &str, &str, &str, &str); 6] = [
     (
         "lua_heap",
         "pilotlight_lua_heap_bytes",
@@ -171,6 +171,13 @@ const ENGINES: [(&str, &str, &str, &str, &str); 5] = [
         "gauge",
         "filter",
         "Linear memory of a filter's instances.",
+    ),
+    (
+        "wasm_instances",
+        "pilotlight_wasm_instances",
+        "gauge",
+        "filter",
+        "Instances of a filter, application or module.",
     ),
 ];
 

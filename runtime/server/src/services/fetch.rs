@@ -8,11 +8,11 @@ use std::time::Duration;
 use pilotlight_abi::limit::BODY_COLLECT;
 use pilotlight_filter::head::split_port;
 use pilotlight_filter::host::{Fetch, FetchError, Fetched};
-use pilotlight_filter::{Fields, RequestHead, ResponseHead};
+use pilotlight_filter::{Body, Fields, RequestHead, ResponseHead};
 
 use crate::codec::Length;
 use crate::generation::Local;
-use crate::upstream::{Incoming, Outbound, Upstream, UpstreamError};
+use crate::upstream::{Incoming, Lease, Outbound, Upstream, UpstreamError};
 use crate::worker::Worker;
 
 /// Without a timeout of its own.
@@ -52,79 +52,106 @@ pub(super) fn prepare(
     Ok((upstream, head))
 }
 
+/// A request that is sent, and the head of its response.
+pub(super) struct Asked {
+    pub(super) out: Outbound,
+    pub(super) response: ResponseHead,
+    pub(super) body: Body,
+    pub(super) lease: Lease,
+}
+
 async fn exchange(
     worker: &Rc<Worker>,
     local: &Local,
     request: Fetch,
 ) -> Result<Fetched, FetchError> {
-    let (upstream, mut head) = prepare(worker, local, &request)?;
-    let mut response = ResponseHead::default();
+    let (upstream, head) = prepare(worker, local, &request)?;
+    let mut asked = ask(worker, &upstream, &head, &request, None).await?;
+    let body = &mut asked.body;
+    match poll_fn(|cx| body.poll_collect(cx, BODY_COLLECT as usize)).await {
+        Ok(Some(bytes)) => Ok(Fetched {
+            status: asked.response.status,
+            headers: list(&asked.response.fields),
+            body: bytes,
+            trailers: body.trailers().map(list).unwrap_or_default(),
+        }),
+        Ok(None) => Err(error("the response is too large")),
+        Err(failed) => Err(error(failed.to_string())),
+    }
+}
+
+/// Sends a request whose body is here; on a new connection, where one that was kept closes. `limits`:
+/// for connecting, and from then on to the response's head.
+pub(super) async fn ask(
+    worker: &Rc<Worker>,
+    upstream: &Rc<Upstream>,
+    head: &RequestHead,
+    request: &Fetch,
+    limits: Option<(Duration, Duration)>,
+) -> Result<Asked, FetchError> {
+    let (connect, first_byte) = limits.unzip();
+    let mut trailers = Fields::default();
+    put(&mut trailers, &request.trailers)?;
     let mut stale = false;
     loop {
         let mut lease = upstream.lease(worker, &[]).map_err(|e| error(e.to_string()))?;
         let reused = if stale { None } else { lease.reuse() };
-        let out = match reused {
+        let mut out = match reused {
             Some(out) => out,
-            None => lease.connect(stale).await.map_err(|e| error(e.to_string()))?,
+            None => within(connect, UpstreamError::ConnectTimeout, lease.connect(stale))
+                .await
+                .map_err(|e| error(e.to_string()))?,
         };
-        match send(out, &mut head, &request, &mut response).await {
-            Ok(fetched) => return Ok(fetched),
-            Err(Sent::Upstream(
-                UpstreamError::Closed { fresh: false } | UpstreamError::NotTaken,
-            )) if !stale => {
+        let mut response = ResponseHead::default();
+        let sent = send(&mut out, head, request, &trailers, &mut response);
+        match within(first_byte, UpstreamError::ResponseTimeout, sent).await {
+            Ok(body) => return Ok(Asked { out, response, body, lease }),
+            Err(UpstreamError::Closed { fresh: false } | UpstreamError::NotTaken) if !stale => {
                 stale = true;
             }
-            Err(Sent::Upstream(failed)) => return Err(error(failed.to_string())),
-            Err(Sent::Body(text)) => return Err(error(text)),
+            Err(failed) => return Err(error(failed.to_string())),
         }
     }
 }
 
-enum Sent {
-    Upstream(UpstreamError),
-    Body(String),
+/// Bounds the time of some work, if it has a bound.
+pub(super) async fn within<T>(
+    limit: Option<Duration>,
+    late: UpstreamError,
+    work: impl Future<Output = Result<T, UpstreamError>>,
+) -> Result<T, UpstreamError> {
+    match limit {
+        Some(limit) => tokio::time::timeout(limit, work).await.unwrap_or(Err(late)),
+        None => work.await,
+    }
 }
 
 async fn send(
-    mut out: Outbound,
-    head: &mut RequestHead,
+    out: &mut Outbound,
+    head: &RequestHead,
     request: &Fetch,
+    trailers: &Fields,
     response: &mut ResponseHead,
-) -> Result<Fetched, Sent> {
-    let mut trailers = Fields::default();
-    put(&mut trailers, &request.trailers).map_err(|FetchError(text)| Sent::Body(text))?;
+) -> Result<Body, UpstreamError> {
     let length = match request.body.len() {
-        _ if !request.trailers.is_empty() => Length::Unknown,
+        _ if !trailers.is_empty() => Length::Unknown,
         0 if head.method().is_safe() => Length::None,
         length => Length::Exact(length as u64),
     };
-    out.head(head, length, None).map_err(Sent::Upstream)?;
+    out.head(head, length, None)?;
     out.data(request.body.clone());
-    out.finish((!request.trailers.is_empty()).then_some(&trailers));
-    let mut body = poll_fn(|cx| {
-        ready!(out.poll_flush(cx)).map_err(Sent::Upstream)?;
+    out.finish((!trailers.is_empty()).then_some(trailers));
+    poll_fn(|cx| {
+        ready!(out.poll_flush(cx))?;
         loop {
-            match ready!(out.poll_response(cx, response)).map_err(Sent::Upstream)? {
+            match ready!(out.poll_response(cx, response))? {
                 Incoming::Interim => {}
                 Incoming::Final(body) => return Poll::Ready(Ok(body)),
-                Incoming::Switched(..) => {
-                    return Poll::Ready(Err(Sent::Upstream(UpstreamError::Protocol)));
-                }
+                Incoming::Switched(..) => return Poll::Ready(Err(UpstreamError::Protocol)),
             }
         }
     })
-    .await?;
-    let collected = poll_fn(|cx| body.poll_collect(cx, BODY_COLLECT as usize)).await;
-    match collected {
-        Ok(Some(bytes)) => Ok(Fetched {
-            status: response.status,
-            headers: list(&response.fields),
-            body: bytes,
-            trailers: body.trailers().map(list).unwrap_or_default(),
-        }),
-        Ok(None) => Err(Sent::Body("the response is too large".into())),
-        Err(failed) => Err(Sent::Body(failed.to_string())),
-    }
+    .await
 }
 
 fn head(request: &Fetch, url: &Url<'_>, upstream: &Upstream) -> Result<RequestHead, FetchError> {
@@ -143,7 +170,7 @@ fn head(request: &Fetch, url: &Url<'_>, upstream: &Upstream) -> Result<RequestHe
     Ok(head)
 }
 
-fn put(fields: &mut Fields, pairs: &[(String, Vec<u8>)]) -> Result<(), FetchError> {
+pub(super) fn put(fields: &mut Fields, pairs: &[(String, Vec<u8>)]) -> Result<(), FetchError> {
     for (name, value) in pairs {
         let added = fields.add(name.as_bytes(), value);
         added.map_err(|bad| error(format!("header \"{name}\": {bad}")))?;

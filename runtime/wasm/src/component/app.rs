@@ -9,10 +9,11 @@
 
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use pilotlight_filter::abi::limit::WASM_APP_MEMORY;
+use pilotlight_filter::abi::limit::{WASM_APP_MEMORY, WASM_INSTANCES};
 use pilotlight_filter::engine::Spec;
 use pilotlight_filter::filter::{End, Pull};
 use pilotlight_filter::host::Wait;
@@ -25,23 +26,35 @@ use super::wasi::{self, IncomingRequest, Outparam};
 use super::world::{AHEAD_MAX, Door, FieldList, Grants, World};
 use crate::engine::Mistake;
 use crate::fault::fault_of;
-use crate::host::{Gauge, Host, Limits, Parts};
+use crate::host::{Gauge, Host, Limits, Parts, Slot, Slots};
 use crate::stage::Stage;
 use crate::ticker::Ticker;
 use crate::vm;
 
-/// An application, ready to be instantiated.
+/// An application.
 pub(crate) struct App {
     pub(crate) name: Arc<str>,
-    pre: InstancePre<Host>,
-    handle: ComponentExportIndex,
+    ready: Ready,
+    /// The same in the pool, and the pool's free slots: exchanges past these have instances of their
+    /// own all the same.
+    pub(crate) pooled: Option<(Ready, Slots)>,
     grants: Arc<Grants>,
     cpu: Duration,
     memory: u64,
+    /// On a worker.
+    instances: u64,
 }
 
-impl App {
-    pub(crate) fn new(spec: &Spec, component: &Component) -> Result<App, Vec<Mistake>> {
+/// It is ready to be instantiated.
+pub(crate) struct Ready {
+    pre: InstancePre<Host>,
+    handle: ComponentExportIndex,
+}
+
+impl Ready {
+    /// # Errors
+    /// It is no application, or imports what there is not.
+    pub(crate) fn new(component: &Component) -> Result<Ready, Vec<Mistake>> {
         let engine = component.engine();
         let ty = component.component_type();
         let mut names = ty.exports(engine).map(|(name, _)| name);
@@ -49,27 +62,50 @@ impl App {
         let handler = handler.and_then(|name| component.get_export_index(None, name));
         let handle = handler.and_then(|at| component.get_export_index(Some(&at), "handle"));
         let Some(handle) = handle else {
-            let mistake = Mistake::new("it exports no `wasi:http/incoming-handler` of WASI 0.2");
+            let mut names = ty.exports(engine).map(|(name, _)| name);
+            let mistake = match names.find(|name| {
+                name.starts_with("wasi:cli/run@") || name.starts_with("wasi:http/handler@")
+            }) {
+                Some(other) => {
+                    Mistake::new(format!("it exports `{other}`, which nobody runs here"))
+                }
+                None => Mistake::new("it exports no `wasi:http/incoming-handler` of WASI 0.2"),
+            };
             return Err(vec![mistake.hint("build it for the world `wasi:http/proxy`")]);
         };
+        Ok(Ready { pre: wasi::link(component)?, handle })
+    }
+}
+
+impl App {
+    pub(crate) fn new(spec: &Spec, component: &Component) -> Result<App, Vec<Mistake>> {
+        let config: serde_json::Value = serde_json::from_slice(&spec.config).unwrap_or_default();
+        let instances = config.get("instances").and_then(serde_json::Value::as_u64);
         Ok(App {
             name: Arc::clone(&spec.name),
-            pre: wasi::link(component)?,
-            handle,
-            grants: Arc::new(grants(&spec.config)),
+            ready: Ready::new(component)?,
+            pooled: None,
+            grants: Arc::new(grants(&config)),
             cpu: spec.cpu,
             memory: spec.memory.unwrap_or(WASM_APP_MEMORY),
+            instances: instances.unwrap_or(WASM_INSTANCES),
         })
     }
 
     /// Runs it once.
-    async fn run(self: Arc<App>, host: Host) -> Result<(), Fault> {
-        let mut store = vm::store(self.pre.engine(), host);
+    async fn run(self: Arc<App>, mut host: Host) -> Result<(), Fault> {
+        let mut ready = &self.ready;
+        if let Some((pooled, slots)) = &self.pooled
+            && let Some(slot) = Slot::take(slots)
+        {
+            (ready, host.slot) = (pooled, Some(slot));
+        }
+        let mut store = vm::store(ready.pre.engine(), host);
         let ran = async {
-            let instance = self.pre.instantiate_async(&mut store).await?;
+            let instance = ready.pre.instantiate_async(&mut store).await?;
             vm::grant(&mut store, self.cpu);
             type Handle = TypedFunc<(Resource<IncomingRequest>, Resource<Outparam>), ()>;
-            let handle: Handle = instance.get_typed_func(&mut store, self.handle)?;
+            let handle: Handle = instance.get_typed_func(&mut store, ready.handle)?;
             let table = &mut store.data_mut().world()?.table;
             let arguments = (table.push(IncomingRequest::default())?, table.push(Outparam)?);
             handle.call_async(&mut store, arguments).await
@@ -81,8 +117,7 @@ impl App {
 }
 
 /// What the manifest grants, as the host has put it: `{"env": {..}, "upstreams": {..}, ...}`.
-fn grants(config: &[u8]) -> Grants {
-    let config: serde_json::Value = serde_json::from_slice(config).unwrap_or_default();
+fn grants(config: &serde_json::Value) -> Grants {
     let pairs = |key: &str| {
         let table = config.get(key).and_then(|table| table.as_object());
         let pair = |(name, value): (&String, &serde_json::Value)| {
@@ -105,17 +140,31 @@ impl Site {
     /// For a new exchange.
     pub(crate) fn start(&self) -> Box<dyn Filter> {
         let (stage, door) = (Stage::default(), Rc::new(Door::default()));
-        let limits = Limits::new(self.app.memory, Parts::COMPONENT, Arc::clone(&self.gauge));
-        let (name, services) = (Arc::clone(&self.app.name), Rc::clone(&self.services));
-        let mut host = Host::new(name, services, stage.clone(), limits, true);
-        host.world = Some(Box::new(World::new(Arc::clone(&self.app.grants), Rc::clone(&door))));
+        let run: Wait<Result<(), Fault>> = match self.gauge.instances.load(Ordering::Relaxed) {
+            used if used < self.app.instances => {
+                Box::pin(Arc::clone(&self.app).run(self.host(&stage, &door)))
+            }
+            used => {
+                let text = format!("{}: {used} instances are in use", self.app.name);
+                Box::pin(std::future::ready(Err(Fault::new(FaultKind::Busy, text))))
+            }
+        };
         Box::new(Visit {
             name: Arc::clone(&self.app.name),
             ticker: Arc::clone(&self.ticker),
             stage,
             door,
-            run: Some(Box::pin(Arc::clone(&self.app).run(host))),
+            run: Some(run),
         })
+    }
+
+    /// The data of an instance to be.
+    fn host(&self, stage: &Stage, door: &Rc<Door>) -> Host {
+        let limits = Limits::new(self.app.memory, Parts::COMPONENT, Arc::clone(&self.gauge));
+        let (name, services) = (Arc::clone(&self.app.name), Rc::clone(&self.services));
+        let mut host = Host::new(name, services, stage.clone(), limits, true);
+        host.world = Some(Box::new(World::new(Arc::clone(&self.app.grants), Rc::clone(door))));
+        host
     }
 }
 

@@ -1,4 +1,9 @@
 //! A script's values into a component's memory.
+//!
+//! wasmtime's traits for that are made to be derived, for types known ahead; what they consist of is
+//! not in its documentation, and looked over with each of its versions. The documented way for types
+//! that come with a component is `Val`, of which a `list<u8>` has one for each byte: 64 KiB each way
+//! would be two lists of 2 MiB, made and taken apart. Here they are two copies.
 
 use std::mem::MaybeUninit;
 use std::slice::IterMut;
@@ -13,6 +18,7 @@ use wasmtime::{Result, ValRaw, bail};
 use super::environ::{
     ComponentTypes, MAX_FLAT_PARAMS, TypeFlags, TypeResult, TypeVariant, VariantInfo,
 };
+use super::shapes::{case, fields, fraction, items, text, whole, with_payload};
 use super::words::{Misfit, is_called};
 use crate::modules::{Argument, Given};
 
@@ -410,67 +416,4 @@ fn bits(flags: &TypeFlags, given: &[(String, Value)]) -> Option<Vec<u32>> {
         }
     }
     Some(words)
-}
-
-/// A whole number; a script's are fractions by nature.
-fn whole(value: &Value) -> Option<i128> {
-    match value {
-        Value::Int(whole) => Some(i128::from(*whole)),
-        Value::Uint(whole) => Some(i128::from(*whole)),
-        Value::Float(f) if f.fract() == 0.0 && f.abs() < 1e30 => Some(*f as i128),
-        _ => None,
-    }
-}
-
-fn fraction(value: &Value) -> Option<f64> {
-    match value {
-        Value::Int(whole) => Some(*whole as f64),
-        Value::Uint(whole) => Some(*whole as f64),
-        Value::Float(fraction) => Some(*fraction),
-        _ => None,
-    }
-}
-
-fn text(value: &Value) -> Option<&str> {
-    match value {
-        Value::Bytes(bytes) => std::str::from_utf8(bytes).ok(),
-        _ => None,
-    }
-}
-
-/// A list's items; a table without any may be a list.
-fn items(value: &Value) -> Option<&[Value]> {
-    match value {
-        Value::List(items) => Some(items),
-        Value::Map(map) if map.is_empty() => Some(&[]),
-        _ => None,
-    }
-}
-
-fn fields(value: &Value) -> Option<&[(String, Value)]> {
-    match value {
-        Value::Map(map) => Some(map),
-        _ => None,
-    }
-}
-
-/// A case's name and what it holds: `"name"` or `{ name = value }`.
-fn case(value: &Value) -> Option<(&str, Option<&Value>)> {
-    match value {
-        Value::Map(map) if map.len() == 1 => Some((&map[0].0, Some(&map[0].1))),
-        _ => Some((text(value)?, None)),
-    }
-}
-
-/// What a case holds, with its type. A case that is only named may hold an option: none.
-fn with_payload(
-    ty: Option<InterfaceType>,
-    value: Option<&Value>,
-) -> Option<Option<(InterfaceType, &Value)>> {
-    match (ty, value) {
-        (None, None) => Some(None),
-        (Some(ty), Some(value)) => Some(Some((ty, value))),
-        (Some(ty @ InterfaceType::Option(_)), None) => Some(Some((ty, &Value::Nil))),
-        _ => None,
-    }
 }

@@ -4,13 +4,17 @@
 //! sockets, and 34,000 lines, and would reach past the host's services to the system. What there is
 //! no place for here (files, sockets) is there and holds nothing, or traps when it is called.
 
+mod bodies;
+mod chunk;
 mod cli;
 mod clocks;
+mod codes;
 mod fields;
 mod http;
 mod io;
 mod keyvalue;
 mod outgoing;
+mod streams;
 
 use wasmtime::component::types::ComponentItem;
 use wasmtime::component::{Component, InstancePre, Linker, LinkerInstance, Resource, ResourceType};
@@ -43,7 +47,13 @@ pub(super) fn link(component: &Component) -> Result<InstancePre<Host>, Vec<Mista
         .filter(|(_, item)| !matches!(item.ty, ComponentItem::Type(_)))
         .map(|(name, _)| name)
         .filter(|name| !name.starts_with("wasi:") || !name.contains("@0.2."))
-        .map(|name| Mistake::new(format!("it imports `{name}`, which there is not here")))
+        .map(|name| {
+            let mistake = Mistake::new(format!("it imports `{name}`, which there is not here"));
+            mistake.hint(match name.starts_with("wasi:") {
+                true => "build it for WASI 0.2",
+                false => "compose it with a component that exports that",
+            })
+        })
         .collect();
     if !unknown.is_empty() {
         return Err(unknown);
@@ -54,10 +64,12 @@ pub(super) fn link(component: &Component) -> Result<InstancePre<Host>, Vec<Mista
 fn linked(component: &Component) -> Result<InstancePre<Host>> {
     let mut linker = Linker::new(component.engine());
     io::link(&mut linker)?;
+    streams::link(&mut linker)?;
     clocks::link(&mut linker)?;
     cli::link(&mut linker)?;
     fields::link(&mut linker)?;
     http::link(&mut linker)?;
+    bodies::link(&mut linker)?;
     outgoing::link(&mut linker)?;
     keyvalue::link(&mut linker)?;
     absent(&mut linker, component)?;
@@ -76,6 +88,28 @@ fn is_here(interface: &str) -> bool {
     let name = name.split('@').next().unwrap_or_default();
     HERE.iter().any(|here| {
         name.strip_prefix(here).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    })
+}
+
+/// What a component imports and is not given: a call to it traps. Files are looked for by languages'
+/// libraries, and none is there.
+pub(crate) fn missing(component: &Component) -> Option<Mistake> {
+    let ty = component.component_type();
+    let names = ty.imports(component.engine()).filter_map(|(name, item)| match item.ty {
+        ComponentItem::ComponentInstance(instance) => {
+            let mut items = instance.exports(component.engine());
+            items
+                .any(|(_, item)| matches!(item.ty, ComponentItem::ComponentFunc(_)))
+                .then_some(name)
+        }
+        _ => None,
+    });
+    let names: Vec<&str> =
+        names.filter(|name| !is_here(name) && !name.starts_with("wasi:filesystem/")).collect();
+    let text = format!("it imports {}: a call to that fails", names.join(", "));
+    (!names.is_empty()).then(|| {
+        let mistake = Mistake::new(text);
+        mistake.hint("reach servers by wasi:http/outgoing-handler, and the manifest's `upstreams`")
     })
 }
 

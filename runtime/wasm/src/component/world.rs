@@ -5,7 +5,7 @@ use std::future::poll_fn;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 use bytes::{Bytes, BytesMut};
 use pilotlight_filter::abi::limit;
@@ -14,9 +14,10 @@ use pilotlight_filter::{Exchange, Frame};
 use wasmtime::component::ResourceTable;
 use wasmtime::{Result, StoreContextMut};
 
+use super::errand::{Errand, Errands};
 use crate::host::Host;
 
-/// Bytes of an answer that wait for the client.
+/// Bytes of a body that wait for whom it goes to.
 pub(super) const AHEAD_MAX: usize = 64 << 10;
 /// Bytes of a line that has no end yet.
 const LINE_MAX: usize = 8 << 10;
@@ -39,6 +40,7 @@ pub(crate) struct World {
     pub(super) grants: Arc<Grants>,
     pub(super) door: Rc<Door>,
     pub(super) incoming: Incoming,
+    pub(super) errands: Errands,
     /// What was written to standard output and error, up to a line's end.
     lines: [Vec<u8>; 2],
 }
@@ -47,7 +49,8 @@ impl World {
     pub(crate) fn new(grants: Arc<Grants>, door: Rc<Door>) -> World {
         let mut table = ResourceTable::new();
         table.set_max_capacity(limit::COMPONENT_HANDLES);
-        World { table, grants, door, incoming: Incoming::default(), lines: Default::default() }
+        let (incoming, errands) = Default::default();
+        World { table, grants, door, incoming, errands, lines: Default::default() }
     }
 }
 
@@ -69,7 +72,16 @@ pub(crate) struct Answer {
     pub(super) gone: bool,
 }
 
-/// The request's body, as far as it has come.
+/// Whose messages a handle is of.
+#[derive(Clone)]
+pub(super) enum Whose {
+    /// The exchange's: its request comes, its answer goes.
+    Exchange,
+    /// Those of a request of the application's own, which goes, and whose answer comes.
+    Errand(Errand),
+}
+
+/// A body, as far as it has come.
 #[derive(Default)]
 pub(super) struct Incoming {
     pub(super) ahead: Bytes,
@@ -79,9 +91,14 @@ pub(super) struct Incoming {
 }
 
 impl Incoming {
-    /// Ready when there are bytes, or the end.
+    /// Whether there are bytes, or the end is reached.
+    pub(super) fn is_ready(&self) -> bool {
+        !self.ahead.is_empty() || self.ended
+    }
+
+    /// Polls for that.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>, exchange: &mut Exchange) -> Poll<()> {
-        while self.ahead.is_empty() && !self.ended {
+        while !self.is_ready() {
             match std::task::ready!(exchange.request.body.poll_frame(cx)) {
                 Some(Ok(Frame::Data(bytes))) => self.ahead = bytes,
                 Some(Ok(Frame::Trailers(fields))) => {
@@ -107,15 +124,44 @@ impl Host {
         self.world.as_deref_mut().ok_or_else(|| wasmtime::Error::msg("it has no world"))
     }
 
-    /// Polls the request's body. Without an exchange it is at its end.
-    pub(super) fn poll_incoming(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let Host { stage, world, .. } = self;
+    /// Ready when there are bytes of a body that comes, or its end. Without an exchange its request
+    /// is at its end.
+    pub(super) fn poll_incoming(&mut self, cx: &mut Context<'_>, whose: &Whose) -> Poll<()> {
+        let Host { stage, world, services, .. } = self;
         let Some(world) = world else { return Poll::Ready(()) };
-        let polled = stage.with(|exchange| world.incoming.poll(cx, exchange));
-        polled.unwrap_or_else(|| {
-            world.incoming.ended = true;
-            Poll::Ready(())
+        match whose {
+            Whose::Exchange => {
+                let polled = stage.with(|exchange| world.incoming.poll(cx, exchange));
+                polled.unwrap_or_else(|| {
+                    world.incoming.ended = true;
+                    Poll::Ready(())
+                })
+            }
+            Whose::Errand(errand) => errand.get().poll_incoming(cx, &**services),
+        }
+    }
+
+    /// Works on what has come of a body.
+    pub(super) fn incoming<R>(
+        &mut self,
+        whose: &Whose,
+        work: impl FnOnce(&mut Incoming) -> R,
+    ) -> Result<R> {
+        Ok(match whose {
+            Whose::Exchange => work(&mut self.world()?.incoming),
+            Whose::Errand(errand) => work(&mut errand.get().incoming),
         })
+    }
+
+    /// What a poll gives at once.
+    pub(super) fn now<T>(
+        &mut self,
+        poll: impl FnOnce(&mut Host, &mut Context<'_>) -> Poll<Result<T>>,
+    ) -> Result<Option<T>> {
+        match poll(self, &mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(done) => done.map(Some),
+            Poll::Pending => Ok(None),
+        }
     }
 
     /// Standard output is information, standard error an error; a line is a line of the log.
@@ -146,6 +192,7 @@ impl Host {
 }
 
 /// Something that stays on its worker, where wasmtime asks for what may leave it.
+#[derive(Clone)]
 pub(super) struct Local<T>(pub(super) T);
 
 // SAFETY: as with `Host`: a store and its fibers are made, polled and dropped by one worker.
@@ -169,7 +216,12 @@ pub(super) fn wait<'a, T: 'a>(
     mut poll: impl FnMut(&mut Host, &mut Context<'_>) -> Poll<Result<T>> + 'a,
 ) -> Waits<'a, T> {
     Box::new(Local(async move {
-        let result = poll_fn(|cx| poll(store.data_mut(), cx)).await;
+        let result = poll_fn(|cx| {
+            let host = store.data_mut();
+            host.drive(cx);
+            poll(host, cx)
+        });
+        let result = result.await;
         // The time until now was not the guest's.
         store.set_epoch_deadline(1);
         result

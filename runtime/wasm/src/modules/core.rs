@@ -15,7 +15,7 @@ use super::values::{Plain, check, shown_as};
 use super::{Failed, Given};
 use crate::engine::Mistake;
 use crate::fault::fault_of;
-use crate::host::Host;
+use crate::host::{Host, Refused};
 use crate::proxy_wasm::memory;
 use crate::vm;
 
@@ -145,7 +145,9 @@ impl Instance {
         let ptr = called?;
         let mem = memory.data_mut(&mut self.store);
         if ptr == 0 && !text.is_empty() || memory::write(mem, ptr, text).is_err() {
-            self.store.data_mut().limits.refused |= ptr == 0;
+            if ptr == 0 {
+                self.store.data_mut().limits.refused.get_or_insert(Refused::Own);
+            }
             return Err(self.wrong("`alloc` gave no room for an argument"));
         }
         Ok((ptr, text.len() as u32))

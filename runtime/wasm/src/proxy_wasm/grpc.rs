@@ -206,7 +206,7 @@ async fn hold(
             talk.send(framed(&message));
         }
         if wanted.ended.get() && !std::mem::replace(ended, true) {
-            talk.finish();
+            talk.finish(&[]);
         }
         reply.poll(cx, &mut **talk, token, caller).map(Some)
     })

@@ -187,11 +187,12 @@ impl Pool {
         program: Arc<Program>,
         ticker: Arc<Ticker>,
         services: Rc<dyn Services>,
+        gauge: Arc<Gauge>,
     ) -> Rc<Pool> {
         let pool = Rc::new(Pool {
             program,
             ticker,
-            gauge: Arc::default(),
+            gauge,
             services,
             shared: RefCell::default(),
             crashes: Cell::default(),
@@ -329,7 +330,7 @@ impl Pool {
         let program = &self.program;
         if self.gauge.instances.load(Ordering::Relaxed) >= WASM_INSTANCES {
             let text = format!("{}: {WASM_INSTANCES} instances are in use", program.name);
-            return Err(Fault::new(FaultKind::Memory, text));
+            return Err(Fault::new(FaultKind::Busy, text));
         }
         let limits = Limits::new(program.memory, Parts::MODULE, Arc::clone(&self.gauge));
         let (services, stage) = (Rc::clone(&self.services), Stage::default());

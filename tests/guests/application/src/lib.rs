@@ -2,11 +2,13 @@
 
 use std::io::Write;
 
+mod forward;
+mod keyvalue;
+
 use wasip2::exports::http::incoming_handler::Guest;
-use wasip2::http::outgoing_handler;
 use wasip2::http::types::{
-    ErrorCode, Fields, IncomingBody, IncomingRequest, OutgoingBody, OutgoingRequest,
-    OutgoingResponse, ResponseOutparam, Scheme,
+    ErrorCode, Fields, IncomingBody, IncomingRequest, OutgoingBody, OutgoingResponse,
+    ResponseOutparam,
 };
 use wasip2::io::streams::{InputStream, OutputStream, StreamError};
 use wasip2::{cli, clocks, random};
@@ -24,6 +26,13 @@ impl Guest for Application {
             "/echo" => echo(&request, out),
             "/env" => answer(out, 200, &format!("{:?}", cli::environment::get_environment())),
             "/world" => answer(out, 200, &world()),
+            "/noise" => {
+                for n in 0..1000 {
+                    let line = format!("noise {n} of many\n");
+                    let _ = cli::stdout::get_stdout().blocking_write_and_flush(line.as_bytes());
+                }
+                answer(out, 200, "said");
+            }
             "/log" => {
                 let _ = cli::stdout::get_stdout().blocking_write_and_flush(b"a line\nand ");
                 let _ = cli::stdout::get_stdout().blocking_write_and_flush(b"another\n");
@@ -31,10 +40,16 @@ impl Guest for Application {
                 answer(out, 200, "logged");
             }
             "/slow" => slow(out),
-            "/fetch" => match fetch(query) {
-                Ok(text) => answer(out, 200, &text),
-                Err(code) => answer(out, 502, &format!("{code:?}")),
-            },
+            "/fetch" => told(out, forward::fetch(query)),
+            "/peek" => told(out, forward::peek(query)),
+            "/announce" => told(out, forward::announce(query)),
+            "/early" => answer(out, 200, &forward::early(query)),
+            "/forward" => forward::forward(query, &request, out),
+            "/keyvalue" => answer(out, 200, &keyvalue::run(query)),
+            "/sleep" => {
+                clocks::monotonic_clock::subscribe_duration(500_000_000).block();
+                answer(out, 200, "slept");
+            }
             "/count" => {
                 let mut bytes = 0;
                 read(&request, |piece| bytes += piece.len());
@@ -94,6 +109,13 @@ fn answer(out: ResponseOutparam, status: u16, text: &str) {
     stream.write_all(text.as_bytes()).unwrap();
     drop(stream);
     OutgoingBody::finish(body, None).unwrap();
+}
+
+fn told(out: ResponseOutparam, what: Result<String, ErrorCode>) {
+    match what {
+        Ok(text) => answer(out, 200, &text),
+        Err(code) => answer(out, 502, &format!("{code:?}")),
+    }
 }
 
 fn describe(request: &IncomingRequest) -> String {
@@ -173,33 +195,4 @@ fn slow(out: ResponseOutparam) {
     }
     drop(stream);
     OutgoingBody::finish(body, None).unwrap();
-}
-
-/// `authority,path,body`
-fn fetch(query: &str) -> Result<String, ErrorCode> {
-    let mut parts = query.splitn(3, ',');
-    let (authority, path) = (parts.next().unwrap_or_default(), parts.next().unwrap_or("/"));
-    let text = parts.next().unwrap_or_default();
-    let headers = Fields::new();
-    headers.append("x-from", b"app").unwrap();
-    let request = OutgoingRequest::new(headers);
-    request.set_scheme(Some(&Scheme::Http)).unwrap();
-    request.set_authority(Some(authority)).unwrap();
-    request.set_path_with_query(Some(path)).unwrap();
-    if !text.is_empty() {
-        request.set_method(&wasip2::http::types::Method::Post).unwrap();
-    }
-    let body = request.body().unwrap();
-    let future = outgoing_handler::handle(request, None)?;
-    if !text.is_empty() {
-        body.write().unwrap().blocking_write_and_flush(text.as_bytes()).unwrap();
-    }
-    OutgoingBody::finish(body, None).unwrap();
-    future.subscribe().block();
-    let response = future.get().unwrap().unwrap()?;
-    let mut all = format!("{} ", response.status()).into_bytes();
-    let body = response.consume().unwrap();
-    let stream = body.stream().unwrap();
-    pieces(&stream, &mut |piece| all.extend_from_slice(piece));
-    Ok(String::from_utf8_lossy(&all).into_owned())
 }

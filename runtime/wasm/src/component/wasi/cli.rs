@@ -1,10 +1,9 @@
 //! `wasi:cli`: the environment that the manifest grants, no arguments, output to the log.
 
-use bytes::Bytes;
 use wasmtime::Result;
 use wasmtime::component::{Linker, Resource};
 
-use super::io::{Input, Output};
+use super::streams::{Input, Output};
 use super::{Nothing, Store, resource, wasi, world};
 use crate::fault::GaveUp;
 use crate::host::Host;
@@ -28,7 +27,7 @@ pub(super) fn link(linker: &mut Linker<Host>) -> Result<()> {
         Err(GaveUp(format!("it left with the code {code}")).into())
     })?;
     linker.instance(wasi!("cli/stdin"))?.func_wrap("get-stdin", |mut s: Store<'_>, (): ()| {
-        Ok((world(&mut s)?.table.push(Input::Bytes(Bytes::new()))?,))
+        Ok((world(&mut s)?.table.push(Input::Nothing)?,))
     })?;
     linker.instance(wasi!("cli/stdout"))?.func_wrap("get-stdout", |mut s: Store<'_>, (): ()| {
         Ok((world(&mut s)?.table.push(Output::Log { error: false })?,))

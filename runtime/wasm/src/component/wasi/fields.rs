@@ -45,6 +45,12 @@ enum HeaderError {
 }
 
 impl Fields {
+    /// Bytes of the message's body, where they say that.
+    pub(super) fn length(&self) -> Option<u64> {
+        let (_, value) = self.list.iter().find(|(name, _)| name == "content-length")?;
+        std::str::from_utf8(value).ok()?.parse().ok()
+    }
+
     fn check(&self, name: &str, values: &[Vec<u8>]) -> Result<Result<(), HeaderError>> {
         if self.fixed {
             return Ok(Err(HeaderError::Immutable));

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use pilotlight_filter::abi::limit::CALL_BYTES;
 use pilotlight_filter::abi::shared::{Kept, Put, Scalar, Shared};
 use wasmtime::Result;
 use wasmtime::component::{ComponentType, Lift, Linker, Lower, Resource};
@@ -103,6 +104,7 @@ pub(super) fn link(linker: &mut Linker<Host>) -> Result<()> {
             Ok((Ok(Keys { keys, cursor }),))
         },
     )?;
+    batch(linker)?;
     let mut at = linker.instance("wasi:keyvalue/atomics@0.2.0-draft")?;
     at.func_wrap(
         "increment",
@@ -111,4 +113,38 @@ pub(super) fn link(linker: &mut Linker<Host>) -> Result<()> {
             Ok((sum.map(|(sum, _)| sum as u64).map_err(other),))
         },
     )
+}
+
+fn batch(linker: &mut Linker<Host>) -> Result<()> {
+    type Pair = (String, Vec<u8>);
+    let mut at = linker.instance("wasi:keyvalue/batch@0.2.0-draft")?;
+    at.func_wrap(
+        "get-many",
+        |mut s: Store<'_>, (b, keys): (Handle, Vec<String>)| -> Done<Vec<Option<Pair>>> {
+            let bucket = bucket(&mut s, &b)?;
+            let (mut pairs, mut room) = (Vec::with_capacity(keys.len()), CALL_BYTES);
+            for key in keys {
+                let value = get(&*bucket, &key);
+                // The same key may stand there a thousand times.
+                let Some(left) = room.checked_sub(value.as_ref().map_or(0, Vec::len)) else {
+                    return Ok((Err(other("more values than fit one answer")),));
+                };
+                room = left;
+                pairs.push(value.map(|value| (key, value)));
+            }
+            Ok((Ok(pairs),))
+        },
+    )?;
+    at.func_wrap("set-many", |mut s: Store<'_>, (b, pairs): (Handle, Vec<Pair>)| -> Done<()> {
+        let bucket = bucket(&mut s, &b)?;
+        let mut put = |(key, value): &Pair| {
+            bucket.put(key.as_bytes(), Scalar::Text(value), Put::default()).map(drop)
+        };
+        Ok((pairs.iter().try_for_each(&mut put).map_err(other),))
+    })?;
+    at.func_wrap("delete-many", |mut s: Store<'_>, (b, keys): (Handle, Vec<String>)| -> Done<()> {
+        let bucket = bucket(&mut s, &b)?;
+        keys.iter().for_each(|key| bucket.delete(key.as_bytes()));
+        Ok((Ok(()),))
+    })
 }

@@ -1,19 +1,20 @@
 //! `wasi:http/outgoing-handler`: requests of an application's own, to the upstreams that the
 //! manifest grants it.
 
-use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll};
+use std::task::Context;
 use std::time::Duration;
 
-use pilotlight_filter::host::{Fetch, FetchError, Fetched, Wait};
+use pilotlight_filter::host::{Fetch, Waits};
 use wasmtime::Result;
 use wasmtime::component::{Linker, LinkerInstance, Resource};
 
+use super::bodies::{IncomingBody, OutgoingBody};
+use super::codes::{ErrorCode, Method, Scheme};
 use super::fields::{Fields, is_forbidden};
-use super::http::{ErrorCode, IncomingBody, Method, OutgoingBody, Scheme};
-use super::io::{Pollable, Sending};
+use super::io::Pollable;
 use super::{Store, resource, wasi, world};
-use crate::component::world::{FieldList, Local};
+use crate::component::errand::Errand;
+use crate::component::world::{FieldList, Whose};
 use crate::host::Host;
 
 /// A request that is being put together.
@@ -24,7 +25,7 @@ struct OutgoingRequest {
     scheme: Option<Scheme>,
     authority: Option<String>,
     /// Its body, once somebody writes one.
-    body: Option<Arc<Mutex<Sending>>>,
+    body: Option<Errand>,
 }
 
 #[derive(Default, Clone, Copy)]
@@ -34,62 +35,27 @@ struct RequestOptions {
     between_bytes: Option<u64>,
 }
 
+impl RequestOptions {
+    fn waits(self) -> Waits {
+        let time = |time: Option<u64>| time.map(Duration::from_nanos);
+        Waits {
+            connect: time(self.connect),
+            first_byte: time(self.first_byte),
+            between_bytes: time(self.between_bytes),
+        }
+    }
+}
+
 /// The response to one.
 struct IncomingResponse {
     status: u16,
     fields: FieldList,
-    body: Option<bytes::Bytes>,
+    errand: Errand,
+    consumed: bool,
 }
 
 /// The response that will be there.
-pub(super) enum FutureResponse {
-    /// The request's body is not whole yet.
-    Sending(Box<Fetch>, Arc<Mutex<Sending>>),
-    Waiting(Local<Wait<Result<Fetched, FetchError>>>),
-    Here(Result<Fetched, ErrorCode>),
-    Taken,
-}
-
-impl Host {
-    /// Ready when the response is there.
-    pub(super) fn poll_response(
-        &mut self,
-        cx: &mut Context<'_>,
-        handle: &Resource<FutureResponse>,
-    ) -> Result<Poll<()>> {
-        let Host { world, services, .. } = self;
-        let Some(world) = world else { return Ok(Poll::Ready(())) };
-        let Ok(future) = world.table.get_mut(handle) else { return Ok(Poll::Ready(())) };
-        if let FutureResponse::Sending(fetch, sending) = future {
-            let mut sending = sending.lock().unwrap_or_else(PoisonError::into_inner);
-            if sending.broken {
-                drop(sending);
-                *future = FutureResponse::Here(Err(ErrorCode::ConnectionTerminated));
-                return Ok(Poll::Ready(()));
-            }
-            if !sending.ended {
-                return Ok(Poll::Pending);
-            }
-            let mut fetch = std::mem::take(&mut **fetch);
-            fetch.body = std::mem::take(&mut sending.body).freeze();
-            drop(sending);
-            *future = FutureResponse::Waiting(Local(services.fetch(fetch)));
-        }
-        if let FutureResponse::Waiting(wait) = future {
-            let Poll::Ready(fetched) = wait.0.as_mut().poll(cx) else { return Ok(Poll::Pending) };
-            *future = FutureResponse::Here(fetched.map_err(code_of));
-        }
-        Ok(Poll::Ready(()))
-    }
-}
-
-/// A fetch's sentence as one of the interface's codes.
-fn code_of(FetchError(text): FetchError) -> ErrorCode {
-    match &*text {
-        "timeout" => ErrorCode::ConnectionTimeout,
-        _ => ErrorCode::InternalError(Some(text)),
-    }
-}
+struct FutureResponse(Errand);
 
 pub(super) fn link(linker: &mut Linker<Host>) -> Result<()> {
     let mut at = linker.instance(wasi!("http/types"))?;
@@ -120,22 +86,26 @@ pub(super) fn link(linker: &mut Linker<Host>) -> Result<()> {
                 Some(Scheme::Other(_)) => return Ok((Err(ErrorCode::ProtocolError),)),
             };
             let path = request.path.as_deref().unwrap_or("/");
+            let (errand, bodiless) = match request.body {
+                Some(errand) => (errand, false),
+                None => (Errand::new(None), true),
+            };
+            if !world.errands.add(&errand) {
+                return Ok((Err(ErrorCode::ConnectionLimitReached),));
+            }
+            // The host says itself how long a body is.
+            let own = |name: &str| is_forbidden(name) || name == "content-length";
             let fields = request.fields.list.into_iter();
-            let times = [options.connect, options.first_byte].into_iter().flatten();
-            let time = times.reduce(u64::saturating_add);
             let fetch = Fetch {
-                method: request.method.text().to_owned(),
+                method: String::from_utf8_lossy(request.method.text()).into_owned(),
                 url: format!("{scheme}://{authority}{path}"),
-                headers: fields.filter(|(name, _)| !is_forbidden(name)).collect(),
-                timeout: time.map(Duration::from_nanos),
+                headers: fields.filter(|(name, _)| !own(name)).collect(),
                 upstream: Some(upstream.clone()),
+                waits: Some(options.waits()),
                 ..Fetch::default()
             };
-            // Without a body there is nothing to wait for.
-            let none = || Arc::new(Mutex::new(Sending { ended: true, ..Sending::default() }));
-            let sending = request.body.unwrap_or_else(none);
-            let future = FutureResponse::Sending(Box::new(fetch), sending);
-            Ok((Ok(world.table.push(future)?),))
+            errand.send_off(fetch, bodiless);
+            Ok((Ok(world.table.push(FutureResponse(errand))?),))
         },
     )
 }
@@ -148,7 +118,7 @@ fn request(at: &mut LinkerInstance<'_, Host>) -> Result<()> {
         |mut s: Store<'_>, (f,): (Resource<Fields>,)| {
             let table = &mut world(&mut s)?.table;
             let fields = Fields { fixed: true, ..table.delete(f)? };
-            let (method, path, scheme, authority, body) = Default::default();
+            let (method, (path, scheme, authority, body)) = (Method::Get, Default::default());
             Ok((table.push(OutgoingRequest { fields, method, path, scheme, authority, body })?,))
         },
     )?;
@@ -160,8 +130,8 @@ fn request(at: &mut LinkerInstance<'_, Host>) -> Result<()> {
             if request.body.is_some() {
                 return Ok((Err(()),));
             }
-            let sending = Arc::clone(request.body.get_or_insert_default());
-            Ok((Ok(table.push(OutgoingBody::Request(sending))?),))
+            let errand = request.body.insert(Errand::new(request.fields.length())).clone();
+            Ok((Ok(table.push(OutgoingBody(Whose::Errand(errand)))?),))
         },
     )?;
     at.func_wrap("[method]outgoing-request.headers", |mut s: Store<'_>, (r,): (Handle,)| {
@@ -240,34 +210,40 @@ fn response(at: &mut LinkerInstance<'_, Host>) -> Result<()> {
         "[method]incoming-response.consume",
         |mut s: Store<'_>, (r,): (Handle,)| -> Result<(Result<Resource<IncomingBody>, ()>,)> {
             let table = &mut world(&mut s)?.table;
-            let Some(bytes) = table.get_mut(&r)?.body.take() else { return Ok((Err(()),)) };
-            Ok((Ok(table.push(IncomingBody::new(Some(bytes)))?),))
+            let response = table.get_mut(&r)?;
+            if std::mem::replace(&mut response.consumed, true) {
+                return Ok((Err(()),));
+            }
+            let whose = Whose::Errand(response.errand.clone());
+            Ok((Ok(table.push(IncomingBody::new(whose))?),))
         },
     )?;
     at.func_wrap(
         "[method]future-incoming-response.subscribe",
         |mut s: Store<'_>, (f,): (Future,)| {
-            Ok((world(&mut s)?.table.push(Pollable::Response(f.rep()))?,))
+            let table = &mut world(&mut s)?.table;
+            let answer = Pollable::Answer(table.get(&f)?.0.clone());
+            Ok((table.push(answer)?,))
         },
     )?;
     at.func_wrap(
         "[method]future-incoming-response.get",
         |mut s: Store<'_>, (f,): (Future,)| -> Result<(Got,)> {
-            let mut cx = Context::from_waker(std::task::Waker::noop());
-            if s.data_mut().poll_response(&mut cx, &f)?.is_pending() {
+            let errand = world(&mut s)?.table.get(&f)?.0.clone();
+            let poll = |host: &mut Host, cx: &mut Context<'_>| {
+                errand.get().poll_answer(cx, &*host.services).map(Ok)
+            };
+            if s.data_mut().now(poll)?.is_none() {
                 return Ok((None,));
             }
-            let table = &mut world(&mut s)?.table;
-            let got = std::mem::replace(table.get_mut(&f)?, FutureResponse::Taken);
-            let FutureResponse::Here(fetched) = got else { return Ok((Some(Err(())),)) };
-            Ok((Some(Ok(match fetched {
-                Ok(Fetched { status, headers, body, .. }) => Ok(table.push(IncomingResponse {
-                    status,
-                    fields: headers,
-                    body: Some(body),
-                })?),
-                Err(code) => Err(code),
-            })),))
+            let Some(answer) = errand.get().take_answer() else { return Ok((Some(Err(())),)) };
+            let (status, mut fields) = match answer {
+                Ok(head) => head,
+                Err(why) => return Ok((Some(Ok(Err(why.into()))),)),
+            };
+            fields.retain(|(name, _)| !is_forbidden(name));
+            let response = IncomingResponse { status, fields, errand, consumed: false };
+            Ok((Some(Ok(Ok(world(&mut s)?.table.push(response)?))),))
         },
     )
 }
