@@ -31,6 +31,20 @@ fn exchanges_past_the_instances_of_an_application_are_told_to_come_again() {
     });
 }
 
+/// More at a time than the pool has slots.
+#[test]
+fn instances_know_nothing_of_those_that_had_their_place_before() {
+    run(async {
+        let gateway = Arc::new(gateway("", "").await);
+        let statuses = many(&gateway, "/sleep", 80).await;
+        assert!(statuses.iter().all(|status| *status == 200), "{statuses:?}");
+        for _ in 0..200 {
+            let answer = ask(Protocol::H1, &gateway, &Request::get("/again")).await;
+            assert_eq!(answer.text(), "1 7340032");
+        }
+    });
+}
+
 #[test]
 fn all_instances_together_hold_no_more_than_the_manifest_says() {
     run(async {

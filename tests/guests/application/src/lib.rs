@@ -1,6 +1,7 @@
 //! An application that tests ask for one thing after another, by the path of their requests.
 
 use std::io::Write;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 mod forward;
 mod keyvalue;
@@ -38,6 +39,13 @@ impl Guest for Application {
                 let _ = cli::stdout::get_stdout().blocking_write_and_flush(b"another\n");
                 let _ = cli::stderr::get_stderr().blocking_write_and_flush(b"it ends so");
                 answer(out, 200, "logged");
+            }
+            "/again" => {
+                static TIMES: AtomicU32 = AtomicU32::new(1);
+                let kept = vec![7_u8; 1 << 20];
+                let sum = kept.iter().map(|byte| u32::from(*byte)).sum::<u32>();
+                let times = TIMES.fetch_add(1, Ordering::Relaxed);
+                answer(out, 200, &format!("{times} {sum}"));
             }
             "/slow" => slow(out),
             "/fetch" => told(out, forward::fetch(query)),
