@@ -22,7 +22,7 @@ impl Filter for Part {
         if self.1 == Some(Ok(Verdict::Reply)) {
             exchange.reply(401, "no".into());
         }
-        self.1.map(|said| said.map_err(|()| Fault::new(crate::FaultKind::Error, "aside")))
+        self.1.map(|said| said.map_err(|()| Fault::new(FaultKind::Error, "aside")))
     }
 }
 
@@ -149,7 +149,7 @@ impl Filter for Taker {
     ) -> Poll<Result<Option<Frame>, Fault>> {
         match ready!(pull.exchange.request.body.poll_frame(cx)) {
             Some(Ok(frame)) => Poll::Ready(Ok(Some(frame))),
-            Some(Err(_)) => Poll::Ready(Err(Fault::new(crate::FaultKind::Error, "broken"))),
+            Some(Err(_)) => Poll::Ready(Err(Fault::new(FaultKind::Error, "broken"))),
             None => Poll::Ready(Ok(None)),
         }
     }
