@@ -42,6 +42,10 @@ const ABSENCES: &[Absence] = &[
         except: &[
             ("runtime/server/src/clock.rs", "the kernel's randomness"),
             ("runtime/lua/src/crypto/sign.rs", "ring signs with randomness of its own type only"),
+            (
+                "runtime/wasm/src/proxy_wasm/foreign/signature.rs",
+                "ring signs with randomness of its own type only",
+            ),
         ],
     },
     Absence {
