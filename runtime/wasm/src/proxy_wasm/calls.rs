@@ -4,7 +4,7 @@ use bytes::Bytes;
 use pilotlight_filter::host::Level;
 
 use super::abi::{ROOT, Status, buffer, map};
-use super::context::{Answer, Reply};
+use super::context::{Answer, Early, Reply};
 use super::pool::Program;
 use super::{fields, maps, memory, properties};
 use crate::host::Host;
@@ -167,10 +167,33 @@ pub(crate) fn set_map(mem: &mut [u8], host: &mut Host, [map, ptr, len]: [u32; 3]
     with(host, |exchange| fields::set_all(exchange, map, &pairs))
 }
 
+/// Fields that a stream may keep for its response, and bytes of each.
+const EARLY_MAX: (usize, usize) = (64, 8 << 10);
+
+/// Keeps a field for a response that is not there yet, which ngx_wasm_module does and Envoy refuses.
+fn keep(host: &mut Host, map: u32, adds: bool, name: &[u8], value: &[u8]) -> bool {
+    let lenient = host.proxy.program.as_ref().is_some_and(|program| program.text);
+    if !lenient || map != map::RESPONSE_HEADERS || name.first() == Some(&b':') {
+        return false;
+    }
+    if host.with(|exchange| exchange.response.origin.is_none()) != Some(true) {
+        return false;
+    }
+    let Some(stream) = host.stream() else { return false };
+    let fits = stream.early.len() < EARLY_MAX.0 && name.len() + value.len() <= EARLY_MAX.1;
+    if fits {
+        stream.early.push(Early { adds, name: name.into(), value: value.into() });
+    }
+    fits
+}
+
 pub(crate) fn add_field(mem: &mut [u8], host: &mut Host, args: [u32; 5]) -> Done {
     let [map, key, key_len, value, value_len] = args;
     let (key, value) = (memory::slice(mem, key, key_len)?, memory::slice(mem, value, value_len)?);
     note_trailers(host, map);
+    if keep(host, map, true, key, value) {
+        return Ok(());
+    }
     with(host, |exchange| fields::add(exchange, map, key, value))
 }
 
@@ -178,6 +201,9 @@ pub(crate) fn replace_field(mem: &mut [u8], host: &mut Host, args: [u32; 5]) -> 
     let [map, key, key_len, value, value_len] = args;
     let (key, value) = (memory::slice(mem, key, key_len)?, memory::slice(mem, value, value_len)?);
     note_trailers(host, map);
+    if keep(host, map, false, key, value) {
+        return Ok(());
+    }
     with(host, |exchange| fields::replace(exchange, map, key, value))
 }
 

@@ -8,9 +8,10 @@ use pilotlight_abi::Phase;
 use pilotlight_filter::Exchange;
 use pilotlight_filter::host::{Metric, MetricKind};
 
-use super::abi::ROOT;
+use super::abi::{ROOT, map};
 use super::body::Held;
 use super::calling::Incoming;
+use super::fields;
 use super::grpc::Wanted;
 use super::mail::Mail;
 use super::pool::Program;
@@ -51,6 +52,8 @@ pub(crate) struct Stream {
     /// The head said that there is no body, by direction: then nothing is called for its end.
     pub(crate) bodiless: [bool; 2],
     pub(crate) reply: Reply,
+    /// Fields for a response that is not there yet.
+    pub(crate) early: Vec<Early>,
     /// `proxy_continue_stream` was called, by direction.
     pub(crate) resumed: [bool; 2],
     /// `proxy_close_stream` was called.
@@ -63,6 +66,13 @@ pub(crate) struct Stream {
     pub(crate) waiting: [Option<Waiting>; 2],
     /// Made when something may come for it between callbacks.
     pub(crate) mail: Option<Rc<Mail>>,
+}
+
+/// A field that is added, or replaces those of its name.
+pub(crate) struct Early {
+    pub(crate) adds: bool,
+    pub(crate) name: Box<[u8]>,
+    pub(crate) value: Box<[u8]>,
 }
 
 /// A pause.
@@ -204,6 +214,23 @@ impl Contexts {
 }
 
 impl Host {
+    /// What a filter has set before there was a response.
+    pub(crate) fn add_early(&mut self) {
+        let Some(stream) = self.proxy.stream.as_deref_mut().filter(|s| !s.early.is_empty()) else {
+            return;
+        };
+        let early = std::mem::take(&mut stream.early);
+        self.stage.with(|exchange| {
+            for Early { adds, name, value } in early {
+                // What can't stand in a message is left out.
+                let _ = match adds {
+                    true => fields::add(exchange, map::RESPONSE_HEADERS, &name, &value),
+                    false => fields::replace(exchange, map::RESPONSE_HEADERS, &name, &value),
+                };
+            }
+        });
+    }
+
     /// The stream that host calls mean, when it is the one that is being worked on.
     #[inline]
     pub(crate) fn stream(&mut self) -> Option<&mut Stream> {

@@ -332,6 +332,9 @@ impl Instanced {
                     Phase::Request => (&exports.request_headers, map::REQUEST_HEADERS),
                     _ => (&exports.response_headers, map::RESPONSE_HEADERS),
                 };
+                if phase == Phase::Response {
+                    store.data_mut().add_early();
+                }
                 let Some(function) = function else { return Ok(0) };
                 let facts = store.data().stage.with(|exchange| {
                     let body = match phase {
