@@ -247,7 +247,7 @@ impl Loader<'_> {
     fn callee(&mut self, spec: &ModuleSpec) -> Result<Callee, Vec<Mistake>> {
         let code = match self.code(&spec.file, spec.memory).map_err(|mistake| vec![mistake])? {
             Code::Module(module) => {
-                let pre = self.link(&module, true)?;
+                let pre = self.link(&module, spec.cpu > vm::INLINE)?;
                 modules::Code::Core(modules::core::Core::new(spec, &module, pre)?)
             }
             #[cfg(feature = "components")]
