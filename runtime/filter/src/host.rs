@@ -365,6 +365,9 @@ pub struct Subanswer {
 #[error("{0}")]
 pub struct FetchError(pub String);
 
+/// Numbers that [`Module::call_plain`] takes, at most.
+pub const NUMBERS_MAX: usize = 4;
+
 /// A module whose functions scripts call.
 #[allow(unused_variables)]
 pub trait Module {
@@ -373,6 +376,14 @@ pub trait Module {
 
     /// Calls one. Short calls end at once; longer ones go on beside the worker's other work.
     fn call(&self, function: usize, arguments: Vec<Value>) -> Called;
+
+    /// The same for what scripts pass most: a string in front or none, then at most
+    /// [`NUMBERS_MAX`] numbers.
+    fn call_plain(&self, function: usize, text: Option<&[u8]>, numbers: &[f64]) -> Called {
+        let text = text.map(|text| Value::Bytes(text.to_vec()));
+        let numbers = numbers.iter().map(|number| Value::number(*number));
+        self.call(function, text.into_iter().chain(numbers).collect())
+    }
 
     /// The same with bytes in front of the arguments that are others', too: a piece of a body.
     fn pass(&self, function: usize, bytes: Bytes, mut arguments: Vec<Value>) -> Called {

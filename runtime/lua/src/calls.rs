@@ -114,6 +114,7 @@ pub(crate) fn fast() -> impl Iterator<Item = Fast> {
         .chain(regex::fast())
         .chain(flate::fast())
         .chain(metric::fast())
+        .chain(module::fast())
         .chain(shared::fast())
         .chain(text::fast())
         .chain(time::fast())

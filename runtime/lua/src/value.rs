@@ -13,7 +13,7 @@ const DEPTH: usize = 32;
 const ITEMS: usize = 10_000;
 
 /// Numbers are exact up to here.
-const EXACT: f64 = 9_007_199_254_740_992.0;
+pub(crate) const EXACT: f64 = 9_007_199_254_740_992.0;
 
 /// Pushes a value.
 pub(crate) fn push(stack: Stack, value: &Value) {
@@ -79,18 +79,6 @@ pub(crate) fn read(stack: Stack, index: c_int, room: &mut Room) -> Result<Value,
     read_within(stack, index, DEPTH, room)
 }
 
-/// A number as modules and dictionaries take it: whole where it is whole.
-pub(crate) fn number(number: f64) -> Value {
-    if number.fract() == 0.0
-        && number.abs() <= EXACT
-        && (number != 0.0 || number.is_sign_positive())
-    {
-        Value::Int(number as i64)
-    } else {
-        Value::Float(number)
-    }
-}
-
 fn read_within(
     stack: Stack,
     index: c_int,
@@ -102,7 +90,7 @@ fn read_within(
     Ok(match stack.kind(index) {
         Kind::Nil => Value::Nil,
         Kind::Bool => Value::Bool(stack.truth(index)),
-        Kind::Number => number(stack.number(index).unwrap_or_default()),
+        Kind::Number => Value::number(stack.number(index).unwrap_or_default()),
         Kind::Str => {
             let bytes = stack.bytes(index).unwrap_or_default();
             room.bytes = room.bytes.checked_sub(bytes.len()).ok_or("its strings are too large")?;

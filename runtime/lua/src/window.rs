@@ -9,7 +9,7 @@ use std::time::Duration;
 use pilotlight_filter::Exchange;
 use pilotlight_filter::abi::limit;
 use pilotlight_filter::engine::{RedisSpec, ScriptSpec};
-use pilotlight_filter::host::{Metric, Module, Services, Shared};
+use pilotlight_filter::host::{Called, Metric, Module, Services, Shared};
 
 use crate::calls::world::Berth;
 use crate::export::Export;
@@ -25,7 +25,7 @@ use crate::wreck::Wreck;
 pub(crate) const CAPTURES: usize = 32;
 
 /// Room for result strings that stays from call to call.
-const KEPT: usize = 64 * 1024;
+pub(crate) const KEPT: usize = 64 * 1024;
 
 /// As `core.lua` declares it, field for field.
 #[repr(C)]
@@ -60,6 +60,8 @@ pub(crate) struct Host {
     pub(crate) held: Vec<u8>,
     pub(crate) dictionaries: Vec<Option<Arc<dyn Shared>>>,
     pub(crate) modules: Vec<(Box<str>, Rc<dyn Module>)>,
+    /// What a module's call gave that did not fit the window.
+    pub(crate) called: Option<Called>,
     /// Made when first used.
     pub(crate) regexes: Option<Box<Regexes>>,
     /// Bytes of the VM.
@@ -142,6 +144,7 @@ impl Window {
                 memory,
                 metrics: Vec::new(),
                 pending: None,
+                called: None,
                 output: None,
                 stages: Vec::new(),
                 berths: Vec::new(),

@@ -32,13 +32,13 @@ const BODY: &str = r#"
     (i32.const 16))
 "#;
 
-fn module(functions: Vec<Signature>, text: String) -> Rc<dyn Module> {
+fn module(functions: Vec<Signature>, text: String, cpu: u64) -> Rc<dyn Module> {
     let folder = std::env::temp_dir().join(format!("calls-{}", std::process::id()));
     std::fs::create_dir_all(&folder).unwrap();
     let file = folder.join("m.wasm");
     std::fs::write(&file, wat::parse_str(text).unwrap()).unwrap();
     let engine = Box::leak(Box::new(WasmEngine::new(CompileWith::Here)));
-    let (cpu, memory) = (Duration::from_secs(2), 1 << 20);
+    let (cpu, memory) = (Duration::from_millis(cpu), 1 << 20);
     let spec = ModuleSpec { name: Arc::from("m"), file, cpu, memory, functions };
     let plan = Plan { modules: vec![spec], cache_dir: folder.join("cache"), ..Plan::default() };
     let library = engine.load(&plan).unwrap();
@@ -52,7 +52,9 @@ fn main() {
     let (i32, string) = (Type::I32, Type::String);
     let add = Signature { name: "add".into(), parameters: vec![i32, i32], result: Some(i32) };
     let echo = Signature { name: "echo".into(), parameters: vec![string], result: Some(string) };
-    let core = module(vec![add, echo], format!("(module {BODY})"));
+    let functions = vec![add, echo];
+    let core = module(functions.clone(), format!("(module {BODY})"), 2000);
+    let inline = module(functions, format!("(module {BODY})"), 10);
     let typed = module(
         Vec::new(),
         format!(
@@ -62,12 +64,15 @@ fn main() {
     (canon lift (core func $i "pair") (memory (core memory $i "memory"))
       (realloc (core func $i "realloc")))))"#
         ),
+        2000,
     );
     let bytes = |len: usize| vec![Value::Bytes(vec![7; len])];
     for (name, module, function, arguments) in [
         ("core-add", &core, "add", vec![Value::Int(1), Value::Int(2)]),
         ("core-1k", &core, "echo", bytes(1 << 10)),
         ("core-64k", &core, "echo", bytes(64 << 10)),
+        ("inline-add", &inline, "add", vec![Value::Int(1), Value::Int(2)]),
+        ("inline-1k", &inline, "echo", bytes(1 << 10)),
         ("component-add", &typed, "add", vec![Value::Int(1), Value::Int(2)]),
         ("component-1k", &typed, "echo", bytes(1 << 10)),
         ("component-64k", &typed, "echo", bytes(64 << 10)),
@@ -76,7 +81,12 @@ fn main() {
             continue;
         }
         let index = module.functions().iter().position(|known| &**known == function).unwrap();
-        let once = || match module.call(index, arguments.clone()) {
+        let text = arguments.iter().find_map(|argument| match argument {
+            Value::Bytes(text) => Some(&text[..]),
+            _ => None,
+        });
+        let numbers: &[f64] = if text.is_some() { &[] } else { &[1.0, 2.0] };
+        let once = || match module.call_plain(index, text, numbers) {
             Called::Done(result) => drop(result.unwrap()),
             Called::Running(_) => {}
         };

@@ -3,8 +3,8 @@
 //! ```text
 //! an ELF file, mapped as it is | "pilot1\0\n" | SHA-256 of what is before
 //! ```
-//! Machine code is run as it stands, so a file is taken only when its seal is whole and nobody
-//! but its owner, us, can write it.
+//! Machine code is run as it stands, so a file is taken only when nobody but its owner, us, can
+//! write it, and when its seal is whole: now, or when the ledger saw the very file before.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -17,6 +17,7 @@ use wasmtime::Engine;
 
 use crate::code::Code;
 use crate::config::{CONFIG, MACHINE};
+use crate::ledger::{Facts, Ledger};
 
 const MAGIC: &[u8; 8] = b"pilot1\0\n";
 const SEAL: usize = MAGIC.len() + SHA256_OUTPUT_LEN;
@@ -53,6 +54,13 @@ pub(crate) fn sealed(file: &[u8]) -> Option<&[u8]> {
     (magic == MAGIC && digest(&SHA256, code).as_ref() == sum).then_some(code)
 }
 
+/// Whether nobody else can have written a file.
+pub(crate) fn is_ours(facts: &fs::Metadata) -> bool {
+    // SAFETY: it has no preconditions.
+    let us = unsafe { libc::geteuid() };
+    facts.uid() == us && facts.mode() & 0o022 == 0
+}
+
 /// Whether a file's seal is whole, without holding the file.
 fn is_whole(mut file: &File, len: u64) -> io::Result<bool> {
     let Some(mut left) = len.checked_sub(SEAL as u64) else { return Ok(false) };
@@ -82,18 +90,25 @@ impl Cache<'_> {
     ///
     /// # Errors
     /// There is a file, but not one to be run: what is wrong with it.
-    pub(crate) fn get(&self, engine: &Engine, key: &str) -> Result<Option<Code>, &'static str> {
+    pub(crate) fn get(
+        &self,
+        engine: &Engine,
+        key: &str,
+        ledger: &mut Ledger<'_>,
+    ) -> Result<Option<Code>, &'static str> {
         let path = self.path(key);
         let Ok(file) = File::open(&path) else { return Ok(None) };
-        let facts = file.metadata().map_err(|_| "unreadable")?;
-        // SAFETY: it has no preconditions.
-        let us = unsafe { libc::geteuid() };
-        let ours = facts.uid() == us && facts.mode() & 0o022 == 0;
-        if !ours {
+        let metadata = file.metadata().map_err(|_| "unreadable")?;
+        if !is_ours(&metadata) {
             return Err("one that others may have written");
         }
-        if !is_whole(&file, facts.len()).unwrap_or(false) {
-            return Err("damaged");
+        let facts = Facts::of(&metadata);
+        if ledger.key(&facts) != Some(key) {
+            ledger.begin();
+            if !is_whole(&file, metadata.len()).unwrap_or(false) {
+                return Err("damaged");
+            }
+            ledger.note(facts, key);
         }
         // SAFETY: the compiler of this very build wrote the file (its seal is whole and nobody
         // else can write it), and files of the cache are replaced, never changed.

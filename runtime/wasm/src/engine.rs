@@ -1,7 +1,6 @@
 //! The engine: loads a generation's Wasm.
 
 use std::collections::HashMap;
-use std::fs;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -13,17 +12,19 @@ use wasmtime::{InstancePre, Linker, Module};
 
 use crate::cache::{self, Cache};
 use crate::check;
-use crate::code::{Code, recognise};
-use crate::compile::{CompileError, CompileWith, WASM_MAX};
+use crate::code::Code;
+use crate::compile::{CompileError, CompileWith};
 #[cfg(feature = "components")]
 use crate::component::app::App;
 use crate::config::{self, Shape};
 use crate::host::{Budget, Host, Slots};
+use crate::ledger::Ledger;
 use crate::library::{Entry, Programs};
 use crate::modules::{self, Callee};
 use crate::proxy_wasm::hub::Hub;
 use crate::proxy_wasm::pool::Program;
 use crate::proxy_wasm::{instance, link};
+use crate::source::Source;
 use crate::ticker::Ticker;
 use crate::vm;
 
@@ -123,7 +124,9 @@ impl Engine for WasmEngine {
         self.budget.raise(plan.bounds.memory);
         let mut programs = Programs { budget: Arc::clone(&self.budget), ..Programs::default() };
         let mut mistakes = Vec::new();
-        let mut loader = Loader { engine: self, plan, seen: HashMap::new(), notes: Vec::new() };
+        let ledger = Ledger::open(&plan.cache_dir);
+        let (seen, notes) = (HashMap::new(), Vec::new());
+        let mut loader = Loader { engine: self, plan, seen, ledger, notes };
         for spec in &plan.filters {
             // The dialects are Lua's: only a mistake of the caller's brings one here.
             let file = spec.program.native().unwrap_or(Path::new(""));
@@ -168,6 +171,7 @@ struct Loader<'a> {
     engine: &'a WasmEngine,
     plan: &'a Plan,
     seen: HashMap<String, Code>,
+    ledger: Ledger<'a>,
     /// What is odd about the program at hand, and no mistake.
     notes: Vec<Mistake>,
 }
@@ -200,7 +204,7 @@ impl Loader<'_> {
     }
 
     fn filter(
-        &self,
+        &mut self,
         spec: &Spec,
         file: &Path,
         module: Module,
@@ -264,8 +268,9 @@ impl Loader<'_> {
     }
 
     /// The same file in the pool's engine; without a cache to map it from, there is none.
-    fn pooled(&self, file: &Path) -> Option<(InstancePre<Host>, Slots)> {
-        let machine = self.engine.machine().ok()?;
+    fn pooled(&mut self, file: &Path) -> Option<(InstancePre<Host>, Slots)> {
+        let wasm = self.engine;
+        let machine = wasm.machine().ok()?;
         let (engine, slots) = machine.pool(&machine.filters, &config::FILTERS)?;
         let module = self.again(engine, file)?.module()?;
         Some((self.link(&module, false).ok()?, Arc::clone(slots)))
@@ -273,23 +278,25 @@ impl Loader<'_> {
 
     /// The same of an application.
     #[cfg(feature = "components")]
-    fn fleeting(&self, file: &Path) -> Option<(crate::component::app::Ready, Slots)> {
-        let machine = self.engine.machine().ok()?;
+    fn fleeting(&mut self, file: &Path) -> Option<(crate::component::app::Ready, Slots)> {
+        let wasm = self.engine;
+        let machine = wasm.machine().ok()?;
         let (engine, slots) = machine.pool(&machine.applications, &config::APPLICATIONS)?;
         let Code::Component(component) = self.again(engine, file)? else { return None };
         let ready = crate::component::app::Ready::new(&component).ok()?;
         Some((ready, Arc::clone(slots)))
     }
 
-    fn again(&self, engine: &wasmtime::Engine, file: &Path) -> Option<Code> {
-        let key = cache::key(&fs::read(file).ok()?);
-        Cache { dir: &self.plan.cache_dir }.get(engine, &key).ok()?
+    fn again(&mut self, engine: &wasmtime::Engine, file: &Path) -> Option<Code> {
+        let key = Source::open(file, &mut self.ledger).ok()?.key;
+        let cache = Cache { dir: &self.plan.cache_dir };
+        cache.get(engine, &key, &mut self.ledger).ok()?
     }
 
     fn callee(&mut self, spec: &ModuleSpec) -> Result<Callee, Vec<Mistake>> {
         let code = match self.code(&spec.file, spec.memory).map_err(|mistake| vec![mistake])? {
             Code::Module(module) => {
-                let pre = self.link(&module, true)?;
+                let pre = self.link(&module, spec.cpu > vm::INLINE)?;
                 modules::Code::Core(modules::core::Core::new(spec, &module, pre)?)
             }
             #[cfg(feature = "components")]
@@ -310,21 +317,21 @@ impl Loader<'_> {
 
     /// The code in a file: from this load, from the cache, or compiled now.
     fn code(&mut self, file: &Path, memory: u64) -> Result<Code, Mistake> {
-        let size = fs::metadata(file).map_err(|error| unread(&error))?.len();
-        let ahead = file.extension().is_some_and(|extension| extension == "cwasm");
-        if size > WASM_MAX && !ahead {
-            return Err(Mistake::new(format!(
-                "{size} bytes: larger than a module may be, {WASM_MAX}"
-            )));
-        }
-        let bytes = fs::read(file).map_err(|error| unread(&error))?;
-        let key = cache::key(&bytes);
-        let code = match self.seen.get(&key) {
+        let mut source = Source::open(file, &mut self.ledger)?;
+        let code = match self.seen.get(&source.key) {
             Some(code) => code.clone(),
             None => {
-                let code =
-                    if ahead { self.ahead(&key, &bytes)? } else { self.source(&key, &bytes)? };
-                self.seen.insert(key, code.clone());
+                let code = match self.cached(&source.key)? {
+                    Some(code) => code,
+                    None => {
+                        let bytes = source.read()?;
+                        match source.is_ahead() {
+                            true => self.ahead(&source.key, &bytes)?,
+                            false => self.compiled(&source.key, &bytes)?,
+                        }
+                    }
+                };
+                self.seen.insert(source.key, code.clone());
                 code
             }
         };
@@ -336,27 +343,37 @@ impl Loader<'_> {
         Ok(code)
     }
 
+    /// What the cache has of it.
+    fn cached(&mut self, key: &str) -> Result<Option<Code>, Mistake> {
+        let engine = &self.engine.machine()?.engine;
+        let cache = Cache { dir: &self.plan.cache_dir };
+        Ok(cache.get(engine, key, &mut self.ledger).unwrap_or_else(|why| {
+            let text = format!("what the cache has of it is {why}: it is made anew");
+            self.notes.push(Mistake::new(text));
+            None
+        }))
+    }
+
+    /// Keeps machine code, and gives it as the cache has it; `None`: a cache that can't be written
+    /// costs the compilation each time, and memory, no more.
+    fn keep(&mut self, key: &str, file: &[u8]) -> Option<Code> {
+        let engine = &self.engine.machine().ok()?.engine;
+        let cache = Cache { dir: &self.plan.cache_dir };
+        cache.put(key, file).ok()?;
+        cache.get(engine, key, &mut self.ledger).ok()?
+    }
+
     /// A file that was compiled before, here or elsewhere.
     fn ahead(&mut self, key: &str, bytes: &[u8]) -> Result<Code, Mistake> {
-        let engine = &self.engine.machine()?.engine;
         let Some(code) = cache::sealed(bytes) else {
             let mistake = Mistake::new("not a .cwasm file of this gateway, or a damaged one");
             return Err(mistake.hint("make it with `pilotlight compile`"));
         };
         // Mapped from our own copy: the user's file may be overwritten while it runs.
-        let cache = Cache { dir: &self.plan.cache_dir };
-        match cache.get(engine, key) {
-            Ok(Some(code)) => return Ok(code),
-            Ok(None) => {}
-            Err(why) => self
-                .notes
-                .push(Mistake::new(format!("what the cache has of it is {why}: it is made anew"))),
-        }
-        if cache.put(key, bytes).is_ok()
-            && let Ok(Some(code)) = cache.get(engine, key)
-        {
+        if let Some(code) = self.keep(key, bytes) {
             return Ok(code);
         }
+        let engine = &self.engine.machine()?.engine;
         // SAFETY: the seal says that `pilotlight compile` wrote it; which compiler and which
         // settings wasmtime checks itself.
         unsafe { Code::deserialize(engine, code) }.map_err(|mistake| match mistake.hint {
@@ -368,19 +385,9 @@ impl Loader<'_> {
         })
     }
 
-    fn source(&mut self, key: &str, bytes: &[u8]) -> Result<Code, Mistake> {
-        recognise(bytes)?;
-        let engine = &self.engine.machine()?.engine;
-        let cache = Cache { dir: &self.plan.cache_dir };
-        match cache.get(engine, key) {
-            Ok(Some(code)) => return Ok(code),
-            Ok(None) => {}
-            Err(why) => self
-                .notes
-                .push(Mistake::new(format!("what the cache has of it is {why}: it is made anew"))),
-        }
-        let compiled = self.engine.compile.compile(bytes, cache.dir, &self.plan.bounds);
-        let file = compiled.map_err(|error| match error {
+    fn compiled(&mut self, key: &str, bytes: &[u8]) -> Result<Code, Mistake> {
+        let (dir, bounds) = (&self.plan.cache_dir, &self.plan.bounds);
+        let file = self.engine.compile.compile(bytes, dir, bounds).map_err(|error| match error {
             CompileError::NoCompiler => Mistake::new(format!("{error}, for {}", config::TARGET))
                 .hint("compile it where there is a compiler: `pilotlight compile FILE.wasm --target ...`"),
             error => Mistake::new(error.to_string()),
@@ -389,17 +396,11 @@ impl Loader<'_> {
         let Some(code) = cache::sealed(&file) else {
             return Err(Mistake::new("the compiler wrote a damaged file"));
         };
-        // A cache that can't be written costs the compilation each time, and memory: no more.
-        if cache.put(key, &file).is_ok()
-            && let Ok(Some(code)) = cache.get(engine, key)
-        {
+        if let Some(code) = self.keep(key, &file) {
             return Ok(code);
         }
+        let engine = &self.engine.machine()?.engine;
         // SAFETY: the compiler that we ran has just written it.
         unsafe { Code::deserialize(engine, code) }
     }
-}
-
-fn unread(error: &std::io::Error) -> Mistake {
-    Mistake::new(format!("can't be read: {error}"))
 }

@@ -12,7 +12,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use pilotlight_abi::Value;
 use pilotlight_filter::engine::{ModuleSpec, Type};
-use pilotlight_filter::host::{Called, Module, Outcome};
+use pilotlight_filter::host::{Called, Module, NUMBERS_MAX, Outcome};
 use pilotlight_filter::{Fault, Services};
 use wasmtime::Store;
 
@@ -80,6 +80,11 @@ impl Callee {
     pub(crate) fn new(spec: &ModuleSpec, code: Code) -> Callee {
         let (cpu, memory) = (spec.cpu, spec.memory);
         Callee { name: Arc::clone(&spec.name), names: code.names(), code, cpu, memory }
+    }
+
+    /// Whether its calls are so short that they run to their end at once.
+    fn is_inline(&self) -> bool {
+        matches!(self.code, Code::Core(_)) && self.cpu <= vm::INLINE
     }
 
     /// A fault's message, with the function that it happened in.
@@ -215,7 +220,8 @@ impl Pool {
         let callee = &self.callee;
         let limits = Limits::new(callee.memory, callee.code.parts(), Arc::clone(&self.gauge));
         let (name, services) = (Arc::clone(&callee.name), Rc::clone(&self.services));
-        let host = Host::new(name, services, Stage::default(), limits, true);
+        let on_fiber = !callee.is_inline();
+        let host = Host::new(name, services, Stage::default(), limits, on_fiber);
         match &callee.code {
             Code::Core(core) => core.make(host).await.map(Made::Core),
             #[cfg(feature = "components")]
@@ -240,22 +246,31 @@ impl Pool {
         arguments: Vec<Value>,
     ) -> Outcome {
         let _running = std::future::poll_fn(|cx| self.poll_enter(cx)).await;
-        let said = |fault: Fault| Value::from(&*fault.message);
+        let given = Given { bytes: bytes.as_deref(), values: &arguments };
+        self.run(index, given).await
+    }
+
+    /// Calls a function in an instance of its own for that long.
+    async fn run(&self, index: usize, given: Given<'_>) -> Outcome {
         let idle = self.idle.borrow_mut().pop();
         let mut made = match idle {
             Some(made) => made,
             // Apart: it is large, and seldom there.
-            None => Box::new(Box::pin(self.make()).await.map_err(said)?),
+            None => match Box::pin(self.make()).await {
+                Ok(made) => Box::new(made),
+                Err(fault) => return Err(Value::from(&*fault.message)),
+            },
         };
         vm::grant(made.store(), self.callee.cpu);
-        let given = Given { bytes: bytes.as_deref(), values: &arguments };
-        // Matched here: a function in between would copy the call's state once more.
         let called = match (&mut *made, &self.callee.code) {
             (Made::Core(instance), Code::Core(core)) => {
-                instance.call(index, &core.functions[index], given).await.map(Ok)
+                core.call(instance, index, given).await.map(Ok)
             }
+            // Apart, too: what its calls hold is large.
             #[cfg(feature = "components")]
-            (Made::Typed(instance), Code::Typed(typed)) => instance.call(typed, index, given).await,
+            (Made::Typed(instance), Code::Typed(typed)) => {
+                Box::pin(instance.call(typed, index, given)).await
+            }
             #[cfg(feature = "components")]
             _ => Err(Failed::Arguments("it is another module's instance".into())),
         };
@@ -294,11 +309,32 @@ impl Module for Handle {
     }
 
     fn call(&self, function: usize, arguments: Vec<Value>) -> Called {
-        self.begin(function, None, arguments)
+        match self.at_once(function, Given { bytes: None, values: &arguments }) {
+            Some(outcome) => Called::Done(outcome),
+            None => self.begin(function, None, arguments),
+        }
+    }
+
+    fn call_plain(&self, function: usize, text: Option<&[u8]>, numbers: &[f64]) -> Called {
+        let mut values = [const { Value::Nil }; NUMBERS_MAX];
+        let values = &mut values[..numbers.len().min(NUMBERS_MAX)];
+        for (value, number) in values.iter_mut().zip(numbers) {
+            *value = Value::number(*number);
+        }
+        match self.at_once(function, Given { bytes: text, values }) {
+            Some(outcome) => Called::Done(outcome),
+            None => {
+                let text = text.map(Bytes::copy_from_slice);
+                self.begin(function, text, values.to_vec())
+            }
+        }
     }
 
     fn pass(&self, function: usize, bytes: Bytes, arguments: Vec<Value>) -> Called {
-        self.begin(function, Some(bytes), arguments)
+        match self.at_once(function, Given { bytes: Some(&bytes), values: &arguments }) {
+            Some(outcome) => Called::Done(outcome),
+            None => self.begin(function, Some(bytes), arguments),
+        }
     }
 
     fn stream(&self, function: usize, arguments: usize) -> Option<Rc<dyn Module>> {
@@ -315,11 +351,27 @@ impl Module for Handle {
 }
 
 impl Handle {
-    fn begin(&self, function: usize, bytes: Option<Bytes>, arguments: Vec<Value>) -> Called {
-        if function >= self.0.callee.names.len() {
-            let text = format!("{} has no such function", self.0.callee.name);
-            return Called::Done(Err(Value::from(&*text)));
+    /// A call that is over when this returns, if such are this module's.
+    fn at_once(&self, function: usize, given: Given<'_>) -> Option<Outcome> {
+        let pool = &self.0;
+        if function >= pool.callee.names.len() {
+            let text = format!("{} has no such function", pool.callee.name);
+            return Some(Err(Value::from(&*text)));
         }
+        if !pool.callee.is_inline() {
+            return None;
+        }
+        pool.ticker.touch();
+        // A new instance may take longer than the ticker lingers.
+        let _held = pool.idle.borrow().is_empty().then(|| pool.ticker.hold());
+        let mut run = std::pin::pin!(pool.run(function, given));
+        match run.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(outcome) => Some(outcome),
+            Poll::Pending => Some(Err(Value::from("an inline call of a module had to wait"))),
+        }
+    }
+
+    fn begin(&self, function: usize, bytes: Option<Bytes>, arguments: Vec<Value>) -> Called {
         let call = Rc::clone(&self.0).call(function, bytes, arguments);
         let ticker = Arc::clone(&self.0.ticker);
         let mut call = Box::pin(Ticked { ticker, call });

@@ -21,7 +21,19 @@ pub enum Value {
     Map(Vec<(String, Value)>),
 }
 
+/// Numbers of scripts are exact up to here.
+const EXACT: f64 = 9_007_199_254_740_992.0;
+
 impl Value {
+    /// A script's number: whole where it is whole.
+    pub fn number(number: f64) -> Value {
+        let is_whole = number.fract() == 0.0 && number.abs() <= EXACT;
+        match is_whole && (number != 0.0 || number.is_sign_positive()) {
+            true => Value::Int(number as i64),
+            false => Value::Float(number),
+        }
+    }
+
     /// What a script's author would call the type.
     pub const fn kind(&self) -> &'static str {
         match self {

@@ -2,6 +2,7 @@
 -- serves, both must agree.
 local scan = require "scan"
 local heavy = gateway.wasm "heavy"
+local quick = gateway.wasm "quick" -- the same with a limit by which its calls run inline
 local byte, char, find, sub, lower = string.byte, string.char, string.find, string.sub, string.lower
 local concat, floor = table.concat, math.floor
 
@@ -106,6 +107,18 @@ local function calls_echo()
   return text
 end
 
+local function inline_add()
+  local add, sum = quick.add, 0
+  for i = 1, CALLS do sum = add(sum, i) end
+  return tostring(sum)
+end
+
+local function inline_echo()
+  local echo, text = quick.echo, KIB
+  for _ = 1, CALLS do text = echo(text) end
+  return text
+end
+
 local work = {
   none = function() return "" end,
   ["lua-sha"] = function() return scan.sha(BODY) end,
@@ -117,6 +130,8 @@ local work = {
   ["calls-none"] = calls_none,
   ["calls-add"] = calls_add,
   ["calls-echo"] = calls_echo,
+  ["inline-add"] = inline_add,
+  ["inline-echo"] = inline_echo,
 }
 
 local checked = false
@@ -126,6 +141,7 @@ local function check()
     assert(lua == wasm, name .. " differs")
   end
   assert(calls_add() == calls_none() and calls_echo() == KIB, "calls go wrong")
+  assert(inline_add() == calls_none() and inline_echo() == KIB, "inline calls go wrong")
   checked = true
 end
 

@@ -5,19 +5,28 @@ use std::rc::Rc;
 
 use mlua_sys::lua_State;
 use pilotlight_filter::abi::{Value, limit};
-use pilotlight_filter::host::{Called, Module};
+use pilotlight_filter::host::{Called, Module, NUMBERS_MAX};
 
-use super::Slow;
+use super::{Fast, Slow};
 use crate::stack::Stack;
 use crate::value::{self, Room};
 use crate::vm::window_of;
-use crate::window::Window;
+use crate::window::{FALSE, KEPT, NONE, NUMBER, OTHER, TEXT, TRUE, Window, given};
 
 /// Bytes of a call's arguments: two whole bodies.
 pub(super) const ARGUMENTS_MAX: u64 = 2 * limit::BODY_COLLECT;
 
-pub(crate) fn slow() -> [Slow; 3] {
-    [Slow("module_known", known), Slow("module_find", find), Slow("module_call", call)]
+pub(crate) fn fast() -> [Fast; 1] {
+    [fast!("module_plain", plain(window, int, int, text, int, int, double, double, double) -> int)]
+}
+
+pub(crate) fn slow() -> [Slow; 4] {
+    [
+        Slow("module_known", known),
+        Slow("module_find", find),
+        Slow("module_call", call),
+        Slow("module_take", take),
+    ]
 }
 
 /// `module_known(name)`: whether the manifest has it.
@@ -79,7 +88,22 @@ unsafe extern "C-unwind" fn call(state: *mut lua_State) -> c_int {
             Err(error) => return value::refuse(stack, error),
         }
     }
-    match module.call(function, arguments) {
+    let called = module.call(function, arguments);
+    answer(stack, window, called)
+}
+
+/// `module_take()`: what the last `module_plain` left, as `module_call` gives it.
+unsafe extern "C-unwind" fn take(state: *mut lua_State) -> c_int {
+    // SAFETY: as in `known`.
+    let (stack, window) = unsafe { (Stack::new(state), window_of(state)) };
+    match window.host.called.take() {
+        Some(called) => answer(stack, window, called),
+        None => value::refuse(stack, "no call was made"),
+    }
+}
+
+fn answer(stack: Stack, window: &mut Window, called: Called) -> c_int {
+    match called {
         Called::Done(Ok(result)) => {
             stack.push_bool(true);
             value::push_full(stack, &result);
@@ -94,6 +118,50 @@ unsafe extern "C-unwind" fn call(state: *mut lua_State) -> c_int {
             window.host.pending = Some(Box::new(wait));
             stack.push_bool(false);
             1
+        }
+    }
+}
+
+/// A call with a string (`len` below zero: none) and so many numbers; other results than plain ones
+/// are for `module_take`.
+#[allow(clippy::too_many_arguments)]
+unsafe fn plain(
+    window: *mut Window,
+    module: c_int,
+    function: c_int,
+    at: *const u8,
+    len: c_int,
+    count: c_int,
+    a: f64,
+    b: f64,
+    c: f64,
+) -> c_int {
+    // SAFETY: the prelude passes its own window and a Lua string.
+    let (window, text) = unsafe { (&mut *window, (len >= 0).then(|| given(at, len))) };
+    let Some((_, module)) = window.host.modules.get(module as usize) else { return OTHER };
+    let numbers = [a, b, c];
+    let numbers = &numbers[..(count as usize).min(numbers.len())];
+    const { assert!(NUMBERS_MAX >= 3) };
+    let module = Rc::clone(module);
+    match module.call_plain(function as usize, text, numbers) {
+        Called::Done(Ok(Value::Nil)) => NONE,
+        Called::Done(Ok(Value::Bool(true))) => TRUE,
+        Called::Done(Ok(Value::Bool(false))) => FALSE,
+        Called::Done(Ok(Value::Int(whole))) if whole.unsigned_abs() <= value::EXACT as u64 => {
+            window.num = whole as f64;
+            NUMBER
+        }
+        Called::Done(Ok(Value::Float(number))) => {
+            window.num = number;
+            NUMBER
+        }
+        Called::Done(Ok(Value::Bytes(text))) if text.len() <= KEPT => {
+            window.show_held(text);
+            TEXT
+        }
+        called => {
+            window.host.called = Some(called);
+            OTHER
         }
     }
 }

@@ -3,7 +3,8 @@ local pl = ...
 local C, window, text, slow = pl.C, pl.window, pl.text, pl.slow
 local WAIT, yield = pl.WAIT, pl.yield
 local type, error, setmetatable, stock_tostring = type, error, setmetatable, tostring
-local TEXT, NUMBER, FALSE, TRUE = 1, 2, 3, 4
+local select = select
+local NONE, TEXT, NUMBER, FALSE, TRUE = 0, 1, 2, 3, 4
 
 -- Values of arrays, so that an empty one stays one.
 pl.array = { __metatable = "array" }
@@ -151,6 +152,9 @@ local function called(ok, ...)
   return nil, ...
 end
 
+-- Bytes of a string that need no second look.
+local LONG = 2 ^ 20
+
 local Module = {}
 Module.__metatable = "module"
 Module.__newindex = function() error("a module can't be changed", 2) end
@@ -171,6 +175,24 @@ function Module.__index(module, name)
         index, place = nil, nil
         error(why, 2)
       end
+    end
+    -- A string or a number and two more numbers: no tables, no Lua stack, and a trace goes on.
+    local n, first, a, b = select("#", ...), ...
+    local kind = type(first)
+    if n > 0 and n < 4 and (kind == "number" or kind == "string" and #first <= LONG)
+      and (n < 2 or type(a) == "number") and (n < 3 or type(b) == "number")
+    then
+      local code
+      if kind == "number" then
+        code = C.module_plain(window, index, place, nil, -1, n, first, a or 0, b or 0)
+      else
+        code = C.module_plain(window, index, place, first, #first, n - 1, a or 0, b or 0, 0)
+      end
+      if code == NUMBER then return window.num end
+      if code == TEXT then return (text(window.ptr, window.len)) end
+      if code == NONE then return nil end
+      if code == TRUE or code == FALSE then return code == TRUE end
+      return called(slow.module_take())
     end
     return called(slow.module_call(index, place, ...))
   end

@@ -4,14 +4,22 @@
 //! comes out as an `i64`, `ptr << 32 | len`. With `free(ptr, len)` the host frees arguments and
 //! results, with `reset()` it says when a call with strings is over; an instance of a module that exports
 //! neither serves one call.
+//!
+//! Whatever a call needs of the module's functions runs in one go: inline, or on one fiber, which
+//! the module enters by way of a function of the host's.
+
+use std::ptr::NonNull;
 
 use pilotlight_abi::Value;
 use pilotlight_filter::engine::{ModuleSpec, Signature, Type};
 use pilotlight_filter::{Fault, FaultKind};
-use wasmtime::{ExternType, Func, InstancePre, Store, TypedFunc, Val, ValType};
+use wasmtime::{
+    AsContextMut, Caller, ExternType, Func, InstancePre, Store, StoreContextMut, TypedFunc, ValRaw,
+    ValType,
+};
 
 use super::signature::{differs, has, numeric, takes_text};
-use super::values::{Plain, check, shown_as};
+use super::values::{Plain, fit, misfit, shown_as};
 use super::{Failed, Given};
 use crate::engine::Mistake;
 use crate::fault::fault_of;
@@ -64,105 +72,214 @@ impl Core {
     }
 
     pub(super) async fn make(&self, host: Host) -> Result<Instance, Fault> {
+        let on_fiber = host.on_fiber;
         let (mut store, instance) = vm::instantiate(&self.pre, host, &["alloc"]).await?;
-        let functions = self
-            .functions
-            .iter()
-            .filter_map(|function| instance.get_func(&mut store, &function.name))
-            .collect();
-        let free = instance.get_typed_func(&mut store, "free").ok();
-        let reset = instance.get_typed_func(&mut store, "reset").ok();
-        Ok(Instance { store, functions, free, reset })
+        let mut export = |name: &str| instance.get_func(&mut store, name);
+        let functions = self.functions.iter().filter_map(|f| export(&f.name)).collect();
+        let optional = |name, parameters: &[ValType]| {
+            has(self.pre.module(), name, parameters, &[]).then_some(name)
+        };
+        let free = optional("free", &[ValType::I32, ValType::I32]).and_then(&mut export);
+        let reset = optional("reset", &[]).and_then(&mut export);
+        let alloc = has(self.pre.module(), "alloc", &[ValType::I32], &[ValType::I32]);
+        let alloc = alloc.then(|| export("alloc")).flatten();
+        let enter = on_fiber.then(|| {
+            let enter = Func::wrap(&mut store, |mut caller: Caller<'_, Host>| {
+                if let Some(mut task) = caller.data_mut().task.take() {
+                    // SAFETY: whoever put it there polls this call to its end, or drops it first.
+                    let task = unsafe { task.as_mut() };
+                    task.result = task.work.run(caller.as_context_mut());
+                }
+            });
+            enter.typed(&store).ok()
+        });
+        let exports = Exports { functions, alloc, free, reset };
+        Ok(Instance { store, exports, enter: enter.flatten() })
     }
 }
 
 /// An instance.
 pub(super) struct Instance {
     pub(super) store: Store<Host>,
-    functions: Vec<Func>,
-    free: Option<TypedFunc<(u32, u32), ()>>,
-    reset: Option<TypedFunc<(), ()>>,
+    exports: Exports,
+    /// Runs a task; `None` where calls run inline.
+    enter: Option<TypedFunc<(), ()>>,
 }
 
-impl Instance {
+struct Exports {
+    functions: Box<[Func]>,
+    alloc: Option<Func>,
+    free: Option<Func>,
+    reset: Option<Func>,
+}
+
+/// Numbers of a call for which no memory is asked.
+const FEW: usize = 8;
+
+/// What a call does in the module.
+struct Work<'a> {
+    exports: &'a Exports,
+    function: Func,
+    signature: &'a Signature,
+    given: Given<'a>,
+    /// The arguments as the module takes them, where strings stand nothing yet; then the result.
+    numbers: &'a mut [ValRaw],
+    has_text: bool,
+}
+
+/// Work that waits for its fiber.
+pub(crate) struct Task<'a> {
+    work: Work<'a>,
+    result: Result<Value, Fault>,
+}
+
+impl Core {
+    /// Calls a function, inline or on a fiber.
     pub(super) async fn call(
-        &mut self,
+        &self,
+        instance: &mut Instance,
         index: usize,
-        signature: &Signature,
         given: Given<'_>,
     ) -> Result<Value, Failed> {
-        let plain = check(signature, given).map_err(Failed::Arguments)?;
-        let mut values = Vec::with_capacity(plain.len() + 1);
-        let mut lent = Vec::new();
-        for plain in plain {
-            match plain {
-                Plain::Number(value) => values.push(value),
-                Plain::Text(text) => {
-                    let (ptr, len) = self.lend(text).await?;
-                    lent.push((ptr, len));
-                    values.extend([Val::I32(ptr as i32), Val::I32(len as i32)]);
-                }
+        let Instance { store, exports, enter } = instance;
+        let signature = &self.functions[index];
+        let (mut few, mut many) = ([ValRaw::u64(0); FEW], Vec::new());
+        // A string is two numbers.
+        let most = 2 * signature.parameters.len() + 1;
+        let numbers = match most <= FEW {
+            true => &mut few[..],
+            false => {
+                many.resize(most, ValRaw::u64(0));
+                &mut many[..]
             }
+        };
+        let has_text = arrange(signature, given, numbers).map_err(Failed::Arguments)?;
+        let function = exports.functions[index];
+        let mut work = Work { exports, function, signature, given, numbers, has_text };
+        let Some(enter) = enter else { return Ok(work.run(store.as_context_mut())?) };
+        let mut task = Task { work, result: Ok(Value::Nil) };
+        store.data_mut().task = Some(NonNull::from(&mut task).cast());
+        let entered = enter.call_async(&mut *store, ()).await;
+        entered.map_err(|error| fault_of(&error, store.data()))?;
+        Ok(task.result?)
+    }
+}
+
+/// Writes the arguments that are numbers; whether there are others.
+fn arrange(
+    signature: &Signature,
+    given: Given<'_>,
+    numbers: &mut [ValRaw],
+) -> Result<bool, String> {
+    let parameters = &signature.parameters;
+    if given.len() != parameters.len() {
+        let (name, want, got) = (&signature.name, parameters.len(), given.len());
+        return Err(format!("{name} takes {want} arguments, got {got}"));
+    }
+    let (mut at, mut has_text) = (0, false);
+    for (index, ty) in parameters.iter().enumerate() {
+        match fit(*ty, given.get(index)) {
+            Some(Plain::Number(number)) => {
+                numbers[at] = number;
+                at += 1;
+            }
+            Some(Plain::Text(_)) => {
+                has_text = true;
+                at += 2;
+            }
+            None => return Err(misfit(signature, given, index)),
         }
-        let mut results = [Val::I32(0)];
-        let results = &mut results[..usize::from(signature.result.is_some())];
-        let function = self.functions[index];
-        let called = function.call_async(&mut self.store, &values, results).await;
-        called.map_err(|error| fault_of(&error, self.store.data()))?;
-        let value = match (signature.result, results.first()) {
-            (Some(Type::String), Some(Val::I64(packed))) => {
-                let (ptr, len) = ((*packed as u64 >> 32) as u32, *packed as u32);
-                let text = self.read(ptr, len)?;
+    }
+    Ok(has_text)
+}
+
+impl Work<'_> {
+    fn run(&mut self, mut store: StoreContextMut<'_, Host>) -> Result<Value, Fault> {
+        let mut lent = Vec::new();
+        if self.has_text {
+            self.lend(&mut store, &mut lent)?;
+        }
+        enter(&mut store, self.function, self.numbers)?;
+        let value = match self.signature.result {
+            Some(Type::String) => {
+                let packed = self.numbers[0].get_u64();
+                let (ptr, len) = ((packed >> 32) as u32, packed as u32);
                 lent.push((ptr, len));
-                Value::Bytes(text)
+                Value::Bytes(text(&store, ptr, len)?)
             }
-            (Some(ty), Some(value)) => shown_as(ty, value),
-            _ => Value::Nil,
+            Some(ty) => shown_as(ty, self.numbers[0]),
+            None => Value::Nil,
         };
         // Numbers leave nothing behind.
         if lent.is_empty() {
             return Ok(value);
         }
-        if let Some(free) = &self.free {
+        if let Some(free) = self.exports.free {
             for (ptr, len) in lent {
-                vm::call(&mut self.store, free, (ptr, len)).await?;
+                enter(&mut store, free, &mut [ValRaw::u32(ptr), ValRaw::u32(len)])?;
             }
         }
-        if let Some(reset) = &self.reset {
-            vm::call(&mut self.store, reset, ()).await?;
+        if let Some(reset) = self.exports.reset {
+            enter(&mut store, reset, &mut [])?;
         }
         Ok(value)
     }
 
-    /// Copies text into the module's memory.
-    async fn lend(&mut self, text: &[u8]) -> Result<(u32, u32), Fault> {
-        let host = self.store.data_mut();
-        let (Some(memory), Some(alloc)) = (host.memory, host.alloc.take()) else {
-            return Err(self.wrong("it lost its allocator"));
-        };
-        let called = vm::call(&mut self.store, &alloc, text.len() as u32).await;
-        self.store.data_mut().alloc = Some(alloc);
-        let ptr = called?;
-        let mem = memory.data_mut(&mut self.store);
-        if ptr == 0 && !text.is_empty() || memory::write(mem, ptr, text).is_err() {
-            if ptr == 0 {
-                self.store.data_mut().limits.refused.get_or_insert(Refused::Own);
+    /// Copies the strings into the module's memory.
+    fn lend(
+        &mut self,
+        store: &mut StoreContextMut<'_, Host>,
+        lent: &mut Vec<(u32, u32)>,
+    ) -> Result<(), Fault> {
+        let mut at = 0;
+        for (index, ty) in self.signature.parameters.iter().enumerate() {
+            let Some(Plain::Text(text)) = fit(*ty, self.given.get(index)) else {
+                at += 1;
+                continue;
+            };
+            let (Some(memory), Some(alloc)) = (store.data().memory, self.exports.alloc) else {
+                return Err(wrong(store, "it lost its allocator"));
+            };
+            let len = text.len() as u32;
+            let mut asked = [ValRaw::u32(len)];
+            enter(store, alloc, &mut asked)?;
+            let ptr = asked[0].get_u32();
+            let mem = memory.data_mut(&mut *store);
+            if ptr == 0 && !text.is_empty() || memory::write(mem, ptr, text).is_err() {
+                if ptr == 0 {
+                    store.data_mut().limits.refused.get_or_insert(Refused::Own);
+                }
+                return Err(wrong(store, "`alloc` gave no room for an argument"));
             }
-            return Err(self.wrong("`alloc` gave no room for an argument"));
+            lent.push((ptr, len));
+            self.numbers[at..at + 2].copy_from_slice(&[ValRaw::u32(ptr), ValRaw::u32(len)]);
+            at += 2;
         }
-        Ok((ptr, text.len() as u32))
+        Ok(())
     }
+}
 
-    fn read(&self, ptr: u32, len: u32) -> Result<Vec<u8>, Fault> {
-        let memory = self.store.data().memory;
-        let bytes = memory.and_then(|memory| {
-            memory::slice(memory.data(&self.store), ptr, len).ok().map(<[u8]>::to_vec)
-        });
-        bytes.ok_or_else(|| self.wrong("its result lies outside of its memory"))
-    }
+/// Calls one of the module's functions.
+fn enter(
+    store: &mut StoreContextMut<'_, Host>,
+    function: Func,
+    numbers: &mut [ValRaw],
+) -> Result<(), Fault> {
+    // SAFETY: the signature was checked when the module was loaded, and the numbers stand as it
+    // says; there is room for what it gives. On a fiber this stands in a call by the host's own
+    // function: what is on the fiber's stack stays on this worker's thread, as all of the store's
+    // does (see `Host`).
+    let called = unsafe { function.call_unchecked(&mut *store, numbers) };
+    called.map_err(|error| fault_of(&error, store.data()))
+}
 
-    fn wrong(&self, what: &str) -> Fault {
-        let text = format!("{}: {what}", self.store.data().name());
-        Fault::new(FaultKind::Trap, text)
-    }
+fn text(store: &StoreContextMut<'_, Host>, ptr: u32, len: u32) -> Result<Vec<u8>, Fault> {
+    let memory = store.data().memory;
+    let bytes = memory
+        .and_then(|memory| memory::slice(memory.data(store), ptr, len).ok().map(<[u8]>::to_vec));
+    bytes.ok_or_else(|| wrong(store, "its result lies outside of its memory"))
+}
+
+fn wrong(store: &StoreContextMut<'_, Host>, what: &str) -> Fault {
+    Fault::new(FaultKind::Trap, format!("{}: {what}", store.data().name()))
 }

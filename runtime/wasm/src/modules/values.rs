@@ -2,30 +2,23 @@
 
 use pilotlight_abi::Value;
 use pilotlight_filter::engine::{Signature, Type};
-use wasmtime::Val;
+use wasmtime::ValRaw;
 
 use super::{Argument, Given};
 
 /// An argument that fits its type.
 pub(super) enum Plain<'a> {
-    Number(Val),
+    Number(ValRaw),
     Text(&'a [u8]),
 }
 
-pub(super) fn check<'a>(signature: &Signature, given: Given<'a>) -> Result<Vec<Plain<'a>>, String> {
-    let Signature { name, parameters, .. } = signature;
-    if given.len() != parameters.len() {
-        let (want, got) = (parameters.len(), given.len());
-        return Err(format!("{name} takes {want} arguments, got {got}"));
-    }
-    let typed = |(index, ty): (usize, &Type)| {
-        let argument = given.get(index);
-        fit(*ty, argument).ok_or_else(|| {
-            let (place, kind) = (index + 1, argument.kind());
-            format!("argument {place} of {name} must be {}, got {kind}", called(*ty))
-        })
-    };
-    parameters.iter().enumerate().map(typed).collect()
+/// Says why an argument does not fit.
+pub(super) fn misfit(signature: &Signature, given: Given<'_>, index: usize) -> String {
+    let (place, name, kind) = (index + 1, &signature.name, given.get(index).kind());
+    format!(
+        "argument {place} of {name} must be {}, got {kind}",
+        called(signature.parameters[index])
+    )
 }
 
 fn called(ty: Type) -> &'static str {
@@ -38,7 +31,9 @@ fn called(ty: Type) -> &'static str {
     }
 }
 
-fn fit(ty: Type, argument: Argument<'_>) -> Option<Plain<'_>> {
+/// An argument as its type has it; `None` when it does not fit.
+#[inline]
+pub(super) fn fit(ty: Type, argument: Argument<'_>) -> Option<Plain<'_>> {
     let value = match argument {
         Argument::Bytes(text) => {
             let fits = ty == Type::String && u32::try_from(text.len()).is_ok();
@@ -60,28 +55,29 @@ fn fit(ty: Type, argument: Argument<'_>) -> Option<Plain<'_>> {
     let fitted = match ty {
         Type::String => return None,
         Type::Bool => match value {
-            Value::Bool(truth) => Val::I32(i32::from(*truth)),
+            Value::Bool(truth) => ValRaw::i32(i32::from(*truth)),
             _ => return None,
         },
         // Unsigned ones too: the module alone knows how it reads them.
         Type::I32 => match whole? {
-            n if i32::try_from(n).is_ok() || u32::try_from(n).is_ok() => Val::I32(n as i32),
+            n if i32::try_from(n).is_ok() || u32::try_from(n).is_ok() => ValRaw::i32(n as i32),
             _ => return None,
         },
-        Type::I64 => Val::I64(whole?),
-        Type::F32 => Val::F32((number? as f32).to_bits()),
-        Type::F64 => Val::F64(number?.to_bits()),
+        Type::I64 => ValRaw::i64(whole?),
+        Type::F32 => ValRaw::f32((number? as f32).to_bits()),
+        Type::F64 => ValRaw::f64(number?.to_bits()),
     };
     Some(Plain::Number(fitted))
 }
 
-pub(super) fn shown_as(ty: Type, value: &Val) -> Value {
-    match (ty, value) {
-        (Type::Bool, Val::I32(n)) => Value::Bool(*n != 0),
-        (_, Val::I32(n)) => Value::Int(i64::from(*n)),
-        (_, Val::I64(n)) => Value::Int(*n),
-        (_, Val::F32(bits)) => Value::Float(f64::from(f32::from_bits(*bits))),
-        (_, Val::F64(bits)) => Value::Float(f64::from_bits(*bits)),
-        _ => Value::Nil,
+/// A result that is a number.
+pub(super) fn shown_as(ty: Type, number: ValRaw) -> Value {
+    match ty {
+        Type::Bool => Value::Bool(number.get_i32() != 0),
+        Type::I32 => Value::Int(i64::from(number.get_i32())),
+        Type::I64 => Value::Int(number.get_i64()),
+        Type::F32 => Value::Float(f64::from(f32::from_bits(number.get_f32()))),
+        Type::F64 => Value::Float(f64::from_bits(number.get_f64())),
+        Type::String => Value::Nil,
     }
 }
