@@ -129,8 +129,9 @@ impl InExchange {
         let Some(stream) = self.stream.as_deref_mut() else { return Paused::Begun };
         if phase == Phase::Log {
             if stream.done || !shared.root.has_work() {
-                stream.waiting[side] = None;
+                // The instance first: whose wait is over without it would be asked anew.
                 let Some(instance) = shared.take(cx) else { return Paused::Waits };
+                stream.waiting[side] = None;
                 self.run(call.exchange, instance, Step { kind: Kind::Phase, ..step }, Task::Finish);
                 return Paused::Begun;
             }
