@@ -145,7 +145,7 @@ table(["", "Pilotlight", "nginx", "HAProxy", "Envoy", "Caddy", "forwarder"], [
     row("plain, 32 connections", "{}", *(both(L, p) for p in PEERS)),
     row("Lua header filter", "{}", both(L, "ours-lua"), both(L, "nginx-lua"), None, None, None, None),
     row("Lua and Wasm (Envoy: Wasm)", "{}", both(L, "ours-both"), None, None, both(L, "envoy-wasm"), None, None),
-    row("the chain of three above", "{}", both(LJ, "ours-chain:/chain/1k"), both(LJ, "nginx-lua:/chain/1k"), None, None, None, None),
+    row("the chain of three above, at 16,000 a second (half load)", "{}", both(LJ, "ours-chain:/chain/1k"), both(LJ, "nginx-lua:/chain/1k"), None, None, None, None),
     row("HTTP/2 over TLS", "{}", *(both(L2, p) for p in PEERS)),
     row("HTTP/3", "{}", *(both(L3, p) for p in PEERS)),
 ])

@@ -13,7 +13,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use crate::cache;
-use crate::config::CONFIG;
+use crate::config::{CONFIG, MACHINE};
 
 /// Its name in the cache's folder.
 const NAME: &str = "known";
@@ -103,7 +103,7 @@ impl Drop for Ledger<'_> {
 
 /// The first line: what else a key stands for.
 fn head() -> String {
-    format!("{CONFIG} {} {}", std::env::consts::ARCH, std::env::consts::OS)
+    format!("{CONFIG} {MACHINE} {}", std::env::consts::OS)
 }
 
 fn text(known: &HashMap<Facts, String>) -> String {
