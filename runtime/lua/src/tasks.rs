@@ -36,7 +36,7 @@ pub(crate) struct Tasks {
 }
 
 /// A storm of tasks gets half of the worker's time; so much at a time is free, since most are short.
-const FREE: Duration = Duration::from_millis(2);
+const FREE: Duration = Duration::from_millis(1);
 const SHARE: u32 = 2;
 /// Those of a VM that is thrown away get a tenth, and nothing is free: others wait for its successor.
 const LAST_SHARE: u32 = 10;
