@@ -2,6 +2,7 @@
 
 use std::task::{Context, Poll, ready};
 
+use pilotlight_abi::Phase;
 use pilotlight_filter::{BodyError, Chain, Exchange, Filtered, Observer, Passed, Stopped};
 
 use crate::codec::HIGH_WATER;
@@ -68,6 +69,10 @@ impl Pump {
         self.state == State::Done
     }
 
+    fn is_pulling(&self) -> bool {
+        self.state == State::Pull
+    }
+
     /// Moves what can be moved; ready when all is sent.
     pub(crate) fn poll(
         &mut self,
@@ -76,7 +81,13 @@ impl Pump {
         chain: &mut Chain,
         observer: &dyn Observer,
     ) -> Poll<Result<(), PumpError>> {
-        while self.state == State::Pull {
+        if exchange.request.body.is_done() && !chain.wants(Phase::RequestBody) && self.is_pulling()
+        {
+            // Most requests have no body.
+            self.out.finish(None);
+            self.state = State::Flush;
+        }
+        while self.is_pulling() {
             if !self.body.is_held() && self.out.queued() >= HIGH_WATER {
                 ready!(self.poll_flush(cx))?;
             }
