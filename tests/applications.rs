@@ -36,6 +36,22 @@ wasm = "app.wasm"
     Setup::new(rest).file("app.wasm", component()).start().await
 }
 
+/// Sends so many bytes in pieces, with a trailer, to where they come back, and gives them.
+async fn echoes(gateway: &Gateway, protocol: Protocol, path: &str, length: u32) -> Vec<u8> {
+    let sent: Vec<u8> = (0..length).map(|n| (n * 7 + n / 251) as u8).collect();
+    let mut request = Request::new("POST", path);
+    for piece in sent.chunks(100_000) {
+        request = request.body(Bytes::copy_from_slice(piece));
+    }
+    request.sized = false;
+    request.trailers.push(("x-sum".into(), "42".into()));
+    let answer = ask(protocol, gateway, &request).await;
+    answer.assert(200);
+    assert!(answer.body == sent, "{} bytes of {}", answer.body.len(), sent.len());
+    assert_eq!(answer.trailers, [("x-sum".to_owned(), "42".to_owned())], "{protocol:?}");
+    sent
+}
+
 #[test]
 fn an_application_sees_the_request_and_its_answer_is_the_clients() {
     run(async {
@@ -69,17 +85,7 @@ fn bodies_and_trailers_stream_through_an_application() {
     run(async {
         let gateway = gateway("", "").await;
         for protocol in ALL {
-            let sent: Vec<u8> = (0..1 << 20).map(|n: u32| (n * 7 + n / 251) as u8).collect();
-            let mut request = Request::new("POST", "/echo");
-            for piece in sent.chunks(100_000) {
-                request = request.body(Bytes::copy_from_slice(piece));
-            }
-            request.sized = false;
-            request.trailers.push(("x-sum".into(), "42".into()));
-            let answer = ask(protocol, &gateway, &request).await;
-            answer.assert(200);
-            assert!(answer.body == sent, "{} bytes of {}", answer.body.len(), sent.len());
-            assert_eq!(answer.trailers, [("x-sum".to_owned(), "42".to_owned())], "{protocol:?}");
+            let sent = echoes(&gateway, protocol, "/echo", 1 << 20).await;
             let request = Request::new("POST", "/count").body(sent);
             assert_eq!(ask(protocol, &gateway, &request).await.text(), (1 << 20).to_string());
         }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::gateway;
+use super::{echoes, gateway};
 use crate::support::gateway::Gateway;
 use crate::support::message::{ALL, Protocol, ask};
 use crate::support::upstream::Step;
@@ -59,17 +59,7 @@ fn a_request_and_its_answer_stream_at_once() {
         let upstream = Upstream::always(Script::raw(head).early().then(Step::Echo)).await;
         let gateway = with(&upstream, "").await;
         for protocol in ALL {
-            let sent: Vec<u8> = (0..4 * MIB as u32).map(|n| (n * 7 + n / 251) as u8).collect();
-            let mut request = Request::new("POST", "/forward?up,/");
-            for piece in sent.chunks(100_000) {
-                request = request.body(Bytes::copy_from_slice(piece));
-            }
-            request.sized = false;
-            request.trailers.push(("x-sum".into(), "42".into()));
-            let answer = ask(protocol, &gateway, &request).await;
-            answer.assert(200);
-            assert!(answer.body == sent, "{} bytes of {}", answer.body.len(), sent.len());
-            assert_eq!(answer.trailers, [("x-sum".to_owned(), "42".to_owned())], "{protocol:?}");
+            echoes(&gateway, protocol, "/forward?up,/", 4 * MIB as u32).await;
         }
     });
 }

@@ -19,6 +19,7 @@ mod route;
 mod tunnel;
 mod turn;
 mod upstream;
+mod watch;
 
 use std::rc::Rc;
 

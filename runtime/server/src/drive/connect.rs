@@ -8,7 +8,7 @@ use pilotlight_filter::exchange::Request;
 use pilotlight_filter::host::Level;
 use pilotlight_filter::{Exchange, Passed};
 
-use super::turn::Watch;
+use super::watch::Watch;
 use crate::worker::Inlet;
 
 /// Whether a connection may stay: a filter that answers, fails, or takes longer than a handshake may

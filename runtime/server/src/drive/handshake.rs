@@ -7,7 +7,7 @@ use pilotlight_abi::Phase;
 use pilotlight_filter::exchange::{Heirlooms, Request};
 use pilotlight_filter::{Chain, Exchange, Handshake, Passed, Peer};
 
-use super::turn::Watch;
+use super::watch::Watch;
 use crate::tls::Steps;
 use crate::worker::Worker;
 

@@ -1,6 +1,5 @@
 //! One exchange's turn on a worker: its chain, its timer, its figures.
 
-use std::cell::Cell;
 use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -11,10 +10,11 @@ use pilotlight_abi::Phase;
 use pilotlight_config::manifest::{Route, Target};
 use pilotlight_core::router::Captures;
 use pilotlight_core::template::{self, Values};
-use pilotlight_filter::{Chain, End, Exchange, Fault, Filtered, Observer, Origin, Passed, Taken};
+use pilotlight_filter::{Chain, End, Exchange, Filtered, Origin, Passed, Taken};
 
 use super::errors::Page;
 use super::pump::{Pump, PumpError};
+use super::watch::Watch;
 use super::{Figures, Left, TOO_LATE};
 use crate::codec::Downstream;
 use crate::generation::Local;
@@ -102,7 +102,7 @@ impl<'a> Turn<'a> {
             self.matched = path.to_vec();
         }
         if anew {
-            self.watch.chain.set(Whose::Route(index));
+            self.watch.begin(index);
         }
         self.deadline = route.total.map(|t| (self.started + t).as_millis() as u64);
         self.limit(None);
@@ -144,26 +144,36 @@ impl<'a> Turn<'a> {
                     break;
                 }
             }
-            // ... or for an upstream that answers while it still takes the request.
-            if let Some(passed) = self.push(cx, exchange).or_else(|| self.aside(cx, exchange)) {
-                self.closed = passed == Passed::Closed;
-                return Poll::Ready(if self.closed { Err(Left) } else { Ok(passed) });
-            }
-            if self.timer.poll(cx).is_ready() {
-                self.chain.abandon();
-                self.fail(exchange, TOO_LATE);
-                return Poll::Ready(Ok(Passed::Replied));
-            }
-            // A filter may be waiting for the request's body, and its sender for a 100.
-            if down.queued() > 0 {
-                let _ = down.poll_flush(cx);
-            }
-            if self.taken {
-                return Poll::Pending;
-            }
-            down.poll_gone(cx).map(|()| Err(Left))
+            self.poll_meanwhile(cx, exchange, down)
         })
         .await
+    }
+
+    /// What may happen while a filter waits, and end it: an upstream that answers still takes the
+    /// request, something comes for another filter, the time is over, the client leaves.
+    fn poll_meanwhile(
+        &mut self,
+        cx: &mut Context<'_>,
+        exchange: &mut Exchange,
+        down: &mut dyn Downstream,
+    ) -> Poll<Result<Passed, Left>> {
+        if let Some(passed) = self.push(cx, exchange).or_else(|| self.aside(cx, exchange)) {
+            self.closed = passed == Passed::Closed;
+            return Poll::Ready(if self.closed { Err(Left) } else { Ok(passed) });
+        }
+        if self.timer.poll(cx).is_ready() {
+            self.chain.abandon();
+            self.fail(exchange, TOO_LATE);
+            return Poll::Ready(Ok(Passed::Replied));
+        }
+        // It may be waiting for the request's body, and its sender for a 100.
+        if down.queued() > 0 {
+            let _ = down.poll_flush(cx);
+        }
+        if self.taken {
+            return Poll::Pending;
+        }
+        down.poll_gone(cx).map(|()| Err(Left))
     }
 
     /// Asks filters for which something may have come while others wait.
@@ -222,24 +232,14 @@ impl<'a> Turn<'a> {
         poll_fn(|cx| {
             loop {
                 match body.poll_data(cx, exchange, &mut self.chain, &self.watch) {
-                    Poll::Ready(Ok(Some(_))) => continue,
+                    Poll::Ready(Ok(Some(_))) => {}
                     Poll::Ready(Ok(None)) => return Poll::Ready(Ok(Ok(()))),
                     Poll::Ready(Err(stopped)) => return Poll::Ready(Ok(Err(stopped.into()))),
                     Poll::Pending => break,
                 }
             }
-            if let Some(stopped) = self.aside(cx, exchange).and_then(PumpError::stopped) {
-                return Poll::Ready(Ok(Err(stopped)));
-            }
-            if self.timer.poll(cx).is_ready() {
-                self.chain.abandon();
-                self.fail(exchange, TOO_LATE);
-                return Poll::Ready(Ok(Err(PumpError::Replied)));
-            }
-            if down.queued() > 0 {
-                let _ = down.poll_flush(cx);
-            }
-            down.poll_gone(cx).map(|()| Err(Left))
+            let stopped = |passed| PumpError::stopped(passed).map_or(Ok(()), Err);
+            self.poll_meanwhile(cx, exchange, down).map_ok(stopped)
         })
         .await
     }
@@ -351,75 +351,5 @@ impl Open {
 impl Drop for Open {
     fn drop(&mut self) {
         self.worker.open.set(self.worker.open.get() - 1);
-    }
-}
-
-/// Measures filters and reports how they fail.
-pub(crate) struct Watch {
-    worker: Rc<Worker>,
-    local: Rc<Local>,
-    chain: Cell<Whose>,
-    entered: Cell<Duration>,
-}
-
-/// Whose chain it is, by an index into the manifest.
-#[derive(Clone, Copy)]
-enum Whose {
-    Route(usize),
-    Listener(usize),
-}
-
-/// A filter that holds a worker this long is named in the log.
-const BLOCKING: Duration = Duration::from_millis(20);
-
-impl Watch {
-    fn new(worker: Rc<Worker>, local: Rc<Local>) -> Watch {
-        Watch { worker, local, chain: Cell::new(Whose::Route(0)), entered: Cell::default() }
-    }
-
-    /// For the chain of a listener.
-    pub(super) fn of_listener(worker: Rc<Worker>, local: Rc<Local>, listener: usize) -> Watch {
-        let watch = Watch::new(worker, local);
-        watch.chain.set(Whose::Listener(listener));
-        watch
-    }
-
-    /// The manifest's filter behind the chain's `index`.
-    fn filter(&self, index: usize) -> Option<usize> {
-        let manifest = &self.local.generation.manifest;
-        let route = match self.chain.get() {
-            Whose::Listener(at) => return manifest.listeners[at].filters.get(index).copied(),
-            Whose::Route(at) => &manifest.routes[at],
-        };
-        match route.filters.get(index) {
-            Some(filter) => Some(*filter),
-            None => match route.target {
-                Target::Script(filter) => Some(filter),
-                _ => None,
-            },
-        }
-    }
-}
-
-impl Observer for Watch {
-    fn enter(&self, _index: usize, _phase: Phase) {
-        self.entered.set(self.worker.clock.elapsed());
-    }
-
-    fn leave(&self, index: usize, phase: Phase, exchange: &Exchange, fault: Option<&Fault>) {
-        let now = self.worker.clock.elapsed();
-        let took = now - self.entered.replace(now);
-        let Some(filter) = self.filter(index) else { return };
-        let series = &self.local.generation.series;
-        self.worker.metrics.filter(series, filter, phase, took);
-        let meant = &self.local.generation.manifest.filters[filter];
-        if took > BLOCKING {
-            let stall = exchange.stall.take();
-            self.worker.log.blocking(&meant.name, phase, took, &exchange.id, stall.as_deref());
-        }
-        if let Some(fault) = fault {
-            self.worker.metrics.fault(series, filter, fault.kind);
-            self.worker.log.fault(&meant.name, phase, fault, exchange);
-        }
     }
 }
