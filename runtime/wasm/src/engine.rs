@@ -121,7 +121,7 @@ impl Engine for WasmEngine {
     }
 
     fn load(&self, plan: &Plan) -> Result<Arc<dyn Library>, Vec<LoadError>> {
-        self.budget.raise(plan.bounds.memory);
+        let before = self.budget.raise(plan.bounds.memory);
         let mut programs = Programs { budget: Arc::clone(&self.budget), ..Programs::default() };
         let mut mistakes = Vec::new();
         let ledger = Ledger::open(&plan.cache_dir);
@@ -146,6 +146,7 @@ impl Engine for WasmEngine {
             }
         }
         if !mistakes.is_empty() {
+            self.budget.set(before);
             return Err(mistakes);
         }
         self.budget.set(plan.bounds.memory);

@@ -233,9 +233,9 @@ pub(crate) struct Budget {
 }
 
 impl Budget {
-    /// Says how much it may be at least: what is being loaded may need it.
-    pub(crate) fn raise(&self, most: u64) {
-        self.most.fetch_max(most, Ordering::Relaxed);
+    /// Says how much it may be at least, since what is being loaded may need it; gives what it was.
+    pub(crate) fn raise(&self, most: u64) -> u64 {
+        self.most.fetch_max(most, Ordering::Relaxed)
     }
 
     /// Says how much it may be. What is in use stays.
