@@ -6,7 +6,9 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+mod activate;
 mod consumer;
+mod cron;
 mod filter;
 mod listener;
 mod lua;
@@ -16,7 +18,9 @@ mod regex;
 mod route;
 mod upstream;
 
+pub use activate::*;
 pub use consumer::*;
+pub use cron::{Cron, NotCron};
 pub use filter::*;
 pub use listener::*;
 pub use lua::*;

@@ -6,6 +6,7 @@
 
 use std::time::Duration;
 
+mod activate;
 mod consumer;
 mod kind;
 mod lua;
@@ -15,6 +16,7 @@ mod redis;
 mod table;
 mod upstream;
 
+pub(crate) use activate::{Activate, ActivateLimits, Container, Scale, Schedule};
 pub(crate) use consumer::{Consumer, Jwt};
 pub(crate) use kind::{
     BalanceKind, Free, Later, Named, OneOrMany, Own, Protocol, Share, Size, TextOr, TextOrOff,

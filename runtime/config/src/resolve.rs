@@ -10,6 +10,7 @@ use crate::manifest::{Manifest, Program};
 use crate::raw;
 use crate::report::{Problem, Report, Spot};
 
+mod activate;
 mod address;
 mod check;
 mod consumer;

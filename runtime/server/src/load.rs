@@ -202,6 +202,10 @@ fn upstreams(
 ) -> Vec<Arc<Shared>> {
     let mut all = Vec::with_capacity(manifest.upstreams.len());
     for meant in &manifest.upstreams {
+        if meant.activate.is_some() {
+            let message = "applications are not started by this version yet";
+            report.push(Problem::error(&meant.place, message));
+        }
         let tls = match meant.endpoints.iter().any(|e| e.tls) {
             false => None,
             true => match client_tls.config(&meant.tls, meant.protocol) {

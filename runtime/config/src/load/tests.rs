@@ -139,6 +139,7 @@ fn the_least_that_runs_has_every_default() {
     assert_eq!([max_connections, max_requests, max_pending], [1024; 3]);
     let UpstreamTimeouts { connect, first_byte, idle } = api.timeouts;
     assert_eq!([connect, first_byte, idle].map(|time| time.as_secs()), [3, 30, 60]);
+    assert!(api.activate.is_none());
 }
 
 #[test]
@@ -193,6 +194,7 @@ fn every_key_means_something() {
     assert_eq!(&*m.filters[script].name, "route:script");
     assert_eq!(&*m.routes[1].name, "/hello");
 
+    applications(&m);
     dialects(&m);
     assert_eq!(m.filters[0].program, Program::Lua("/edge/filters/auth.lua".into()));
     assert!(
@@ -214,14 +216,61 @@ fn every_key_means_something() {
     assert_eq!(m.shared["sessions"], 4 << 20);
 
     let hosts: Vec<_> =
-        m.upstreams[0].endpoints.iter().map(|e| (e.tls, e.host.as_str(), e.port)).collect();
+        m.upstreams[1].endpoints.iter().map(|e| (e.tls, e.host.as_str(), e.port)).collect();
     let expected =
         [(false, "10.0.0.2", 8080), (true, "images.local", 443), (true, "fd00::1", 8443)];
     assert_eq!(hosts[..3], expected);
-    let socket = &m.upstreams[0].endpoints[3];
+    let socket = &m.upstreams[1].endpoints[3];
     assert_eq!(socket.unix.as_deref(), Some(Path::new("/edge/run/app.sock")));
     assert!(socket.tls);
-    assert_eq!(m.upstreams[0].endpoints[1].weight, 2);
+    assert_eq!(m.upstreams[1].endpoints[1].weight, 2);
+}
+
+/// Of the upstreams `box`, `model` and `unit`.
+fn applications(m: &Manifest) {
+    let of = |name: &str| {
+        let upstream = m.upstreams.iter().find(|upstream| &*upstream.name == name).unwrap();
+        (upstream.activate.as_ref().unwrap(), upstream.endpoints.len())
+    };
+    let (model, 0) = of("model") else { panic!() };
+    let Launch::Command { argv, env, dir } = &model.launch else { panic!() };
+    assert_eq!(argv[..], ["/edge/server", "--port", "{port}"]);
+    assert_eq!((&env[0].1[..], dir.to_str()), ("edge", Some("/edge/pictures")));
+    assert_eq!((model.listens, &model.ready), (Listens::Port, &Ready::Path("/health".into())));
+    assert_eq!([model.start_timeout, model.stop_timeout].map(|time| time.as_secs()), [20, 5]);
+    assert_eq!(model.queue, 100);
+    let limits = InstanceLimits { memory: Some(512 << 20), cpu: Some(0.5), processes: Some(64) };
+    assert_eq!(model.limits, limits);
+    let scale = &model.scale;
+    assert_eq!((scale.min, scale.max, scale.concurrency, scale.surge), (1, 8, 4, Some(2)));
+    assert_eq!([scale.target, scale.tolerance, scale.shrink], [0.8, 0.05, 0.25]);
+    let times = [scale.window, scale.panic_window, scale.cooldown, scale.idle];
+    assert_eq!(times.map(|time| time.as_secs()), [30, 3, 60, 600]);
+    assert!(scale.predict);
+    let [morning, hourly] = &scale.schedule[..] else { panic!() };
+    assert_eq!((morning.min, morning.zone), (2, Zone::Fixed(3600)));
+    assert_eq!((hourly.hold.as_secs(), hourly.zone), (3600, Zone::Local));
+    assert_eq!((morning.cron.text(), morning.hold.as_secs()), ("0 8 * * mon-fri", 36_000));
+
+    let (unit, 1) = of("unit") else { panic!() };
+    assert_eq!(
+        (&unit.launch, unit.listens),
+        (&Launch::Unit("app.service".into()), Listens::Endpoint)
+    );
+    assert_eq!(
+        (&unit.ready, unit.queue, unit.limits),
+        (&Ready::Notify, 1000, InstanceLimits::default())
+    );
+    let scale = &unit.scale;
+    assert_eq!((scale.min, scale.max, scale.concurrency, scale.surge), (0, 1, 10, None));
+    assert_eq!([scale.target, scale.tolerance, scale.shrink], [0.7, 0.1, 0.5]);
+    let times = [scale.window, scale.panic_window, scale.cooldown, scale.idle];
+    assert_eq!(times.map(|time| time.as_secs()), [60, 6, 120, 300]);
+
+    let (image, 0) = of("box") else { panic!() };
+    let Launch::Image { image: name, port: 8080, args, runtime } = &image.launch else { panic!() };
+    assert_eq!((&name[..], args.len(), runtime.len()), ("example/app:1", 2, 3));
+    assert_eq!((image.listens, &image.ready), (Listens::Port, &Ready::Connect));
 }
 
 /// The filters are `auth`, `handshake`, `keys`, `legacy` and `thumbnail`, in this order.

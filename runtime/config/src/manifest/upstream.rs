@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::Activate;
 use crate::place::Place;
 
 /// A set of servers that do the same.
@@ -13,7 +14,7 @@ pub struct Upstream {
     pub name: Arc<str>,
     /// Where it is defined.
     pub place: Place,
-    /// Never empty.
+    /// Empty where the instances of `activate` are the endpoints, and only there.
     pub endpoints: Vec<Endpoint>,
     /// How requests are spread.
     pub balance: Balance,
@@ -27,6 +28,8 @@ pub struct Upstream {
     pub breaker: Breaker,
     /// How long the servers may take.
     pub timeouts: UpstreamTimeouts,
+    /// The application behind it, if the gateway starts and stops that.
+    pub activate: Option<Arc<Activate>>,
 }
 
 /// A server.

@@ -2,13 +2,16 @@
 
 use std::time::Duration;
 
-use super::{At, BalanceKind, Key, Later, Reader, Table, TextOr, Typed, Whole, read, table};
+use super::{
+    Activate, At, BalanceKind, Key, Later, Reader, Scale, Table, TextOr, Typed, Whole, read, table,
+};
 use crate::manifest;
 
 table::tables! {
     /// A set of servers that do the same.
-    struct Upstream needs [endpoints] {
-        /// URLs: `["http://10.0.0.2:8080"]`, or tables with a weight.
+    struct Upstream {
+        /// URLs: `["http://10.0.0.2:8080"]`, or tables with a weight. Required, but with `activate` where
+        /// the gateway says where instances listen.
         endpoints: Vec<At<TextOr<Endpoint>>>,
         /// How requests are spread. Default "round-robin".
         balance: BalanceKind,
@@ -26,8 +29,10 @@ table::tables! {
         outlier: Later,
         split: Later,
         sticky: Later,
-        activate: Later,
-        scale: Later,
+        /// An application that the gateway starts and stops.
+        activate: Activate,
+        /// How many instances of it there are.
+        scale: Scale,
     }
 
     /// A server.

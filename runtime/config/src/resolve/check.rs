@@ -267,3 +267,37 @@ pub(super) fn plugin(text: &str) -> Result<(), Refusal> {
         }
     }
 }
+
+/// An argument or an environment variable's value.
+pub(super) fn argument(text: &str) -> Result<(), Refusal> {
+    match text.contains('\0') {
+        true => Err(Refusal::bare("this cannot hold a NUL character")),
+        false => Ok(()),
+    }
+}
+
+/// The name of a unit of systemd, perhaps with the place where an instance listens.
+pub(super) fn unit(text: &str) -> Result<(), Refusal> {
+    let plain = text.replace("{port}", "").replace("{socket}", "");
+    let fine = |b: u8| b.is_ascii_alphanumeric() || b":-_.\\@".contains(&b);
+    match (1..=255).contains(&text.len()) && plain.bytes().all(fine) && !text.starts_with('-') {
+        true => Ok(()),
+        false => {
+            let hint = "such as \"app.service\" or \"app@{port}.service\"";
+            Err(Refusal::new(format!("{text:?} is not the name of a unit"), hint))
+        }
+    }
+}
+
+/// The name of a container.
+pub(super) fn container(text: &str) -> Result<(), Refusal> {
+    let fine = |b: u8| b.is_ascii_alphanumeric() || b"_.-".contains(&b);
+    let starts = text.bytes().next().is_some_and(|b| b.is_ascii_alphanumeric());
+    match starts && text.len() <= 255 && text.bytes().all(fine) {
+        true => Ok(()),
+        false => {
+            let hint = "the name of a container that is there; an image is `container = { image = \"...\", port = 8080 }`";
+            Err(Refusal::new(format!("{text:?} is not the name of a container"), hint))
+        }
+    }
+}

@@ -1,8 +1,10 @@
 //! `[upstreams]`.
 
+use std::sync::Arc;
+
 use super::filter::{in_order, sorted};
 use super::scene::Scene;
-use super::{address, check, row};
+use super::{activate, address, check, row};
 use crate::manifest::{
     Balance, Breaker, Endpoint, Pool, Upstream, UpstreamProtocol, UpstreamTimeouts, UpstreamTls,
 };
@@ -42,6 +44,20 @@ fn upstream(name: &At<String>, table: &At<raw::Upstream>, scene: &mut Scene<'_>)
     {
         scene.warning(&tls.key, "tls is set, but no endpoint is https");
     }
+    let activate = match (&raw.activate, &raw.scale) {
+        (Some(activate), scale) => activate::activate(activate, scale.as_ref(), &endpoints, scene),
+        (None, Some(scale)) if !raw.broken => {
+            let hint = "`activate` says how an instance is started";
+            scene.error(&scale.key, "there is nothing to scale", Some(hint.into()));
+            None
+        }
+        _ => None,
+    };
+    if raw.endpoints.is_none() && raw.activate.is_none() && !raw.broken {
+        let hint =
+            "endpoints: URLs: `[\"http://10.0.0.2:8080\"]`; or `activate`, to start an application";
+        scene.error(&table.place, "an upstream without endpoints", Some(hint.into()));
+    }
     Upstream {
         name: name.as_str().into(),
         place: table.place.clone(),
@@ -52,6 +68,7 @@ fn upstream(name: &At<String>, table: &At<raw::Upstream>, scene: &mut Scene<'_>)
         pool: pool(raw.pool.as_ref(), scene),
         breaker: breaker(raw.breaker.as_ref(), scene),
         timeouts: timeouts(raw.timeouts.as_ref(), scene),
+        activate: activate.map(Arc::new),
     }
 }
 

@@ -158,10 +158,12 @@ fn head(request: &Fetch, url: &Url<'_>, upstream: &Upstream) -> Result<RequestHe
     let mut head = RequestHead::default();
     let method = if request.method.is_empty() { "GET" } else { &request.method };
     head.set_method(method.as_bytes()).map_err(|_| error("malformed method"))?;
-    let endpoint = &upstream.shared.meant.endpoints[0];
-    let authority = match url.authority {
-        "" => format!("{}:{}", endpoint.host, endpoint.port),
-        authority => authority.to_owned(),
+    let meant = &upstream.shared.meant;
+    let authority = match (url.authority, meant.endpoints.first()) {
+        ("", Some(endpoint)) => format!("{}:{}", endpoint.host, endpoint.port),
+        // Instances come and go: the application is known by its name.
+        ("", None) => meant.name.to_string(),
+        (authority, _) => authority.to_owned(),
     };
     head.set_authority(authority.as_bytes()).map_err(|_| error("malformed host"))?;
     head.set_path(url.path.as_bytes()).map_err(|_| error("malformed path"))?;

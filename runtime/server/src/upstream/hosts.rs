@@ -58,6 +58,7 @@ impl Hosts {
                 first_byte: TIMEOUT,
                 idle: TIMEOUT,
             },
+            activate: None,
         };
         self.keep(worker, client_tls, &key, meant)
     }
@@ -74,12 +75,13 @@ impl Hosts {
         pick: &Pick,
     ) -> Result<Rc<Upstream>, TlsProblem> {
         let like = &upstream.shared.meant;
-        let tls = pick.tls.unwrap_or(like.endpoints[0].tls);
+        let tls = pick.tls.unwrap_or(like.endpoints.first().is_some_and(|first| first.tls));
         let Pick { host, port, server_name, connect, read, .. } = pick;
         let key = format!("{} {tls} {host} {port} {server_name:?} {connect:?} {read:?}", like.name);
         let meant = || {
             let mut meant = like.clone();
             meant.endpoints = vec![endpoint(tls, host, *port)];
+            meant.activate = None;
             if let Some(name) = server_name {
                 meant.tls.server_name = Some(name.to_string());
             }
