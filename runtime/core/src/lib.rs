@@ -3,6 +3,7 @@
 //! Nothing here reads a clock, draws a random number or touches a socket: times and seeds are
 //! arguments, so every decision can be repeated in a test.
 
+pub mod admission;
 pub mod balance;
 pub mod breaker;
 pub mod cidr;
@@ -11,5 +12,6 @@ pub mod path;
 pub mod query;
 pub mod retry;
 pub mod router;
+pub mod scale;
 pub mod shared;
 pub mod template;

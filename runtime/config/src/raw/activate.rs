@@ -5,8 +5,7 @@ use std::time::Duration;
 use super::{At, Key, Named, Reader, Share, Size, Table, TextOr, Typed, Whole, read, table};
 
 table::tables! {
-    /// An application that sleeps: the first request starts it, and it is stopped when there are none.
-    /// Exactly one of `command`, `unit` and `container`.
+    /// An application that the gateway starts and stops.
     struct Activate {
         /// A program and its arguments: `["./server", "--port", "{port}"]`. In arguments and `env`,
         /// "{port}" is the port on 127.0.0.1, or "{socket}" the path of the Unix socket, where this

@@ -29,9 +29,10 @@ table::tables! {
         outlier: Later,
         split: Later,
         sticky: Later,
-        /// An application that the gateway starts and stops.
+        /// An application that sleeps: the first request starts it, and it is stopped when there are none.
+        /// Exactly one of `command`, `unit` and `container` says how.
         activate: Activate,
-        /// How many instances of it there are.
+        /// How many instances of that application there are.
         scale: Scale,
     }
 
