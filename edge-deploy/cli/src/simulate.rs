@@ -113,6 +113,7 @@ fn to_json(summary: &Summary, events: Vec<serde_json::Value>) -> serde_json::Val
         "took_ms": summary.took,
         "nodes": summary.nodes,
         "running": summary.running,
+        "committed": summary.committed,
         "reverted": summary.reverted,
         "untouched": summary.untouched,
         "failed": failed.collect::<serde_json::Map<_, _>>(),

@@ -42,8 +42,10 @@ pub struct Summary {
     pub took: u64,
     /// Nodes that were in it.
     pub nodes: usize,
-    /// Nodes that run the release now.
+    /// Nodes that run the release, in truth: also those that were not heard of since.
     pub running: usize,
+    /// Nodes that have said that they have it for good.
+    pub committed: usize,
     /// Nodes that failed, by kind.
     pub failed: Vec<(Failure, usize)>,
     /// Nodes that went back because they were told to.
@@ -73,7 +75,7 @@ impl fmt::Display for Summary {
         };
         writeln!(f, "{ended} after {}", clock(self.took))?;
         writeln!(f, "  {:>8} nodes", self.nodes)?;
-        writeln!(f, "  {:>8} run the release", self.running)?;
+        writeln!(f, "  {:>8} have committed", self.committed)?;
         writeln!(f, "  {:>8} went back", self.reverted)?;
         for (failure, count) in self.failed.iter().filter(|(_, count)| *count > 0) {
             writeln!(f, "  {count:>8} failed: {}", failure.name())?;

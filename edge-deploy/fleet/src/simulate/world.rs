@@ -440,6 +440,7 @@ impl World {
             took: ended.unwrap_or(self.now),
             nodes: members.len(),
             running,
+            committed: count(&|step| step == Step::Committed),
             failed: failed.into(),
             reverted: count(&|step| step == Step::Reverted),
             untouched: count(&|step| step == Step::Waiting),
