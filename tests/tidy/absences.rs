@@ -97,7 +97,7 @@ const ABSENCES: &[Absence] = &[
     },
     Absence {
         what: "past codec/ nobody decides by the HTTP version",
-        below: ALL,
+        below: &["sdk", "runtime"],
         words: &["Version::"],
         except: &[
             ("runtime/server/src/codec/", "the codecs"),

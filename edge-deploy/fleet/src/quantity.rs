@@ -60,6 +60,11 @@ impl Amount {
     }
 }
 
+/// A share for people: 0.07 is `7 %`.
+pub fn percent(share: f64) -> String {
+    format!("{} %", (share * 1e5).round() / 1e3)
+}
+
 /// How many nodes may be away from their work at once: of all, or of those that share a label.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Budget {
@@ -186,5 +191,6 @@ mod tests {
         assert_eq!(Amount::Share(0.1).of(5), 1);
         assert_eq!(Amount::Share(0.1).of(59), 5);
         assert_eq!(Amount::Count(3).of(100), 3);
+        assert_eq!([0.07, 0.9, 0.0005].map(percent), ["7 %", "90 %", "0.05 %"]);
     }
 }

@@ -3,6 +3,7 @@
 use super::Rollout;
 use super::event::{Command, Failure};
 use crate::manifest::{Abort, Action, RuleKind, Threshold};
+use crate::quantity::percent;
 use crate::rollout::Tally;
 
 /// Failures that a rule counts.
@@ -55,8 +56,8 @@ impl Rollout {
                     && tried as u64 >= after_attempts
                     && failed as f64 >= share * tried as f64;
                 met.then(|| {
-                    let percent = share * 100.0;
-                    format!("{failed} of {tried} nodes failed ({kind}), {percent} % are too many")
+                    let share = percent(share);
+                    format!("{failed} of {tried} nodes failed ({kind}), {share} are too many")
                 })
             }
         }

@@ -5,6 +5,7 @@ use super::event::{Command, Note, Outcome};
 use super::{Phase, Rollout, millis};
 use crate::evidence::{Sample, Verdict, judge};
 use crate::manifest::{Action, Approve, Lane, NoData};
+use crate::quantity::percent;
 
 impl Rollout {
     /// Comes to a wave; past the last one only those who were away are left.
@@ -84,12 +85,12 @@ impl Rollout {
                 out.push(Command::Note(Note::Soaks { wave }));
                 return self.advance(out);
             }
-            return self.watch(since, out);
+            return self.watch(wave, since, out);
         };
         let soaked = self.now - begin;
         let soak = millis(self.plan.rollout.soak());
         if !enough || soaked < soak {
-            return self.watch(since, out);
+            return self.watch(wave, since, out);
         }
         let gate = &self.plan.rollout.gate;
         let (fail, no_data, hold_max) = (gate.fail, gate.no_data, millis(gate.hold_max));
@@ -132,8 +133,18 @@ impl Rollout {
         judge(&gate.metrics, gate.requests, &self.trial, others)
     }
 
-    /// A wave that takes too long does not stand still unseen.
-    fn watch(&mut self, since: u64, out: &mut Vec<Command>) {
+    /// A wave that takes too long, or in which nobody is left who could make it enough, does not stand still
+    /// unseen.
+    fn watch(&mut self, wave: usize, since: u64, out: &mut Vec<Command>) {
+        let Some(tally) = self.tallies.get(wave) else { return };
+        let (committed, tried) = (tally.committed, tally.tried);
+        let left = tally.waiting + tally.open + tally.taken - committed;
+        if left == 0 && !self.has_enough(wave) {
+            let must = percent(self.plan.rollout.offline.advance_on);
+            let wave = self.plan.wave_name(wave);
+            let why = format!("{committed} of {tried} nodes of wave {wave} committed, {must} must");
+            return self.pause(why, out);
+        }
         let deadline = self.plan.rollout.gate.deadline;
         if self.now - since > millis(deadline) {
             let deadline = pilotlight_config::units::show_duration(deadline);

@@ -146,20 +146,22 @@ fn enough_is_a_share_of_those_within_reach() {
 #[test]
 fn too_few_commits_hold_a_wave_until_its_deadline_pauses_it() {
     let mut test = Test::quick("deadline = \"1h\"\n");
-    test.take(0..4, Reported::Committed);
-    test.report(4, Reported::Ready);
-    test.wait(1000);
-    test.report(4, Reported::Switching);
-    test.report(4, Reported::Failed(Failure::Probe));
+    test.take(0..3, Reported::Committed);
+    test.take(3..4, Reported::Failed(Failure::Probe));
+    // The fifth goes away: it may yet come.
     test.wait(50 * MINUTE);
     assert_eq!((test.wave(), test.rollout.paused()), (Some(0), None));
     test.wait(11 * MINUTE);
     assert_eq!(test.rollout.paused(), Some("the wave takes longer than 1h"));
-    // What is paused begins nothing, but listens.
     test.step(Event::Resume { by: "ada" });
-    assert_eq!(test.rollout.paused(), None);
     test.wait(59 * MINUTE);
     assert_eq!(test.rollout.paused(), None);
+    // It comes, and fails: nobody is left to wait for.
+    test.step(Event::Seen { node: 4 });
+    test.take(4..5, Reported::Failed(Failure::Probe));
+    test.wait(1000);
+    let why = "3 of 5 nodes of wave canary committed, 90 % must";
+    assert_eq!((test.wave(), test.rollout.paused()), (Some(0), Some(why)));
 }
 
 const CRASHES: &str = "[[abort]]\nkind = \"crash_loop\"\nnodes = 2\ndo = \"revert\"\n";
@@ -301,6 +303,24 @@ fn a_gate_compares_with_those_who_do_not_have_it() {
         assert_eq!(test.wave(), expected, "{:?}", test.notes());
         assert_eq!(*test.rollout.phase() == Phase::Reverting, expected.is_none());
     }
+}
+
+#[test]
+fn a_gate_that_fails_lets_nobody_switch_in_the_same_moment() {
+    let half = "offline = { advance_on = \"50%\" }\n";
+    let mut test = Test::new(&format!("{half}{QUICK}{GATE}{WAVES}"), 20);
+    test.all_seen();
+    test.take(0..3, Reported::Committed);
+    test.wait(1000);
+    test.step(Event::Sample { node: 0, sample: &sample(500) });
+    test.step(Event::Sample { node: 9, sample: &sample(10) });
+    test.wait(10 * MINUTE - 1000);
+    assert_eq!(test.wave(), Some(0));
+    test.report(4, Reported::Ready);
+    test.now += 1000;
+    let commands = test.step(Event::Tick);
+    assert_eq!(*test.rollout.phase(), Phase::Reverting);
+    assert!(!commands.iter().any(|command| matches!(command, Command::Switch { .. })));
 }
 
 #[test]

@@ -18,11 +18,19 @@ impl Rollout {
         self.expire_steps(out);
         self.pace.flow(self.now);
         self.settle(out);
-        if self.paused.is_none() && !self.is_over() && !self.has_expired() {
+        if self.may_begin() {
             self.advance(out);
+        }
+        // The gate may have paused it, or taken it back.
+        if self.may_begin() {
             self.offer(out);
             self.permit(wall, out);
         }
+    }
+
+    /// Whether anything new may begin.
+    fn may_begin(&self) -> bool {
+        self.paused.is_none() && !self.is_over() && !self.has_expired()
     }
 
     /// Nodes that took too long. They are judged by the clock: who is gone sends no event.
@@ -98,9 +106,6 @@ impl Rollout {
                 } else if !open && let Some(ready) = self.ready.get_mut(group) {
                     // Another node of the group may live in another zone.
                     ready.rotate_left(1);
-                }
-                if self.is_over() || self.paused.is_some() {
-                    return;
                 }
             }
         }
