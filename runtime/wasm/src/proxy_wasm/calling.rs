@@ -214,10 +214,11 @@ impl Drop for Caller {
 pub(crate) fn http_call(mem: &mut [u8], host: &mut Host, args: [u32; 10]) -> Result<(), Status> {
     let [upstream, ul, headers, hl, body, bl, trailers, tl, timeout, out] = args;
     memory::slice(mem, out, 4)?;
-    let upstream = upstream_of(host, memory::slice(mem, upstream, ul)?)?;
+    let name = memory::slice(mem, upstream, ul)?;
+    let upstream = upstream_of(host, name)?;
     let headers = decode(memory::slice(mem, headers, hl)?)?;
     let trailers = owned(&decode(memory::slice(mem, trailers, tl)?)?)?;
-    let mut request = request(&headers, upstream, timeout)?;
+    let mut request = request(&headers, upstream, name, timeout)?;
     request.body = Bytes::copy_from_slice(memory::slice(mem, body, bl)?);
     request.trailers = trailers;
     let (token, caller) = Caller::begin(host)?;
@@ -244,11 +245,12 @@ pub(crate) fn upstream_of(host: &Host, name: &[u8]) -> Result<String, Status> {
     [name, short, host].into_iter().find(known).map(str::to_owned).ok_or(Status::BadArgument)
 }
 
-/// A request by its headers, which must hold method and path; without an authority it is the upstream's
-/// name, as in Kong.
+/// A request by its headers, which must hold method and path; without an authority it is what the upstream was
+/// named by, as in Kong.
 pub(crate) fn request(
     headers: &[Pair<'_>],
     upstream: String,
+    name: &[u8],
     timeout: u32,
 ) -> Result<Fetch, Status> {
     let find = |name: &[u8]| headers.iter().find(|(key, _)| *key == name).map(|(_, value)| *value);
@@ -257,7 +259,7 @@ pub(crate) fn request(
         value.map(str::to_owned).ok_or(Status::BadArgument)
     };
     let path = origin_form(pseudo(b":path", None)?);
-    let authority = pseudo(b":authority", Some(upstream.as_bytes()))?;
+    let authority = pseudo(b":authority", name.rsplit(|b| *b == b'|').next())?;
     if !path.starts_with('/') || authority.contains('/') {
         return Err(Status::BadArgument);
     }

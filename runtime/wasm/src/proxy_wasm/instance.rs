@@ -310,10 +310,14 @@ impl Instanced {
     pub(crate) async fn hear(&mut self, event: Event) -> Result<(), Fault> {
         let text = self.store.data().proxy.program.as_ref().is_some_and(|program| program.text);
         let (name, incoming, arguments) = event.open(text);
-        self.store.data_mut().proxy.incoming = incoming;
+        let proxy = &mut self.store.data_mut().proxy;
+        proxy.incoming = incoming;
+        // Kong's SDK looks for the stream by this number.
+        let own = proxy.stream.as_ref().filter(|_| text && name == "proxy_on_foreign_function");
+        let context = own.map_or(ROOT, |stream| stream.context);
         let told = match arguments[..] {
             [a] => self.seldom::<_, ()>(name, (ROOT, a)).await,
-            [a, b] => self.seldom::<_, ()>(name, (ROOT, a, b)).await,
+            [a, b] => self.seldom::<_, ()>(name, (context, a, b)).await,
             [a, b, c, d] => self.seldom::<_, ()>(name, (ROOT, a, b, c, d)).await,
             _ => Ok(None),
         };
