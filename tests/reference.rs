@@ -53,8 +53,8 @@ fn proxy_wasm() -> String {
          [the conformance kit](../../tests/conformance/proxy-wasm/README.md) calls each that is not absent. \
          How filters are configured: [Wasm filters](../guides/wasm.md). {} names are as in the specification or \
          in Envoy, {} differ, {} are absent.\n\nA module says which version it is by one of the exports \
-         `proxy_abi_version_0_1_0`, `proxy_abi_version_0_2_0`, `proxy_abi_version_0_2_1`. One that imports what \
-         is not named here is refused when it is loaded.\n",
+         `proxy_abi_version_0_1_0`, `proxy_abi_version_0_2_0`, `proxy_abi_version_0_2_1`, \
+         `proxy_abi_version_0_2_100`. One that imports what is not named here is refused when it is loaded.\n",
         count(Is::Same),
         count(Is::Differs),
         count(Is::Absent)

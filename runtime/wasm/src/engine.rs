@@ -23,7 +23,7 @@ use crate::library::{Entry, Programs};
 use crate::modules::{self, Callee};
 use crate::proxy_wasm::hub::Hub;
 use crate::proxy_wasm::pool::Program;
-use crate::proxy_wasm::{instance, link};
+use crate::proxy_wasm::{abi, instance, link};
 use crate::source::Source;
 use crate::ticker::Ticker;
 use crate::vm;
@@ -215,7 +215,7 @@ impl Loader<'_> {
             let mut exports = module.exports().map(|export| export.name());
             if let Some(other) = exports.find(|name| name.starts_with("proxy_abi_version_")) {
                 let mistake = Mistake::new(format!("it is of an ABI not known here, {other}"));
-                return Err(vec![mistake.hint("0.1.0, 0.2.0 and 0.2.1 are")]);
+                return Err(vec![mistake.hint("0.1.0, 0.2.0, 0.2.1 and Higress's 0.2.100 are")]);
             }
             let mistake = Mistake::new("not a proxy-wasm filter: no proxy_abi_version_* export");
             return Err(vec![mistake.hint(
@@ -246,7 +246,8 @@ impl Loader<'_> {
             eager: false,
             hold_headers: spec.proxy.hold_headers,
             text: spec.proxy.text,
-            old: marker == instance::OLD,
+            old: marker == abi::OLD,
+            higress: marker == abi::HIGRESS,
             root_id: spec.proxy.root_id.as_str().into(),
             space: match &*spec.proxy.vm_id {
                 "" => self.engine.hub.space(&spec.name),

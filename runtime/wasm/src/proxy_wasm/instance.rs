@@ -55,9 +55,6 @@ pub(crate) enum Task {
     Finish,
 }
 
-/// The marker of the oldest version.
-pub(crate) const OLD: &str = MARKERS[2];
-
 /// The version that a module's marker names.
 pub(crate) fn marker(module: &Module) -> Option<&'static str> {
     MARKERS.into_iter().find(|name| module.get_export(name).is_some())
@@ -274,6 +271,7 @@ impl Instanced {
                         stream.bodies[side].push(data, stream.resumed[side]);
                     }
                     stream.resumed[side] = false;
+                    stream.answered = false;
                 }
                 self.callback(phase, id, last).await
             }
@@ -287,11 +285,11 @@ impl Instanced {
             Task::Event(event) => {
                 let stage = &self.store.data().stage;
                 let early = stage.with(|exchange| exchange.response.origin.is_none());
-                if let Some(stream) = &mut self.store.data_mut().proxy.stream
-                    && stream.reply == Reply::Closed
-                    && early == Some(true)
-                {
-                    stream.reply = Reply::Open;
+                if let Some(stream) = &mut self.store.data_mut().proxy.stream {
+                    stream.answered = true;
+                    if stream.reply == Reply::Closed && early == Some(true) {
+                        stream.reply = Reply::Open;
+                    }
                 }
                 self.hear(event).await.map(|()| 0)
             }
@@ -310,11 +308,16 @@ impl Instanced {
 
     /// Tells the plugin's context what has come.
     pub(crate) async fn hear(&mut self, event: Event) -> Result<(), Fault> {
-        let (name, incoming, arguments) = event.open();
-        self.store.data_mut().proxy.incoming = incoming;
+        let text = self.store.data().proxy.program.as_ref().is_some_and(|program| program.text);
+        let (name, incoming, arguments) = event.open(text);
+        let proxy = &mut self.store.data_mut().proxy;
+        proxy.incoming = incoming;
+        // Kong's SDK looks for the stream by this number.
+        let own = proxy.stream.as_ref().filter(|_| text && name == "proxy_on_foreign_function");
+        let context = own.map_or(ROOT, |stream| stream.context);
         let told = match arguments[..] {
             [a] => self.seldom::<_, ()>(name, (ROOT, a)).await,
-            [a, b] => self.seldom::<_, ()>(name, (ROOT, a, b)).await,
+            [a, b] => self.seldom::<_, ()>(name, (context, a, b)).await,
             [a, b, c, d] => self.seldom::<_, ()>(name, (ROOT, a, b, c, d)).await,
             _ => Ok(None),
         };

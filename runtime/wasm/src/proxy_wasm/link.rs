@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use wasmtime::{Caller, ExternType, FuncType, Linker, Module, Val, ValRaw, ValType};
 
-use super::abi::Status;
+use super::abi::{self, Status};
 use super::gives::{self, Payload};
-use super::{calling, calls, grpc, memory, metrics};
+use super::{calling, calls, grpc, instance, memory, metrics};
 use crate::fault::GaveUp;
 use crate::host::Host;
 use crate::wasi;
@@ -22,11 +22,18 @@ pub(crate) fn link(
     on_fiber: bool,
 ) -> Result<(), Vec<String>> {
     let mut unknown = Vec::new();
+    let higress = instance::marker(module) == Some(abi::HIGRESS);
     linker.allow_shadowing(true);
     for import in module.imports() {
         let (space, name) = (import.module(), import.name());
         let linked = match (space, import.ty()) {
-            ("env", ExternType::Func(_)) => env(linker, name, on_fiber),
+            ("env", ExternType::Func(ty)) => match env(linker, name, on_fiber) {
+                // There are more: a module finds out when it calls one.
+                Ok(false) if higress => {
+                    fixed(linker, [space, name], ty, Status::Unimplemented as u32)
+                }
+                linked => linked,
+            },
             ("wasi_snapshot_preview1" | "wasi_unstable", ExternType::Func(ty)) => {
                 wasi::link(linker, space, name, ty)
             }
@@ -39,6 +46,23 @@ pub(crate) fn link(
         }
     }
     if unknown.is_empty() { Ok(()) } else { Err(unknown) }
+}
+
+/// Links a call that answers one number always, whatever it is given; false when it would answer anything else.
+pub(crate) fn fixed(
+    linker: &mut Linker<Host>,
+    [space, name]: [&str; 2],
+    ty: FuncType,
+    number: u32,
+) -> Linked {
+    let fits = ty.results().len() == 1 && ty.results().all(|ty| ty.is_i32());
+    if fits {
+        linker.func_new(space, name, ty, move |_, _, results| {
+            results[0] = Val::I32(number as i32);
+            Ok(())
+        })?;
+    }
+    Ok(fits)
 }
 
 type Linked = wasmtime::Result<bool>;

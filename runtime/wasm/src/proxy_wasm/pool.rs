@@ -49,6 +49,8 @@ pub(crate) struct Program {
     pub(crate) hold_headers: bool,
     /// ABI 0.1.0: a field that is not there is empty.
     pub(crate) old: bool,
+    /// ABI 0.2.100: callbacks say how they stop.
+    pub(crate) higress: bool,
     /// Properties are text, as in ngx_wasm_module.
     pub(crate) text: bool,
     /// `plugin_root_id`.
