@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use super::{At, Key, Named, Reader, Share, Size, Table, TextOr, Typed, Whole, read, table};
+use super::{At, Named, Share, Size, TextOr, Whole};
+use crate::typed;
 
-table::tables! {
+typed::tables! {
     /// An application that the gateway starts and stops.
     struct Activate {
         /// A program and its arguments: `["./server", "--port", "{port}"]`. In arguments and `env`,

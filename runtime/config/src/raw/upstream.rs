@@ -2,12 +2,10 @@
 
 use std::time::Duration;
 
-use super::{
-    Activate, At, BalanceKind, Key, Later, Reader, Scale, Table, TextOr, Typed, Whole, read, table,
-};
-use crate::manifest;
+use super::{Activate, At, BalanceKind, Later, Scale, TextOr, Whole};
+use crate::{manifest, typed};
 
-table::tables! {
+typed::tables! {
     /// A set of servers that do the same.
     struct Upstream {
         /// URLs: `["http://10.0.0.2:8080"]`, or tables with a weight. Required, but with `activate` where

@@ -1,7 +1,6 @@
 //! `activate` and `scale` of `[upstreams]`.
 
 use super::filter::in_order;
-use super::scene::{Refusal, Scene};
 use super::{check, row};
 use crate::manifest::{
     Activate, Cron, Endpoint, InstanceLimits, Launch, Listens, Ready, Scale, Schedule, Zone,
@@ -9,6 +8,7 @@ use crate::manifest::{
 use crate::place::Place;
 use crate::raw::{self, At, Share, TextOr};
 use crate::report::Problem;
+use crate::typed::{Refusal, Scene};
 
 pub(super) fn activate(
     raw: &At<raw::Activate>,
@@ -90,7 +90,7 @@ fn command(argv: &At<Vec<At<String>>>, raw: &raw::Activate, scene: &mut Scene<'_
     }
     let dir = match &raw.dir {
         Some(dir) => scene.folder(dir, "the folder"),
-        None => scene.folder.into(),
+        None => scene.folder.clone(),
     };
     Launch::Command { argv: words, env, dir }
 }
