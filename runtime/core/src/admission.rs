@@ -195,13 +195,13 @@ impl Admission {
     /// Who of those that wait is next, if anybody is. To be asked until there is none: after an
     /// [`Admit::Wait`], whenever a request has ended, and at [`Admission::due`].
     pub fn turn(&mut self, now: u64) -> Option<Turn> {
+        if let Some(ticket) = self.queue.displaced() {
+            return Some(Turn::Shed(ticket, self.shed(now, Why::Displaced)));
+        }
         if self.queue.is_empty() {
             return None;
         }
         self.queue.patient(self.limit.base());
-        if let Some(ticket) = self.queue.displaced() {
-            return Some(Turn::Shed(ticket, self.shed(now, Why::Displaced)));
-        }
         if let Some(ticket) = self.queue.late(now) {
             return Some(Turn::Shed(ticket, self.shed(now, Why::Late)));
         }

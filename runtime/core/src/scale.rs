@@ -165,14 +165,12 @@ impl Scaler {
         let came = sample.arrivals > 0 || sample.load() > 0;
         match self.idle_since {
             Some(since) if came => {
-                self.gaps.add(now.millis.saturating_sub(since));
                 self.idle_since = (sample.load() == 0).then_some(now.millis);
-                self.replan();
+                if self.gaps.add(now.millis.saturating_sub(since)) {
+                    self.replan();
+                }
             }
-            None if sample.load() == 0 => {
-                self.idle_since = Some(now.millis);
-                self.replan();
-            }
+            None if sample.load() == 0 => self.idle_since = Some(now.millis),
             _ => {}
         }
     }

@@ -134,6 +134,7 @@ impl Queue {
     }
 
     pub(super) fn remove(&mut self, now: u64, ticket: Ticket) {
+        self.displaced = self.displaced.filter(|displaced| *displaced != ticket);
         let before = self.len;
         self.waiting.iter_mut().for_each(|queue| queue.retain(|waiter| waiter.ticket != ticket));
         self.gone(now, before - self.waiting.iter().map(VecDeque::len).sum::<usize>());

@@ -41,16 +41,17 @@ pub(super) struct Plan {
 impl Gaps {
     pub(super) const NONE: Gaps = Gaps { counts: [0; BINS + 1] };
 
-    /// It was quiet for so long.
-    pub(super) fn add(&mut self, millis: u64) {
+    /// It was quiet for so long. False: that is no matter.
+    pub(super) fn add(&mut self, millis: u64) -> bool {
         if millis < SHORTEST {
-            return;
+            return false;
         }
         let bin = usize::try_from(millis / MINUTE).unwrap_or(BINS).min(BINS);
         self.counts[bin] += 1;
         if self.total() > MOST {
             self.counts.iter_mut().for_each(|count| *count /= 2);
         }
+        true
     }
 
     fn total(&self) -> u32 {
