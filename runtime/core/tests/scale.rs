@@ -47,10 +47,11 @@ fn what_comes_each_day_is_not_waited_for() {
             show(kind, "ours", seed, &plain);
             show(kind, "ours+predict", seed, &ahead);
             // Bursts of recorded loads cannot be foretold.
-            let left = if kind == Kind::Day { 0.2 } else { 0.6 };
-            assert!(plain.cold >= 10);
-            assert!(ahead.cold as f64 <= left * plain.cold as f64);
-            assert!(ahead.instance_time as f64 <= 1.15 * plain.instance_time as f64);
+            let left = if kind == Kind::Day { 0.2 } else { 0.4 };
+            assert!(plain.cold >= 5, "{kind:?} {seed}");
+            assert!(ahead.cold as f64 <= left * plain.cold as f64, "{kind:?} {seed}");
+            let time = ahead.instance_time as f64 / plain.instance_time as f64;
+            assert!(time <= 1.15, "{kind:?} {seed}: {time}");
         }
     }
 }

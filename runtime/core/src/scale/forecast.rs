@@ -24,6 +24,9 @@ const WRONG: f32 = 0.4;
 /// Deviations of a slot that are added to it.
 const MARGIN: f32 = 0.5;
 
+/// How much of a slot's peak over its mean counts: more of it costs instances that stand by all day.
+const PEAK: f32 = 0.25;
+
 /// Loads below this do not say how the day compares.
 const FAINT: f32 = 0.2;
 
@@ -188,7 +191,7 @@ impl Season {
             return;
         }
         let mean = (bucket.area / bucket.seconds) as f32;
-        let load = (mean + bucket.peak) / 2.0;
+        let load = mean + (bucket.peak - mean) * PEAK;
         let at = self.place(bucket.index);
         let season = self.load.len() as f32;
         if f32::from(self.seen) < season {

@@ -22,7 +22,8 @@ pub(crate) enum Kind {
     Step,
     /// Up for an hour, down for an hour.
     Ramp,
-    /// Quiet nights, a morning rise, a midday dip, an evening peak; days differ by a tenth.
+    /// Quiet nights, rises within six minutes at eight and after the midday dip, an evening peak; days differ by
+    /// a tenth.
     Day,
     /// The same on five days, and a third of it on two.
     Week,
@@ -133,15 +134,16 @@ impl Load {
 
 /// The share of the peak at an hour of the day.
 fn day(hour: f64) -> f64 {
-    const POINTS: [(f64, f64); 9] = [
+    const POINTS: [(f64, f64); 10] = [
         (0.0, 0.0),
-        (6.5, 0.0),
-        (9.0, 0.75),
+        (8.0, 0.0),
+        (8.1, 0.7),
         (12.0, 0.8),
-        (13.5, 0.55),
-        (17.0, 0.7),
-        (20.0, 1.0),
-        (23.0, 0.0),
+        (12.5, 0.3),
+        (13.0, 0.3),
+        (13.1, 0.7),
+        (18.0, 1.0),
+        (21.0, 0.0),
         (24.0, 0.0),
     ];
     let after = POINTS.iter().position(|(at, _)| *at > hour).unwrap_or(POINTS.len() - 1);
