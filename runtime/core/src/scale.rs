@@ -7,8 +7,8 @@
 //! only when less was enough for a whole cool-down, in steps.
 //!
 //! Nothing flaps, by construction: instances are stopped no sooner than a cool-down after the last were
-//! started, and each change of direction puts off the next stop by a cool-down more. So of directions there
-//! is at most one change a cool-down, over time. An application that is stopped because it idles, which
+//! started, and each change of direction puts off the next stop by a cool-down more. So in any n cool-downs
+//! there are at most n + 1 changes of direction. An application that is stopped because it idles, which
 //! takes its idle time, is apart from this.
 
 use pilotlight_config::manifest::{Scale, Schedule, Zone};
@@ -31,7 +31,7 @@ pub use reason::Reason;
 const STEPS: u64 = 8;
 
 /// The cool-down is doubled at most so often, when stops were regretted.
-const MOST_PATIENCE: u32 = 3;
+const MOST_PATIENCE: u32 = 2;
 
 /// How long to wait at most until the next look, while there is anything.
 const TICK: u64 = 2000;
@@ -295,7 +295,9 @@ impl Scaler {
         let stable = self.stable.get();
         let rise = self.instances(self.panic.get());
         let ready = self.sample.ready.max(1);
-        if rise >= 2 * ready {
+        // What those that are there can take, one instance above all, is no reason.
+        let over = self.panic.get() > f64::from(ready) * f64::from(self.scale.concurrency);
+        if over && rise >= 2 * ready {
             self.panics_until = now.millis + self.scale.window.as_millis() as u64;
         }
         let panics = now.millis < self.panics_until;
@@ -385,7 +387,8 @@ impl Scaler {
         }
         if self.moves.downward {
             self.turn(now);
-            if have > 0 {
+            let soon = cooldown << self.moves.patience;
+            if have > 0 && self.moves.down.is_some_and(|down| now < down + soon) {
                 self.moves.patience = MOST_PATIENCE.min(self.moves.patience + 1);
                 self.moves.patient_since = now;
             }

@@ -22,7 +22,7 @@ const LEVEL: f32 = 0.25;
 const WRONG: f32 = 0.4;
 
 /// Deviations of a slot that are added to it.
-const MARGIN: f32 = 0.5;
+const MARGIN: f32 = 0.4;
 
 /// How much of a slot's peak over its mean counts: more of it costs instances that stand by all day.
 const PEAK: f32 = 0.25;

@@ -31,9 +31,9 @@ pub(crate) enum Kind {
     Spikes,
     /// A steady load that wanders and jitters.
     Noise,
-    /// As recorded ones are: days of different size, rises up to a quarter of an hour early or late, lulls,
+    /// The same with days of different size, rises up to a quarter of an hour early or late, lulls,
     /// and a burst now and then.
-    Recorded,
+    Uneven,
     /// A handful of requests at about every full hour, nothing else.
     Hourly,
 }
@@ -45,7 +45,7 @@ pub(crate) const KINDS: [Kind; 8] = [
     Kind::Week,
     Kind::Spikes,
     Kind::Noise,
-    Kind::Recorded,
+    Kind::Uneven,
     Kind::Hourly,
 ];
 
@@ -80,7 +80,7 @@ impl Load {
         if second % DAY == 0 {
             self.size = 0.9 + 0.2 * self.dice.unit();
             self.late = 0;
-            if self.kind == Kind::Recorded {
+            if self.kind == Kind::Uneven {
                 self.size = 0.7 + 0.6 * self.dice.unit();
                 self.late = (1800.0 * (self.dice.unit() - 0.5)) as i64;
             }
@@ -110,7 +110,7 @@ impl Load {
                 self.wander = (self.wander + 0.02 * (self.dice.unit() - 0.5)).clamp(-0.25, 0.25);
                 peak * (0.5 + self.wander + 0.4 * (self.dice.unit() - 0.5))
             }
-            Kind::Recorded => {
+            Kind::Uneven => {
                 if self.dice.unit() < 1.0 / (4.0 * HOUR as f64) {
                     self.burst_until = second + 60 + (120.0 * self.dice.unit()) as i64;
                 }

@@ -43,7 +43,7 @@ pub(crate) fn scale(predict: bool) -> manifest::Scale {
 /// Whether a load needs days to be learnt.
 fn days(kind: Kind) -> (i64, i64) {
     match kind {
-        Kind::Day | Kind::Recorded => (3 * DAY, 10 * DAY),
+        Kind::Day | Kind::Uneven => (3 * DAY, 10 * DAY),
         Kind::Week => (14 * DAY, 21 * DAY),
         Kind::Hourly => (DAY, 3 * DAY),
         _ => (HOUR, 13 * HOUR),
