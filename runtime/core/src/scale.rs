@@ -206,7 +206,7 @@ impl Scaler {
         let back = back.filter(|at| *at > now.millis);
         let ahead = (lead / 1000) as i64;
         let local = now.local();
-        let rise = self.forecast.as_ref().and_then(|f| f.rise(local + ahead + MARGIN, self.per()));
+        let rise = self.forecast.as_ref().and_then(|f| f.rise(local + ahead + MARGIN));
         let scheduled = self.scale.schedule.iter().filter(|entry| entry.min > 0);
         let scheduled = scheduled.filter_map(|entry| {
             let minute = (clock(entry, now) + ahead).div_euclid(60) + 1;

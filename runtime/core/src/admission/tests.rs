@@ -51,6 +51,27 @@ fn the_important_pass_and_displace_others() {
 }
 
 #[test]
+fn the_displaced_hear_of_it_unless_they_left() {
+    for leaves in [false, true] {
+        let mut admission = Admission::new(Bounds { first: 1, queue: 1, ..BOUNDS });
+        let mut come = |class| match admission.admit(0, class) {
+            Admit::Wait(ticket) => Some(ticket),
+            _ => None,
+        };
+        let came = [Class::Normal, Class::Low, Class::Normal].map(&mut come);
+        let [None, Some(low), Some(normal)] = came else { panic!("{came:?}") };
+        // The other has its place, and goes before anybody was asked for.
+        admission.left(0, normal);
+        if leaves {
+            admission.left(0, low);
+        }
+        let told = matches!(admission.turn(0), Some(Turn::Shed(ticket, _)) if ticket == low);
+        assert_eq!(told, !leaves);
+        assert_eq!((admission.turn(0), admission.waiting()), (None, 0));
+    }
+}
+
+#[test]
 fn the_oldest_is_next_until_the_queue_stands() {
     let mut admission = Admission::new(BOUNDS);
     let room = fill(&mut admission, Class::Normal);

@@ -27,7 +27,7 @@ const MARGIN: f32 = 0.4;
 /// How much of a slot's peak over its mean counts: more of it costs instances that stand by all day.
 const PEAK: f32 = 0.25;
 
-/// Loads below this do not say how the day compares.
+/// Loads below this are no reason for an instance, and do not say how the day compares.
 const FAINT: f32 = 0.2;
 
 /// Seconds by which clocks may differ before one has jumped.
@@ -94,15 +94,15 @@ impl Forecast {
         let season = self.best()?;
         let slots = local.div_euclid(season.slot)..=(local + ahead).div_euclid(season.slot);
         let highest = slots.map(|slot| season.at(slot)).fold(0.0, f32::max);
-        Some(f64::from(highest))
+        (highest >= FAINT).then_some(highest.into())
     }
 
-    /// Seconds from `local` until the forecast says at least `load`, if it does within a day.
-    pub(super) fn rise(&self, local: i64, load: f64) -> Option<i64> {
+    /// Seconds from `local` until the forecast says that there is load, if it does within a day.
+    pub(super) fn rise(&self, local: i64) -> Option<i64> {
         let season = self.best()?;
         let now = local.div_euclid(season.slot);
         let within = 24 * 3600 / season.slot;
-        let slot = (now..=now + within).find(|slot| f64::from(season.at(*slot)) >= load)?;
+        let slot = (now..=now + within).find(|slot| season.at(*slot) >= FAINT)?;
         Some((slot * season.slot - local).max(0))
     }
 

@@ -139,12 +139,12 @@ fn a_schedule_holds_from_its_time_on_and_is_ready_by_then() {
     assert!((8 * 3600 + 1740..8 * 3600 + 1900).contains(&said[2].0), "{said:?}");
 }
 
-/// Five days of a load that begins at 8 and ends at 18.
-fn days(play: &mut Play, count: u64) -> Vec<(u64, u32, Reason)> {
+/// Days of a load that begins at 8 and ends at 18.
+fn days(play: &mut Play, count: u64, load: u32) -> Vec<(u64, u32, Reason)> {
     let mut said = Vec::new();
     for _ in 0..count {
         said = play.on(8 * 3600, 0);
-        said.extend(play.on(10 * 3600, 35));
+        said.extend(play.on(10 * 3600, load));
         said.extend(play.on(6 * 3600, 0));
     }
     said
@@ -153,9 +153,9 @@ fn days(play: &mut Play, count: u64) -> Vec<(u64, u32, Reason)> {
 #[test]
 fn what_comes_each_day_is_foretold_and_what_is_forgotten_is_not() {
     let mut play = Play::new(&Scale { predict: true, ..scale() });
-    days(&mut play, 4);
+    days(&mut play, 4, 35);
     let midnight = play.second;
-    let said = days(&mut play, 1);
+    let said = days(&mut play, 1, 35);
     let eight = midnight + 8 * 3600;
     assert_eq!(said[0].2, Reason::Forecast);
     assert!((eight - 400..eight).contains(&said[0].0), "{} {said:?}", eight);
@@ -177,9 +177,25 @@ fn what_comes_each_day_is_foretold_and_what_is_forgotten_is_not() {
 }
 
 #[test]
+fn a_little_each_day_is_foretold_and_what_came_once_is_not() {
+    let mut play = Play::new(&Scale { predict: true, ..scale() });
+    days(&mut play, 4, 1);
+    let eight = play.second + 8 * 3600;
+    play.on(4 * 3600, 0);
+    play.on(5, 1);
+    play.on(1000, 0);
+    let next = play.scaler.next(now(play.second)).unwrap() / 1000;
+    assert!((eight - 400..eight).contains(&next), "{next}");
+    let left = eight + 86_400 - 5 * 3600 - play.second;
+    play.on(left, 0);
+    // Past the hour of the one request.
+    assert_eq!(play.on(2 * 3600, 0), []);
+}
+
+#[test]
 fn a_clock_that_jumps_spoils_nothing() {
     let mut play = Play::new(&Scale { predict: true, ..scale() });
-    days(&mut play, 4);
+    days(&mut play, 4, 35);
     let at = |second: u64, unix: i64| Now { millis: second * 1000, unix, offset: 0 };
     let (second, unix) = (play.second, play.second as i64);
     let before = play.scaler.forecast.clone().unwrap();
@@ -231,7 +247,7 @@ fn reasons_have_names_of_their_own() {
 #[test]
 fn other_states_are_not_taken() {
     let mut play = Play::new(&Scale { predict: true, ..scale() });
-    days(&mut play, 3);
+    days(&mut play, 3, 35);
     let state = play.scaler.save(now(play.second));
     for cut in 0..state.len() {
         assert!(!play.scaler.restore(now(play.second), &state[..cut], true), "{cut}");

@@ -7,7 +7,7 @@ pub(crate) const HOUR: i64 = 3600;
 pub(crate) const DAY: i64 = 24 * HOUR;
 
 /// How often something happens that happens `mean` times on average (Poisson).
-fn count(dice: &mut Dice, mean: f64) -> u32 {
+pub(crate) fn count(dice: &mut Dice, mean: f64) -> u32 {
     let (limit, mut product, mut count) = ((-mean).exp(), dice.unit(), 0);
     while product > limit {
         product *= dice.unit();

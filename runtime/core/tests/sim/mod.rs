@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use pilotlight_config::manifest;
 
-mod dice;
+pub(crate) mod dice;
 pub(crate) mod load;
 pub(crate) mod rules;
 pub(crate) mod world;
@@ -50,14 +50,19 @@ fn days(kind: Kind) -> (i64, i64) {
     }
 }
 
-/// A load under a rule.
-pub(crate) fn outcome(kind: Kind, rule: &str, seed: u64) -> Outcome {
-    let mut rule: Box<dyn Rule> = match rule {
+/// A rule, by its name.
+pub(crate) fn rule(name: &str) -> Box<dyn Rule> {
+    match name {
         "knative" => Box::new(Kpa::new(APP.concurrency, 50)),
         "hpa" => Box::new(Hpa::new(APP.concurrency, 50)),
         "ours" => Box::new(Ours::new(&scale(false))),
         _ => Box::new(Ours::new(&scale(true))),
-    };
+    }
+}
+
+/// A load under a rule.
+pub(crate) fn outcome(kind: Kind, name: &str, seed: u64) -> Outcome {
     let (from, until) = days(kind);
-    run(APP, &mut Load::new(kind, PEAK, seed), &mut *rule, seed, from, until)
+    let mut load = Load::new(kind, PEAK, seed);
+    run(APP, &mut |second| load.arrivals(second), &mut *rule(name), seed, from, until)
 }

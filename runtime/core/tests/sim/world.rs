@@ -5,7 +5,6 @@ use std::collections::VecDeque;
 use pilotlight_core::scale::Sample;
 
 use super::dice::Dice;
-use super::load::Load;
 use super::rules::Rule;
 
 /// What an application is like.
@@ -61,10 +60,11 @@ impl Outcome {
     }
 }
 
-/// Runs a load until `until`, and tells of what happened from `from` on.
+/// Runs a load, which says how many requests come in each second, until `until`, and tells of what happened
+/// from `from` on.
 pub(crate) fn run(
     app: App,
-    load: &mut Load,
+    load: &mut dyn FnMut(i64) -> u32,
     rule: &mut dyn Rule,
     seed: u64,
     from: i64,
@@ -93,7 +93,7 @@ pub(crate) fn run(
                 out.cold += 1;
             }
         }
-        let arrivals = load.arrivals(second);
+        let arrivals = load(second);
         if arrivals > 0 {
             queue.push_back((second, arrivals));
         }
