@@ -320,10 +320,11 @@ word::words! {
     ], later ["ewma", "hash"];
     UpstreamProtocol, "a protocol" = [
         "auto" => UpstreamProtocol::Auto, "http1" => UpstreamProtocol::Http1,
-        "http2" => UpstreamProtocol::Http2,
+        "http2" => UpstreamProtocol::Http2, "tcp" => UpstreamProtocol::Tcp,
     ], later ["http3"];
     Protocol, "a protocol" = [
         "http1" => Protocol::Http1, "http2" => Protocol::Http2, "http3" => Protocol::Http3,
+        "tcp" => Protocol::Tcp,
     ], later [];
 }
 

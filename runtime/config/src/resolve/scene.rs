@@ -48,6 +48,15 @@ impl Scene<'_> {
         self.report.push(Problem::warning(spot, message));
     }
 
+    /// Keys that are there, and mean nothing as things are.
+    pub(super) fn meaningless(&mut self, keys: &[(&str, Option<&Place>)], when: &str) {
+        for (key, place) in keys {
+            if let Some(place) = place {
+                self.error(*place, format!("{key} has no meaning {when}"), None);
+            }
+        }
+    }
+
     /// The value, or a problem at its place.
     pub(super) fn accept<T>(&mut self, place: &Place, value: Result<T, Refusal>) -> Option<T> {
         match value {

@@ -11,6 +11,7 @@ pub(crate) enum Protocol {
     Http1,
     Http2,
     Http3,
+    Tcp,
 }
 
 /// Reads one of the words; `expected` is what the message says when it is something else.
