@@ -1,5 +1,7 @@
 //! Connections without HTTP: what goes in comes out, both ways, whoever ends first.
 
+mod filters;
+
 use std::net::SocketAddr;
 use std::time::Duration;
 

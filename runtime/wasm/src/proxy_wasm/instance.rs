@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use pilotlight_abi::{Phase, Phases};
 use pilotlight_filter::host::Level;
-use pilotlight_filter::{Fault, FaultKind};
+use pilotlight_filter::{Closed, Exchange, Fault, FaultKind};
 use wasmtime::{
     ExternType, Instance, InstancePre, Module, Store, TypedFunc, WasmParams, WasmResults,
 };
@@ -49,6 +49,9 @@ pub(crate) enum Task {
     Phase(Phase, Option<(Bytes, bool)>),
     /// A piece of a body, while the head of its message waits.
     Pulled(Phase, Bytes, bool),
+    /// Bytes of a connection, from the client or the upstream: what has come, whether it is the last,
+    /// and whether what came before is held.
+    Bytes { side: usize, data: Bytes, last: bool, held: bool },
     /// Something has come for it.
     Event(Event),
     /// The last callbacks.
@@ -88,21 +91,25 @@ pub(crate) fn phases(module: &Module) -> Phases {
     phases
 }
 
-/// A callback for the bytes of a connection, of a module that has none for HTTP: nothing here would
-/// ever call it.
+/// Callbacks for the bytes of a connection, with their parameters and results.
+const OF_CONNECTIONS: [(&str, usize, usize); 5] = [
+    ("proxy_on_new_connection", 1, 1),
+    ("proxy_on_downstream_data", 3, 1),
+    ("proxy_on_upstream_data", 3, 1),
+    ("proxy_on_downstream_connection_close", 2, 0),
+    ("proxy_on_upstream_connection_close", 2, 0),
+];
+
+/// The first of those that a module has.
 pub(crate) fn of_connections(module: &Module) -> Option<&'static str> {
-    const TABLE: [&str; 5] = [
-        "proxy_on_new_connection",
-        "proxy_on_downstream_data",
-        "proxy_on_upstream_data",
-        "proxy_on_downstream_connection_close",
-        "proxy_on_upstream_connection_close",
-    ];
-    let http = PHASES.iter().filter(|(_, phase)| *phase != Phase::Log);
-    if http.into_iter().any(|(name, _)| exports(module, name)) {
-        return None;
-    }
-    TABLE.into_iter().find(|name| exports(module, name))
+    let mut names = OF_CONNECTIONS.iter().map(|row| row.0);
+    names.find(|name| exports(module, name))
+}
+
+/// Whether a module has a callback for exchanges.
+pub(crate) fn of_exchanges(module: &Module) -> bool {
+    let mut http = PHASES.iter().filter(|(_, phase)| *phase != Phase::Log);
+    http.any(|(name, _)| exports(module, name))
 }
 
 fn exports(module: &Module, name: &str) -> bool {
@@ -129,7 +136,7 @@ pub(crate) fn malformed(module: &Module) -> Option<&'static str> {
         let plain = ty.params().chain(ty.results()).all(|ty| ty.is_i32());
         plain && ty.params().len() == *parameters && ty.results().len() == *results
     };
-    TABLE.iter().find(|row| !fits(row)).map(|row| row.0)
+    TABLE.iter().chain(&OF_CONNECTIONS).find(|row| !fits(row)).map(|row| row.0)
 }
 
 impl Exports {
@@ -206,14 +213,46 @@ impl Instanced {
         P: WasmParams + Sync,
         R: WasmResults + Sync,
     {
+        self.named(name, ROOT, parameters).await
+    }
+
+    /// The same in any context.
+    async fn named<P, R>(&mut self, name: &str, of: u32, parameters: P) -> Result<Option<R>, Fault>
+    where
+        P: WasmParams + Sync,
+        R: WasmResults + Sync,
+    {
         let Some(function) = self.exports.instance.get_func(&mut self.store, name) else {
             return Ok(None);
         };
         let function = function
             .typed::<P, R>(&self.store)
             .map_err(|_| Fault::new(FaultKind::Error, format!("{name} has the wrong signature")))?;
-        self.store.data_mut().proxy.effective = ROOT;
+        self.store.data_mut().proxy.effective = of;
         vm::call(&mut self.store, &function, parameters).await.map(Some)
+    }
+
+    /// Shows a filter what has come over a connection.
+    async fn bytes(&mut self, id: u32, side: usize, last: bool) -> Result<u32, Fault> {
+        let stream = self.store.data().proxy.stream.as_ref();
+        let size = stream.map_or(0, |stream| stream.bodies[side].bytes().len() as u32);
+        let name = OF_CONNECTIONS[1 + side].0;
+        let answer = self.named(name, id, (id, size, u32::from(last))).await?;
+        if last && side == 1 {
+            // As in Envoy, which does not say who has ended it.
+            let by = Closed::Unknown as u32;
+            self.named::<_, ()>("proxy_on_upstream_connection_close", id, (id, by)).await?;
+        }
+        Ok(answer.unwrap_or(0))
+    }
+
+    /// The connection with the client has ended.
+    async fn closed(&mut self, id: u32) -> Result<(), Fault> {
+        let by = |exchange: &mut Exchange| exchange.flow.as_ref().map(|flow| flow.closed as u32);
+        if let Some(Some(by)) = self.store.data().stage.with(by) {
+            self.named::<_, ()>("proxy_on_downstream_connection_close", id, (id, by)).await?;
+        }
+        Ok(())
     }
 
     /// Works on a stream: what the callback answers. CPU time must have been granted.
@@ -274,6 +313,9 @@ impl Instanced {
                         stream.bodies[side].push(data, stream.resumed[side]);
                     }
                     stream.resumed[side] = false;
+                    if phase == Phase::Log && stream.flow.is_some() {
+                        self.closed(id).await?;
+                    }
                 }
                 self.callback(phase, id, last).await
             }
@@ -284,9 +326,17 @@ impl Instanced {
                 }
                 self.callback(phase, id, last).await
             }
+            Task::Bytes { side, data, last, held } => {
+                if let Some(stream) = stream {
+                    stream.bodies[side].push(data, !held);
+                    stream.flow.get_or_insert_default()[side] = true;
+                }
+                self.bytes(id, side, last).await
+            }
             Task::Event(event) => {
                 let stage = &self.store.data().stage;
-                let early = stage.with(|exchange| exchange.response.origin.is_none());
+                let early = |e: &mut Exchange| e.flow.is_none() && e.response.origin.is_none();
+                let early = stage.with(early);
                 if let Some(stream) = &mut self.store.data_mut().proxy.stream
                     && stream.reply == Reply::Closed
                     && early == Some(true)
@@ -374,6 +424,7 @@ impl Instanced {
                 let count = store.data().stage.with(|e| fields::count(e, map)).unwrap_or(0);
                 vm::call(store, function, (id, count)).await
             }
+            Phase::Connect => Ok(self.named("proxy_on_new_connection", id, id).await?.unwrap_or(0)),
             Phase::Log => {
                 let done = match &exports.done {
                     Some(function) => vm::call(store, function, id).await?,
