@@ -13,6 +13,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use pilotlight_filter::{Chunk, Passed, Side};
 
+use crate::codec::linger::linger;
 use crate::flow::Gate;
 use crate::stream::Stream;
 use crate::timer::Timer;
@@ -115,24 +116,27 @@ impl Relay {
         poll_fn(|cx| self.poll(cx)).await
     }
 
-    /// Leaves both sides: a filter that closes has the client get what came through; else they are told
-    /// that it broke off.
+    /// Leaves both sides: a client that may still be writing gets what has come through for it; one whose
+    /// connection could not go on is told that it broke off, and so is the upstream.
     pub(crate) async fn leave(&mut self, end: End) {
         match end {
-            End::Whole | End::Broken(_) => return,
+            End::Whole => return,
             End::Idle | End::Failed => {
                 return self.ends.iter_mut().for_each(|end| end.take().reset());
             }
-            End::Closed => {}
+            End::Broken(_) => {}
+            End::Closed => {
+                self.timer.arm(LEAVE);
+                let way = &mut self.ways[1];
+                poll_fn(|cx| match way.write(cx, &mut self.ends[0]) {
+                    Poll::Ready(_) => Poll::Ready(()),
+                    Poll::Pending => self.timer.poll(cx),
+                })
+                .await;
+            }
         }
-        self.timer.arm(LEAVE);
-        let way = &mut self.ways[1];
-        way.ended = true;
-        poll_fn(|cx| match way.write(cx, &mut self.ends[0]) {
-            Poll::Ready(_) => Poll::Ready(()),
-            Poll::Pending => self.timer.poll(cx),
-        })
-        .await;
+        drop(self.ends[1].take());
+        linger(&self.worker, &mut self.ends[0]).await;
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<End> {
