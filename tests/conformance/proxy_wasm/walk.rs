@@ -1,12 +1,12 @@
 //! One case: what is asked, what is answered, and what differs from what it says.
 
 use std::fmt::Write as _;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::case::{Ask, Case, Message, Reply};
 use crate::support::message::{Piece, Protocol, ask};
 use crate::support::upstream::Step;
-use crate::support::{Gateway, Request, Script, Upstream};
+use crate::support::{Gateway, PATIENCE, Request, Script, Upstream};
 
 fn request(number: usize, ask: &Ask) -> Request {
     let method = ask.method.as_deref().unwrap_or("GET");
@@ -136,10 +136,8 @@ pub async fn walk(
     }
     if let Some(wanted) = &case.log {
         // Some lines come after the answer.
-        for _ in 0..100 {
-            if lines(gateway, number).len() >= wanted.len() {
-                break;
-            }
+        let late = Instant::now() + *PATIENCE / 4;
+        while lines(gateway, number).len() < wanted.len() && Instant::now() < late {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         let got = lines(gateway, number);
