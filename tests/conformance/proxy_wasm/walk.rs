@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::case::{Ask, Case, Message, Reply};
 use crate::support::message::{Piece, Protocol, ask};
 use crate::support::upstream::Step;
-use crate::support::{Gateway, PATIENCE, Request, Script, Upstream};
+use crate::support::{Gateway, PATIENCE, Request, Script, Upstream, paced};
 
 fn request(number: usize, ask: &Ask) -> Request {
     let method = ask.method.as_deref().unwrap_or("GET");
@@ -20,7 +20,7 @@ fn request(number: usize, ask: &Ask) -> Request {
     for (index, chunk) in ask.chunks.iter().enumerate() {
         if index > 0 {
             // Each comes by itself.
-            request.body.push(Piece::Pause(Duration::from_millis(30)));
+            request.body.push(Piece::Pause(paced(Duration::from_millis(30))));
         }
         request = request.body(chunk.clone());
     }
