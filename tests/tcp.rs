@@ -158,7 +158,7 @@ fn much_comes_through_whole_with_backpressure() {
         let (at, upstream) = (free_address(), echo().await);
         let _gateway = start(at, "", &[upstream], "").await;
         let (mut from, mut to) = connect(at).await.into_split();
-        let bytes: Vec<u8> = (0..MUCH).map(|at| (at * 31 >> 8) as u8).collect();
+        let bytes: Vec<u8> = (0..MUCH).map(|at| ((at * 31) >> 8) as u8).collect();
         let sent = bytes.clone();
         tokio::spawn(async move {
             to.write_all(&sent).await.unwrap();

@@ -2,14 +2,14 @@
 
 use std::fmt::Write as _;
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::case::{Ask, Case, Flow, Message, Reply};
 use crate::support::message::{Piece, Protocol, ask};
 use crate::support::upstream::Step;
-use crate::support::{Gateway, Request, Script, Upstream, soon};
+use crate::support::{Gateway, PATIENCE, Request, Script, Upstream, paced, soon};
 use crate::tcp;
 
 fn request(number: usize, ask: &Ask) -> Request {
@@ -24,7 +24,7 @@ fn request(number: usize, ask: &Ask) -> Request {
     for (index, chunk) in ask.chunks.iter().enumerate() {
         if index > 0 {
             // Each comes by itself.
-            request.body.push(Piece::Pause(Duration::from_millis(30)));
+            request.body.push(Piece::Pause(paced(Duration::from_millis(30))));
         }
         request = request.body(chunk.clone());
     }
@@ -167,10 +167,8 @@ pub async fn walk(
     }
     if let Some(wanted) = &case.log {
         // Some lines come after the answer.
-        for _ in 0..100 {
-            if lines(gateway, number).len() >= wanted.len() {
-                break;
-            }
+        let late = Instant::now() + *PATIENCE / 4;
+        while lines(gateway, number).len() < wanted.len() && Instant::now() < late {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         let got = lines(gateway, number);

@@ -52,7 +52,8 @@ pub(crate) fn finish(_: &mut [u8], host: &mut Host, []: [u32; 0]) -> Done {
     if let Some(stream) = host.stream() {
         stream.done = true;
     } else if let Some(mail) = host.proxy.contexts.mail(host.proxy.effective) {
-        mail.resume(0);
+        mail.done.set(true);
+        mail.wake();
     }
     Ok(())
 }

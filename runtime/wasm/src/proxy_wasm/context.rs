@@ -198,7 +198,7 @@ pub(crate) struct Contexts {
 /// The instance is gone: who waits for something from it finds out.
 impl Drop for Contexts {
     fn drop(&mut self) {
-        self.places.iter().filter_map(|(_, mail)| mail.as_ref()).for_each(|mail| mail.wake());
+        self.wake();
     }
 }
 
@@ -224,6 +224,12 @@ impl Contexts {
             place.1 = Some(Rc::clone(mail));
         }
         Rc::clone(mail)
+    }
+
+    /// Lets all look again whether what they wait for can still come.
+    #[cold]
+    pub(crate) fn wake(&self) {
+        self.places.iter().filter_map(|(_, mail)| mail.as_ref()).for_each(|mail| mail.wake());
     }
 
     /// The stream is over.
