@@ -38,6 +38,7 @@ mod reload;
 mod runaway;
 mod stubs;
 mod support;
+mod tcp;
 mod testing;
 mod tidy;
 mod watching;

@@ -303,7 +303,7 @@ fn key(listener: &Listener) -> Key {
     let settings = &listener.settings;
     Key {
         address: settings.address.clone(),
-        stream: settings.http1 || settings.http2,
+        stream: settings.has_streams(),
         datagram: settings.http3,
     }
 }

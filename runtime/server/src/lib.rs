@@ -12,6 +12,7 @@ mod control;
 mod date;
 mod drive;
 mod files;
+mod flow;
 mod forward;
 #[doc(hidden)]
 pub mod fuzz;
@@ -25,6 +26,7 @@ mod metrics;
 mod pages;
 pub mod proxy_protocol;
 mod quic;
+mod relay;
 mod services;
 mod stream;
 mod threads;

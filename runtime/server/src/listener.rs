@@ -25,7 +25,7 @@ use crate::generation::Listener;
 use crate::metrics::Protocol;
 use crate::stream::{Plain, Stream};
 use crate::worker::{Inlet, Worker};
-use crate::{quic, tls};
+use crate::{flow, quic, tls};
 
 /// Accepts on a listener's sockets until told to stop.
 pub(crate) async fn accept(
@@ -88,14 +88,20 @@ fn admit(worker: &Rc<Worker>, listener: &Arc<Listener>, accepted: Accepted) {
 
 /// Serves a connection that is open. What waits here for as long as the connection is idle is a
 /// pointer: see `h1::serve`.
-fn serve((inlet, stream, h2): (Rc<Inlet>, Stream, bool)) -> Pin<Box<dyn Future<Output = ()>>> {
-    match h2 {
-        true => Box::pin(async move {
-            let _connected = inlet.connected(Protocol::Http2);
+fn serve(
+    (inlet, stream, protocol): (Rc<Inlet>, Stream, Protocol),
+) -> Pin<Box<dyn Future<Output = ()>>> {
+    let connected = inlet.connected(protocol);
+    match protocol {
+        Protocol::Http2 => Box::pin(async move {
+            let _connected = connected;
             h2::serve(inlet, stream).await;
         }),
-        false => {
-            let connected = inlet.connected(Protocol::Http1);
+        Protocol::Tcp => Box::pin(async move {
+            let _connected = connected;
+            flow::serve(inlet, stream).await;
+        }),
+        Protocol::Http1 | Protocol::Http3 => {
             let serving = h1::serve(inlet, stream);
             Box::pin(async move {
                 let _connected = connected;
@@ -111,7 +117,7 @@ async fn establish(
     worker: Rc<Worker>,
     listener: Arc<Listener>,
     accepted: Accepted,
-) -> Option<(Rc<Inlet>, Stream, bool)> {
+) -> Option<(Rc<Inlet>, Stream, Protocol)> {
     let limit = listener.settings.timeouts.handshake;
     let opened = tokio::time::timeout(limit, async {
         let Accepted { plain, mut from, mut local } = accepted;
@@ -140,8 +146,13 @@ async fn establish(
         }
     });
     let (stream, peer, h2) = opened.await.ok()??;
+    let protocol = match listener.settings.tcp {
+        Some(_) => Protocol::Tcp,
+        None if h2 => Protocol::Http2,
+        None => Protocol::Http1,
+    };
     let inlet = Rc::new(inlet(&worker, &listener, peer));
-    connect(&inlet).await.then_some((inlet, stream, h2))
+    connect(&inlet).await.then_some((inlet, stream, protocol))
 }
 
 /// TLS on a connection, with the listener's filters where they take part.

@@ -27,7 +27,7 @@ pub(crate) fn open(meant: &Meant, workers: usize) -> io::Result<Vec<Sockets>> {
             let mut all = Vec::with_capacity(workers);
             let mut address = *address;
             for _ in 0..workers {
-                let stream = (meant.http1 || meant.http2).then(|| tcp(address)).transpose()?;
+                let stream = meant.has_streams().then(|| tcp(address)).transpose()?;
                 // Port 0: the first socket picks, the others follow.
                 if let Some(bound) = stream.as_ref().and_then(|s| s.local_addr().ok()?.as_socket())
                 {
