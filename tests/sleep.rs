@@ -24,6 +24,13 @@ fn sleeper(more: &str) -> Setup {
     setup
 }
 
+/// One that stays awake long enough to be hit.
+fn lasting() -> Setup {
+    let mut setup = sleeper("");
+    setup.gateway = setup.gateway.replace("100ms", "1s");
+    setup
+}
+
 /// Waits until the process is its parked form.
 pub async fn asleep(gateway: &Gateway) {
     let look = async {
@@ -38,6 +45,16 @@ pub async fn asleep(gateway: &Gateway) {
 fn is_parked(pid: u32) -> bool {
     let environment = std::fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
     environment.split(|b| *b == 0).any(|entry| entry.starts_with(b"PILOTLIGHT_SLEEP=p"))
+}
+
+/// A process that ends with its test.
+struct Running(std::process::Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }
 
 fn descriptors(pid: u32) -> usize {

@@ -26,6 +26,13 @@ fn seed() -> u64 {
     given.unwrap_or(now.as_nanos() as u64) | 1
 }
 
+/// Descriptors and dirty bytes of the parked form, which needs a moment to settle.
+async fn held(pid: u32) -> (usize, u64) {
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    assert!(is_parked(pid));
+    (descriptors(pid), memory(pid, "Private_Dirty:"))
+}
+
 #[test]
 fn cycles_under_random_traffic_lose_nothing_and_leak_nothing() {
     let cycles = if full() { 10_000 } else { 200 };
@@ -65,13 +72,13 @@ fn cycles_under_random_traffic_lose_nothing_and_leak_nothing() {
                     }
                     if slept == 20 && first.is_none() {
                         asleep(&gateway).await;
-                        first = Some((descriptors(pid), memory(pid, "Private_Dirty:")));
+                        first = Some(held(pid).await);
                     }
                 }
             })
             .await;
         asleep(&gateway).await;
-        let last = (descriptors(pid), memory(pid, "Private_Dirty:"));
+        let last = held(pid).await;
         println!("{slept} cycles, {sent} requests, descriptors and dirty bytes {first:?} {last:?}");
         let first = first.unwrap();
         assert_eq!(first.0, last.0);

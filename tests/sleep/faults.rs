@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{FILTER, ROUTES, asleep, is_parked, plain, sleeper};
+use super::{FILTER, Running, asleep, is_parked, lasting, plain, sleeper};
 use crate::support::message::{ALL, Protocol, ask};
 use crate::support::{Gateway, Request, run, soon};
 
@@ -56,7 +56,7 @@ fn a_manifest_that_broke_meanwhile_is_answered_with_503_until_it_is_whole() {
 #[test]
 fn a_crash_while_it_wakes_leads_back_to_sleep() {
     run(async {
-        let mut gateway = sleeper("").start().await;
+        let mut gateway = lasting().start().await;
         for failures in 1..=2 {
             asleep(&gateway).await;
             let lines = gateway.log().len();
@@ -85,15 +85,14 @@ fn a_program_that_was_replaced_meanwhile_is_the_one_that_wakes() {
         folder.write("edge.key", &certificate.key);
         folder.write("f.lua", FILTER);
         folder.write("pilotlight.toml", setup.manifest(clear, tls));
-        assert!(ROUTES.contains("/fixed"));
         let copy = folder.path().join("pilotlight");
         let own = crate::support::gateway::binary();
         std::fs::copy(own, &copy).unwrap();
         let mut command = std::process::Command::new(&copy);
         command.arg("run").current_dir(folder.path()).stderr(std::process::Stdio::null());
-        let mut child = command.spawn().unwrap();
+        let child = Running(command.spawn().unwrap());
         let parked = async {
-            while !is_parked(child.id()) {
+            while !is_parked(child.0.id()) {
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
         };
@@ -101,9 +100,7 @@ fn a_program_that_was_replaced_meanwhile_is_the_one_that_wakes() {
         std::fs::copy(own, folder.path().join("new")).unwrap();
         std::fs::rename(folder.path().join("new"), &copy).unwrap();
         plain(clear, "/fixed").await.assert(200);
-        let runs = std::fs::read_link(format!("/proc/{}/exe", child.id())).unwrap();
+        let runs = std::fs::read_link(format!("/proc/{}/exe", child.0.id())).unwrap();
         assert_eq!(runs, copy);
-        let _ = child.kill();
-        let _ = child.wait();
     });
 }

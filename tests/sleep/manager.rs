@@ -4,12 +4,12 @@
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixDatagram;
 use std::os::unix::process::CommandExt;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use socket2::Socket;
 
-use super::{FILTER, ROUTES, plain};
+use super::{FILTER, ROUTES, Running, plain};
 use crate::support::gateway::binary;
 use crate::support::{Certificate, Folder, Request, h3, run, soon};
 
@@ -47,7 +47,7 @@ impl Manager {
         Manager { folder, tcp, udp, mailbox, stored: None }
     }
 
-    fn start(&self, stores: bool) -> Child {
+    fn start(&self, stores: bool) -> Running {
         let mut fds: Vec<RawFd> = vec![self.tcp.as_raw_fd(), self.udp.as_raw_fd()];
         let mut names = "clear:tls".to_owned();
         if let Some(stored) = &self.stored {
@@ -76,7 +76,7 @@ impl Manager {
                 Ok(())
             });
         }
-        command.spawn().unwrap()
+        Running(command.spawn().unwrap())
     }
 
     /// Reads the mailbox until it holds this; descriptors go into the store.
@@ -154,7 +154,7 @@ fn it_leaves_and_comes_back_with_what_it_knew() {
                 if stores {
                     manager.told("FDSTORE=1");
                 }
-                let left = tokio::task::spawn_blocking(move || child.wait().unwrap());
+                let left = tokio::task::spawn_blocking(move || child.0.wait().unwrap());
                 assert!(soon("its end", left).await.unwrap().success());
             });
         }

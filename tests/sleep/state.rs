@@ -6,7 +6,7 @@ use std::time::Duration;
 use quinn::crypto::rustls::QuicClientConfig;
 use tokio::net::TcpStream;
 
-use super::{asleep, plain, sleeper};
+use super::{asleep, lasting, plain, sleeper};
 use crate::support::certificate;
 use crate::support::message::{ALL, ask};
 use crate::support::{Request, free_address, run, soon};
@@ -85,7 +85,7 @@ fn clients_of_lost_quic_connections_get_a_reset() {
     run(async {
         // It is told that its connection is over when the gateway drains; here the gateway has crashed
         // into its parked form, which it does only shortly after it woke.
-        let gateway = sleeper("workers = 1").start().await;
+        let gateway = lasting().start().await;
         asleep(&gateway).await;
         let tls = certificate::client(&[b"h3"]);
         let config = QuicClientConfig::try_from(tls).unwrap();
@@ -95,6 +95,7 @@ fn clients_of_lost_quic_connections_get_a_reset() {
         let connection = soon("a QUIC handshake", connecting).await.unwrap();
         gateway.signal(libc::SIGSEGV);
         gateway.logged(&["crashed while it woke"]).await.unwrap();
+        asleep(&gateway).await;
         gateway.signal(libc::SIGHUP);
         gateway.logged(&["\"failed_tries\":\"1\""]).await.unwrap();
         // Anything that it sends is answered by a reset.

@@ -5,8 +5,8 @@ use std::ffi::c_int;
 use std::ptr;
 use std::sync::atomic::{AtomicPtr, Ordering};
 
-use super::PARKED;
 use super::plan::{self, Plan};
+use super::{PARKED, woken};
 use crate::clock;
 
 /// What ends a process by its own fault.
@@ -55,6 +55,8 @@ extern "C" fn crashed(signal: c_int) {
             let said =
                 b"{\"level\":\"error\",\"message\":\"crashed while it woke, parked again\"}\n";
             libc::write(2, said.as_ptr().cast(), said.len());
+            // Signals that come from here on are for the next form.
+            woken::block_signals(true);
             plan.failed(clock::monotonic());
             plan::become_next(PARKED);
             plan.turn(plan::environment());
