@@ -70,12 +70,17 @@ impl Opened {
     }
 
     /// Serves a connection that was accepted elsewhere.
-    pub(crate) fn take(&self, socket: Socket) {
-        let taken = socket.set_nonblocking(true).and_then(|()| match socket.domain()? {
-            Domain::UNIX => Ok(self.desk.clone().take(UnixStream::from_std(socket.into())?)),
-            _ => Ok(self.desk.clone().take(TcpStream::from_std(socket.into())?)),
-        });
-        drop(taken);
+    ///
+    /// # Errors
+    /// When it is none any more.
+    pub(crate) fn take(&self, socket: Socket) -> io::Result<()> {
+        socket.set_nonblocking(true)?;
+        let desk = self.desk.clone();
+        match socket.domain()? {
+            Domain::UNIX => desk.take(UnixStream::from_std(socket.into())?),
+            _ => desk.take(TcpStream::from_std(socket.into())?),
+        }
+        Ok(())
     }
 
     /// What can be said of a gateway that sleeps, without waking it.

@@ -116,7 +116,7 @@ impl House<'_> {
         if let Some(carried) = woken.carried() {
             match carried.kind {
                 Kind::Admin => match &self.admin {
-                    Some(admin) => admin.take(carried.socket),
+                    Some(admin) => drop(admin.take(carried.socket)),
                     None => drop(carried.socket),
                 },
                 _ => {
