@@ -17,6 +17,11 @@ fn the_manifest_page_is_what_the_gateway_takes() {
 }
 
 #[test]
+fn the_fleet_page_is_what_edge_deploy_takes() {
+    page("fleet", &fleet());
+}
+
+#[test]
 fn the_limits_page_is_the_table() {
     page("limits", &limits());
 }
@@ -48,8 +53,8 @@ fn proxy_wasm() -> String {
          [the conformance kit](../../tests/conformance/proxy-wasm/README.md) calls each that is not absent. \
          How filters are configured: [Wasm filters](../guides/wasm.md). {} names are as in the specification or \
          in Envoy, {} differ, {} are absent.\n\nA module says which version it is by one of the exports \
-         `proxy_abi_version_0_1_0`, `proxy_abi_version_0_2_0`, `proxy_abi_version_0_2_1`. One that imports what \
-         is not named here is refused when it is loaded.\n",
+         `proxy_abi_version_0_1_0`, `proxy_abi_version_0_2_0`, `proxy_abi_version_0_2_1`, \
+         `proxy_abi_version_0_2_100`. One that imports what is not named here is refused when it is loaded.\n",
         count(Is::Same),
         count(Is::Differs),
         count(Is::Absent)
@@ -163,6 +168,23 @@ fn manifest() -> String {
     text
 }
 
+fn fleet() -> String {
+    let mut text = format!(
+        "# Manifests of a fleet\n\n{MADE}\nWhat `edge-deploy` reads; an unknown key is an error. Durations, sizes and \
+         shares are written as in [the gateway's manifest](manifest.md), and days as `\"30d\"`. How they are used: \
+         [A fleet](../guides/fleet.md).\n"
+    );
+    for (file, schema) in pilotlight_fleet::manifest::schemas() {
+        let root = schema["properties"].as_object().unwrap();
+        let _ = write!(text, "\n## {file}\n\n{}\n\n", doc(&schema));
+        table(&mut text, &schema, root);
+        for (key, value) in root {
+            section(&mut text, key, key, value);
+        }
+    }
+    text.replace("\n## `", "\n### `")
+}
+
 /// The tables of `schema`, the outer before the inner. `path` is how it is reached.
 fn section(text: &mut String, path: &str, shown: &str, schema: &Value) {
     if let Some(items) = schema.get("items") {
@@ -219,7 +241,7 @@ fn kind(schema: &Value) -> String {
     }
     let pattern = schema["pattern"].as_str().unwrap_or_default();
     match schema["type"].as_str() {
-        Some("string") if pattern.contains("(ms|s|m|h)") => "duration".into(),
+        Some("string") if pattern.contains("(ms|s|m|h|d)") => "duration".into(),
         Some("string") if pattern.contains("KiB") => "size".into(),
         Some("string") if pattern.contains('%') => "share".into(),
         Some("string") if pattern.contains("auto") => "`\"auto\"`".into(),
@@ -272,7 +294,8 @@ fn pages_written_by_hand_are_complete() {
     crate::tidy::none(&missing);
 }
 
-/// Every TOML block is a manifest that loads, as far as no file is looked at.
+/// Every TOML block is a manifest that loads, as far as no file is looked at: the gateway's, or of the fleet when it
+/// says its kind.
 #[test]
 fn manifests_in_documents_are_right() {
     let mut wrong = Vec::new();
@@ -281,13 +304,29 @@ fn manifests_in_documents_are_right() {
         for block in file.text.split("```toml\n").skip(1) {
             let text = block.split("```").next().unwrap();
             seen += 1;
-            if let Err(report) = pilotlight_config::parse_str(text, &root()) {
+            if let Err(report) = read_manifest(text) {
                 wrong.push(format!("{}:\n{}", file.path, report.render(false)));
             }
         }
     }
     assert!(seen > 5);
     crate::tidy::none(&wrong);
+}
+
+fn read_manifest(text: &str) -> Result<(), pilotlight_config::Report> {
+    use pilotlight_fleet::manifest::{Controller, Faults, Fleet, From, Node, Release, Rollout};
+    let from = From { env: &|_| None, disk: &pilotlight_config::Pretend };
+    let file = root().join("manifest.toml");
+    let kind = text.lines().find_map(|line| line.strip_prefix("kind = \"")?.strip_suffix('"'));
+    match kind {
+        Some("release") => Release::parse(text, &file, from).map(drop),
+        Some("rollout") => Rollout::parse(text, &file, from).map(drop),
+        Some("fleet") => Fleet::parse(text, &file, from).map(drop),
+        Some("node") => Node::parse(text, &file, from).map(drop),
+        Some("controller") => Controller::parse(text, &file, from).map(drop),
+        Some("faults") => Faults::parse(text, &file, from).map(drop),
+        _ => pilotlight_config::parse_str(text, &root()).map(drop),
+    }
 }
 
 fn read(path: &str) -> String {

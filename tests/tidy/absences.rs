@@ -18,10 +18,11 @@ const LOW: &[&str] = &[
     "runtime/config",
     "runtime/core",
     "runtime/import",
+    "edge-deploy/fleet",
     "runtime/lua",
     "runtime/wasm",
 ];
-const ALL: &[&str] = &["sdk", "runtime"];
+const ALL: &[&str] = &["sdk", "runtime", "edge-deploy"];
 
 const ABSENCES: &[Absence] = &[
     Absence {
@@ -41,6 +42,7 @@ const ABSENCES: &[Absence] = &[
         words: &["getrandom", "thread_rng", "rand::", "SystemRandom"],
         except: &[
             ("runtime/server/src/clock.rs", "the kernel's randomness"),
+            ("edge-deploy/cli/src/keys.rs", "new keys"),
             ("runtime/lua/src/crypto/sign.rs", "ring signs with randomness of its own type only"),
             (
                 "runtime/wasm/src/proxy_wasm/foreign/signature.rs",
@@ -87,6 +89,7 @@ const ABSENCES: &[Absence] = &[
         words: &["env::var", "env::vars", "env::var_os"],
         except: &[
             ("runtime/pilotlight/src/", "the door"),
+            ("edge-deploy/cli/src/", "the fleet's door"),
             ("runtime/server/src/load/plan.rs", "what `[gateway] env` lets scripts see"),
             ("runtime/server/src/listener/sockets.rs", "sockets of a service manager"),
             ("runtime/server/src/notify.rs", "the service manager's mailbox"),
@@ -94,7 +97,7 @@ const ABSENCES: &[Absence] = &[
     },
     Absence {
         what: "past codec/ nobody decides by the HTTP version",
-        below: ALL,
+        below: &["sdk", "runtime"],
         words: &["Version::"],
         except: &[
             ("runtime/server/src/codec/", "the codecs"),
@@ -142,8 +145,10 @@ const ABSENCES: &[Absence] = &[
         except: &[
             ("runtime/config/src/resolve.rs", "what it means"),
             ("runtime/config/src/resolve/", "what it means"),
-            ("runtime/config/src/raw/read.rs", "its form: unknown keys, types, places"),
-            ("runtime/config/src/load.rs", "its text: files, TOML, includes"),
+            ("runtime/config/src/typed.rs", "its text: TOML"),
+            ("runtime/config/src/typed/read.rs", "its form: unknown keys, types, places"),
+            ("runtime/config/src/typed/scene.rs", "what all who judge a manifest share"),
+            ("runtime/config/src/load.rs", "its text: files, includes"),
             ("runtime/config/src/flags.rs", "flags instead of it"),
             ("runtime/config/src/report.rs", "where problems are defined"),
             ("runtime/server/src/load.rs", "what engines and TLS say of the files it names"),
@@ -175,7 +180,7 @@ const ABSENCES: &[Absence] = &[
     },
     Absence {
         what: "nothing is left for later",
-        below: &["sdk", "runtime", "examples"],
+        below: &["sdk", "runtime", "edge-deploy", "examples"],
         words: &["todo!", "unimplemented!", "dbg!"],
         except: &[],
     },

@@ -14,6 +14,7 @@ const HOUSE: &[(&str, u8, &[&str])] = &[
     ("pilotlight-config", 1, &["pilotlight-abi"]),
     ("pilotlight-core", 2, &["pilotlight-config", "pilotlight-abi"]),
     ("pilotlight-import", 2, &["pilotlight-config"]),
+    ("pilotlight-fleet", 2, &["pilotlight-config"]),
     ("pilotlight-lua", 2, &["pilotlight-filter", "pilotlight-abi"]),
     ("pilotlight-wasm", 2, &["pilotlight-filter", "pilotlight-abi"]),
     (
@@ -26,6 +27,7 @@ const HOUSE: &[(&str, u8, &[&str])] = &[
         3,
         &["pilotlight-core", "pilotlight-config", "pilotlight-filter", "pilotlight-abi"],
     ),
+    ("edge-deploy", 4, &["pilotlight-fleet", "pilotlight-config"]),
     (
         "pilotlight",
         4,
@@ -99,7 +101,7 @@ fn arrows_go_down_only() {
         let dependencies = package["dependencies"].as_array().unwrap().iter();
         for dependency in dependencies.filter(|d| d["kind"].as_str() != Some("dev")) {
             let other = dependency["name"].as_str().unwrap();
-            if other.starts_with("pilotlight") && !may.contains(&other) {
+            if HOUSE.iter().any(|(room, ..)| *room == other) && !may.contains(&other) {
                 complaints.push(format!("{name} (floor {floor}) names {other}"));
             }
             if *floor < 3 && SHELL_ONLY.contains(&other) {

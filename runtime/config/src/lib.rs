@@ -19,6 +19,7 @@ mod raw;
 mod report;
 mod resolve;
 mod schema;
+pub mod typed;
 pub mod units;
 
 pub use diff::diff;

@@ -1,20 +1,18 @@
 //! From a file, or from text, to a manifest.
 
-use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use toml::Spanned;
-use toml::de::{DeTable, DeValue};
+use toml::de::DeTable;
 
 use crate::disk::{Disk, Local, Pretend, absolute, reason};
 use crate::expand::Expander;
 use crate::glob;
 use crate::manifest::{Address, Manifest};
-use crate::place::Place;
 use crate::raw::{At, Reader, Root, Typed};
 use crate::report::{Problem, Report, Spot};
 use crate::resolve::resolve;
+use crate::typed;
 
 /// A manifest that can run.
 #[derive(Debug, Clone)]
@@ -77,7 +75,8 @@ pub fn parse_with(
     let mut report = Report::about(&folder, shown);
     let expander = Expander { env, disk, folder: &folder };
 
-    let mut root = read(text, &file, expander, &mut report).ok_or_else(|| sorted(&report))?;
+    let mut root: Root =
+        typed::parse(text, &file, expander, &mut report).ok_or_else(|| sorted(&report))?;
     let mut seen = vec![file.clone()];
     for include in root.include.take().map(|list| list.value).unwrap_or_default() {
         include_files(&include, &mut seen, &mut root, expander, &mut report);
@@ -89,31 +88,6 @@ fn sorted(report: &Report) -> Report {
     let mut report = report.clone();
     report.sort();
     report
-}
-
-/// One file as typed; `None` if it is no TOML.
-fn read(text: &str, file: &Path, expander: Expander<'_>, report: &mut Report) -> Option<Root> {
-    let file = Arc::new(file.to_path_buf());
-    report.add_source(file.clone(), text);
-    let (table, errors) = DeTable::parse_recoverable(text);
-    for error in &errors {
-        let span = error.span().unwrap_or(0..0);
-        report.push(syntax(error.message(), place(&file, span)));
-    }
-    if !errors.is_empty() {
-        return None;
-    }
-    let mut reader = Reader { file, source: text, expander, report };
-    Root::read(&Spanned::new(table.span(), DeValue::Table(table.into_inner())), &mut reader)
-}
-
-fn place(file: &Arc<PathBuf>, span: Range<usize>) -> Place {
-    Place { file: file.clone(), start: span.start, end: span.end }
-}
-
-/// The parser's message on one line.
-fn syntax(message: &str, place: Place) -> Problem {
-    Problem::error(place, message.lines().map(str::trim).collect::<Vec<_>>().join(", "))
 }
 
 /// Merges the files that one pattern of `include` stands for, each of them once.
@@ -164,7 +138,7 @@ fn include_text(
     expander: Expander<'_>,
     report: &mut Report,
 ) {
-    let Some(mut included) = read(text, file, expander, report) else {
+    let Some(mut included) = typed::parse::<Root>(text, file, expander, report) else {
         // What it would have defined is missing now: do not report that too.
         root.broken = true;
         return;

@@ -1,10 +1,7 @@
 //! Names that are close to each other, for "did you mean".
 
 /// The candidate that `wrong` was probably meant to be, if one is close enough.
-pub(crate) fn closest<'a>(
-    wrong: &str,
-    candidates: impl IntoIterator<Item = &'a str>,
-) -> Option<&'a str> {
+pub fn closest<'a>(wrong: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     // The distance is quadratic in the length: whoever types more than this means something else.
     if wrong.len() > 64 {
         return None;
@@ -20,7 +17,7 @@ pub(crate) fn closest<'a>(
 }
 
 /// `"a", "b", "c"`, at most a dozen.
-pub(crate) fn list<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
+pub fn list<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
     const MOST: usize = 12;
     let mut names: Vec<_> = names.into_iter().map(|name| format!("{name:?}")).collect();
     let more = names.len().saturating_sub(MOST);

@@ -10,26 +10,22 @@ mod consumer;
 mod kind;
 mod lua;
 mod openresty;
-mod read;
 mod redis;
-mod table;
 mod upstream;
 
 pub(crate) use consumer::{Consumer, Jwt};
-pub(crate) use kind::{
-    BalanceKind, Free, Later, Named, OneOrMany, Own, Protocol, Share, Size, TextOr, TextOrOff,
-    Whole, Workers,
-};
+pub(crate) use kind::{BalanceKind, Own, Protocol, Workers};
 pub(crate) use lua::{Lua, Resolver};
 pub(crate) use openresty::{OpenResty, SetVar, SocketTls, Sockets};
-pub(crate) use read::{At, Reader, Typed};
 pub(crate) use redis::{Redis, RedisPool, RedisTimeouts};
-pub(crate) use table::{Key, Table};
 pub(crate) use upstream::{Breaker, Endpoint, Pool, Upstream, UpstreamTimeouts, UpstreamTls};
 
-use crate::manifest;
+pub(crate) use crate::typed::{
+    At, Free, Later, Named, OneOrMany, Reader, Share, Size, TextOr, TextOrOff, Typed, Whole,
+};
+use crate::{manifest, typed};
 
-table::tables! {
+typed::tables! {
     /// A gateway: what `pilotlight run` serves.
     struct Root {
         /// More files to merge, relative to this one: `["routes/*.toml"]`.

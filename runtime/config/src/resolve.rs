@@ -9,6 +9,7 @@ use crate::load::Loaded;
 use crate::manifest::{Manifest, Program};
 use crate::raw;
 use crate::report::{Problem, Report, Spot};
+use crate::typed::Scene;
 
 mod address;
 mod check;
@@ -22,12 +23,9 @@ mod openresty;
 mod redis;
 mod route;
 mod row;
-mod scene;
 mod target;
 mod tie;
 mod upstream;
-
-use scene::Scene;
 
 /// Dictionaries that Kong's plugins expect, and their sizes where the manifest does not say others.
 const KONG: &[(&str, u64)] = &[
@@ -46,7 +44,7 @@ pub(crate) fn resolve(
     disk: &dyn Disk,
     report: Report,
 ) -> Result<Loaded, Report> {
-    let folder = file.parent().unwrap_or(Path::new("/"));
+    let folder = file.parent().unwrap_or(Path::new("/")).to_path_buf();
     let mut scene = Scene { folder, disk, report };
     let manifest = whole(root, file, &mut scene);
     let mut report = scene.report;

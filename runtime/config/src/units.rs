@@ -3,8 +3,9 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-/// Units of time, in milliseconds.
-const TIME: &[(&str, u64)] = &[("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000)];
+/// Units of time, in milliseconds. Days are understood, and shown as hours.
+const TIME: &[(&str, u64)] =
+    &[("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000)];
 
 /// Units of size, in bytes. Only powers of 1024: "KB" means two things, so it is refused.
 const SIZE: &[(&str, u64)] =
@@ -21,6 +22,8 @@ const HABITS: &[(&str, &str)] = &[
     ("mins", "m"),
     ("minutes", "m"),
     ("hr", "h"),
+    ("day", "d"),
+    ("days", "d"),
     ("hours", "h"),
     ("bytes", "B"),
     ("b", "B"),
@@ -99,7 +102,7 @@ fn guess(number: &str, unit: &str, units: &[(&str, u64)]) -> Option<String> {
 
 /// A duration in its shortest exact form: `90s`, `2m`, `250ms`.
 pub fn show_duration(duration: Duration) -> String {
-    show(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX), TIME)
+    show(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX), &TIME[..4])
 }
 
 /// A size in its shortest exact form: `64KiB`, `1000B`.

@@ -1,4 +1,5 @@
-//! Starts a filter once at load, so that one which refuses its configuration refuses the manifest.
+//! Starts a filter once before it is used, so that one which refuses its configuration refuses the manifest.
+//! The trial sees a world that is always the same, so what went well once is not tried again (`ledger`).
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -6,16 +7,27 @@ use std::sync::Arc;
 
 use pilotlight_filter::{Fault, Services};
 
+use crate::cache;
 use crate::engine::Mistake;
 use crate::host::{Budget, Gauge};
 use crate::proxy_wasm::hub::Hub;
+use crate::proxy_wasm::instance::Ready;
 use crate::proxy_wasm::pool::{Pool, Program};
 use crate::ticker::Ticker;
 
-/// Starts it, inline, in an instance that is thrown away. True when it has something to do without
+/// A trial, by all that its course depends on beside this build: the module by the key of its content, what the
+/// manifest says of both it and the memory of `all` instances.
+pub(crate) fn name(program: &Program, key: &str, all: u64) -> String {
+    let Program { name, config, memory, text, root_id, space, upstreams, .. } = program;
+    let given = (key, all, name, config, memory, text, root_id, space.id(), upstreams);
+    cache::key(format!("{given:?}").as_bytes())
+}
+
+/// Starts it, from `inline`, in an instance that is thrown away. True when it has something to do without
 /// an exchange.
 pub(crate) fn start(
     program: &Program,
+    inline: Ready,
     ticker: &Arc<Ticker>,
     budget: &Arc<Budget>,
 ) -> Result<bool, Mistake> {
@@ -23,7 +35,7 @@ pub(crate) fn start(
     let hub = Arc::<Hub>::default();
     let trial = Program {
         name: Arc::clone(&program.name),
-        pre: program.pre.clone(),
+        ready: inline,
         pooled: None,
         config: program.config.clone(),
         on_fiber: false,

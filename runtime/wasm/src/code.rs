@@ -93,19 +93,23 @@ impl Code {
     /// # Safety
     /// As with [`Code::deserialize`]; and nobody changes the file.
     pub(crate) unsafe fn map(engine: &Engine, file: File) -> Option<Code> {
-        use std::os::fd::AsRawFd;
-        // By its number: the name may lead to another file by now.
-        let path = format!("/proc/self/fd/{}", file.as_raw_fd());
-        match Engine::detect_precompiled_file(&path) {
+        #[cfg(feature = "components")]
+        let again = file.try_clone();
+        // SAFETY: the caller says so.
+        let module = unsafe { Module::deserialize_open_file(engine, file) };
+        match module {
+            Ok(module) => Some(Code::Module(module)),
             #[cfg(feature = "components")]
-            Ok(Some(Precompiled::Component)) => {
+            Err(_) => {
+                use std::os::fd::AsRawFd;
+                // By its number: the name may lead to another file by now.
+                let again = again.ok()?;
+                let path = format!("/proc/self/fd/{}", again.as_raw_fd());
                 // SAFETY: the caller says so.
-                unsafe { Component::deserialize_file(engine, &path) }.ok().map(Code::Component)
+                unsafe { Component::deserialize_file(engine, path) }.ok().map(Code::Component)
             }
             #[cfg(not(feature = "components"))]
-            Ok(Some(Precompiled::Component)) => None,
-            // SAFETY: the caller says so.
-            _ => unsafe { Module::deserialize_open_file(engine, file) }.ok().map(Code::Module),
+            Err(_) => None,
         }
     }
 }

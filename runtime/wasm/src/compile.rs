@@ -14,7 +14,7 @@ use pilotlight_filter::engine::Bounds;
 
 use crate::cache;
 #[cfg(feature = "compile")]
-use crate::code::is_component;
+use crate::{code::is_component, reshape::reshape};
 
 /// Bytes of a module, at most: a firewall with its rules, as Go builds it, has 16 MiB.
 pub(crate) const WASM_MAX: u64 = 32 << 20;
@@ -78,12 +78,14 @@ pub fn compile(wasm: &[u8], target: Option<&str>) -> Result<Vec<u8>, CompileErro
     #[cfg(feature = "components")]
     config.wasm_component_model(is_component(wasm));
     let engine = wasmtime::Engine::new(&config).map_err(invalid)?;
-    let code = match is_component(wasm) {
+    let code = |wasm: &[u8]| match is_component(wasm) {
         #[cfg(feature = "components")]
         true => engine.precompile_component(wasm),
         _ => engine.precompile_module(wasm),
     };
-    code.map(cache::seal).map_err(invalid)
+    // What is wrong with a module is said of the module as it was given.
+    let reshaped = reshape(wasm).and_then(|wasm| code(&wasm).ok());
+    reshaped.map_or_else(|| code(wasm), Ok).map(cache::seal).map_err(invalid)
 }
 
 /// Without the feature `compile` there is no compiler.

@@ -8,7 +8,7 @@ use std::sync::{Arc, OnceLock};
 use pilotlight_abi::limit::{WASM_APP_MEMORY, WASM_FILTER_MEMORY};
 use pilotlight_filter::engine::{LoadError, ModuleSpec, Plan, Spec};
 use pilotlight_filter::{Engine, Library};
-use wasmtime::{InstancePre, Linker, Module};
+use wasmtime::{InstancePre, Module};
 
 use crate::cache::{self, Cache};
 use crate::check;
@@ -22,8 +22,10 @@ use crate::ledger::Ledger;
 use crate::library::{Entry, Programs};
 use crate::modules::{self, Callee};
 use crate::proxy_wasm::hub::Hub;
+use crate::proxy_wasm::abi;
+use crate::proxy_wasm::instance::{self, Ready};
+use crate::proxy_wasm::link::Links;
 use crate::proxy_wasm::pool::Program;
-use crate::proxy_wasm::{instance, link};
 use crate::source::Source;
 use crate::ticker::Ticker;
 use crate::vm;
@@ -125,8 +127,8 @@ impl Engine for WasmEngine {
         let mut programs = Programs { budget: Arc::clone(&self.budget), ..Programs::default() };
         let mut mistakes = Vec::new();
         let ledger = Ledger::open(&plan.cache_dir);
-        let (seen, notes) = (HashMap::new(), Vec::new());
-        let mut loader = Loader { engine: self, plan, seen, ledger, notes };
+        let (seen, links, notes) = (HashMap::new(), Vec::new(), Vec::new());
+        let mut loader = Loader { engine: self, plan, seen, links, ledger, notes };
         for spec in &plan.filters {
             // The dialects are Lua's: only a mistake of the caller's brings one here.
             let file = spec.program.native().unwrap_or(Path::new(""));
@@ -172,6 +174,7 @@ struct Loader<'a> {
     engine: &'a WasmEngine,
     plan: &'a Plan,
     seen: HashMap<String, Code>,
+    links: Vec<Links>,
     ledger: Ledger<'a>,
     /// What is odd about the program at hand, and no mistake.
     notes: Vec<Mistake>,
@@ -181,10 +184,10 @@ impl Loader<'_> {
     fn program(&mut self, spec: &Spec, file: &Path) -> Result<Entry, Vec<Mistake>> {
         let default = if spec.target { WASM_APP_MEMORY } else { WASM_FILTER_MEMORY };
         let memory = spec.memory.unwrap_or(default);
-        let mistake = match (self.code(file, memory).map_err(|mistake| vec![mistake])?, spec.target)
-        {
+        let (code, key) = self.code(file, memory).map_err(|mistake| vec![mistake])?;
+        let mistake = match (code, spec.target) {
             (Code::Module(module), false) => {
-                return self.filter(spec, file, module, memory).map(|f| Entry::Filter(Arc::new(f)));
+                return self.filter(spec, &key, module, memory).map(|f| Entry::Filter(Arc::new(f)));
             }
             (Code::Module(_), true) => Mistake::new("a core module, not a component")
                 .hint("build a component for the world `wasi:http/proxy`"),
@@ -193,7 +196,7 @@ impl Loader<'_> {
                 self.notes.extend(crate::component::missing(&component));
                 let mut app = App::new(spec, &component)?;
                 if memory <= config::APPLICATIONS.memory {
-                    app.pooled = self.fleeting(file);
+                    app.pooled = self.fleeting(&key);
                 }
                 return Ok(Entry::App(Arc::new(app)));
             }
@@ -207,7 +210,7 @@ impl Loader<'_> {
     fn filter(
         &mut self,
         spec: &Spec,
-        file: &Path,
+        key: &str,
         module: Module,
         memory: u64,
     ) -> Result<Program, Vec<Mistake>> {
@@ -215,7 +218,7 @@ impl Loader<'_> {
             let mut exports = module.exports().map(|export| export.name());
             if let Some(other) = exports.find(|name| name.starts_with("proxy_abi_version_")) {
                 let mistake = Mistake::new(format!("it is of an ABI not known here, {other}"));
-                return Err(vec![mistake.hint("0.1.0, 0.2.0 and 0.2.1 are")]);
+                return Err(vec![mistake.hint("0.1.0, 0.2.0, 0.2.1 and Higress's 0.2.100 are")]);
             }
             let mistake = Mistake::new("not a proxy-wasm filter: no proxy_abi_version_* export");
             return Err(vec![mistake.hint(
@@ -232,21 +235,21 @@ impl Loader<'_> {
             )]);
         }
         let on_fiber = spec.cpu > vm::INLINE;
-        let inline = self.link(&module, false)?;
         let mut program = Program {
             name: Arc::clone(&spec.name),
-            pre: inline,
+            ready: Ready::new(self.link(&module, on_fiber)?),
             pooled: None,
             phases: instance::phases(&module),
             config: spec.config.clone().into(),
             cpu: spec.cpu,
             memory,
             fresh: spec.fresh,
-            on_fiber: false,
+            on_fiber,
             eager: false,
             hold_headers: spec.proxy.hold_headers,
             text: spec.proxy.text,
-            old: marker == instance::OLD,
+            old: marker == abi::OLD,
+            higress: marker == abi::HIGRESS,
             root_id: spec.proxy.root_id.as_str().into(),
             space: match &*spec.proxy.vm_id {
                 "" => self.engine.hub.space(&spec.name),
@@ -255,47 +258,52 @@ impl Loader<'_> {
             hub: Arc::clone(&self.engine.hub),
             upstreams: self.plan.upstreams.as_slice().into(),
         };
-        let ticker = &self.engine.machine().map_err(|mistake| vec![mistake])?.ticker;
-        program.eager =
-            check::start(&program, ticker, &self.engine.budget).map_err(|mistake| vec![mistake])?;
+        let trial = check::name(&program, key, self.plan.bounds.memory);
+        program.eager = match self.ledger.tried(&trial) {
+            Some(eager) => eager,
+            None => {
+                let inline = Ready::new(self.link(&module, false)?);
+                let machine = self.engine.machine().map_err(|mistake| vec![mistake])?;
+                let eager = check::start(&program, inline, &machine.ticker, &self.engine.budget)
+                    .map_err(|mistake| vec![mistake])?;
+                self.ledger.note_trial(trial, eager);
+                eager
+            }
+        };
         if spec.fresh && !on_fiber && memory <= config::FILTERS.memory {
-            program.pooled = self.pooled(file);
-        }
-        if on_fiber {
-            program.pre = self.link(&module, true)?;
-            program.on_fiber = true;
+            program.pooled = self.pooled(key);
         }
         Ok(program)
     }
 
     /// The same file in the pool's engine; without a cache to map it from, there is none.
-    fn pooled(&mut self, file: &Path) -> Option<(InstancePre<Host>, Slots)> {
+    fn pooled(&mut self, key: &str) -> Option<(Ready, Slots)> {
         let wasm = self.engine;
         let machine = wasm.machine().ok()?;
         let (engine, slots) = machine.pool(&machine.filters, &config::FILTERS)?;
-        let module = self.again(engine, file)?.module()?;
-        Some((self.link(&module, false).ok()?, Arc::clone(slots)))
+        let module = self.again(engine, key)?.module()?;
+        Some((Ready::new(self.link(&module, false).ok()?), Arc::clone(slots)))
     }
 
     /// The same of an application.
     #[cfg(feature = "components")]
-    fn fleeting(&mut self, file: &Path) -> Option<(crate::component::app::Ready, Slots)> {
+    fn fleeting(&mut self, key: &str) -> Option<(crate::component::app::Ready, Slots)> {
         let wasm = self.engine;
         let machine = wasm.machine().ok()?;
         let (engine, slots) = machine.pool(&machine.applications, &config::APPLICATIONS)?;
-        let Code::Component(component) = self.again(engine, file)? else { return None };
+        let Code::Component(component) = self.again(engine, key)? else { return None };
         let ready = crate::component::app::Ready::new(&component).ok()?;
         Some((ready, Arc::clone(slots)))
     }
 
-    fn again(&mut self, engine: &wasmtime::Engine, file: &Path) -> Option<Code> {
-        let key = Source::open(file, &mut self.ledger).ok()?.key;
+    fn again(&mut self, engine: &wasmtime::Engine, key: &str) -> Option<Code> {
         let cache = Cache { dir: &self.plan.cache_dir };
-        cache.get(engine, &key, &mut self.ledger).ok()?
+        cache.get(engine, key, &mut self.ledger).ok()?
     }
 
     fn callee(&mut self, spec: &ModuleSpec) -> Result<Callee, Vec<Mistake>> {
-        let code = match self.code(&spec.file, spec.memory).map_err(|mistake| vec![mistake])? {
+        let (code, _) = self.code(&spec.file, spec.memory).map_err(|mistake| vec![mistake])?;
+        let code = match code {
             Code::Module(module) => {
                 let pre = self.link(&module, spec.cpu > vm::INLINE)?;
                 modules::Code::Core(modules::core::Core::new(spec, &module, pre)?)
@@ -309,15 +317,18 @@ impl Loader<'_> {
         Ok(Callee::new(spec, code))
     }
 
-    fn link(&self, module: &Module, on_fiber: bool) -> Result<InstancePre<Host>, Vec<Mistake>> {
-        let mut linker = Linker::new(module.engine());
-        let own = |texts: Vec<String>| texts.into_iter().map(Mistake::new).collect::<Vec<_>>();
-        link::link(&mut linker, module, on_fiber).map_err(own)?;
-        linker.instantiate_pre(module).map_err(|error| vec![Mistake::new(format!("{error:#}"))])
+    fn link(&mut self, module: &Module, on_fiber: bool) -> Result<InstancePre<Host>, Vec<Mistake>> {
+        let at = self.links.iter().position(|links| links.fit(module, on_fiber));
+        let at = at.unwrap_or_else(|| {
+            self.links.push(Links::new(module.engine(), on_fiber));
+            self.links.len() - 1
+        });
+        let own = |texts: Vec<String>| texts.into_iter().map(Mistake::new).collect();
+        self.links[at].link(module).map_err(own)
     }
 
-    /// The code in a file: from this load, from the cache, or compiled now.
-    fn code(&mut self, file: &Path, memory: u64) -> Result<Code, Mistake> {
+    /// The code in a file: from this load, from the cache, or compiled now; and the key of its content.
+    fn code(&mut self, file: &Path, memory: u64) -> Result<(Code, String), Mistake> {
         let mut source = Source::open(file, &mut self.ledger)?;
         let code = match self.seen.get(&source.key) {
             Some(code) => code.clone(),
@@ -332,7 +343,7 @@ impl Loader<'_> {
                         }
                     }
                 };
-                self.seen.insert(source.key, code.clone());
+                self.seen.insert(source.key.clone(), code.clone());
                 code
             }
         };
@@ -341,7 +352,7 @@ impl Loader<'_> {
             let text = format!("it begins with {needs} bytes of memory; its limit is {memory}");
             return Err(Mistake::new(text).hint("raise `limits.memory`"));
         }
-        Ok(code)
+        Ok((code, source.key))
     }
 
     /// What the cache has of it.

@@ -1,7 +1,8 @@
-//! What was hashed before, so that a start with nothing new reads no file whole.
+//! What was hashed and tried before, so that a start with nothing new reads no file whole and runs no module.
 //!
 //! ```text
 //! a file's device, inode, size and times ─▶ the key of what is in it
+//! a filter's trial (`check`), by its name ─▶ whether it has work of its own
 //! ```
 //! It lies in the cache's folder and is trusted as the files there are: written by us, and by nobody
 //! else. Who changes a file changes its times, and it is hashed anew; a file so young that a change
@@ -17,13 +18,13 @@ use crate::config::{CONFIG, MACHINE};
 
 /// Its name in the cache's folder.
 const NAME: &str = "known";
-/// Files of a ledger, at most: those that nobody names any more are forgotten with the others.
-const FILES_MAX: usize = 4096;
+/// Lines of a ledger, at most: those that nobody asks for any more are forgotten with the others.
+const LINES_MAX: usize = 4096;
 /// Nanoseconds within which some file systems can't tell two changes apart, and more.
 const YOUNG: i128 = 2_000_000_000;
 
 /// A file's state, by what the system says of it.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy)]
 pub(crate) struct Facts {
     device: u64,
     inode: u64,
@@ -43,12 +44,18 @@ impl Facts {
             changed: nanoseconds(file.ctime(), file.ctime_nsec()),
         }
     }
+
+    /// As a ledger has them.
+    pub(crate) fn name(&self) -> String {
+        let Facts { device, inode, size, modified, changed } = self;
+        format!("{device} {inode} {size} {modified} {changed}")
+    }
 }
 
 /// The ledger of one load.
 pub(crate) struct Ledger<'a> {
     dir: &'a Path,
-    known: HashMap<Facts, String>,
+    known: HashMap<String, String>,
     /// Where it is written to when there is something new, and the time then, as files have it.
     scratch: Option<(PathBuf, i128)>,
     has_new: bool,
@@ -62,7 +69,12 @@ impl Ledger<'_> {
 
     /// The key of what a file holds, if that is known.
     pub(crate) fn key(&self, file: &Facts) -> Option<&str> {
-        self.known.get(file).map(String::as_str)
+        self.known.get(&file.name()).map(String::as_str)
+    }
+
+    /// Whether a filter has work of its own, if its trial went well before.
+    pub(crate) fn tried(&self, trial: &str) -> Option<bool> {
+        self.known.get(trial).map(|eager| eager == "true")
     }
 
     /// Says that files are about to be read: those that are younger than this are not noted.
@@ -79,13 +91,22 @@ impl Ledger<'_> {
     /// Notes what a file holds that was looked at since [`Ledger::begin`].
     pub(crate) fn note(&mut self, file: Facts, key: &str) {
         let Some((_, now)) = self.scratch else { return };
-        if file.changed.max(file.modified) + YOUNG > now {
-            return;
+        if file.changed.max(file.modified) + YOUNG <= now {
+            self.add(file.name(), key.to_owned());
         }
-        if self.known.len() >= FILES_MAX {
+    }
+
+    /// Notes a trial that went well.
+    pub(crate) fn note_trial(&mut self, trial: String, eager: bool) {
+        self.begin();
+        self.add(trial, eager.to_string());
+    }
+
+    fn add(&mut self, name: String, value: String) {
+        if self.known.len() >= LINES_MAX {
             self.known.clear();
         }
-        self.known.insert(file, key.to_owned());
+        self.known.insert(name, value);
         self.has_new = true;
     }
 }
@@ -93,48 +114,42 @@ impl Ledger<'_> {
 impl Drop for Ledger<'_> {
     fn drop(&mut self) {
         let Some((scratch, _)) = &self.scratch else { return };
-        let written = self.has_new && fs::write(scratch, text(&self.known)).is_ok();
-        // A ledger that can't be written costs hashing, no more.
+        let text = if self.has_new { text(&self.known) } else { None };
+        let written = text.is_some_and(|text| fs::write(scratch, text).is_ok());
+        // A ledger that can't be written costs hashing and trials, no more.
         if !written || fs::rename(scratch, self.dir.join(NAME)).is_err() {
             let _ = fs::remove_file(scratch);
         }
     }
 }
 
-/// The first line: what else a key stands for.
-fn head() -> String {
-    format!("{CONFIG} {MACHINE} {}", std::env::consts::OS)
+/// The first line: what else a line stands for. Another build may find otherwise.
+fn head() -> Option<String> {
+    let build = Facts::of(&fs::metadata("/proc/self/exe").ok()?);
+    let Facts { size, modified, changed, .. } = build;
+    Some(format!("{CONFIG} {MACHINE} {} {size} {modified} {changed}", std::env::consts::OS))
 }
 
-fn text(known: &HashMap<Facts, String>) -> String {
-    let mut text = head();
-    for (Facts { device, inode, size, modified, changed }, key) in known {
-        text += &format!("\n{device} {inode} {size} {modified} {changed} {key}");
+fn text(known: &HashMap<String, String>) -> Option<String> {
+    let mut text = head()?;
+    for (name, value) in known {
+        text += &format!("\n{name} {value}");
     }
-    text
+    Some(text)
 }
 
-fn read(path: &Path) -> Option<HashMap<Facts, String>> {
+fn read(path: &Path) -> Option<HashMap<String, String>> {
     let file = File::open(path).ok()?;
     if !cache::is_ours(&file.metadata().ok()?) {
         return None;
     }
     let text = fs::read_to_string(path).ok()?;
     let (first, rest) = text.split_once('\n')?;
-    if first != head() {
+    if first != head()? {
         return None;
     }
-    rest.lines().take(FILES_MAX).map(line).collect()
-}
-
-fn line(line: &str) -> Option<(Facts, String)> {
-    let mut words = line.split(' ');
-    let mut number = || words.next()?.parse::<i128>().ok();
-    let mut size = || u64::try_from(number()?).ok();
-    let (device, inode, size) = (size()?, size()?, size()?);
-    let (modified, changed) = (number()?, number()?);
-    let facts = Facts { device, inode, size, modified, changed };
-    Some((facts, words.next()?.to_owned()))
+    let line = |line: &str| line.rsplit_once(' ').map(|(name, value)| (name.into(), value.into()));
+    rest.lines().take(LINES_MAX).map(line).collect()
 }
 
 #[cfg(test)]

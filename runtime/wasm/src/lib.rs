@@ -21,6 +21,8 @@ mod ledger;
 mod library;
 mod modules;
 pub mod proxy_wasm;
+#[cfg(feature = "compile")]
+mod reshape;
 mod source;
 mod stage;
 mod ticker;

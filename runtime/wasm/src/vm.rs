@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use pilotlight_filter::{Fault, FaultKind};
 use wasmtime::{
-    AsContextMut, Engine, Instance, InstancePre, Store, TypedFunc, UpdateDeadline, WasmParams,
-    WasmResults,
+    AsContextMut, Engine, ExternType, Func, Instance, InstancePre, Module, ModuleExport, Store,
+    TypedFunc, UpdateDeadline, ValType, WasmParams, WasmResults,
 };
 
 use crate::fault::fault_of;
@@ -28,31 +28,80 @@ pub(crate) fn store(engine: &Engine, host: Host) -> Store<Host> {
     store
 }
 
-/// Makes an instance and finds its memory and allocator.
-pub(crate) async fn instantiate(
-    pre: &InstancePre<Host>,
-    host: Host,
-    allocators: &[&str],
-) -> Result<(Store<Host>, Instance), Fault> {
-    let on_fiber = host.on_fiber;
-    let mut store = store(pre.module().engine(), host);
-    let made = match on_fiber {
-        true => pre.instantiate_async(&mut store).await,
-        false => pre.instantiate(&mut store),
-    };
-    let instance = made.map_err(|error| fault_of(&error, store.data()))?;
-    let memory = instance.get_memory(&mut store, "memory");
-    let alloc = allocators
-        .iter()
-        .find_map(|name| instance.get_typed_func::<u32, u32>(&mut store, name).ok());
-    (store.data_mut().memory, store.data_mut().alloc) = (memory, alloc);
-    for name in ["_initialize", "_start"] {
-        if let Ok(start) = instance.get_typed_func::<(), ()>(&mut store, name) {
-            call(&mut store, &start, ()).await?;
-            break;
-        }
+/// A module, ready to be instantiated. What every instance is asked for was looked for once.
+pub(crate) struct Prepared {
+    pre: InstancePre<Host>,
+    memory: Option<ModuleExport>,
+    alloc: Option<ModuleExport>,
+    initialize: Option<ModuleExport>,
+}
+
+impl Prepared {
+    /// `allocators` are names of its allocator, in order of preference.
+    pub(crate) fn new(pre: InstancePre<Host>, allocators: &[&str]) -> Prepared {
+        let module = pre.module();
+        let find = |names: &[&str], numbers: &[ValType]| {
+            let name = names.iter().find(|name| has(module, name, numbers, numbers))?;
+            module.get_export_index(name)
+        };
+        let memory = module.get_export_index("memory");
+        let alloc = find(allocators, &[ValType::I32]);
+        let initialize = find(&["_initialize", "_start"], &[]);
+        Prepared { pre, memory, alloc, initialize }
     }
-    Ok((store, instance))
+
+    pub(crate) fn module(&self) -> &Module {
+        self.pre.module()
+    }
+
+    /// Makes an instance, with its memory and allocator known to its host.
+    pub(crate) async fn instantiate(&self, host: Host) -> Result<(Store<Host>, Instance), Fault> {
+        let on_fiber = host.on_fiber;
+        let mut store = store(self.module().engine(), host);
+        let made = match on_fiber {
+            true => self.pre.instantiate_async(&mut store).await,
+            false => self.pre.instantiate(&mut store),
+        };
+        let instance = made.map_err(|error| fault_of(&error, store.data()))?;
+        let memory = self
+            .memory
+            .and_then(|export| instance.get_module_export(&mut store, &export)?.into_memory());
+        let alloc = function(&mut store, instance, self.alloc);
+        let alloc = alloc.and_then(|alloc| alloc.typed(&store).ok());
+        (store.data_mut().memory, store.data_mut().alloc) = (memory, alloc);
+        let initialize = function(&mut store, instance, self.initialize);
+        if let Some(initialize) = initialize.and_then(|function| function.typed(&store).ok()) {
+            call::<(), ()>(&mut store, &initialize, ()).await?;
+        }
+        Ok((store, instance))
+    }
+}
+
+/// A function that an instance's module exports.
+pub(crate) fn function(
+    store: &mut Store<Host>,
+    instance: Instance,
+    export: Option<ModuleExport>,
+) -> Option<Func> {
+    instance.get_module_export(store, &export?)?.into_func()
+}
+
+/// Whether a module exports a function of this type.
+pub(crate) fn has(
+    module: &Module,
+    name: &str,
+    parameters: &[ValType],
+    results: &[ValType],
+) -> bool {
+    match module.get_export(name) {
+        Some(ExternType::Func(ty)) => same(ty.params(), parameters) && same(ty.results(), results),
+        _ => false,
+    }
+}
+
+/// Whether types are those wanted.
+pub(crate) fn same(found: impl ExactSizeIterator<Item = ValType>, wanted: &[ValType]) -> bool {
+    found.len() == wanted.len() && found.zip(wanted).all(|(a, b)| ValType::eq(&a, b))
 }
 
 /// Grants the instance CPU time for what is called next.

@@ -2,12 +2,12 @@
 //! no arguments and no environment; output goes to the log.
 
 use pilotlight_filter::host::Level;
-use wasmtime::{Caller, FuncType, Linker, Val, ValType};
+use wasmtime::{Caller, FuncType, Linker};
 
 use crate::fault::GaveUp;
 use crate::host::Host;
 use crate::proxy_wasm::abi::Status;
-use crate::proxy_wasm::memory;
+use crate::proxy_wasm::{link, memory};
 
 const SUCCESS: u32 = 0;
 const BADF: u32 = 8;
@@ -61,15 +61,7 @@ pub(crate) fn link(
                 .iter()
                 .find(|(begins, _)| name.starts_with(begins))
                 .map_or(NOSYS, |row| row.1);
-            let answers = ty.results().len() == 1
-                && ty.results().all(|result| matches!(result, ValType::I32));
-            if !answers {
-                return Ok(false);
-            }
-            linker.func_new(space, name, ty, move |_, _, results| {
-                results[0] = Val::I32(errno as i32);
-                Ok(())
-            })?;
+            return link::fixed(linker, [space, name], ty, errno);
         }
     }
     Ok(true)

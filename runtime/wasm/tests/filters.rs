@@ -242,6 +242,41 @@ fn a_call_to_an_upstream_and_its_answer() {
     }
 }
 
+/// A body that does not come.
+struct Silent;
+
+impl pilotlight_filter::body::Source for Silent {
+    fn poll_frame(
+        &mut self,
+        _: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<Result<pilotlight_filter::Frame, pilotlight_filter::BodyError>>>
+    {
+        std::task::Poll::Pending
+    }
+}
+
+/// A head that is held goes on before its body comes: the body is seen when it does.
+#[test]
+fn a_head_that_goes_on_before_its_body() {
+    let body = r#"(func (export "proxy_on_request_body") (param i32 i32 i32) (result i32)
+        (drop (call $replace (i32.const 0) (i32.const 259) (i32.const 8) (i32.const 256) (i32.const 3)))
+        (i32.const 0))
+      (func (export "proxy_abi"#;
+    let text =
+        CALLS.replacen("(func (export \"proxy_abi", body, 1).replacen("x-called", "x-seen-b", 1);
+    let rig = rig(&assemble(&text), |spec| spec.proxy.hold_headers = true);
+    let mut exchange = exchange("/", &[]);
+    exchange.request.body = pilotlight_filter::Body::stream(Box::new(Silent), None);
+    let mut filter = rig.realm.start(0);
+    assert!(look(&mut *filter, Phase::Request, &mut exchange).is_pending());
+    rig.world.turn();
+    rig.world.answer(Ok(pilotlight_filter::host::Fetched { status: 200, ..Default::default() }));
+    assert_eq!(run(&mut *filter, Phase::Request, &mut exchange).unwrap(), Verdict::Continue);
+    exchange.request.head.fields.remove(b"x-seen-b");
+    pass(&mut *filter, Phase::RequestBody, &mut exchange, b"a", true).unwrap();
+    assert_eq!(header(&exchange, "x-seen-b"), Some("app"));
+}
+
 /// An exchange that leaves while its call is under way: the answer comes to nobody, and harms nobody.
 #[test]
 fn an_answer_for_an_exchange_that_has_left() {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use common::*;
 use pilotlight_filter::Engine;
 use pilotlight_filter::abi::Phase;
-use pilotlight_filter::engine::{Bounds, Plan, Signature, Type};
+use pilotlight_filter::engine::{Bounds, Plan, Signature, Spec, Type};
 use pilotlight_wasm::{CompileWith, WasmEngine, compile};
 
 #[test]
@@ -125,7 +125,8 @@ fn a_second_load_compiles_nothing_and_a_mangled_file_is_made_again() {
     };
     assert_eq!(compiled(), 1);
     assert_eq!(compiled(), 0);
-    let cached = std::fs::read_dir(folder.0.join("cache")).unwrap().next().unwrap().unwrap().path();
+    let mut cached = std::fs::read_dir(folder.0.join("cache")).unwrap().map(|e| e.unwrap().path());
+    let cached = cached.find(|path| path.extension().is_some()).unwrap();
     let mode = std::fs::metadata(&cached).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
     let whole = std::fs::read(&cached).unwrap();
@@ -151,9 +152,38 @@ fn a_second_load_compiles_nothing_and_a_mangled_file_is_made_again() {
     assert!(said.borrow().contains("others may have written"));
     assert_eq!(
         std::fs::read_dir(folder.0.join("cache")).unwrap().count(),
-        1,
-        "nothing is left over"
+        2,
+        "nothing but the ledger is left over"
     );
+}
+
+#[test]
+fn a_filter_is_tried_once_for_each_configuration() {
+    let folder = Folder::new();
+    let file = folder.write("guest.wasm", &guest("start.wat"));
+    let engine = WasmEngine::new(CompileWith::Here);
+    // How many instances there are before the first exchange.
+    let begun = |config: &str| {
+        let spec = Spec { config: config.into(), ..spec(file.clone()) };
+        let library = load(&engine, &folder, vec![spec], Vec::new()).ok()?;
+        let world = std::rc::Rc::new(World::default());
+        let realm = library.open(world.clone());
+        world.turn();
+        let mut count = 0;
+        realm.gauges(&mut |what, _, number| {
+            count += if what == "wasm_instances" { number } else { 0 };
+        });
+        Some(count)
+    };
+    assert_eq!(begun("x"), Some(0));
+    let ledger = folder.0.join("cache/known");
+    let text = std::fs::read_to_string(&ledger).unwrap();
+    std::fs::write(&ledger, text.replace(" false", " true")).unwrap();
+    assert_eq!(begun("x"), Some(1), "what the ledger has of it is not tried again");
+    assert_eq!(begun("y"), Some(0), "another configuration is");
+    for _ in 0..2 {
+        assert_eq!(begun("no"), None, "what went wrong is");
+    }
 }
 
 #[test]

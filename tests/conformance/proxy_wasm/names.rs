@@ -45,6 +45,7 @@ fn each_name_has_a_case() {
             let script = case.script.replace("\\0", ".");
             let module = match case.module.as_str() {
                 "old" => "proxy_abi_version_0_1_0",
+                "higress" => "proxy_abi_version_0_2_100",
                 "wasi" => "proxy_abi_version_0_2_0",
                 _ => "proxy_abi_version_0_2_1 proxy_on_memory_allocate proxy_on_vm_start",
             };

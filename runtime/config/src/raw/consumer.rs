@@ -1,8 +1,9 @@
 //! `[[consumers]]` as typed.
 
-use super::{At, Key, Reader, Table, Typed, read, table};
+use super::At;
+use crate::typed;
 
-table::tables! {
+typed::tables! {
     /// Someone who uses what is guarded, with what they show for it. `username` or `custom_id` must be
     /// there.
     struct Consumer {

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use super::{At, Key, Named, Reader, Size, Table, Typed, Whole, read, table};
+use super::{At, Named, Size, Whole};
+use crate::typed;
 
-table::tables! {
+typed::tables! {
     /// The Lua engine.
     struct Lua {
         /// Where `require` looks. Default `["lua/?.lua", "lua/?/init.lua"]`.

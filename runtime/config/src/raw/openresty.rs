@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use super::{At, Key, Reader, Size, Table, Typed, Whole, read, table};
+use super::{At, Size, Whole};
+use crate::typed;
 
-table::tables! {
+typed::tables! {
     /// Scripts for the phases of lua-nginx-module, each a file, and what its directives set. All phases
     /// of a filter run before those of the next filter in the chain.
     struct OpenResty {

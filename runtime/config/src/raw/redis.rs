@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use super::{At, Key, Reader, Table, Typed, Whole, read, table};
+use super::Whole;
+use crate::typed;
 
-table::tables! {
+typed::tables! {
     /// A Redis or Valkey server.
     struct Redis needs [url] {
         /// "redis://HOST:PORT", "rediss://HOST:PORT" (by TLS) or "unix:PATH". Before the host may

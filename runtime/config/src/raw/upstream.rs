@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use super::{At, BalanceKind, Key, Later, Reader, Table, TextOr, Typed, Whole, read, table};
-use crate::manifest;
+use super::{At, BalanceKind, Later, TextOr, Whole};
+use crate::{manifest, typed};
 
-table::tables! {
+typed::tables! {
     /// A set of servers that do the same.
     struct Upstream needs [endpoints] {
         /// URLs: `["http://10.0.0.2:8080"]`, or tables with a weight.

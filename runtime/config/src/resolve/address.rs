@@ -3,9 +3,9 @@
 use std::net::SocketAddr;
 
 use super::check;
-use super::scene::{Refusal, Scene};
 use crate::manifest::Address;
 use crate::raw::At;
+use crate::typed::{Refusal, Scene};
 
 /// The longest path that fits into `sockaddr_un`, in bytes.
 const LONGEST_SOCKET: usize = 107;

@@ -3,8 +3,8 @@
 use std::fmt::Write as _;
 use std::net::IpAddr;
 
-use super::scene::Refusal;
 use crate::manifest::{Cidr, PathRegex};
+use crate::typed::Refusal;
 
 /// RFC 9110 section 5.6.2: the characters of methods and field names.
 fn is_token(text: &str) -> bool {

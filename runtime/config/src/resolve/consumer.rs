@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
-use super::scene::Scene;
 use crate::manifest::{Consumer, JWT_ALGORITHMS, Jwt};
 use crate::name;
 use crate::place::Place;
 use crate::raw::{self, At};
 use crate::report::Problem;
+use crate::typed::Scene;
 
 /// Larger lists of people belong into a store of their own.
 const MOST: usize = 10_000;

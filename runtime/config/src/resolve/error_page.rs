@@ -1,9 +1,9 @@
 //! `errors` of a route: where its requests go on when their answer has an error's status.
 
 use super::route::Names;
-use super::scene::{Refusal, Scene};
 use crate::manifest::{ErrorPage, ErrorStatus, ErrorTarget};
 use crate::raw::{self, At};
+use crate::typed::{Refusal, Scene};
 
 /// `internal` are the names of routes that only their names lead to.
 pub(super) fn error_pages(

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use super::route::Names;
-use super::scene::{Refusal, Scene};
 use super::{check, openresty, row};
 use crate::manifest::{
     Filter, FilterConfig, Function, Isolation, Listener, Module, OnError, Program, ProxyWasm,
@@ -12,6 +11,7 @@ use crate::manifest::{
 use crate::place::Place;
 use crate::raw::{self, At, Named, TextOr};
 use crate::report::Problem;
+use crate::typed::{Refusal, Scene};
 
 /// Filters as they are found, and the names that chains may use.
 pub(super) struct Filters {

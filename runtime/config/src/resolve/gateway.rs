@@ -1,10 +1,10 @@
 //! `[gateway]`, `[log]` and `[wasm]`.
 
-use super::scene::Scene;
 use super::{address, check, row};
 use crate::manifest::{AccessLog, Forwarded, Gateway, Idle, Level, Log, Wasm};
 use crate::name;
 use crate::raw::{self, At};
+use crate::typed::Scene;
 
 pub(super) fn gateway(raw: Option<&At<raw::Gateway>>, scene: &mut Scene<'_>) -> Gateway {
     let none = raw::Gateway::default();

@@ -3,11 +3,11 @@
 use std::path::PathBuf;
 
 use super::route::Names;
-use super::scene::Scene;
 use super::{address, row};
 use crate::manifest::{Address, KeyPair, Listener, ListenerLimits, ListenerTimeouts, ServerTls};
 use crate::raw::{self, At, Protocol};
 use crate::report::Problem;
+use crate::typed::Scene;
 
 pub(super) fn listeners(
     raw: Option<At<Vec<At<raw::Listener>>>>,

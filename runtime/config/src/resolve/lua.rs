@@ -4,9 +4,9 @@ use std::net::{IpAddr, SocketAddr};
 
 use super::filter::sorted;
 use super::row;
-use super::scene::{Refusal, Scene};
 use crate::manifest::{Lua, Resolver};
 use crate::raw::{self, At};
+use crate::typed::{Refusal, Scene};
 
 pub(super) fn lua(raw: Option<At<raw::Lua>>, scene: &mut Scene<'_>) -> Lua {
     let raw = raw.map(|raw| raw.value).unwrap_or_default();

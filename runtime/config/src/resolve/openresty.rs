@@ -2,10 +2,10 @@
 
 use super::check;
 use super::row;
-use super::scene::Scene;
 use crate::manifest::{OpenResty, Script, SetVar, SocketTls, Sockets};
 use crate::name;
 use crate::raw::{self, At};
+use crate::typed::Scene;
 
 /// Phases that come before a route is known: those of a listener's filters.
 pub(super) const OF_LISTENERS: &[&str] =

@@ -1,12 +1,12 @@
 //! `[redis]`.
 
 use super::filter::{in_order, sorted};
-use super::scene::{Refusal, Scene};
 use super::{address, row};
 use crate::manifest::Redis;
 use crate::place::Place;
 use crate::raw::{self, At, Named};
 use crate::report::Problem;
+use crate::typed::{Refusal, Scene};
 
 pub(super) fn redis(raw: Option<At<Named<raw::Redis>>>, scene: &mut Scene<'_>) -> Vec<Redis> {
     let mut all = Vec::new();

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::filter::{Filters, in_order};
-use super::scene::Scene;
 use super::{check, error_page, row, target, tie};
 use crate::manifest::{ErrorPage, Match, Retry, Route, Target};
 use crate::raw::{self, At};
 use crate::report::Problem;
+use crate::typed::Scene;
 
 /// Names that routes and listeners may use.
 #[derive(Clone, Copy)]

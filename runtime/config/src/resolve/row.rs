@@ -2,29 +2,7 @@
 
 use pilotlight_abi::limit;
 
-use crate::units::{show_duration, show_size};
-
-/// A row. Quantities are bytes, milliseconds or counts, as `show` says.
-pub(super) struct Row {
-    pub(super) key: &'static str,
-    pub(super) default: u64,
-    pub(super) floor: u64,
-    pub(super) ceiling: u64,
-    pub(super) show: fn(u64) -> String,
-}
-
-const fn bytes(key: &'static str, default: u64, floor: u64, ceiling: u64) -> Row {
-    Row { key, default, floor, ceiling, show: show_size }
-}
-
-const fn count(key: &'static str, default: u64, floor: u64, ceiling: u64) -> Row {
-    Row { key, default, floor, ceiling, show: |count| count.to_string() }
-}
-
-const fn time(key: &'static str, default: u64, floor: u64, ceiling: u64) -> Row {
-    let show = |ms| show_duration(std::time::Duration::from_millis(ms));
-    Row { key, default, floor, ceiling, show }
-}
+use crate::typed::row::{Row, bytes, count, time};
 
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;

@@ -3,11 +3,11 @@
 use super::check;
 use super::filter::{self, Answers, Filters, in_order};
 use super::route::Names;
-use super::scene::Scene;
 use crate::manifest::{Files, Redirect, Respond, Target};
 use crate::place::Place;
 use crate::raw::{self, At, TextOr, Whole};
 use crate::report::Problem;
+use crate::typed::Scene;
 
 pub(super) fn target(
     table: &At<raw::Route>,

@@ -1,10 +1,10 @@
 //! Routes that tie: neither match is more specific than the other, and a request can fit both.
 
-use super::scene::Scene;
 use crate::manifest::{Match, Route};
 use crate::place::Place;
 use crate::raw::{self, At};
 use crate::report::Problem;
+use crate::typed::Scene;
 
 /// Reports each route that ties with one before it.
 pub(super) fn report(routes: &[Route], raw: &[At<raw::Route>], scene: &mut Scene<'_>) {

@@ -1,12 +1,12 @@
 //! `[upstreams]`.
 
 use super::filter::{in_order, sorted};
-use super::scene::Scene;
 use super::{address, check, row};
 use crate::manifest::{
     Balance, Breaker, Endpoint, Pool, Upstream, UpstreamProtocol, UpstreamTimeouts, UpstreamTls,
 };
 use crate::raw::{self, At, Named, TextOr};
+use crate::typed::Scene;
 
 /// Upstreams as they are found, and the names that routes may use.
 pub(super) struct Upstreams {

@@ -18,18 +18,18 @@ use wasmtime::{
     ValType,
 };
 
-use super::signature::{differs, has, numeric, takes_text};
+use super::signature::{differs, numeric, takes_text};
 use super::values::{Plain, fit, misfit, shown_as};
 use super::{Failed, Given};
 use crate::engine::Mistake;
 use crate::fault::fault_of;
 use crate::host::{Host, Refused};
 use crate::proxy_wasm::memory;
-use crate::vm;
+use crate::vm::{Prepared, has};
 
 /// A module, ready to be instantiated.
 pub(crate) struct Core {
-    pre: InstancePre<Host>,
+    prepared: Prepared,
     pub(super) functions: Vec<Signature>,
     /// Whether an instance can serve several calls.
     pub(super) lasts: bool,
@@ -68,20 +68,20 @@ impl Core {
         if !mistakes.is_empty() {
             return Err(mistakes);
         }
-        Ok(Core { pre, functions, lasts })
+        Ok(Core { prepared: Prepared::new(pre, &["alloc"]), functions, lasts })
     }
 
     pub(super) async fn make(&self, host: Host) -> Result<Instance, Fault> {
         let on_fiber = host.on_fiber;
-        let (mut store, instance) = vm::instantiate(&self.pre, host, &["alloc"]).await?;
+        let (mut store, instance) = self.prepared.instantiate(host).await?;
         let mut export = |name: &str| instance.get_func(&mut store, name);
         let functions = self.functions.iter().filter_map(|f| export(&f.name)).collect();
         let optional = |name, parameters: &[ValType]| {
-            has(self.pre.module(), name, parameters, &[]).then_some(name)
+            has(self.prepared.module(), name, parameters, &[]).then_some(name)
         };
         let free = optional("free", &[ValType::I32, ValType::I32]).and_then(&mut export);
         let reset = optional("reset", &[]).and_then(&mut export);
-        let alloc = has(self.pre.module(), "alloc", &[ValType::I32], &[ValType::I32]);
+        let alloc = has(self.prepared.module(), "alloc", &[ValType::I32], &[ValType::I32]);
         let alloc = alloc.then(|| export("alloc")).flatten();
         let enter = on_fiber.then(|| {
             let enter = Func::wrap(&mut store, |mut caller: Caller<'_, Host>| {

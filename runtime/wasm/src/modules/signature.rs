@@ -4,6 +4,7 @@ use pilotlight_filter::engine::{Signature, Type};
 use wasmtime::{ExternType, FuncType, Module, ValType};
 
 use crate::engine::Mistake;
+use crate::vm::same;
 
 /// Exports with a meaning of their own.
 const SPECIAL: [&str; 6] = ["alloc", "free", "reset", "_initialize", "_start", "main"];
@@ -27,22 +28,6 @@ fn core_result(ty: Type) -> &'static [ValType] {
     match ty {
         Type::String => &[ValType::I64],
         other => core(other),
-    }
-}
-
-fn same(found: impl ExactSizeIterator<Item = ValType>, wanted: &[ValType]) -> bool {
-    found.len() == wanted.len() && found.zip(wanted).all(|(a, b)| ValType::eq(&a, b))
-}
-
-pub(super) fn has(
-    module: &Module,
-    name: &str,
-    parameters: &[ValType],
-    results: &[ValType],
-) -> bool {
-    match module.get_export(name) {
-        Some(ExternType::Func(ty)) => same(ty.params(), parameters) && same(ty.results(), results),
-        _ => false,
     }
 }
 

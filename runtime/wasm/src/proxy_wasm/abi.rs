@@ -24,8 +24,14 @@ pub(crate) const PAUSE: u32 = 1;
 pub(crate) const ROOT: u32 = 1;
 
 /// Exports that mark a filter and its version, newest first.
-pub(crate) const MARKERS: [&str; 3] =
-    ["proxy_abi_version_0_2_1", "proxy_abi_version_0_2_0", "proxy_abi_version_0_1_0"];
+pub(crate) const MARKERS: [&str; 4] =
+    [HIGRESS, "proxy_abi_version_0_2_1", "proxy_abi_version_0_2_0", OLD];
+
+/// Higress's own version: callbacks answer what filters of Envoy's do, and there are more host calls.
+pub(crate) const HIGRESS: &str = "proxy_abi_version_0_2_100";
+
+/// The oldest version.
+pub(crate) const OLD: &str = "proxy_abi_version_0_1_0";
 
 /// Exports that give the host memory to write results to, in order of preference.
 pub(crate) const ALLOCATORS: [&str; 2] = ["proxy_on_memory_allocate", "malloc"];

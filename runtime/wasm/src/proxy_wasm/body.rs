@@ -47,6 +47,11 @@ impl Held {
         std::mem::take(&mut self.released)
     }
 
+    /// What is held back goes nowhere.
+    pub(crate) fn drop_held(&mut self) {
+        self.bytes = Bytes::new();
+    }
+
     /// What is to go on.
     pub(crate) fn take(&mut self) -> Bytes {
         if !self.released.is_empty() {

@@ -72,7 +72,8 @@ impl Incoming {
 
 impl Event {
     /// The callback's name, what it can read, and its arguments behind the context.
-    pub(crate) fn open(self) -> (&'static str, Incoming, Vec<u32>) {
+    /// `text`: as ngx_wasm_module gives it.
+    pub(crate) fn open(self, text: bool) -> (&'static str, Incoming, Vec<u32>) {
         let mut incoming = Incoming::default();
         match self {
             Event::Http { token, answer: Ok(mut fetched) } => {
@@ -87,7 +88,8 @@ impl Event {
             }
             // No headers at all is how a failure looks.
             Event::Http { token, answer: Err(FetchError(why)) } => {
-                incoming.put(map::HTTP_CALL_HEADERS, List::new());
+                let status = (":dispatch_status".into(), dispatch_status(&why).into());
+                incoming.put(map::HTTP_CALL_HEADERS, text.then_some(status).into_iter().collect());
                 incoming.put(map::HTTP_CALL_TRAILERS, List::new());
                 incoming.buffer = Some((buffer::HTTP_CALL_BODY, Bytes::new()));
                 (incoming.status, incoming.message) = (Status::BrokenConnection as u32, why);
@@ -128,6 +130,17 @@ impl Event {
     }
 }
 
+/// ngx_wasm_module's word for why a call has failed.
+fn dispatch_status(why: &str) -> &'static str {
+    match why {
+        "timeout" | "connection_timeout" | "http_response_timeout" => "timeout",
+        "dns_error" => "resolver failure",
+        "tls_protocol_error" | "tls_certificate_error" => "tls handshake failure",
+        "http_protocol_error" | "http_response_header_section_size" => "reader failure",
+        _ => "broken connection",
+    }
+}
+
 /// Who made a call, and what is under way for the instance.
 pub(crate) struct Caller {
     root: Weak<Root>,
@@ -152,7 +165,8 @@ impl Caller {
             Some(stream) => Some(proxy.contexts.open_mail(stream)),
             None => proxy.contexts.mail(effective).cloned(),
         };
-        if mail.is_some() {
+        if let Some(mail) = &mail {
+            mail.calls.set(mail.calls.get() + 1);
             host.stage.with(|exchange| exchange.aside = true);
         }
         host.proxy.token = host.proxy.token.wrapping_add(1).max(1);
@@ -190,6 +204,7 @@ impl Drop for Caller {
         }
         // It may have waited for just this call.
         if let Some(mail) = &self.mail {
+            mail.calls.set(mail.calls.get().saturating_sub(1));
             mail.wake();
         }
     }
@@ -199,10 +214,11 @@ impl Drop for Caller {
 pub(crate) fn http_call(mem: &mut [u8], host: &mut Host, args: [u32; 10]) -> Result<(), Status> {
     let [upstream, ul, headers, hl, body, bl, trailers, tl, timeout, out] = args;
     memory::slice(mem, out, 4)?;
-    let upstream = upstream_of(host, memory::slice(mem, upstream, ul)?)?;
+    let name = memory::slice(mem, upstream, ul)?;
+    let upstream = upstream_of(host, name)?;
     let headers = decode(memory::slice(mem, headers, hl)?)?;
     let trailers = owned(&decode(memory::slice(mem, trailers, tl)?)?)?;
-    let mut request = request(&headers, upstream, timeout)?;
+    let mut request = request(&headers, upstream, name, timeout)?;
     request.body = Bytes::copy_from_slice(memory::slice(mem, body, bl)?);
     request.trailers = trailers;
     let (token, caller) = Caller::begin(host)?;
@@ -229,11 +245,12 @@ pub(crate) fn upstream_of(host: &Host, name: &[u8]) -> Result<String, Status> {
     [name, short, host].into_iter().find(known).map(str::to_owned).ok_or(Status::BadArgument)
 }
 
-/// A request by its headers, which must hold method and path; without an authority it is the upstream's
-/// name, as in Kong.
+/// A request by its headers, which must hold method and path; without an authority it is what the upstream was
+/// named by, as in Kong.
 pub(crate) fn request(
     headers: &[Pair<'_>],
     upstream: String,
+    name: &[u8],
     timeout: u32,
 ) -> Result<Fetch, Status> {
     let find = |name: &[u8]| headers.iter().find(|(key, _)| *key == name).map(|(_, value)| *value);
@@ -241,8 +258,8 @@ pub(crate) fn request(
         let value = find(name).or(or).and_then(|value| std::str::from_utf8(value).ok());
         value.map(str::to_owned).ok_or(Status::BadArgument)
     };
-    let path = pseudo(b":path", None)?;
-    let authority = pseudo(b":authority", Some(upstream.as_bytes()))?;
+    let path = origin_form(pseudo(b":path", None)?);
+    let authority = pseudo(b":authority", name.rsplit(|b| *b == b'|').next())?;
     if !path.starts_with('/') || authority.contains('/') {
         return Err(Status::BadArgument);
     }
@@ -260,8 +277,16 @@ pub(crate) fn request(
     })
 }
 
+/// Some filters give a whole URL, which servers take: where it goes is the upstream's affair.
+fn origin_form(path: String) -> String {
+    match path.split_once("://") {
+        Some(("http" | "https", rest)) => rest.find('/').map_or("/", |at| &rest[at..]).to_owned(),
+        _ => path,
+    }
+}
+
 pub(crate) fn owned(pairs: &[Pair<'_>]) -> Result<List, Status> {
     let text = |name: &[u8]| std::str::from_utf8(name).map(str::to_owned);
-    let owned = pairs.iter().map(|(name, value)| Ok((text(name)?, value.to_vec())));
+    let owned = pairs.iter().map(|(name, value)| Ok((text(name)?, maps::trimmed(value).to_vec())));
     owned.collect::<Result<List, std::str::Utf8Error>>().map_err(|_| Status::BadArgument)
 }

@@ -150,6 +150,10 @@ pub(crate) fn set_buffer(mem: &mut [u8], host: &mut Host, args: [u32; 5]) -> Don
         buffer::RESPONSE_BODY => &mut stream.bodies[1],
         _ => return Err(Status::BadArgument),
     };
+    // Before it comes there is nothing to put it into.
+    if !body.begun {
+        return Err(Status::BadArgument);
+    }
     done(body.splice(start as usize, size as usize, data))
 }
 
@@ -164,19 +168,30 @@ pub(crate) fn map_size(mem: &mut [u8], host: &mut Host, [map, out]: [u32; 2]) ->
 pub(crate) fn set_map(mem: &mut [u8], host: &mut Host, [map, ptr, len]: [u32; 3]) -> Done {
     let pairs = maps::decode(memory::slice(mem, ptr, len)?).map_err(|_| Status::ParseFailure)?;
     note_trailers(host, map);
+    if is_early(host, map) {
+        let adds = |at: usize| pairs[..at].iter().any(|p| p.0.eq_ignore_ascii_case(pairs[at].0));
+        for (at, (name, value)) in pairs.iter().enumerate() {
+            keep(host, map, adds(at), name, value);
+        }
+        return Ok(());
+    }
     with(host, |exchange| fields::set_all(exchange, map, &pairs))
 }
 
 /// Fields that a stream may keep for its response, and bytes of each.
 const EARLY_MAX: (usize, usize) = (64, 8 << 10);
 
-/// Keeps a field for a response that is not there yet, which ngx_wasm_module does and Envoy refuses.
+/// Whether the map is of a response that is not there yet, and what is set is kept for it: ngx_wasm_module does,
+/// Envoy refuses.
+fn is_early(host: &Host, map: u32) -> bool {
+    map == map::RESPONSE_HEADERS
+        && host.proxy.program.as_ref().is_some_and(|program| program.text)
+        && host.with(|exchange| exchange.response.origin.is_none()) == Some(true)
+}
+
+/// Keeps a field for a response that is not there yet.
 fn keep(host: &mut Host, map: u32, adds: bool, name: &[u8], value: &[u8]) -> bool {
-    let lenient = host.proxy.program.as_ref().is_some_and(|program| program.text);
-    if !lenient || map != map::RESPONSE_HEADERS || name.first() == Some(&b':') {
-        return false;
-    }
-    if host.with(|exchange| exchange.response.origin.is_none()) != Some(true) {
+    if name.first() == Some(&b':') || !is_early(host, map) {
         return false;
     }
     let Some(stream) = host.stream() else { return false };

@@ -14,6 +14,7 @@ use super::calling::Incoming;
 use super::fields;
 use super::grpc::Wanted;
 use super::mail::Mail;
+use super::maps;
 use super::pool::Program;
 use super::root::Root;
 use crate::host::Host;
@@ -56,6 +57,8 @@ pub(crate) struct Stream {
     pub(crate) early: Vec<Early>,
     /// `proxy_continue_stream` was called, by direction.
     pub(crate) resumed: [bool; 2],
+    /// Since its last phase began an answer has come to one of its calls.
+    pub(crate) answered: bool,
     /// `proxy_close_stream` was called.
     pub(crate) closed: bool,
     /// `proxy_done` was called.
@@ -66,6 +69,13 @@ pub(crate) struct Stream {
     pub(crate) waiting: [Option<Waiting>; 2],
     /// Made when something may come for it between callbacks.
     pub(crate) mail: Option<Rc<Mail>>,
+}
+
+impl Stream {
+    /// Answers have come to all that it has called.
+    pub(crate) fn has_all_answers(&self) -> bool {
+        self.answered && self.mail.as_ref().is_some_and(|mail| mail.calls.get() == 0)
+    }
 }
 
 /// A field that is added, or replaces those of its name.
@@ -83,6 +93,8 @@ pub(crate) struct Waiting {
     pub(crate) last: bool,
     /// While the head waits, the body's callback is called.
     pub(crate) pulls: bool,
+    /// ... and was: what it holds back is of that body.
+    pub(crate) pulled: bool,
 }
 
 /// Whether a filter can still answer.
@@ -116,7 +128,7 @@ impl Answer {
         for (name, value) in &self.fields {
             let pseudo = name.first() == Some(&b':');
             let framing = pilotlight_filter::Name::of(name).is_framing();
-            if !pseudo && !framing && head.fields.add(name, value).is_err() {
+            if !pseudo && !framing && head.fields.add(name, maps::trimmed(value)).is_err() {
                 return false;
             }
         }

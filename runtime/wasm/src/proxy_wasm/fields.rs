@@ -153,7 +153,7 @@ fn write(exchange: &mut Exchange, map: u32, name: &[u8], value: &[u8], how: Writ
         _ => {}
     }
     let Some(fields) = fields(exchange, map) else { return Status::BadArgument };
-    match how(fields, name, value) {
+    match how(fields, name, maps::trimmed(value)) {
         Ok(()) => Status::Ok,
         // The gateway frames messages itself: what a filter believes of the length is moot.
         Err(BadField::Framing) => Status::Ok,

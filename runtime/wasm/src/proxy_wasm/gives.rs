@@ -4,7 +4,7 @@
 use bytes::Bytes;
 use wasmtime::Caller;
 
-use super::abi::Status;
+use super::abi::{Status, map};
 use super::{calls, fields, foreign, memory, properties};
 use crate::host::Host;
 
@@ -54,10 +54,17 @@ pub(crate) fn configuration(_: &mut [u8], host: &mut Host, []: [u32; 0]) -> Give
     Ok(Payload::Shared(calls::config(host)))
 }
 
+/// A map that is not there has no pairs, as in Envoy: some filters ask for those of a response that is to come.
 pub(crate) fn map(_: &mut [u8], host: &mut Host, [map]: [u32; 1]) -> Given {
+    if map > map::HTTP_CALL_TRAILERS {
+        return Err(Status::BadArgument);
+    }
     scratch(host, |host, out| match host.proxy.incoming.map(map) {
         Some(list) => fields::pairs_of(list, out),
-        None => host.with(|e| fields::pairs(e, map, out)).unwrap_or(Status::NotFound),
+        None => match host.with(|e| fields::pairs(e, map, out)) {
+            None | Some(Status::NotFound) => Status::Ok,
+            Some(status) => status,
+        },
     })
 }
 

@@ -111,7 +111,7 @@ fn begin(
         (b"te", b"trailers"),
         (b"content-type", b"application/grpc"),
     ]);
-    let request = calling::request(&headers, upstream.clone(), timeout)?;
+    let request = calling::request(&headers, upstream.clone(), &[], timeout)?;
     let (token, caller) = Caller::begin(host)?;
     let wanted = Rc::new(wanted);
     host.proxy.grpc.retain(|(_, call)| call.strong_count() > 0);

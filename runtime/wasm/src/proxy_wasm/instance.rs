@@ -5,7 +5,8 @@ use pilotlight_abi::{Phase, Phases};
 use pilotlight_filter::host::Level;
 use pilotlight_filter::{Fault, FaultKind};
 use wasmtime::{
-    ExternType, Instance, InstancePre, Module, Store, TypedFunc, WasmParams, WasmResults,
+    ExternType, Func, Instance, InstancePre, Module, ModuleExport, Store, TypedFunc, WasmParams,
+    WasmResults,
 };
 
 use super::abi::{ALLOCATORS, MARKERS, PAUSE, ROOT, map};
@@ -13,7 +14,7 @@ use super::calling::{Event, Incoming};
 use super::context::{Reply, Stream};
 use super::fields;
 use crate::host::Host;
-use crate::vm;
+use crate::vm::{self, Prepared};
 
 /// The callbacks that a module exports.
 struct Exports {
@@ -54,9 +55,6 @@ pub(crate) enum Task {
     /// The last callbacks.
     Finish,
 }
-
-/// The marker of the oldest version.
-pub(crate) const OLD: &str = MARKERS[2];
 
 /// The version that a module's marker names.
 pub(crate) fn marker(module: &Module) -> Option<&'static str> {
@@ -109,84 +107,104 @@ fn exports(module: &Module, name: &str) -> bool {
     matches!(module.get_export(name), Some(ExternType::Func(_)))
 }
 
-/// The name of a callback that the host could not call, if there is one: those that come often are
-/// looked at when an instance starts.
+/// Callbacks that come with each instance or stream, with their numbers of parameters and results.
+const OFTEN: [(&str, usize, usize); 12] = [
+    ("proxy_on_vm_start", 2, 1),
+    ("proxy_on_configure", 2, 1),
+    ("proxy_on_context_create", 2, 0),
+    ("proxy_on_request_headers", 3, 1),
+    ("proxy_on_request_body", 3, 1),
+    ("proxy_on_request_trailers", 2, 1),
+    ("proxy_on_response_headers", 3, 1),
+    ("proxy_on_response_body", 3, 1),
+    ("proxy_on_response_trailers", 2, 1),
+    ("proxy_on_done", 1, 1),
+    ("proxy_on_log", 1, 0),
+    ("proxy_on_delete", 1, 0),
+];
+/// Those that come seldom: they are looked up when they do.
+const SELDOM: [(&str, usize, usize); 8] = [
+    ("proxy_on_tick", 1, 0),
+    ("proxy_on_queue_ready", 2, 0),
+    ("proxy_on_http_call_response", 5, 0),
+    ("proxy_on_grpc_receive_initial_metadata", 3, 0),
+    ("proxy_on_grpc_receive", 3, 0),
+    ("proxy_on_grpc_receive_trailing_metadata", 3, 0),
+    ("proxy_on_grpc_close", 3, 0),
+    ("proxy_on_foreign_function", 3, 0),
+];
+
+/// The name of a callback that the host could not call, if there is one.
 pub(crate) fn malformed(module: &Module) -> Option<&'static str> {
-    const TABLE: [(&str, usize, usize); 10] = [
-        ("proxy_on_vm_start", 2, 1),
-        ("proxy_on_configure", 2, 1),
-        ("proxy_on_tick", 1, 0),
-        ("proxy_on_queue_ready", 2, 0),
-        ("proxy_on_http_call_response", 5, 0),
-        ("proxy_on_grpc_receive_initial_metadata", 3, 0),
-        ("proxy_on_grpc_receive", 3, 0),
-        ("proxy_on_grpc_receive_trailing_metadata", 3, 0),
-        ("proxy_on_grpc_close", 3, 0),
-        ("proxy_on_foreign_function", 3, 0),
-    ];
     let fits = |(name, parameters, results): &(&str, usize, usize)| {
         let Some(ExternType::Func(ty)) = module.get_export(name) else { return true };
         let plain = ty.params().chain(ty.results()).all(|ty| ty.is_i32());
-        plain && ty.params().len() == *parameters && ty.results().len() == *results
+        // ABI 0.1.0 does not say whether the stream ends with a head.
+        let is_old = name.ends_with("_headers") && ty.params().len() == 2;
+        plain && (is_old || ty.params().len() == *parameters) && ty.results().len() == *results
     };
-    TABLE.iter().find(|row| !fits(row)).map(|row| row.0)
+    OFTEN.iter().chain(&SELDOM).find(|row| !fits(row)).map(|row| row.0)
 }
 
-impl Exports {
-    fn find(store: &mut Store<Host>, instance: Instance) -> Result<Exports, Fault> {
-        macro_rules! get {
-            ($name:literal) => {
-                match instance.get_func(&mut *store, $name) {
-                    None => None,
-                    Some(function) => Some(function.typed(&mut *store).map_err(|_| {
-                        Fault::new(FaultKind::Error, concat!($name, " has the wrong signature"))
-                    })?),
-                }
-            };
-        }
-        let mut heads = |name: &str| match instance.get_func(&mut *store, name) {
-            None => Ok(None),
-            Some(function) => match function.typed(&mut *store) {
-                Ok(new) => Ok(Some(Heads::New(new))),
-                Err(_) => match function.typed(&mut *store) {
-                    Ok(old) => Ok(Some(Heads::Old(old))),
-                    Err(_) => {
-                        let text = format!("{name} has the wrong signature");
-                        Err(Fault::new(FaultKind::Error, text))
-                    }
-                },
-            },
-        };
-        Ok(Exports {
-            request_headers: heads("proxy_on_request_headers")?,
-            response_headers: heads("proxy_on_response_headers")?,
-            context_create: get!("proxy_on_context_create"),
-            request_body: get!("proxy_on_request_body"),
-            request_trailers: get!("proxy_on_request_trailers"),
-            response_body: get!("proxy_on_response_body"),
-            response_trailers: get!("proxy_on_response_trailers"),
-            done: get!("proxy_on_done"),
-            log: get!("proxy_on_log"),
-            delete: get!("proxy_on_delete"),
-            instance,
-        })
+/// A filter's module, ready to be instantiated, with its callbacks found.
+pub(crate) struct Ready {
+    prepared: Prepared,
+    often: [Option<ModuleExport>; OFTEN.len()],
+}
+
+impl Ready {
+    pub(crate) fn new(pre: InstancePre<Host>) -> Ready {
+        let often = OFTEN.map(|(name, ..)| pre.module().get_export_index(name));
+        Ready { prepared: Prepared::new(pre, &ALLOCATORS), often }
+    }
+}
+
+fn typed<P: WasmParams, R: WasmResults>(
+    store: &Store<Host>,
+    function: Func,
+) -> Result<TypedFunc<P, R>, Fault> {
+    let wrong = |_| Fault::new(FaultKind::Error, "a callback has the wrong signature");
+    function.typed(store).map_err(wrong)
+}
+
+fn heads(store: &Store<Host>, function: Func) -> Result<Heads, Fault> {
+    match function.typed(store) {
+        Ok(new) => Ok(Heads::New(new)),
+        Err(_) => typed(store, function).map(Heads::Old),
     }
 }
 
 impl Instanced {
     /// Makes an instance and starts the plugin in it.
-    pub(crate) async fn start(pre: &InstancePre<Host>, mut host: Host) -> Result<Instanced, Fault> {
+    pub(crate) async fn start(ready: &Ready, mut host: Host) -> Result<Instanced, Fault> {
         host.proxy.effective = ROOT;
-        let config = host.proxy.program.as_ref().map_or(0, |program| program.config.len()) as u32;
-        let (mut store, instance) = vm::instantiate(pre, host, &ALLOCATORS).await?;
-        let exports = Exports::find(&mut store, instance)?;
+        let size = host.proxy.program.as_ref().map_or(0, |program| program.config.len()) as u32;
+        let (mut store, instance) = ready.prepared.instantiate(host).await?;
+        let often = ready.often.map(|export| vm::function(&mut store, instance, export));
+        let [start, configure, create, often @ ..] = often;
+        let [request, request_body, request_trailers, often @ ..] = often;
+        let [response, response_body, response_trailers, done, log, delete] = often;
+        let exports = Exports {
+            context_create: create.map(|f| typed(&store, f)).transpose()?,
+            request_headers: request.map(|f| heads(&store, f)).transpose()?,
+            request_body: request_body.map(|f| typed(&store, f)).transpose()?,
+            request_trailers: request_trailers.map(|f| typed(&store, f)).transpose()?,
+            response_headers: response.map(|f| heads(&store, f)).transpose()?,
+            response_body: response_body.map(|f| typed(&store, f)).transpose()?,
+            response_trailers: response_trailers.map(|f| typed(&store, f)).transpose()?,
+            done: done.map(|f| typed(&store, f)).transpose()?,
+            log: log.map(|f| typed(&store, f)).transpose()?,
+            delete: delete.map(|f| typed(&store, f)).transpose()?,
+            instance,
+        };
         let mut started = Instanced { store, exports };
         if let Some(create) = &started.exports.context_create {
             vm::call(&mut started.store, create, (ROOT, 0)).await?;
         }
-        for (name, size) in [("proxy_on_vm_start", 0), ("proxy_on_configure", config)] {
-            if started.seldom::<_, u32>(name, (ROOT, size)).await? == Some(0) {
-                let what = if name.ends_with("start") { "to start" } else { "its configuration" };
+        for (function, size, what) in
+            [(start, 0, "to start"), (configure, size, "its configuration")]
+        {
+            if started.tell::<_, u32>(function, (ROOT, size)).await? == Some(0) {
                 let host = started.store.data();
                 let text = format!("{}: the filter refused {what}", host.name());
                 let text = host.explain(text, Level::Warn);
@@ -206,12 +224,22 @@ impl Instanced {
         P: WasmParams + Sync,
         R: WasmResults + Sync,
     {
-        let Some(function) = self.exports.instance.get_func(&mut self.store, name) else {
-            return Ok(None);
-        };
-        let function = function
-            .typed::<P, R>(&self.store)
-            .map_err(|_| Fault::new(FaultKind::Error, format!("{name} has the wrong signature")))?;
+        let function = self.exports.instance.get_func(&mut self.store, name);
+        self.tell(function, parameters).await
+    }
+
+    /// Calls a callback in the plugin's context, if it is there.
+    async fn tell<P, R>(
+        &mut self,
+        function: Option<Func>,
+        parameters: P,
+    ) -> Result<Option<R>, Fault>
+    where
+        P: WasmParams + Sync,
+        R: WasmResults + Sync,
+    {
+        let Some(function) = function else { return Ok(None) };
+        let function = typed::<P, R>(&self.store, function)?;
         self.store.data_mut().proxy.effective = ROOT;
         vm::call(&mut self.store, &function, parameters).await.map(Some)
     }
@@ -274,6 +302,7 @@ impl Instanced {
                         stream.bodies[side].push(data, stream.resumed[side]);
                     }
                     stream.resumed[side] = false;
+                    stream.answered = false;
                 }
                 self.callback(phase, id, last).await
             }
@@ -287,11 +316,11 @@ impl Instanced {
             Task::Event(event) => {
                 let stage = &self.store.data().stage;
                 let early = stage.with(|exchange| exchange.response.origin.is_none());
-                if let Some(stream) = &mut self.store.data_mut().proxy.stream
-                    && stream.reply == Reply::Closed
-                    && early == Some(true)
-                {
-                    stream.reply = Reply::Open;
+                if let Some(stream) = &mut self.store.data_mut().proxy.stream {
+                    stream.answered = true;
+                    if stream.reply == Reply::Closed && early == Some(true) {
+                        stream.reply = Reply::Open;
+                    }
                 }
                 self.hear(event).await.map(|()| 0)
             }
@@ -310,11 +339,16 @@ impl Instanced {
 
     /// Tells the plugin's context what has come.
     pub(crate) async fn hear(&mut self, event: Event) -> Result<(), Fault> {
-        let (name, incoming, arguments) = event.open();
-        self.store.data_mut().proxy.incoming = incoming;
+        let text = self.store.data().proxy.program.as_ref().is_some_and(|program| program.text);
+        let (name, incoming, arguments) = event.open(text);
+        let proxy = &mut self.store.data_mut().proxy;
+        proxy.incoming = incoming;
+        // Kong's SDK looks for the stream by this number.
+        let own = proxy.stream.as_ref().filter(|_| text && name == "proxy_on_foreign_function");
+        let context = own.map_or(ROOT, |stream| stream.context);
         let told = match arguments[..] {
             [a] => self.seldom::<_, ()>(name, (ROOT, a)).await,
-            [a, b] => self.seldom::<_, ()>(name, (ROOT, a, b)).await,
+            [a, b] => self.seldom::<_, ()>(name, (context, a, b)).await,
             [a, b, c, d] => self.seldom::<_, ()>(name, (ROOT, a, b, c, d)).await,
             _ => Ok(None),
         };

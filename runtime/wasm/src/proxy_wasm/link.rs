@@ -1,44 +1,95 @@
 //! Names of host calls and what answers them. Only what a module imports is linked.
 
+use std::collections::HashSet;
 use std::mem::MaybeUninit;
 use std::sync::Arc;
 
-use wasmtime::{Caller, ExternType, FuncType, Linker, Module, Val, ValRaw, ValType};
+use wasmtime::{
+    Caller, Engine, ExternType, FuncType, InstancePre, Linker, Module, Val, ValRaw, ValType,
+};
 
-use super::abi::Status;
+use super::abi::{self, Status};
 use super::gives::{self, Payload};
-use super::{calling, calls, grpc, memory, metrics};
+use super::{calling, calls, grpc, instance, memory, metrics};
 use crate::fault::GaveUp;
 use crate::host::Host;
 use crate::wasi;
 
-/// Links what `module` imports, for calls inline or on fibers.
-///
-/// # Errors
-/// Sentences that name the imports which nothing answers.
-pub(crate) fn link(
-    linker: &mut Linker<Host>,
-    module: &Module,
+/// What answers the imports of modules, for calls inline or on fibers.
+pub(crate) struct Links {
+    linker: Linker<Host>,
     on_fiber: bool,
-) -> Result<(), Vec<String>> {
-    let mut unknown = Vec::new();
-    linker.allow_shadowing(true);
-    for import in module.imports() {
-        let (space, name) = (import.module(), import.name());
-        let linked = match (space, import.ty()) {
-            ("env", ExternType::Func(_)) => env(linker, name, on_fiber),
-            ("wasi_snapshot_preview1" | "wasi_unstable", ExternType::Func(ty)) => {
-                wasi::link(linker, space, name, ty)
+    /// What is in it of `env`, which is the same for all modules.
+    known: HashSet<String>,
+}
+
+impl Links {
+    pub(crate) fn new(engine: &Engine, on_fiber: bool) -> Links {
+        let mut linker = Linker::new(engine);
+        linker.allow_shadowing(true);
+        Links { linker, on_fiber, known: HashSet::new() }
+    }
+
+    /// Whether they are for instances of the module that run so.
+    pub(crate) fn fit(&self, module: &Module, on_fiber: bool) -> bool {
+        Engine::same(self.linker.engine(), module.engine()) && self.on_fiber == on_fiber
+    }
+
+    /// Links what `module` imports.
+    ///
+    /// # Errors
+    /// Sentences that name the imports which nothing answers.
+    pub(crate) fn link(&mut self, module: &Module) -> Result<InstancePre<Host>, Vec<String>> {
+        let Links { linker, on_fiber, known } = self;
+        let mut unknown = Vec::new();
+        let higress = instance::marker(module) == Some(abi::HIGRESS);
+        for import in module.imports() {
+            let (space, name) = (import.module(), import.name());
+            let linked = match (space, import.ty()) {
+                ("env", ExternType::Func(_)) if known.contains(name) => Ok(true),
+                ("env", ExternType::Func(ty)) => match env(linker, name, *on_fiber) {
+                    // There are more: a module finds out when it calls one.
+                    Ok(false) if higress => {
+                        fixed(linker, [space, name], ty, Status::Unimplemented as u32)
+                    }
+                    linked => {
+                        known.extend(matches!(linked, Ok(true)).then(|| name.to_owned()));
+                        linked
+                    }
+                },
+                ("wasi_snapshot_preview1" | "wasi_unstable", ExternType::Func(ty)) => {
+                    wasi::link(linker, space, name, ty)
+                }
+                _ => Ok(false),
+            };
+            match linked {
+                Ok(true) => {}
+                Ok(false) => unknown.push(format!("it imports {space}.{name}, which is not there")),
+                Err(error) => unknown.push(format!("it imports {space}.{name}: {error}")),
             }
-            _ => Ok(false),
-        };
-        match linked {
-            Ok(true) => {}
-            Ok(false) => unknown.push(format!("it imports {space}.{name}, which is not there")),
-            Err(error) => unknown.push(format!("it imports {space}.{name}: {error}")),
+        }
+        match unknown.is_empty() {
+            true => linker.instantiate_pre(module).map_err(|error| vec![format!("{error:#}")]),
+            false => Err(unknown),
         }
     }
-    if unknown.is_empty() { Ok(()) } else { Err(unknown) }
+}
+
+/// Links a call that answers one number always, whatever it is given; false when it would answer anything else.
+pub(crate) fn fixed(
+    linker: &mut Linker<Host>,
+    [space, name]: [&str; 2],
+    ty: FuncType,
+    number: u32,
+) -> Linked {
+    let fits = ty.results().len() == 1 && ty.results().all(|ty| ty.is_i32());
+    if fits {
+        linker.func_new(space, name, ty, move |_, _, results| {
+            results[0] = Val::I32(number as i32);
+            Ok(())
+        })?;
+    }
+    Ok(fits)
 }
 
 type Linked = wasmtime::Result<bool>;

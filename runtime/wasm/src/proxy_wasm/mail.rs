@@ -18,6 +18,8 @@ pub(crate) struct Mail {
     waker: RefCell<Option<Waker>>,
     /// Who waits until some of it was read.
     writers: RefCell<Vec<Waker>>,
+    /// Calls of the context that are under way.
+    pub(crate) calls: Cell<u32>,
     /// Nobody looks here any more: letters go to the plugin's context.
     closed: Cell<bool>,
     /// Directions that another context has resumed.

@@ -17,6 +17,14 @@ pub struct Malformed;
 /// A name and its value.
 pub type Pair<'a> = (&'a [u8], &'a [u8]);
 
+/// A value without the spaces around it, which are no part of it (RFC 9110 section 5.5): some filters leave them.
+pub(crate) fn trimmed(mut value: &[u8]) -> &[u8] {
+    while let [b' ' | b'\t', rest @ ..] | [rest @ .., b' ' | b'\t'] = value {
+        value = rest;
+    }
+    value
+}
+
 /// Reads a map. No bytes, or a single zero byte, are an empty one.
 ///
 /// # Errors

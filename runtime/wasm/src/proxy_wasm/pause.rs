@@ -21,6 +21,15 @@ pub(super) enum Paused {
     Begun,
 }
 
+/// How a callback stops what passes.
+#[derive(Clone, Copy)]
+struct Stop {
+    /// While a head waits, the callback of its body is called.
+    shows: bool,
+    /// The body that has come goes nowhere.
+    drops: bool,
+}
+
 impl InExchange {
     /// What a callback has decided beside its answer.
     pub(super) fn decided(&mut self, exchange: &mut Exchange) -> Option<Verdict> {
@@ -66,12 +75,16 @@ impl InExchange {
             return Some(Ok(verdict));
         }
         let name = &self.pool.program.name;
-        let stream = self.stream.as_deref_mut()?;
         let is_body = matches!(phase, Phase::RequestBody | Phase::ResponseBody);
-        let resumed = stream.resumed[side] || phase == Phase::Log && stream.done;
-        if action != PAUSE || resumed {
-            return Some(self.pass(call, step.kind == Kind::Pulled, step.last));
+        let stop = self.stop(action, phase, is_body || step.kind == Kind::Pulled);
+        let stream = self.stream.as_deref_mut()?;
+        if stop.is_some_and(|stop| stop.drops) {
+            stream.bodies[side].drop_held();
         }
+        let resumed = stream.resumed[side] || phase == Phase::Log && stream.done;
+        let Some(stop) = stop.filter(|_| !resumed) else {
+            return Some(self.pass(call, step.kind == Kind::Pulled, step.last));
+        };
         if !stream.bodies[side].fits() {
             let text = format!("{name}: it holds back more of a body than a filter may");
             let fault = Fault::new(FaultKind::Output, text);
@@ -84,15 +97,37 @@ impl InExchange {
             }
             return Some(Ok(Verdict::Continue));
         }
-        let pulls = self.pool.program.hold_headers
+        let pulls = stop.shows
             && matches!(phase, Phase::Request | Phase::Response)
             && self.pool.program.phases.has(match phase {
                 Phase::Request => Phase::RequestBody,
                 _ => Phase::ResponseBody,
             })
             && !(step.kind == Kind::Pulled && step.last);
-        stream.waiting[side] = Some(Waiting { phase, last: step.last, pulls });
+        let pulled = step.kind == Kind::Pulled;
+        stream.waiting[side] = Some(Waiting { phase, last: step.last, pulls, pulled });
         None
+    }
+
+    /// What a callback's answer holds back; `None`: nothing. Filters of ABI 0.2.100 answer as Envoy's own do:
+    ///
+    /// ```text
+    ///      a head                                     a body
+    /// 1    waits, while its body's callback is called  waits
+    /// 2    goes on                                    waits
+    /// 3    waits, and all behind it                   what has come is dropped: the filter has it
+    /// 4    as 3
+    /// ```
+    fn stop(&self, answer: u32, phase: Phase, of_body: bool) -> Option<Stop> {
+        let program = &self.pool.program;
+        let of_head = matches!(phase, Phase::Request | Phase::Response) && !of_body;
+        let stops = match answer {
+            2 | 3 if program.higress && of_body => true,
+            3 | 4 if program.higress && of_head => true,
+            answer => answer == PAUSE,
+        };
+        let shows = if program.higress { of_body || answer == PAUSE } else { program.hold_headers };
+        stops.then_some(Stop { shows, drops: program.higress && of_body && answer == 3 })
     }
 
     /// Looks at a pause: what has come, whether it is over, whether anything can end it.
@@ -135,8 +170,11 @@ impl InExchange {
                 self.run(call.exchange, instance, Step { kind: Kind::Phase, ..step }, Task::Finish);
                 return Paused::Begun;
             }
-        } else if stream.resumed[side] {
-            return Paused::Over(self.pass(call, waiting.pulls, waiting.last));
+        } else if stream.resumed[side]
+            // In ngx_wasm_module a stream goes on when its calls are answered, said or not.
+            || self.pool.program.text && stream.has_all_answers()
+        {
+            return Paused::Over(self.pass(call, waiting.pulled, waiting.last));
         }
         if waiting.pulls {
             let body = match side {

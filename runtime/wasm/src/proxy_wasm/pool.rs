@@ -13,10 +13,9 @@ use pilotlight_abi::Phases;
 use pilotlight_abi::limit::{WASM_CRASHES, WASM_INSTANCES};
 use pilotlight_filter::host::Level;
 use pilotlight_filter::{Fault, FaultKind, Services};
-use wasmtime::InstancePre;
 
 use super::hub::{Hub, Space};
-use super::instance::Instanced;
+use super::instance::{Instanced, Ready};
 use super::root::{self, Root};
 use crate::host::{Gauge, Host, Limits, Parts, Slot, Slots};
 use crate::stage::Stage;
@@ -31,9 +30,9 @@ const BACK_OFF: (f64, f64) = (0.1, 10.0);
 /// A filter, ready to be instantiated.
 pub(crate) struct Program {
     pub(crate) name: Arc<str>,
-    pub(crate) pre: InstancePre<Host>,
+    pub(crate) ready: Ready,
     /// The same in the pool, for instances that serve one exchange; and the pool's free slots.
-    pub(crate) pooled: Option<(InstancePre<Host>, Slots)>,
+    pub(crate) pooled: Option<(Ready, Slots)>,
     pub(crate) phases: Phases,
     pub(crate) config: Bytes,
     /// Of one call of a phase.
@@ -49,6 +48,8 @@ pub(crate) struct Program {
     pub(crate) hold_headers: bool,
     /// ABI 0.1.0: a field that is not there is empty.
     pub(crate) old: bool,
+    /// ABI 0.2.100: callbacks say how they stop.
+    pub(crate) higress: bool,
     /// Properties are text, as in ngx_wasm_module.
     pub(crate) text: bool,
     /// `plugin_root_id`.
@@ -231,7 +232,7 @@ impl Pool {
         if program.on_fiber {
             let (shared, pool, program) = (shared.clone(), self.clone(), program.clone());
             self.services.spawn(Box::pin(async move {
-                match Instanced::start(&program.pre, host).await {
+                match Instanced::start(&program.ready, host).await {
                     Ok(instance) => shared.put(Box::new(instance)),
                     Err(fault) => {
                         shared.failed.replace(Some(fault));
@@ -240,14 +241,14 @@ impl Pool {
                 }
             }));
         } else {
-            let mut pre = &program.pre;
+            let mut ready = &program.ready;
             if let Some((pooled, slots)) = &program.pooled
                 && let Some(slot) = Slot::take(slots)
             {
-                (pre, host.slot) = (pooled, Some(slot));
+                (ready, host.slot) = (pooled, Some(slot));
             }
             let _held = self.ticker.hold();
-            match vm::at_once(Instanced::start(pre, host)) {
+            match vm::at_once(Instanced::start(ready, host)) {
                 Ok(instance) => shared.put(Box::new(instance)),
                 Err(fault) => {
                     self.bury(&shared);

@@ -65,3 +65,20 @@ proptest! {
         }
     }
 }
+
+/// Where a call goes: paths that are whole URLs, and what stands for an authority that is not given.
+#[test]
+fn a_call_has_a_url() {
+    let url = |path: &str, authority: Option<&str>, name: &str| {
+        let mut fields: Vec<Pair<'_>> = vec![(b":method", b"GET"), (b":path", path.as_bytes())];
+        fields.extend(authority.map(|authority| (&b":authority"[..], authority.as_bytes())));
+        super::calling::request(&fields, "peer".into(), name.as_bytes(), 0).map(|call| call.url)
+    };
+    assert_eq!(url("/a?b", Some("h"), "peer").unwrap(), "http://h/a?b");
+    assert_eq!(url("https://h/a?b", Some("h"), "peer").unwrap(), "http://h/a?b");
+    assert_eq!(url("http://h", Some("h"), "peer").unwrap(), "http://h/");
+    assert_eq!(url("/", None, "peer:8080").unwrap(), "http://peer:8080/");
+    assert_eq!(url("/", None, "outbound|80||peer").unwrap(), "http://peer/");
+    assert!(url("a", Some("h"), "peer").is_err());
+    assert!(url("ftp://h/", Some("h"), "peer").is_err());
+}

@@ -1,40 +1,47 @@
-//! What the parts of `resolve` share: the folder, the files, the report, and small checks.
+//! What those who judge a manifest share: the folder, the files, the report, and small checks.
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
+use super::kind::{Size, Whole};
+use super::read::At;
 use super::row::Row;
 use crate::disk::{Disk, absolute, reason};
 use crate::name;
 use crate::place::Place;
-use crate::raw::{At, Size, Whole};
 use crate::report::{Problem, Report, Spot};
 
-pub(super) struct Scene<'a> {
+/// Where a manifest is judged.
+pub struct Scene<'a> {
     /// The manifest's folder.
-    pub(super) folder: &'a Path,
-    pub(super) disk: &'a dyn Disk,
-    pub(super) report: Report,
+    pub(crate) folder: PathBuf,
+    pub(crate) disk: &'a dyn Disk,
+    pub(crate) report: Report,
 }
 
 /// Why a text is not what it should be.
-pub(super) struct Refusal {
-    pub(super) message: String,
-    pub(super) hint: Option<String>,
+pub struct Refusal {
+    /// What is wrong, on one line.
+    pub message: String,
+    /// What to do about it.
+    pub hint: Option<String>,
 }
 
 impl Refusal {
-    pub(super) fn new(message: impl Into<String>, hint: impl Into<String>) -> Refusal {
+    /// With what to do about it.
+    pub fn new(message: impl Into<String>, hint: impl Into<String>) -> Refusal {
         Refusal { message: message.into(), hint: Some(hint.into()) }
     }
-    pub(super) fn bare(message: impl Into<String>) -> Refusal {
+    /// Without.
+    pub fn bare(message: impl Into<String>) -> Refusal {
         Refusal { message: message.into(), hint: None }
     }
 }
 
 impl Scene<'_> {
-    pub(super) fn error(
+    /// Refuses the manifest.
+    pub fn error(
         &mut self,
         spot: impl Into<Spot>,
         message: impl Into<String>,
@@ -44,12 +51,19 @@ impl Scene<'_> {
         self.report.push(Problem { hint, ..problem });
     }
 
-    pub(super) fn warning(&mut self, spot: impl Into<Spot>, message: impl Into<String>) {
+    /// Says what is probably not meant.
+    pub fn warning(&mut self, spot: impl Into<Spot>, message: impl Into<String>) {
         self.report.push(Problem::warning(spot, message));
     }
 
+    /// What was made of the manifest, with its warnings; or every problem of it.
+    pub fn finish<T>(mut self, made: T) -> Result<(T, Report), Report> {
+        self.report.sort();
+        if self.report.has_errors() { Err(self.report) } else { Ok((made, self.report)) }
+    }
+
     /// The value, or a problem at its place.
-    pub(super) fn accept<T>(&mut self, place: &Place, value: Result<T, Refusal>) -> Option<T> {
+    pub fn accept<T>(&mut self, place: &Place, value: Result<T, Refusal>) -> Option<T> {
         match value {
             Ok(value) => Some(value),
             Err(refusal) => {
@@ -60,22 +74,18 @@ impl Scene<'_> {
     }
 
     /// Checks a text that is kept as it is.
-    pub(super) fn checked(
-        &mut self,
-        text: &At<String>,
-        check: fn(&str) -> Result<(), Refusal>,
-    ) -> String {
+    pub fn checked(&mut self, text: &At<String>, check: fn(&str) -> Result<(), Refusal>) -> String {
         self.accept(&text.place, check(text));
         text.value.clone()
     }
 
     /// A path of the manifest, absolute.
-    pub(super) fn path(&self, text: &str) -> PathBuf {
-        absolute(self.folder, text)
+    pub fn path(&self, text: &str) -> PathBuf {
+        absolute(&self.folder, text)
     }
 
     /// A file that must be there; `what` is its noun: "the script".
-    pub(super) fn file(&mut self, path: &At<String>, what: &str) -> PathBuf {
+    pub fn file(&mut self, path: &At<String>, what: &str) -> PathBuf {
         let full = self.path(path);
         let readable = self.disk.file(&full);
         self.readable(path, what, readable);
@@ -83,7 +93,7 @@ impl Scene<'_> {
     }
 
     /// A folder that must be there.
-    pub(super) fn folder(&mut self, path: &At<String>, what: &str) -> PathBuf {
+    pub fn folder(&mut self, path: &At<String>, what: &str) -> PathBuf {
         let full = self.path(path);
         let readable = self.disk.folder(&full);
         self.readable(path, what, readable);
@@ -91,7 +101,7 @@ impl Scene<'_> {
     }
 
     /// A certificate and its key, of which neither can stand alone. `broken`: one may be misspelt.
-    pub(super) fn pair(
+    pub fn pair(
         &mut self,
         certificate: Option<&At<String>>,
         key: Option<&At<String>>,
@@ -118,17 +128,17 @@ impl Scene<'_> {
     }
 
     /// Bytes within a row.
-    pub(super) fn size(&mut self, value: Option<&At<Size>>, row: &Row) -> u64 {
+    pub fn size(&mut self, value: Option<&At<Size>>, row: &Row) -> u64 {
         self.within(value.map(|value| (value.value.0, &value.place)), row)
     }
 
     /// A count within a row.
-    pub(super) fn whole(&mut self, value: Option<&At<Whole>>, row: &Row) -> u64 {
+    pub fn whole(&mut self, value: Option<&At<Whole>>, row: &Row) -> u64 {
         self.within(value.map(|value| (value.value.0, &value.place)), row)
     }
 
     /// A time within a row.
-    pub(super) fn time(&mut self, value: Option<&At<Duration>>, row: &Row) -> Duration {
+    pub fn time(&mut self, value: Option<&At<Duration>>, row: &Row) -> Duration {
         let ms = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
         Duration::from_millis(self.within(value.map(|value| (ms(value.value), &value.place)), row))
     }
@@ -148,12 +158,12 @@ impl Scene<'_> {
     }
 
     /// A count within a row, as the type of its field.
-    pub(super) fn usize(&mut self, value: Option<&At<Whole>>, row: &Row) -> usize {
+    pub fn usize(&mut self, value: Option<&At<Whole>>, row: &Row) -> usize {
         usize::try_from(self.whole(value, row)).unwrap_or(usize::MAX)
     }
 
     /// A name that the user gave to a filter, an upstream and so on.
-    pub(super) fn name(&mut self, name: &At<String>, noun: &str) {
+    pub fn name(&mut self, name: &At<String>, noun: &str) {
         let fine = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
         if name.is_empty() || name.len() > 128 || !name.chars().all(fine) {
             let message =
@@ -164,12 +174,7 @@ impl Scene<'_> {
     }
 
     /// The index of a name among those that are defined, or a problem that lists them.
-    pub(super) fn find(
-        &mut self,
-        name: &At<String>,
-        names: &[String],
-        noun: &str,
-    ) -> Option<usize> {
+    pub fn find(&mut self, name: &At<String>, names: &[String], noun: &str) -> Option<usize> {
         if let Some(at) = names.iter().position(|defined| *defined == name.value) {
             return Some(at);
         }

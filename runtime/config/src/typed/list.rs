@@ -3,14 +3,14 @@
 use serde_json::{Value as Json, json};
 use toml::de::DeValue;
 
-use crate::raw::read::{At, Reader, Typed, Value};
+use super::read::{At, Reader, Typed, Value};
 
 /// A table whose keys are names.
 #[derive(Debug)]
-pub(crate) struct Named<T>(
-    pub(crate) Vec<(At<String>, At<T>)>,
+pub struct Named<T>(
+    pub Vec<(At<String>, At<T>)>,
     /// Names whose values could not be read: they exist all the same.
-    pub(crate) Vec<String>,
+    pub Vec<String>,
 );
 
 impl<T: Typed> Typed for Named<T> {
@@ -50,7 +50,7 @@ impl<T: Typed> Typed for Named<T> {
 
 /// One, or a list of them.
 #[derive(Debug)]
-pub(crate) struct OneOrMany<T>(pub(crate) Vec<At<T>>);
+pub struct OneOrMany<T>(pub Vec<At<T>>);
 
 impl<T: Typed> Typed for OneOrMany<T> {
     fn expected() -> String {
@@ -69,8 +69,10 @@ impl<T: Typed> Typed for OneOrMany<T> {
 
 /// A string for the common case, or something larger.
 #[derive(Debug)]
-pub(crate) enum TextOr<T> {
+pub enum TextOr<T> {
+    /// The string.
     Text(String),
+    /// What is larger.
     Other(T),
 }
 

@@ -2,19 +2,11 @@
 
 use serde_json::{Value as Json, json};
 
+use super::read::{Reader, Typed, Value};
 use crate::name;
-use crate::raw::read::{Reader, Value};
 
-/// A protocol of a listener.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Protocol {
-    Http1,
-    Http2,
-    Http3,
-}
-
-/// Reads one of the words; `expected` is what the message says when it is something else.
-pub(super) fn read<T: super::Typed + Clone>(
+/// Reads one of the words.
+pub fn word<T: Typed + Clone>(
     value: &Value<'_>,
     reader: &mut Reader<'_>,
     words: &[(&'static str, T)],
@@ -35,23 +27,30 @@ pub(super) fn read<T: super::Typed + Clone>(
     None
 }
 
-pub(super) fn schema(words: &[&str]) -> Json {
+/// The schema of one of these words.
+pub fn word_schema(words: &[&str]) -> Json {
     json!({ "type": "string", "enum": words })
 }
 
-macro_rules! words {
+/// Values that are one of a few words: `Kind, "a noun" = ["word" => Kind::Word, ...], later [...];`
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __words {
     ($( $Kind:ty, $what:literal = [$($word:literal => $value:expr),* $(,)?], later [$($later:literal),*]; )*) => { $(
-        impl Typed for $Kind {
+        impl $crate::typed::Typed for $Kind {
             fn expected() -> String {
-                format!("{}: one of {}", $what, crate::name::list([$($word),*]))
+                format!("{}: one of {}", $what, $crate::typed::listed([$($word),*]))
             }
-            fn read(value: &Value<'_>, reader: &mut Reader<'_>) -> Option<Self> {
-                word::read(value, reader, &[$(($word, $value)),*], &[$($later),*])
+            fn read(
+                value: &$crate::typed::Value<'_>,
+                reader: &mut $crate::typed::Reader<'_>,
+            ) -> Option<Self> {
+                $crate::typed::word(value, reader, &[$(($word, $value)),*], &[$($later),*])
             }
-            fn schema() -> Json {
-                word::schema(&[$($word),*])
+            fn schema() -> $crate::typed::Json {
+                $crate::typed::word_schema(&[$($word),*])
             }
         }
     )* };
 }
-pub(super) use words;
+pub use __words as words;

@@ -14,15 +14,20 @@ use crate::name;
 use crate::place::Place;
 use crate::report::{Problem, Report};
 
-pub(crate) type Value<'i> = Spanned<DeValue<'i>>;
+/// A value with its place.
+pub type Value<'i> = Spanned<DeValue<'i>>;
+/// A key with its place.
 type Name<'i> = Spanned<std::borrow::Cow<'i, str>>;
 
 /// A value with its place, and the place of its key (its own, if it has none).
 #[derive(Debug)]
-pub(crate) struct At<T> {
-    pub(crate) value: T,
-    pub(crate) place: Place,
-    pub(crate) key: Place,
+pub struct At<T> {
+    /// What was typed.
+    pub value: T,
+    /// Where it stands.
+    pub place: Place,
+    /// Where its key stands.
+    pub key: Place,
 }
 
 impl<T> Deref for At<T> {
@@ -33,7 +38,7 @@ impl<T> Deref for At<T> {
 }
 
 /// Something that can stand as a value in a manifest.
-pub(crate) trait Typed: Sized {
+pub trait Typed: Sized {
     /// A key of the contract that this version does not have.
     const LATER: bool = false;
 
@@ -56,7 +61,7 @@ pub(crate) trait Typed: Sized {
 }
 
 /// One file that is being read.
-pub(crate) struct Reader<'a> {
+pub struct Reader<'a> {
     pub(crate) file: Arc<PathBuf>,
     pub(crate) source: &'a str,
     pub(crate) expander: Expander<'a>,
@@ -64,19 +69,20 @@ pub(crate) struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    pub(crate) fn place(&self, span: Range<usize>) -> Place {
+    /// The place of these bytes of the file.
+    pub fn place(&self, span: Range<usize>) -> Place {
         Place { file: self.file.clone(), start: span.start, end: span.end }
     }
 
     /// A value that stands alone: an item of a list.
-    pub(crate) fn item<T: Typed>(&mut self, value: &Value<'_>) -> Option<At<T>> {
+    pub fn item<T: Typed>(&mut self, value: &Value<'_>) -> Option<At<T>> {
         let place = self.place(value.span());
         let read = T::read(value, self)?;
         Some(At { value: read, key: place.clone(), place })
     }
 
     /// A value with its key.
-    pub(crate) fn field<T: Typed>(&mut self, key: &Name<'_>, value: &Value<'_>) -> Option<At<T>> {
+    pub fn field<T: Typed>(&mut self, key: &Name<'_>, value: &Value<'_>) -> Option<At<T>> {
         let key_place = self.place(key.span());
         if T::LATER {
             self.later(key_place, key.get_ref());
@@ -87,10 +93,7 @@ impl Reader<'_> {
     }
 
     /// A table, or a problem.
-    pub(crate) fn table<'v, 'i, T: Typed>(
-        &mut self,
-        value: &'v Value<'i>,
-    ) -> Option<&'v DeTable<'i>> {
+    pub fn table<'v, 'i, T: Typed>(&mut self, value: &'v Value<'i>) -> Option<&'v DeTable<'i>> {
         let table = value.get_ref().as_table();
         if table.is_none() {
             self.wrong::<T>(value);
@@ -99,7 +102,7 @@ impl Reader<'_> {
     }
 
     /// A string with its references replaced, or `None` if it is no string or they lead nowhere.
-    pub(crate) fn text<T: Typed>(&mut self, value: &Value<'_>) -> Option<String> {
+    pub fn text<T: Typed>(&mut self, value: &Value<'_>) -> Option<String> {
         let Some(text) = value.get_ref().as_str() else {
             self.wrong::<T>(value);
             return None;
@@ -107,14 +110,9 @@ impl Reader<'_> {
         match self.expander.expand(text) {
             Ok(text) => Some(text),
             Err(dangling) => {
-                let span = value.span();
-                let typed = self.source.get(span.clone()).unwrap_or("");
-                // Escapes can hide the reference; then the whole string is shown.
-                let span = match typed.find(&dangling.reference) {
-                    Some(at) => span.start + at..span.start + at + dangling.reference.len(),
-                    None => span,
-                };
-                let mut problem = Problem::error(self.place(span), dangling.message);
+                let at = text.find(&dangling.reference).unwrap_or(0);
+                let place = self.part(value, text, at..at + dangling.reference.len());
+                let mut problem = Problem::error(place, dangling.message);
                 problem.hint = dangling.hint;
                 self.report.push(problem);
                 None
@@ -122,8 +120,24 @@ impl Reader<'_> {
         }
     }
 
+    /// The place of some bytes of a string's text. Where the text is not as it was typed (escapes,
+    /// references), it is that of the whole string.
+    pub fn part(&self, value: &Value<'_>, text: &str, bytes: Range<usize>) -> Place {
+        let span = value.span();
+        let typed = self.source.get(span.clone()).unwrap_or("");
+        let part = text.get(bytes.clone()).filter(|part| !part.is_empty());
+        let begin = typed.find(text).map(|at| at + bytes.start);
+        // A part that stands there once is found, also when the rest is escaped.
+        let once =
+            || part.filter(|part| typed.matches(part).count() == 1).and_then(|p| typed.find(p));
+        match begin.or_else(once) {
+            Some(at) => self.place(span.start + at..span.start + at + bytes.len()),
+            None => self.place(span),
+        }
+    }
+
     /// Reports a value of the wrong type.
-    pub(crate) fn wrong<T: Typed>(&mut self, value: &Value<'_>) {
+    pub fn wrong<T: Typed>(&mut self, value: &Value<'_>) {
         let found = match value.get_ref() {
             DeValue::String(_) => "a string",
             DeValue::Integer(_) => "a whole number",
@@ -138,20 +152,24 @@ impl Reader<'_> {
     }
 
     /// Reports a value that cannot be.
-    pub(crate) fn refuse(&mut self, value: &Value<'_>, message: String, hint: Option<String>) {
-        let mut problem = Problem::error(self.place(value.span()), message);
-        problem.hint = hint;
-        self.report.push(problem);
+    pub fn refuse(&mut self, value: &Value<'_>, message: String, hint: Option<String>) {
+        self.refuse_at(self.place(value.span()), message, hint);
+    }
+
+    /// Reports what cannot be, at a place of its own.
+    pub fn refuse_at(&mut self, place: Place, message: String, hint: Option<String>) {
+        let problem = Problem::error(place, message);
+        self.report.push(Problem { hint, ..problem });
     }
 
     /// Reports a key or value of the contract that this version does not have.
-    pub(crate) fn later(&mut self, place: Place, what: &str) {
+    pub fn later(&mut self, place: Place, what: &str) {
         let message = format!("{what:?} is not supported by this version yet");
         self.report.push(Problem::error(place, message));
     }
 
     /// Reports an unknown key. True if it seems to be none of the known ones, misspelt.
-    pub(crate) fn unknown(&mut self, key: &Name<'_>, keys: &[Key]) -> bool {
+    pub fn unknown(&mut self, key: &Name<'_>, keys: &[Key]) -> bool {
         let keys = || keys.iter().filter(|key| !key.later).map(|key| key.name);
         let wrong = key.get_ref();
         let close = name::closest(wrong, keys());
@@ -165,7 +183,7 @@ impl Reader<'_> {
     }
 
     /// Reports keys that are needed but not there. True if there are any.
-    pub(crate) fn missing<T: Table>(&mut self, value: &Value<'_>, table: &DeTable<'_>) -> bool {
+    pub fn missing<T: Table>(&mut self, value: &Value<'_>, table: &DeTable<'_>) -> bool {
         let missing = || T::NEEDED.iter().filter(|key| !table.contains_key(**key));
         for key in missing() {
             let row = T::KEYS.iter().find(|row| row.name == *key);
@@ -177,7 +195,7 @@ impl Reader<'_> {
     }
 
     /// Merges a key that may stand in both of two files.
-    pub(crate) fn join_key<T: Typed>(
+    pub fn join_key<T: Typed>(
         &mut self,
         name: &str,
         mine: &mut Option<At<T>>,
@@ -194,7 +212,7 @@ impl Reader<'_> {
     }
 
     /// Reports something that is defined in two places.
-    pub(crate) fn twice(&mut self, what: &str, first: &Place, second: &Place) {
+    pub fn twice(&mut self, what: &str, first: &Place, second: &Place) {
         let problem = Problem::error(second, format!("{what} is defined twice"));
         self.report.push(problem.also("the first one is here", first));
     }

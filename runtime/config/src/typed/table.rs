@@ -3,16 +3,20 @@
 use serde_json::{Map, Value as Json, json};
 
 /// A key of a table.
-pub(crate) struct Key {
-    pub(crate) name: &'static str,
-    pub(crate) doc: &'static [&'static str],
+pub struct Key {
+    /// Its name.
+    pub name: &'static str,
+    /// What it says, line by line.
+    pub doc: &'static [&'static str],
     /// Belongs to the contract, but not to this version.
-    pub(crate) later: bool,
-    pub(crate) schema: fn() -> Json,
+    pub later: bool,
+    /// What may stand there.
+    pub schema: fn() -> Json,
 }
 
 /// A table with keys known beforehand.
-pub(crate) trait Table: Sized {
+pub trait Table: Sized {
+    /// All of them.
     const KEYS: &'static [Key];
 
     /// Names of keys that must be there.
@@ -20,7 +24,7 @@ pub(crate) trait Table: Sized {
 }
 
 /// The schema of a table: an object that takes its keys and no others.
-pub(crate) fn schema(doc: &[&str], keys: &[Key], needed: &[&str]) -> Json {
+pub fn table_schema(doc: &[&str], keys: &[Key], needed: &[&str]) -> Json {
     let mut properties = Map::new();
     for key in keys.iter().filter(|key| !key.later) {
         let mut schema = (key.schema)();
@@ -42,7 +46,7 @@ pub(crate) fn schema(doc: &[&str], keys: &[Key], needed: &[&str]) -> Json {
 }
 
 /// `a table`, with the keys that it needs.
-pub(crate) fn expected(needed: &[&str]) -> String {
+pub fn expected(needed: &[&str]) -> String {
     match needed {
         [] => "a table".into(),
         keys => format!("a table with {}", keys.join(" and ")),
@@ -54,14 +58,17 @@ fn text(doc: &[&str]) -> String {
 }
 
 /// The key that a field's name stands for: `r#match` is `match`.
-pub(crate) const fn key(field: &'static str) -> &'static str {
+pub const fn key(field: &'static str) -> &'static str {
     match field.as_bytes() {
         [b'r', b'#', ..] => field.split_at(2).1,
         _ => field,
     }
 }
 
-macro_rules! tables {
+/// Declares tables: each a struct with its reader and its schema.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __tables {
     ($(
         $(#[doc = $doc:literal])*
         struct $Name:ident $(needs [$($need:ident),*])? {
@@ -71,39 +78,42 @@ macro_rules! tables {
         $(#[doc = $doc])*
         #[derive(Debug, Default)]
         pub(crate) struct $Name {
-            $( $(#[doc = $key_doc])* pub(crate) $key: Option<At<$Kind>>, )*
+            $( $(#[doc = $key_doc])* pub(crate) $key: Option<$crate::typed::At<$Kind>>, )*
             /// A key was there that could not be read: what seems missing may be meant by it.
             pub(crate) broken: bool,
         }
 
-        impl Table for $Name {
-            const KEYS: &'static [Key] = &[ $( Key {
-                name: table::key(stringify!($key)),
+        impl $crate::typed::Table for $Name {
+            const KEYS: &'static [$crate::typed::Key] = &[ $( $crate::typed::Key {
+                name: $crate::typed::key(stringify!($key)),
                 doc: &[$($key_doc),*],
-                later: <$Kind as Typed>::LATER,
-                schema: <$Kind as Typed>::schema,
+                later: <$Kind as $crate::typed::Typed>::LATER,
+                schema: <$Kind as $crate::typed::Typed>::schema,
             }, )* ];
 
-            const NEEDED: &'static [&'static str] = &[$($(stringify!($need)),*)?];
+            const NEEDED: &'static [&'static str] = &[$($($crate::typed::key(stringify!($need))),*)?];
         }
 
-        impl Typed for $Name {
+        impl $crate::typed::Typed for $Name {
             const TABLE: bool = true;
 
             fn expected() -> String {
-                table::expected(Self::NEEDED)
+                $crate::typed::expected(<Self as $crate::typed::Table>::NEEDED)
             }
 
-            fn read(value: &read::Value<'_>, reader: &mut Reader<'_>) -> Option<Self> {
+            fn read(
+                value: &$crate::typed::Value<'_>,
+                reader: &mut $crate::typed::Reader<'_>,
+            ) -> Option<Self> {
                 let table = reader.table::<Self>(value)?;
                 let mut this = Self::default();
                 for (key, value) in table {
                     let read = match key.get_ref().as_ref() {
-                        $( name if name == table::key(stringify!($key)) => {
+                        $( name if name == $crate::typed::key(stringify!($key)) => {
                             this.$key = reader.field(key, value);
                             this.$key.is_some()
                         } )*
-                        _ => reader.unknown(key, Self::KEYS),
+                        _ => reader.unknown(key, <Self as $crate::typed::Table>::KEYS),
                     };
                     this.broken |= !read;
                 }
@@ -113,16 +123,21 @@ macro_rules! tables {
                 Some(this)
             }
 
-            fn schema() -> serde_json::Value {
-                table::schema(&[$($doc),*], Self::KEYS, Self::NEEDED)
+            fn schema() -> $crate::typed::Json {
+                use $crate::typed::Table as _;
+                $crate::typed::table_schema(&[$($doc),*], Self::KEYS, Self::NEEDED)
             }
 
-            fn join(&mut self, other: Self, reader: &mut Reader<'_>) -> Result<(), Self> {
-                $( reader.join_key(table::key(stringify!($key)), &mut self.$key, other.$key); )*
+            fn join(
+                &mut self,
+                other: Self,
+                reader: &mut $crate::typed::Reader<'_>,
+            ) -> Result<(), Self> {
+                $( reader.join_key($crate::typed::key(stringify!($key)), &mut self.$key, other.$key); )*
                 self.broken |= other.broken;
                 Ok(())
             }
         }
     )* };
 }
-pub(super) use tables;
+pub use __tables as tables;

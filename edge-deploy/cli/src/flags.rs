@@ -1,0 +1,108 @@
+//! What was typed on the command line.
+
+use std::path::PathBuf;
+
+use lexopt::prelude::{Long, Short, Value, ValueExt};
+
+/// A command with its flags.
+#[derive(Debug)]
+pub(crate) enum Command {
+    Help,
+    Version,
+    Init { folder: PathBuf },
+    KeysNew { path: PathBuf },
+    Check { files: Vec<PathBuf> },
+    Simulate(Simulate),
+}
+
+/// What is simulated.
+#[derive(Debug)]
+pub(crate) struct Simulate {
+    pub(crate) rollout: PathBuf,
+    pub(crate) nodes: usize,
+    pub(crate) faults: Option<PathBuf>,
+    pub(crate) fleet: Option<PathBuf>,
+    pub(crate) seed: u64,
+    pub(crate) json: bool,
+}
+
+/// The commands and what they do, as `help` prints them.
+pub(crate) const COMMANDS: &[(&str, &str)] = &[
+    ("init DIR", "begin a folder with the manifests of a fleet"),
+    ("keys new NAME", "make a pair of keys: NAME.key signs releases, NAME.pub is for the nodes"),
+    ("check FILE...", "read manifests of a fleet and print every problem"),
+    (
+        "simulate [rollout.toml] --nodes N [--faults FILE] [--fleet FILE] [--seed S] [--json]",
+        "run the rollout over a fleet, faults and time that are made up",
+    ),
+    ("version", "print the version"),
+];
+
+/// The most nodes that are simulated.
+const MOST: usize = 10_000_000;
+
+/// Reads the process's arguments.
+pub(crate) fn parse() -> Result<Command, lexopt::Error> {
+    let mut parser = lexopt::Parser::from_env();
+    let name = match parser.next()? {
+        None | Some(Long("help") | Short('h')) => return Ok(Command::Help),
+        Some(Long("version") | Short('V')) => return Ok(Command::Version),
+        Some(Value(name)) => name,
+        Some(other) => return Err(other.unexpected()),
+    };
+    if std::env::args_os().any(|argument| argument == "--help" || argument == "-h") {
+        return Ok(Command::Help);
+    }
+    match name.to_string_lossy().as_ref() {
+        "help" => Ok(Command::Help),
+        "version" => paths(&mut parser).map(|_| Command::Version),
+        "init" => match paths(&mut parser)?.as_slice() {
+            [folder] => Ok(Command::Init { folder: folder.clone() }),
+            _ => Err("init takes a folder".into()),
+        },
+        "keys" => match paths(&mut parser)?.as_slice() {
+            [new, path] if new.as_os_str() == "new" => Ok(Command::KeysNew { path: path.clone() }),
+            _ => Err("keys takes `new` and a name".into()),
+        },
+        "check" => match paths(&mut parser)? {
+            files if files.is_empty() => Err("check takes files".into()),
+            files => Ok(Command::Check { files }),
+        },
+        "simulate" => simulate(&mut parser),
+        other => Err(format!("unknown command \"{other}\"").into()),
+    }
+}
+
+/// A command without flags.
+fn paths(parser: &mut lexopt::Parser) -> Result<Vec<PathBuf>, lexopt::Error> {
+    let mut paths = Vec::new();
+    while let Some(argument) = parser.next()? {
+        match argument {
+            Value(value) => paths.push(value.into()),
+            other => return Err(other.unexpected()),
+        }
+    }
+    Ok(paths)
+}
+
+fn simulate(parser: &mut lexopt::Parser) -> Result<Command, lexopt::Error> {
+    let (mut rollout, mut nodes, mut faults, mut fleet) = (None, None, None, None);
+    let (mut seed, mut json) = (0, false);
+    while let Some(argument) = parser.next()? {
+        match argument {
+            Long("nodes") => nodes = Some(parser.value()?.parse()?),
+            Long("faults") => faults = Some(parser.value()?.into()),
+            Long("fleet") => fleet = Some(parser.value()?.into()),
+            Long("seed") => seed = parser.value()?.parse()?,
+            Long("json") => json = true,
+            Value(value) if rollout.is_none() => rollout = Some(value.into()),
+            other => return Err(other.unexpected()),
+        }
+    }
+    let nodes = nodes.ok_or("simulate needs --nodes: how many are made up")?;
+    if !(1..=MOST).contains(&nodes) {
+        return Err(format!("--nodes is from 1 to {MOST}").into());
+    }
+    let rollout = rollout.unwrap_or_else(|| "rollout.toml".into());
+    Ok(Command::Simulate(Simulate { rollout, nodes, faults, fleet, seed, json }))
+}

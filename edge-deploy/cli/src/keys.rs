@@ -1,0 +1,49 @@
+//! `keys new`: a pair of keys, of which one half never leaves this machine.
+
+use std::fs::OpenOptions;
+use std::io::{self, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
+use std::process::ExitCode;
+
+use pilotlight_fleet::release::{PrivateKey, is_name};
+use ring::rand::{SecureRandom as _, SystemRandom};
+
+use crate::{FAILED, REFUSED, print};
+
+/// Writes `NAME.key`, which only its owner can read, and `NAME.pub`; a file that is there stays as it is.
+pub(crate) fn new(path: &Path) -> ExitCode {
+    let name = path.file_name().and_then(|name| name.to_str()).filter(|name| is_name(name));
+    let Some(name) = name else {
+        eprintln!("edge-deploy: names of keys are letters, digits, `-`, `_` and `.`, at most 64");
+        return ExitCode::from(REFUSED);
+    };
+    let mut seed = [0; 32];
+    let pair = SystemRandom::new().fill(&mut seed).ok().and_then(|()| PrivateKey::new(seed, name));
+    let Some(pair) = pair else {
+        eprintln!("edge-deploy: the system has no randomness");
+        return ExitCode::from(FAILED);
+    };
+    let half = |end: &str| path.with_file_name(format!("{name}.{end}"));
+    let (private, public) = (half("key"), half("pub"));
+    for (file, text, mode) in
+        [(&private, pair.text(), 0o600), (&public, pair.public().text(), 0o644)]
+    {
+        if let Err(error) = write(file, &text, mode) {
+            eprintln!("edge-deploy: cannot write {}: {error}", file.display());
+            return ExitCode::from(FAILED);
+        }
+    }
+    let (private, public) = (private.display(), public.display());
+    print(&format!(
+        "{private} signs: keep it. {public} (id {}) is for the nodes.\n",
+        pair.public().id()
+    ));
+    ExitCode::SUCCESS
+}
+
+fn write(file: &Path, text: &str, mode: u32) -> io::Result<()> {
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(file)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()
+}

@@ -1,0 +1,163 @@
+//! `node.toml`: on the node.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use pilotlight_config::typed::row::{Row, bytes, count, time};
+use pilotlight_config::typed::{At, Named, Size, Whole, tables, words};
+use serde::{Deserialize, Serialize};
+
+use super::{From, Parsed, Scalar, kind, listed, named, or};
+use crate::label::Labels;
+
+/// What an agent is told of its node.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Node {
+    /// Its name.
+    pub id: String,
+    /// What is known of it.
+    pub labels: Labels,
+    /// Controllers; the first that answers.
+    pub controllers: Vec<String>,
+    /// Where content comes from; the first that has it.
+    pub sources: Vec<String>,
+    /// Files of public keys.
+    pub trust: Vec<PathBuf>,
+    /// Where releases are kept.
+    pub dir: PathBuf,
+    /// So many of them.
+    pub keep: usize,
+    /// Bytes of the disk that stay free.
+    pub reserve: u64,
+    /// The gateway's admin interface.
+    pub admin: Option<String>,
+    /// What is too much for a new release.
+    pub safety: Safety,
+}
+
+/// What is too much for a new release.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Safety {
+    /// Exits of the gateway...
+    pub exits: u64,
+    /// ...within this time.
+    pub within: Duration,
+    /// Who must be reached.
+    pub confirm: Confirm,
+    /// Within this time.
+    pub confirm_in: Duration,
+}
+
+/// Who must be reached through a new release before it may stay.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Confirm {
+    /// Nobody.
+    Local,
+    /// The controller, if it was reached in the hour before.
+    ControllerIfWasOnline,
+    /// The controller.
+    Controller,
+}
+
+words! {
+    Confirm, "a confirmation" = [
+        "local" => Confirm::Local, "controller-if-was-online" => Confirm::ControllerIfWasOnline,
+        "controller" => Confirm::Controller,
+    ], later [];
+}
+
+tables! {
+    /// On the node.
+    struct Typed needs [kind, id] {
+        /// "node"
+        kind: String,
+        /// Its name, which no other node has.
+        id: String,
+        /// What selectors may ask.
+        labels: Named<Scalar>,
+        /// "https://..."; the first that answers.
+        controllers: Vec<At<String>>,
+        /// "oci://...", "https://..." or a folder; the first that has it.
+        sources: Vec<At<String>>,
+        /// Files of public keys.
+        trust: Vec<At<String>>,
+        /// Where releases are kept.
+        store: Store,
+        /// The gateway on this node.
+        gateway: Gateway,
+        /// What is too much for a new release.
+        safety: TypedSafety,
+    }
+
+    /// Where releases are kept.
+    struct Store {
+        /// The folder. Default "state".
+        dir: String,
+        /// So many releases. Default 3, at least 2.
+        keep: Whole,
+        /// What of the disk stays free. Default "64MiB".
+        reserve: Size,
+    }
+
+    /// The gateway on this node.
+    struct Gateway {
+        /// Its admin interface.
+        admin: String,
+    }
+
+    /// What is too much for a new release.
+    struct TypedSafety {
+        /// So many exits of the gateway... Default 3.
+        exits: Whole,
+        /// ...within this time. Default "60s".
+        within: Duration,
+        /// Who must be reached through a new release. Default "controller-if-was-online".
+        confirm: Confirm,
+        /// Within this time. Default "3m".
+        confirm_in: Duration,
+    }
+}
+
+const KEEP: Row = count("keep", 3, 2, 100);
+const RESERVE: Row = bytes("reserve", 64 << 20, 0, 1 << 40);
+const EXITS: Row = count("exits", 3, 1, 100);
+const WITHIN: Row = time("within", 60_000, 1_000, 3_600_000);
+const CONFIRM_IN: Row = time("confirm_in", 180_000, 1_000, 24 * 3_600_000);
+
+impl Node {
+    /// Reads `node.toml`.
+    pub fn parse(text: &str, file: &Path, from: From<'_>) -> Parsed<Node> {
+        let (typed, mut scene) = from.open::<Typed>(text, file)?;
+        kind(typed.kind.as_ref(), "node", &mut scene);
+        if let Some(id) = &typed.id {
+            scene.name(id, "node");
+        }
+        for url in typed.controllers.iter().flat_map(|list| list.iter()) {
+            if !url.starts_with("https://") && !url.starts_with("http://") {
+                let hint = "such as \"https://fleet.example\"".to_owned();
+                scene.error(&url.place, "this is not the URL of a controller", Some(hint));
+            }
+        }
+        let store = typed.store.map(|store| store.value).unwrap_or_default();
+        let safety = typed.safety.map(|safety| safety.value).unwrap_or_default();
+        let trust = listed(typed.trust).iter().map(|path| scene.path(path)).collect();
+        let node = Node {
+            id: typed.id.map(|id| id.value).unwrap_or_default(),
+            labels: named(typed.labels, |value| value.0),
+            controllers: listed(typed.controllers),
+            sources: listed(typed.sources),
+            trust,
+            dir: scene.path(&or(store.dir, "state".into())),
+            keep: scene.usize(store.keep.as_ref(), &KEEP),
+            reserve: scene.size(store.reserve.as_ref(), &RESERVE),
+            admin: typed.gateway.and_then(|gateway| gateway.value.admin).map(|admin| admin.value),
+            safety: Safety {
+                exits: scene.whole(safety.exits.as_ref(), &EXITS),
+                within: scene.time(safety.within.as_ref(), &WITHIN),
+                confirm: or(safety.confirm, Confirm::ControllerIfWasOnline),
+                confirm_in: scene.time(safety.confirm_in.as_ref(), &CONFIRM_IN),
+            },
+        };
+        scene.finish(node)
+    }
+}
