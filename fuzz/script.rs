@@ -77,6 +77,7 @@ fn spec(name: &str, program: Source) -> Spec {
         memory: None,
         fresh: false,
         target: false,
+        flow: false,
         proxy: Default::default(),
     }
 }

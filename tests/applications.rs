@@ -262,6 +262,7 @@ fn checked(text: &[u8]) -> (Option<i32>, String) {
     let manifest =
         "[[listeners]]\naddress = \"127.0.0.1:1\"\n[[routes]]\ncomponent = \"app.wasm\"\n";
     let file = folder.write("pilotlight.toml", manifest);
+    crate::support::ahead::of_time(&folder);
     let mut check = std::process::Command::new(crate::support::gateway::binary());
     let said = check.arg("check").arg(file).output().unwrap();
     (said.status.code(), String::from_utf8(said.stderr).unwrap())

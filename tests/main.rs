@@ -39,6 +39,7 @@ mod runaway;
 mod sleep;
 mod stubs;
 mod support;
+mod tcp;
 mod testing;
 mod tidy;
 mod watching;

@@ -23,6 +23,12 @@ fn check(program: &str, file: &str, bytes: &[u8]) -> (i32, String) {
     (check.status.code().unwrap(), String::from_utf8_lossy(&check.stderr).into_owned())
 }
 
+/// Whether this gateway has a compiler for Wasm.
+fn compiles() -> bool {
+    let version = Command::new(binary()).args(["version", "--verbose"]).output().unwrap();
+    String::from_utf8_lossy(&version.stdout).contains("wasm-compile")
+}
+
 #[test]
 fn a_broken_module_is_named() {
     let (code, said) = check("wasm = \"broken.wasm\"", "broken.wasm", b"no module");
@@ -37,8 +43,7 @@ fn a_module_that_is_not_compiled_is_compiled_or_refused_with_what_to_do() {
     let wasm =
         "(module (memory (export \"memory\") 1) (func (export \"proxy_abi_version_0_2_1\")))";
     let (code, said) = check("wasm = \"f.wasm\"", "f.wasm", &wat::parse_str(wasm).unwrap());
-    let version = Command::new(binary()).args(["version", "--verbose"]).output().unwrap();
-    if String::from_utf8_lossy(&version.stdout).contains("wasm-compile") {
+    if compiles() {
         assert_eq!(code, 0, "{said}");
         return;
     }
@@ -52,6 +57,9 @@ fn a_module_that_is_not_compiled_is_compiled_or_refused_with_what_to_do() {
 
 #[test]
 fn a_module_that_makes_the_compiler_want_too_much_is_refused() {
+    if !compiles() {
+        return;
+    }
     let step = "local.get 0 local.get 1 i64.mul local.get 1 i64.rotl local.tee 0 local.set 1 ";
     let text = format!("(module (func (param i64 i64) {}))", step.repeat(200_000));
     let module = wat::parse_str(text).unwrap();

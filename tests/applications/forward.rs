@@ -8,7 +8,7 @@ use super::{echoes, gateway};
 use crate::support::gateway::Gateway;
 use crate::support::message::{ALL, Protocol, ask};
 use crate::support::upstream::Step;
-use crate::support::{Request, Script, Upstream, h1, run};
+use crate::support::{Request, Script, Upstream, h1, paced, run};
 
 const MIB: u64 = 1 << 20;
 /// More than all buffers on the way hold, by far.
@@ -79,7 +79,8 @@ fn an_upstream_that_does_not_read_holds_the_client_up_until_it_is_too_late() {
         let piece = "x".repeat(MIB as usize);
         let mut written = 0;
         // The sockets in between hold some, the gateway next to nothing.
-        while tokio::time::timeout(Duration::from_millis(300), client.write(&piece)).await.is_ok() {
+        let stuck = paced(Duration::from_millis(300));
+        while tokio::time::timeout(stuck, client.write(&piece)).await.is_ok() {
             written += MIB;
             assert!(written < LARGE / 2, "nobody was held up");
         }

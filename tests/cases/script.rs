@@ -3,9 +3,9 @@
 use bytes::Bytes;
 
 use super::parse::{bytes, duration, size};
-use crate::support::Script;
 use crate::support::message::{Piece, Request};
 use crate::support::upstream::Step;
+use crate::support::{Script, paced};
 
 /// A request. Orders in its head: `@chunks a|b` (pieces of a body without a length), `@fill 1MiB`,
 /// `@pause 20ms` between pieces, `@trailer name: value`, `@expects` (waits for a 100), `@leave`.
@@ -41,7 +41,7 @@ fn obey(request: &mut Request, order: &str) {
             request.body.extend(pieces);
         }
         "fill" => request.body.push(Piece::Data(vec![b'x'; size(rest) as usize].into())),
-        "pause" => request.body.push(Piece::Pause(duration(rest))),
+        "pause" => request.body.push(Piece::Pause(paced(duration(rest)))),
         "trailer" => request.trailers.push(field(rest)),
         "expects" => request.expects = true,
         "unsized" => request.sized = false,

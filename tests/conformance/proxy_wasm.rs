@@ -39,13 +39,14 @@ fn each_passes(protocol: Protocol, cpu: Option<&str>) {
     let only = std::env::var("CASE").unwrap_or_default();
     run(async {
         let app = Upstream::start(Vec::new()).await;
-        let gateway = start(&all, &app, cpu).await;
+        let (gateway, flows) = start(&all, &app, cpu).await;
         let mut failed = Vec::new();
         for (number, case) in all.iter().enumerate() {
-            if !case.name.contains(&only) || case.http1 && protocol != Protocol::H1 {
+            let once = case.http1 || !case.flow.is_empty();
+            if !case.name.contains(&only) || once && protocol != Protocol::H1 {
                 continue;
             }
-            let wrong = walk(protocol, &gateway, &app, number, case).await;
+            let wrong = walk(protocol, &gateway, &app, number, case, flows[number]).await;
             if !wrong.is_empty() {
                 failed.push(format!("{}\n  {}", case.name, wrong.join("\n  ")));
             }

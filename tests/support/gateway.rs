@@ -218,14 +218,28 @@ impl Gateway {
         self.child.wait().unwrap()
     }
 
-    /// Proportional set size and such would need root on some systems: this is `VmRSS`, in bytes.
+    /// Proportional set size and such would need root on some systems: this is `VmRSS`, in bytes; of one that is
+    /// emulated, what lies where its own mappings do, below those of the emulator.
     pub fn resident(&self) -> u64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
-        let line = status.lines().find(|l| l.starts_with("VmRSS:")).unwrap();
-        line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() * 1024
+        const EMULATORS: u64 = 1 << 46;
+        let of = |what: &str| format!("/proc/{}/{what}", self.pid());
+        let kib = |line: &str| line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap();
+        let program = std::fs::read_link(of("exe")).unwrap();
+        if !program.file_name().unwrap().to_string_lossy().starts_with("qemu-") {
+            let status = std::fs::read_to_string(of("status")).unwrap();
+            return kib(status.lines().find(|l| l.starts_with("VmRSS:")).unwrap()) << 10;
+        }
+        let (mut own, mut sum) = (false, 0);
+        for line in std::fs::read_to_string(of("smaps")).unwrap().lines() {
+            match line.split_once('-').map(|(start, _)| u64::from_str_radix(start, 16)) {
+                Some(Ok(start)) => own = start < EMULATORS,
+                _ if own && line.starts_with("Rss:") => sum += kib(line),
+                _ => {}
+            }
+        }
+        sum << 10
     }
 
-    /// Still there: not crashed.
     /// CPU time of its workers so far.
     pub fn worker_cpu(&self) -> Duration {
         let threads = std::fs::read_dir(format!("/proc/{}/task", self.pid())).unwrap();
@@ -239,6 +253,7 @@ impl Gateway {
         Duration::from_nanos(threads.filter_map(of_one).sum())
     }
 
+    /// Still there: not crashed.
     pub fn is_alive(&mut self) -> bool {
         self.child.try_wait().unwrap().is_none()
     }

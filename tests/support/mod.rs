@@ -25,9 +25,17 @@ use std::time::Duration;
 /// Nothing that a test waits for takes longer on a machine that is busy with other work, or on one that is
 /// emulated (`PILOTLIGHT_PATIENCE`, in seconds).
 pub static PATIENCE: LazyLock<Duration> = LazyLock::new(|| {
-    let seconds = std::env::var("PILOTLIGHT_PATIENCE").map_or(20, |text| text.parse().unwrap());
+    let seconds = std::env::var("PILOTLIGHT_PATIENCE").map_or(COMMON, |text| text.parse().unwrap());
     Duration::from_secs(seconds)
 });
+
+/// Seconds of patience with this machine.
+const COMMON: u64 = 20;
+
+/// A pause in which the gateway is to get somewhere: longer where it takes longer.
+pub fn paced(pause: Duration) -> Duration {
+    pause * u32::try_from(PATIENCE.as_secs() / COMMON).unwrap().max(1)
+}
 
 /// Whether the machine is quiet and the suite may take its time (`PILOTLIGHT_FULL=1`).
 pub fn full() -> bool {

@@ -62,12 +62,18 @@ fn chain(filters: &[usize], manifest: &Manifest) -> Vec<Arc<str>> {
 
 fn listener(listener: &Listener, manifest: &Manifest) -> Thing {
     let chain = chain(&listener.filters, manifest);
-    let mut listener =
-        Listener { place: Place::default(), filters: Vec::new(), ..listener.clone() };
+    let upstream = |at: usize| manifest.upstreams.get(at).map(|upstream| &upstream.name);
+    let upstream = debug(&listener.tcp.and_then(upstream));
+    let mut listener = Listener {
+        place: Place::default(),
+        filters: Vec::new(),
+        tcp: listener.tcp.map(|_| 0),
+        ..listener.clone()
+    };
     for pair in listener.tls.iter_mut().flat_map(|tls| &mut tls.certificates) {
         pair.place = Place::default();
     }
-    (listener.name.to_string(), format!("{chain:?} {listener:?}"))
+    (listener.name.to_string(), format!("{chain:?} {upstream} {listener:?}"))
 }
 
 fn route(route: &Route, manifest: &Manifest) -> Thing {

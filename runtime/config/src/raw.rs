@@ -115,7 +115,8 @@ typed::tables! {
         name: String,
         /// "HOST:PORT", "unix:PATH" or "systemd:NAME".
         address: String,
-        /// Default: HTTP/1 and HTTP/2. HTTP/3 opens the same port on UDP and needs `tls`.
+        /// Default: HTTP/1 and HTTP/2. HTTP/3 opens the same port on UDP and needs `tls`. `["tcp"]`
+        /// alone passes connections on to `upstream` as they are.
         protocols: Vec<At<Protocol>>,
         /// A certificate with its key, or several, chosen by the server name that clients ask for.
         tls: OneOrMany<ServerTls>,
@@ -126,8 +127,11 @@ typed::tables! {
         session_tickets: bool,
         /// Whether each connection begins with a PROXY protocol header (v1 or v2).
         proxy_protocol: bool,
-        /// Filters for what comes before a route is known: the phases of a TLS handshake.
+        /// Filters for what comes before a route is known: the phases of a TLS handshake. With "tcp":
+        /// proxy-wasm modules that see the bytes of connections.
         filters: Vec<At<String>>,
+        /// With "tcp": the upstream that connections go to.
+        upstream: String,
         /// How much clients may send.
         limits: ListenerLimits,
         /// How long clients may take.
@@ -171,6 +175,8 @@ typed::tables! {
         keepalive: Duration,
         /// A TLS or QUIC handshake. Default "10s".
         handshake: Duration,
+        /// With "tcp": a connection on which nothing moves. Default "1h".
+        idle: Duration,
     }
 
     /// What happens to the requests that it matches. Exactly one target: one of the keys below, or a

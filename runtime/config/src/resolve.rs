@@ -75,11 +75,14 @@ fn whole(root: raw::Root, file: &Path, scene: &mut Scene<'_>) -> Manifest {
 
     let names = filters.names.clone();
     let dictionaries: Vec<String> = shared.keys().cloned().collect();
+    let scripts = filter::scripts(&filters);
     let names = route::Names {
         complete,
         listeners: &[],
-        upstreams: &upstreams.names,
+        tcp: &[],
+        upstreams: &upstreams,
         filters: &names,
+        scripts: &scripts,
         shared: &dictionaries,
     };
     let listeners = listener::listeners(root.listeners, gateway.admin.as_ref(), &names, scene);
@@ -88,7 +91,9 @@ fn whole(root: raw::Root, file: &Path, scene: &mut Scene<'_>) -> Manifest {
         scene.report.push(problem.hint("[[listeners]] with address = \"[::]:8080\""));
     }
     let nothing_to_do = complete && root.routes.as_ref().is_none_or(|list| list.is_empty());
-    let names = route::Names { listeners: &listener::names(&listeners), ..names };
+    let (all, tcp) = listener::names(&listeners);
+    let nothing_to_do = nothing_to_do && all.len() > tcp.len();
+    let names = route::Names { listeners: &all, tcp: &tcp, ..names };
     let routes = route::routes(root.routes, &names, &mut filters, scene);
     if nothing_to_do {
         let message = "no [[routes]]: every request is answered with 404";

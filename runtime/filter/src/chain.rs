@@ -9,6 +9,7 @@
 //! asked for, while the others work on what came so far.
 
 mod filtered;
+mod flowing;
 mod intake;
 
 use std::sync::Arc;

@@ -140,6 +140,8 @@ pub struct Spec {
     pub proxy: ProxySpec,
     /// It is a route's target: its request phase must answer.
     pub target: bool,
+    /// It sees the bytes of connections without HTTP.
+    pub flow: bool,
 }
 
 /// How a filter of the ABI that proxies share is run.

@@ -13,6 +13,7 @@ use pilotlight_abi::Value;
 
 use crate::body::Body;
 use crate::fields::Fields;
+use crate::flow::Flow;
 use crate::handshake::Handshake;
 use crate::head::{RequestHead, ResponseHead};
 use crate::host::Socket;
@@ -76,6 +77,8 @@ pub struct Exchange {
     /// In the phases of a TLS handshake: that. In the upstream phase a filter may leave one for the
     /// try that follows, which then has a connection of its own.
     pub handshake: Option<Box<Handshake>>,
+    /// Of a connection without HTTP: that. The request and the response are empty then.
+    pub flow: Option<Box<Flow>>,
     /// Where the filter that has just run stood when it had held its worker for long; who reports that
     /// takes it.
     pub stall: Cell<Option<Box<str>>>,
@@ -308,6 +311,7 @@ impl Exchange {
             aside: false,
             kept: Vec::new(),
             handshake: None,
+            flow: None,
             stall: Cell::new(None),
             stats: Stats::default(),
         }
@@ -332,7 +336,7 @@ impl Exchange {
         (self.takeover, self.aside, self.rematch) = (None, false, false);
         self.captures.clear();
         self.kept.clear();
-        self.handshake = None;
+        (self.handshake, self.flow) = (None, None);
         self.stall.set(None);
         self.stats = Stats::default();
     }

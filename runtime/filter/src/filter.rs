@@ -8,6 +8,7 @@ use pilotlight_abi::{Phase, Phases};
 use crate::body::Frame;
 use crate::exchange::Exchange;
 use crate::fault::Fault;
+use crate::flow::Side;
 
 /// One filter's state for one exchange.
 ///
@@ -54,6 +55,20 @@ pub trait Filter {
         exchange: &mut Exchange,
     ) -> Option<Result<Verdict, Fault>> {
         None
+    }
+
+    /// Bytes of a connection without HTTP pass. It takes what `chunk` holds, and leaves in it what goes on
+    /// by now; what it keeps back it is asked for again, with more bytes or with none, whenever something
+    /// wakes the task. Pending: it does not let the connection through yet. What it leaves with a fault
+    /// is what it has held: it goes on where the filter is done without.
+    fn flow(
+        &mut self,
+        cx: &mut Context<'_>,
+        exchange: &mut Exchange,
+        from: Side,
+        chunk: &mut Chunk,
+    ) -> Poll<Result<Verdict, Fault>> {
+        Poll::Ready(Ok(Verdict::Continue))
     }
 
     /// Whether its response phases run on answers of its own, too, and not only on those from

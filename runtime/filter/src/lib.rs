@@ -11,6 +11,7 @@ pub mod exchange;
 pub mod fault;
 pub mod fields;
 pub mod filter;
+pub mod flow;
 pub mod handshake;
 pub mod head;
 pub mod host;
@@ -23,6 +24,7 @@ pub use exchange::{Exchange, Failure, Origin, Parent, Peer, Pick, Taken, Takeove
 pub use fault::{Fault, FaultKind};
 pub use fields::{BadField, Fields, Span};
 pub use filter::{Call, Chunk, End, Filter, OnError, Pull, Verdict};
+pub use flow::{Closed, Flow, Side};
 pub use handshake::Handshake;
 pub use head::{Method, RequestHead, ResponseHead, Scheme, Version};
 pub use host::Services;

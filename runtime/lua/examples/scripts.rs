@@ -64,6 +64,7 @@ fn main() {
         fresh: false,
         proxy: Default::default(),
         target: false,
+        flow: false,
     });
     let library = pilotlight_lua::LuaEngine::new().load(&plan).unwrap();
     let realm = library.open(Rc::new(World(Arc::new(Timed::new(Dict::new(1 << 20), || 1.8e9)))));

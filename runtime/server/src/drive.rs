@@ -29,7 +29,10 @@ use pilotlight_filter::{Exchange, Passed};
 
 pub(crate) use self::connect::connect;
 pub(crate) use self::handshake::Stages;
+pub(crate) use self::problems::word;
 use self::turn::Turn;
+pub(crate) use self::turn::{GONE, LOG_TIME};
+pub(crate) use self::watch::Watch;
 use crate::answer::{self, Problem};
 use crate::codec::Downstream;
 use crate::files;

@@ -166,6 +166,20 @@ impl Local {
         self.chain_of(listener, takes_part)
     }
 
+    /// A listener that takes no requests, and the upstream that its connections go to.
+    pub(crate) fn tcp(&self, listener: &str) -> Option<(usize, usize)> {
+        let mut listeners = self.generation.manifest.listeners.iter().enumerate();
+        listeners.find_map(|(index, l)| Some((index, l.tcp.filter(|_| &*l.name == listener)?)))
+    }
+
+    /// The chain that the bytes of such a listener's connections pass, if it has one.
+    pub(crate) fn gate(&self, listener: usize) -> Option<Chain> {
+        const PHASES: Phases = Phases::NONE.with(Phase::Connect).with(Phase::Log);
+        let filters = &self.generation.manifest.listeners[listener].filters;
+        let link = |filter: &usize| Link { phases: PHASES, ..self.link(*filter) };
+        (!filters.is_empty()).then(|| Chain::new(filters.iter().map(link).collect()))
+    }
+
     /// The filters of a listener, if any of them is to be asked.
     fn chain_of(&self, listener: &str, is_asked: fn(Phases) -> bool) -> Option<(usize, Chain)> {
         let listeners = &self.generation.manifest.listeners;

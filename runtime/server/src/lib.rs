@@ -12,6 +12,7 @@ mod control;
 mod date;
 mod drive;
 mod files;
+mod flow;
 mod forward;
 #[doc(hidden)]
 pub mod fuzz;
@@ -27,6 +28,7 @@ mod pages;
 pub mod park;
 pub mod proxy_protocol;
 mod quic;
+mod relay;
 mod services;
 mod stream;
 mod threads;

@@ -28,7 +28,7 @@ use crate::generation::Listener;
 use crate::metrics::Protocol;
 use crate::stream::{Plain, Stream};
 use crate::worker::{Admitted, Inlet, Worker};
-use crate::{quic, tls};
+use crate::{flow, quic, tls};
 
 /// Whether a listener accepts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -142,14 +142,20 @@ fn begin(worker: &Rc<Worker>, listener: &Arc<Listener>, accepted: Accepted, perm
 
 /// Serves a connection that is open. What waits here for as long as the connection is idle is a
 /// pointer: see `h1::serve`.
-fn serve((inlet, stream, h2): (Rc<Inlet>, Stream, bool)) -> Pin<Box<dyn Future<Output = ()>>> {
-    match h2 {
-        true => Box::pin(async move {
-            let _connected = inlet.connected(Protocol::Http2);
+fn serve(
+    (inlet, stream, protocol): (Rc<Inlet>, Stream, Protocol),
+) -> Pin<Box<dyn Future<Output = ()>>> {
+    let connected = inlet.connected(protocol);
+    match protocol {
+        Protocol::Http2 => Box::pin(async move {
+            let _connected = connected;
             h2::serve(inlet, stream).await;
         }),
-        false => {
-            let connected = inlet.connected(Protocol::Http1);
+        Protocol::Tcp => Box::pin(async move {
+            let _connected = connected;
+            flow::serve(inlet, stream).await;
+        }),
+        Protocol::Http1 | Protocol::Http3 => {
             let serving = h1::serve(inlet, stream);
             Box::pin(async move {
                 let _connected = connected;
@@ -165,7 +171,7 @@ async fn establish(
     worker: Rc<Worker>,
     listener: Arc<Listener>,
     accepted: Accepted,
-) -> Option<(Rc<Inlet>, Stream, bool)> {
+) -> Option<(Rc<Inlet>, Stream, Protocol)> {
     let limit = listener.settings.timeouts.handshake;
     let opened = tokio::time::timeout(limit, async {
         let Accepted { plain, mut from, mut local } = accepted;
@@ -194,8 +200,13 @@ async fn establish(
         }
     });
     let (stream, peer, h2) = opened.await.ok()??;
+    let protocol = match listener.settings.tcp {
+        Some(_) => Protocol::Tcp,
+        None if h2 => Protocol::Http2,
+        None => Protocol::Http1,
+    };
     let inlet = Rc::new(inlet(&worker, &listener, peer));
-    connect(&inlet).await.then_some((inlet, stream, h2))
+    connect(&inlet).await.then_some((inlet, stream, protocol))
 }
 
 /// TLS on a connection, with the listener's filters where they take part.

@@ -18,6 +18,7 @@ use self::json::Line;
 use self::sink::{Sink, Target};
 use crate::clock::Clock;
 use crate::drive::Figures;
+use crate::flow::Passage;
 use crate::metrics::Registry;
 use crate::worker::Inlet;
 
@@ -112,7 +113,7 @@ impl Log {
         line.text("request_id", exchange.id.as_bytes());
         line.integer("connection", exchange.peer.number);
         line.text("client", exchange.peer.text.as_bytes());
-        if !phase.is_of_client() {
+        if !phase.is_of_client() && exchange.flow.is_none() {
             self.request(&mut line, &exchange.request.head);
         }
         if let Some(trace) = &fault.trace {
@@ -177,6 +178,34 @@ impl Log {
             line.text("error", error.as_bytes());
         }
         line.values(&exchange.log);
+        self.sink.write(target, line.finish());
+    }
+
+    /// One line a connection that carries no HTTP.
+    #[cold]
+    pub(crate) fn connection(&self, inlet: &Inlet, flow: &Passage, exchange: Option<&Exchange>) {
+        let Some(target) = self.access_target() else { return };
+        let mut line = Line::new();
+        line.number("time", flow.began);
+        line.integer("connection", inlet.peer.number);
+        line.text("client", inlet.peer.text.as_bytes());
+        line.text("listener", inlet.listener.name.as_bytes());
+        line.text("protocol", b"tcp");
+        line.integer("received", flow.received);
+        line.integer("sent", flow.sent);
+        line.number("duration", flow.duration);
+        line.text("upstream", flow.upstream.as_bytes());
+        if let Some(endpoint) = &flow.endpoint {
+            line.text("endpoint", endpoint.as_bytes());
+            line.number("upstream_duration", flow.connect);
+        }
+        if flow.retries > 0 {
+            line.integer("retries", flow.retries.into());
+        }
+        if let Some(error) = flow.error {
+            line.text("error", error.as_bytes());
+        }
+        line.values(exchange.map_or(&[], |exchange| &exchange.log));
         self.sink.write(target, line.finish());
     }
 

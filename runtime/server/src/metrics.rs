@@ -18,6 +18,7 @@ use pilotlight_filter::{Exchange, FaultKind, Version};
 use self::histogram::{COARSE, FINE, Histograms};
 use self::own::Own;
 use crate::drive::Figures;
+use crate::relay::Moved;
 
 /// All shards, and the names behind their numbers.
 pub(crate) struct Registry {
@@ -63,6 +64,8 @@ pub(crate) struct Series {
 pub(crate) struct Shard {
     data: Mutex<Data>,
     connections: Mutex<HashMap<(u32, Protocol), Arc<AtomicI64>, RandomState>>,
+    /// Bytes of connections without HTTP, by listener: from clients, to them.
+    moved: Mutex<BTreeMap<u32, Moved>>,
     /// What the worker's engines tell, by name and label; refreshed by the worker.
     gauges: Mutex<Vec<(&'static str, String, u64)>>,
 }
@@ -73,6 +76,7 @@ pub(crate) enum Protocol {
     Http1,
     Http2,
     Http3,
+    Tcp,
 }
 
 impl Protocol {
@@ -81,6 +85,7 @@ impl Protocol {
             Protocol::Http1 => "http1",
             Protocol::Http2 => "http2",
             Protocol::Http3 => "http3",
+            Protocol::Tcp => "tcp",
         }
     }
 
@@ -101,6 +106,8 @@ struct Data {
     /// A row of phases for each filter.
     filters: Histograms,
     faults: HashMap<(u32, &'static str), u64, RandomState>,
+    /// Connections without HTTP that have ended, by listener, upstream and error.
+    flows: BTreeMap<(u32, u32, &'static str), u64>,
 }
 
 impl Registry {
@@ -211,6 +218,28 @@ impl Shard {
         let gauge = lock(&self.connections).entry((listener, protocol)).or_default().clone();
         gauge.fetch_add(1, Ordering::Relaxed);
         Connected(gauge)
+    }
+
+    /// Where the bytes of a listener's connections are counted.
+    #[cold]
+    pub(crate) fn moved(&self, series: &Series, listener: usize) -> Moved {
+        let listener = series.listeners.get(listener).copied().unwrap_or(0);
+        lock(&self.moved).entry(listener).or_default().clone()
+    }
+
+    /// A connection without HTTP has ended.
+    #[cold]
+    pub(crate) fn flow(
+        &self,
+        series: &Series,
+        listener: usize,
+        upstream: usize,
+        error: Option<&'static str>,
+    ) {
+        let listener = series.listeners.get(listener).copied().unwrap_or(0);
+        let upstream = series.upstreams.get(upstream).copied().unwrap_or(0);
+        let key = (listener, upstream, error.unwrap_or_default());
+        *lock(&self.data).flows.entry(key).or_default() += 1;
     }
 
     /// The worker's engines tell this.

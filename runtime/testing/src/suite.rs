@@ -115,6 +115,7 @@ fn spec() -> Spec {
         fresh: false,
         proxy: Default::default(),
         target: false,
+        flow: false,
     }
 }
 

@@ -32,6 +32,7 @@ fn spec(name: &str, file: PathBuf, config: &str, fresh: bool) -> Spec {
         fresh,
         proxy: Default::default(),
         target: false,
+        flow: false,
     }
 }
 

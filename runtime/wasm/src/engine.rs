@@ -228,11 +228,19 @@ impl Loader<'_> {
         if let Some(name) = instance::malformed(&module) {
             return Err(vec![Mistake::new(format!("{name} has the wrong signature"))]);
         }
-        if let Some(name) = instance::of_connections(&module) {
-            let text = format!("it filters bytes of connections ({name}), and nothing else");
-            return Err(vec![Mistake::new(text).hint(
-                "listeners here speak HTTP: a filter needs callbacks such as proxy_on_request_headers",
-            )]);
+        match (instance::of_connections(&module), spec.flow) {
+            (None, true) => {
+                let mistake = Mistake::new("it has no callback for connections");
+                return Err(vec![mistake.hint(
+                    "a listener for tcp needs filters with callbacks such as proxy_on_downstream_data",
+                )]);
+            }
+            (Some(name), false) if !instance::of_exchanges(&module) => {
+                let text = format!("it filters bytes of connections ({name}), and nothing else");
+                let hint = "put it into the `filters` of a listener with protocols = [\"tcp\"]";
+                return Err(vec![Mistake::new(text).hint(hint)]);
+            }
+            _ => {}
         }
         let on_fiber = spec.cpu > vm::INLINE;
         let mut program = Program {

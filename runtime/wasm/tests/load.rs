@@ -52,6 +52,10 @@ fn what_is_not_a_filter_is_refused_with_a_reason() {
             ),
             "it filters bytes of connections (proxy_on_downstream_data), and nothing else",
         ),
+        (
+            marked("(func (export \"proxy_on_new_connection\") (param i32))"),
+            "proxy_on_new_connection has the wrong signature",
+        ),
         (marked("(memory 400)"), "its limit is"),
         (marked("(table 20000 funcref)"), ""),
         (marked("(memory i64 1)"), ""),
@@ -62,6 +66,17 @@ fn what_is_not_a_filter_is_refused_with_a_reason() {
         assert!(errors[0].message.contains(reason), "{:?}", errors[0]);
         assert_eq!(&*errors[0].program, "guest");
     }
+}
+
+#[test]
+fn filters_of_connections_need_their_callbacks() {
+    let of_requests = assemble(
+        "(module (func (export \"proxy_abi_version_0_2_1\"))
+           (func (export \"proxy_on_request_headers\") (param i32 i32 i32) (result i32) i32.const 0))",
+    );
+    let errors = refused(&of_requests, |spec| spec.flow = true);
+    assert_eq!(errors[0].message, "it has no callback for connections");
+    assert!(errors[0].hint.as_ref().unwrap().contains("proxy_on_downstream_data"));
 }
 
 #[test]

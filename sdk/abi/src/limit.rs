@@ -37,6 +37,8 @@ pub const WASM_APP_MEMORY: u64 = 64 * MIB;
 pub const COMPONENT_HANDLES: usize = 1000;
 /// Bytes that a script or module may collect of a body at once.
 pub const BODY_COLLECT: u64 = 8 * MIB;
+/// Bytes of one direction of a connection that a filter holds back: nothing more is read past them.
+pub const FLOW_HELD: u64 = MIB;
 /// Bytes of one string that a script makes by `rep`, `gsub` or `concat`.
 pub const LUA_STRING: u64 = MIB;
 /// Steps of one pattern match.
@@ -133,6 +135,12 @@ pub const LIMITS: &[Limit] = &[
         unit: Unit::Count,
         default: COMPONENT_HANDLES as u64,
         doc: "handles that a component's instance holds (streams, fields, bodies); past it the call fails",
+    },
+    Limit {
+        name: "flow_held",
+        unit: Unit::Bytes,
+        default: FLOW_HELD,
+        doc: "bytes of a connection's direction that a filter holds back; past it nothing more is read",
     },
     Limit {
         name: "body_collect",

@@ -19,6 +19,9 @@ pub struct Case {
     pub script: String,
     #[serde(default)]
     pub ask: Vec<Ask>,
+    /// Connections without HTTP instead.
+    #[serde(default)]
+    pub flow: Vec<Flow>,
     #[serde(default)]
     pub answer: Vec<Reply>,
     /// What the upstream saw first.
@@ -69,6 +72,21 @@ pub struct Ask {
     /// What the client gets.
     pub gets: Message,
     /// The answer breaks off, or there is none.
+    pub broken: bool,
+}
+
+/// A connection to the upstream "echo".
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+pub struct Flow {
+    pub sends: Vec<String>,
+    /// Bytes that it waits for before it ends.
+    pub waits: usize,
+    /// It sends nothing more, and says so; else it leaves that to the other side.
+    pub ends: bool,
+    /// All that it gets until the end.
+    pub gets: String,
+    /// It breaks off.
     pub broken: bool,
 }
 

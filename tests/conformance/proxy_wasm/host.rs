@@ -2,11 +2,16 @@
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
+use std::net::SocketAddr;
+
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpStream;
 
 use super::case::{Case, folder};
 use crate::clients::grpc;
 use crate::support::gateway::Setup;
 use crate::support::{Gateway, Upstream, free_address};
+use crate::tcp;
 
 /// Answers to the calls of filters: what was asked is told in the answer.
 const PEER: &str = r#"
@@ -39,7 +44,16 @@ end, { later = true })
 return { init = function() end }
 "#;
 
-pub async fn start(cases: &[Case], app: &Upstream, cpu: Option<&str>) -> Gateway {
+/// The gateway, and where cases with connections have their listeners.
+pub async fn start(
+    cases: &[Case],
+    app: &Upstream,
+    cpu: Option<&str>,
+) -> (Gateway, Vec<SocketAddr>) {
+    let mut flows = Vec::new();
+    let echo = tcp::echo().await;
+    let greet = |mut stream: TcpStream| async move { drop(stream.write_all(b"hello").await) };
+    let greeter = tcp::serve(greet).await;
     let (peer, admin, dead) = (free_address(), free_address(), free_address());
     let grpc = grpc::server().await;
     let mut rest = format!(
@@ -69,6 +83,10 @@ endpoints = ["http://{dead}"]
 [upstreams.grpc]
 endpoints = ["http://{grpc}"]
 protocol = "http2"
+[upstreams.echo]
+endpoints = ["tcp://{echo}"]
+[upstreams.greeter]
+endpoints = ["tcp://{greeter}"]
 "#,
         app.address
     );
@@ -85,6 +103,15 @@ protocol = "http2"
         host.insert("config".into(), case.script.clone().into());
         let table: String =
             host.iter().map(|(key, value)| format!("{key} = {}\n", written(value))).collect();
+        let flow = free_address();
+        flows.push(flow);
+        if !case.flow.is_empty() {
+            let _ = write!(
+                rest,
+                "[[listeners]]\nname = \"flow-{number}\"\naddress = \"{flow}\"\nprotocols = [\"tcp\"]\n\
+                 filters = [\"case-{number}\"]\nupstream = \"echo\"\n"
+            );
+        }
         let _ = write!(
             rest,
             "[[routes]]\nname = \"case-{number}\"\nmatch = {{ host = \"case-{number}.example.com\", listeners = [\"clear\", \"tls\"] }}\n\
@@ -98,7 +125,7 @@ protocol = "http2"
     }
     setup.rest = rest;
     setup.gateway = "admin = \"unix:admin.sock\"".into();
-    setup.start().await
+    (setup.start().await, flows)
 }
 
 /// A value as a manifest has it.

@@ -1,12 +1,16 @@
 //! One case: what is asked, what is answered, and what differs from what it says.
 
 use std::fmt::Write as _;
-use std::time::Duration;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
 
-use super::case::{Ask, Case, Message, Reply};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+use super::case::{Ask, Case, Flow, Message, Reply};
 use crate::support::message::{Piece, Protocol, ask};
 use crate::support::upstream::Step;
-use crate::support::{Gateway, Request, Script, Upstream};
+use crate::support::{Gateway, PATIENCE, Request, Script, Upstream, paced, soon};
+use crate::tcp;
 
 fn request(number: usize, ask: &Ask) -> Request {
     let method = ask.method.as_deref().unwrap_or("GET");
@@ -20,7 +24,7 @@ fn request(number: usize, ask: &Ask) -> Request {
     for (index, chunk) in ask.chunks.iter().enumerate() {
         if index > 0 {
             // Each comes by itself.
-            request.body.push(Piece::Pause(Duration::from_millis(30)));
+            request.body.push(Piece::Pause(paced(Duration::from_millis(30))));
         }
         request = request.body(chunk.clone());
     }
@@ -92,18 +96,45 @@ fn lines(gateway: &Gateway, number: usize) -> Vec<String> {
     gateway.log().iter().filter_map(parse).filter(mine).map(text).collect()
 }
 
+/// A connection: what it gets until its end, or that it breaks off.
+async fn connect(at: SocketAddr, flow: &Flow) -> Result<String, ()> {
+    let mut stream = tcp::connect(at).await;
+    for (index, piece) in flow.sends.iter().enumerate() {
+        if index > 0 {
+            tokio::time::sleep(Duration::from_millis(30)).await;
+        }
+        tcp::say(&mut stream, piece).await;
+    }
+    let mut got = vec![0; flow.waits];
+    soon("bytes", stream.read_exact(&mut got)).await.map_err(drop)?;
+    if flow.ends {
+        tokio::time::sleep(Duration::from_millis(30)).await;
+        let _ = stream.shutdown().await;
+    }
+    let rest = tcp::rest(&mut stream).await.map_err(drop)?;
+    Ok(String::from_utf8_lossy(&got).into_owned() + &rest)
+}
+
 pub async fn walk(
     protocol: Protocol,
     gateway: &Gateway,
     app: &Upstream,
     number: usize,
     case: &Case,
+    flow: SocketAddr,
 ) -> Vec<String> {
     let mut wrong = Vec::new();
     let scripts: Vec<Script> = case.answer.iter().map(script).collect();
     app.reset(if scripts.is_empty() { vec![Script::ok("ok")] } else { scripts });
     let before = app.count();
-    let none = [Ask::default()];
+    for told in &case.flow {
+        let got = connect(flow, told).await;
+        let wanted = if told.broken { Err(()) } else { Ok(told.gets.clone()) };
+        if got != wanted {
+            wrong.push(format!("the client got {got:?}"));
+        }
+    }
+    let none = if case.flow.is_empty() { vec![Ask::default()] } else { Vec::new() };
     for ask_for in if case.ask.is_empty() { &none[..] } else { &case.ask } {
         let answer = ask(protocol, gateway, &request(number, ask_for)).await;
         let wanted = &ask_for.gets;
@@ -136,10 +167,8 @@ pub async fn walk(
     }
     if let Some(wanted) = &case.log {
         // Some lines come after the answer.
-        for _ in 0..100 {
-            if lines(gateway, number).len() >= wanted.len() {
-                break;
-            }
+        let late = Instant::now() + *PATIENCE / 4;
+        while lines(gateway, number).len() < wanted.len() && Instant::now() < late {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         let got = lines(gateway, number);

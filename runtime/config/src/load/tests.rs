@@ -119,9 +119,9 @@ fn the_least_that_runs_has_every_default() {
         web.limits;
     assert_eq!((header_bytes, headers, uri_bytes), (32 << 10, 100, 8 << 10));
     assert_eq!((body_bytes, streams, connections), (64 << 20, 100, 10_000));
-    let ListenerTimeouts { header, body_idle, keepalive, handshake } = web.timeouts;
-    let seconds = [header, body_idle, keepalive, handshake].map(|time| time.as_secs());
-    assert_eq!(seconds, [10, 30, 75, 10]);
+    let ListenerTimeouts { header, body_idle, keepalive, handshake, idle } = web.timeouts;
+    let seconds = [header, body_idle, keepalive, handshake, idle].map(|time| time.as_secs());
+    assert_eq!(seconds, [10, 30, 75, 10, 3600]);
 
     let route = &m.routes[0];
     assert_eq!((&*route.name, &route.matcher), ("any", &Match::default()));

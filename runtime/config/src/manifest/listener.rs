@@ -22,6 +22,9 @@ pub struct Listener {
     pub http2: bool,
     /// HTTP/3, on the same port over UDP. Only with TLS.
     pub http3: bool,
+    /// None of these: its connections go to an upstream as they are, an index into
+    /// `Manifest::upstreams`.
+    pub tcp: Option<usize>,
     /// `None`: clear text.
     pub tls: Option<ServerTls>,
     /// Each connection begins with a PROXY protocol header.
@@ -32,6 +35,13 @@ pub struct Listener {
     pub limits: ListenerLimits,
     /// How long clients may take.
     pub timeouts: ListenerTimeouts,
+}
+
+impl Listener {
+    /// Whether clients connect to it, and not only send it datagrams.
+    pub fn has_streams(&self) -> bool {
+        self.http1 || self.http2 || self.tcp.is_some()
+    }
 }
 
 /// How a listener speaks TLS.
@@ -86,4 +96,6 @@ pub struct ListenerTimeouts {
     pub keepalive: Duration,
     /// A TLS or QUIC handshake.
     pub handshake: Duration,
+    /// A connection without HTTP on which nothing moves.
+    pub idle: Duration,
 }

@@ -19,7 +19,7 @@ pub struct Upstream {
     pub balance: Balance,
     /// What is spoken.
     pub protocol: UpstreamProtocol,
-    /// How `https` endpoints are reached.
+    /// How `https` and `tls` endpoints are reached.
     pub tls: UpstreamTls,
     /// Connections that are kept open.
     pub pool: Pool,
@@ -66,9 +66,11 @@ pub enum UpstreamProtocol {
     Http1,
     /// HTTP/2: by ALPN over TLS, by prior knowledge in clear text.
     Http2,
+    /// Bytes of connections, as they are.
+    Tcp,
 }
 
-/// How `https` endpoints are reached.
+/// How `https` and `tls` endpoints are reached.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct UpstreamTls {
     /// Trusted instead of the system's roots.

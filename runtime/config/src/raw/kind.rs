@@ -12,6 +12,7 @@ pub(crate) enum Protocol {
     Http1,
     Http2,
     Http3,
+    Tcp,
 }
 
 /// A number of event loops; `None` is "auto".
@@ -113,9 +114,10 @@ typed::words! {
     ], later ["ewma", "hash"];
     UpstreamProtocol, "a protocol" = [
         "auto" => UpstreamProtocol::Auto, "http1" => UpstreamProtocol::Http1,
-        "http2" => UpstreamProtocol::Http2,
+        "http2" => UpstreamProtocol::Http2, "tcp" => UpstreamProtocol::Tcp,
     ], later ["http3"];
     Protocol, "a protocol" = [
         "http1" => Protocol::Http1, "http2" => Protocol::Http2, "http3" => Protocol::Http3,
+        "tcp" => Protocol::Tcp,
     ], later [];
 }

@@ -8,13 +8,15 @@ use crate::{manifest, typed};
 typed::tables! {
     /// A set of servers that do the same.
     struct Upstream needs [endpoints] {
-        /// URLs: `["http://10.0.0.2:8080"]`, or tables with a weight.
+        /// URLs: `["http://10.0.0.2:8080"]`, or tables with a weight. Those of listeners for "tcp":
+        /// `["tcp://10.0.0.2:5432"]`.
         endpoints: Vec<At<TextOr<Endpoint>>>,
         /// How requests are spread. Default "round-robin".
         balance: BalanceKind,
-        /// "auto" (default): by ALPN over TLS, HTTP/1.1 in clear text.
+        /// "auto" (default): by ALPN over TLS, HTTP/1.1 in clear text. "tcp", which endpoints that are
+        /// `tcp://` or `tls://` say, too: bytes of connections.
         protocol: manifest::UpstreamProtocol,
-        /// How `https` endpoints are reached.
+        /// How `https` and `tls` endpoints are reached.
         tls: UpstreamTls,
         /// Connections that are kept open.
         pool: Pool,
@@ -32,7 +34,7 @@ typed::tables! {
 
     /// A server.
     struct Endpoint needs [url] {
-        /// "http://HOST:PORT", "https://HOST:PORT" or "unix:PATH".
+        /// "http://HOST:PORT", "https://HOST:PORT", "tcp://HOST:PORT", "tls://HOST:PORT" or "unix:PATH".
         url: String,
         /// Its share of the requests, relative to the others'. Default 1.
         weight: Whole,
@@ -42,7 +44,7 @@ typed::tables! {
         srv: Later,
     }
 
-    /// How `https` endpoints are reached.
+    /// How `https` and `tls` endpoints are reached.
     struct UpstreamTls {
         /// PEM file: trusted instead of the system's authorities.
         ca: String,
@@ -68,7 +70,7 @@ typed::tables! {
     struct Breaker {
         /// Open connections. Default 1024.
         max_connections: Whole,
-        /// Exchanges. Default 1024.
+        /// Exchanges, of which those for "tcp" have none. Default 1024.
         max_requests: Whole,
         /// Exchanges that wait while all connections are in use, each no longer than
         /// `timeouts.connect`. Default 1024.

@@ -72,6 +72,8 @@ fn socket_path(path: &str, scene: &Scene<'_>) -> Result<std::path::PathBuf, Refu
 
 /// A parsed endpoint: TLS, host, port, socket.
 pub(super) struct Url {
+    /// Whether HTTP is spoken there; `None`: its address does not say.
+    pub(super) http: Option<bool>,
     pub(super) tls: bool,
     pub(super) host: String,
     pub(super) port: u16,
@@ -83,11 +85,12 @@ impl Url {
     pub(super) fn unix(path: &str, scene: &Scene<'_>) -> Result<Url, Refusal> {
         let path = socket_path(path, scene)?;
         let host = path.display().to_string();
-        Ok(Url { tls: false, host, port: 0, unix: Some(path) })
+        Ok(Url { http: None, tls: false, host, port: 0, unix: Some(path) })
     }
 }
 
-/// Where to connect: `http://HOST:PORT`, `https://HOST:PORT`, `unix:PATH`.
+/// Where to connect: `http://HOST:PORT`, `https://HOST:PORT`, `tcp://HOST:PORT`, `tls://HOST:PORT`,
+/// `unix:PATH`.
 pub(super) fn endpoint(text: &At<String>, scene: &mut Scene<'_>) -> Option<Url> {
     let url = parse_endpoint(text, scene);
     scene.accept(&text.place, url)
@@ -101,10 +104,12 @@ fn parse_endpoint(text: &str, scene: &Scene<'_>) -> Result<Url, Refusal> {
     let Some((scheme, rest)) = text.split_once("://") else {
         return refuse(format!("with a scheme: \"http://{text}\""));
     };
-    let (tls, default) = match scheme.to_ascii_lowercase().as_str() {
-        "http" => (false, 80),
-        "https" => (true, 443),
-        _ => return refuse("schemes are http, https and unix:PATH".into()),
+    let (http, tls, default) = match scheme.to_ascii_lowercase().as_str() {
+        "http" => (true, false, Some(80)),
+        "https" => (true, true, Some(443)),
+        "tcp" => (false, false, None),
+        "tls" => (false, true, None),
+        _ => return refuse("schemes are http, https, tcp, tls and unix:PATH".into()),
     };
     let authority = rest.strip_suffix('/').unwrap_or(rest);
     if authority.contains(['/', '?', '#']) {
@@ -114,24 +119,28 @@ fn parse_endpoint(text: &str, scene: &Scene<'_>) -> Result<Url, Refusal> {
         return refuse("credentials cannot stand here".into());
     }
     match self::authority(authority, default) {
-        Ok((host, port)) => Ok(Url { tls, host, port, unix: None }),
+        Ok((host, port)) => Ok(Url { http: Some(http), tls, host, port, unix: None }),
         Err(hint) => refuse(hint.unwrap_or("such as \"http://10.0.0.2:8080\"").into()),
     }
 }
 
 /// Host and port, or what may help.
-pub(super) fn authority(text: &str, default: u16) -> Result<(String, u16), Option<&'static str>> {
+pub(super) fn authority(
+    text: &str,
+    default: Option<u16>,
+) -> Result<(String, u16), Option<&'static str>> {
     let (host, port) = match text.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
         Some((host, port)) if host.contains(':') => (host, port),
         Some(_) => return Err(Some("only IPv6 addresses stand in brackets")),
         None => text.split_at(text.find(':').unwrap_or(text.len())),
     };
     let number = match port.strip_prefix(':') {
-        None if port.is_empty() => Some(default),
+        None if port.is_empty() => default,
         digits => digits.and_then(|digits| digits.parse().ok()).filter(|port| *port > 0),
     };
     match number {
         _ if !check::is_host(host) => Err(None),
+        None if port.is_empty() => Err(Some("with a port")),
         None => Err(Some("ports are 1 to 65535")),
         Some(port) => Ok((host.to_ascii_lowercase(), port)),
     }

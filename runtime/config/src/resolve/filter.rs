@@ -53,6 +53,12 @@ pub(super) fn filters(raw: Option<At<Named<raw::Filter>>>, scene: &mut Scene<'_>
     filters
 }
 
+/// The names of those that are no proxy-wasm modules.
+pub(super) fn scripts(filters: &Filters) -> Vec<String> {
+    let scripts = filters.list.iter().filter(|f| !matches!(f.program, Program::Wasm(_)));
+    scripts.map(|filter| filter.name.to_string()).collect()
+}
+
 fn answers(raw: &raw::Filter) -> Answers {
     match &raw.openresty {
         Some(scripts) if scripts.content.is_some() => Answers::Yes,
@@ -120,13 +126,11 @@ pub(super) fn component(
     {
         config.insert(key.to_owned(), serde_json::Value::Object(all(pairs)));
     }
-    for (pairs, known, noun) in [
-        (&table.upstreams, names.upstreams, "upstream"),
-        (&table.shared, names.shared, "dictionary"),
-    ] {
-        for (_, named) in pairs.iter().flat_map(|pairs| &pairs.value.0) {
-            names.find(named, known, noun, scene);
-        }
+    for (_, named) in table.upstreams.iter().flat_map(|pairs| &pairs.value.0) {
+        names.upstream(named, false, scene);
+    }
+    for (_, named) in table.shared.iter().flat_map(|pairs| &pairs.value.0) {
+        names.find(named, names.shared, "dictionary", scene);
     }
     let instances = limits.and_then(|limits| limits.instances.as_ref());
     let instances = scene.whole(instances, &row::INSTANCES);

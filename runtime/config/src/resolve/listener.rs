@@ -31,8 +31,11 @@ pub(super) fn listeners(
     list.into_iter().map(|(listener, _)| listener).collect()
 }
 
-pub(super) fn names(listeners: &[Listener]) -> Vec<String> {
-    listeners.iter().map(|listener| listener.name.to_string()).collect()
+/// The names of all, and of those for tcp.
+pub(super) fn names(listeners: &[Listener]) -> (Vec<String>, Vec<String>) {
+    let name = |listener: &Listener| listener.name.to_string();
+    let tcp = listeners.iter().filter(|listener| listener.tcp.is_some());
+    (listeners.iter().map(name).collect(), tcp.map(name).collect())
 }
 
 /// Port 0 is any free port: a different one each time.
@@ -77,6 +80,10 @@ fn listener(
     let tls = tls(raw, scene);
     let has_tls = raw.tls.is_some() || raw.broken;
     let (http1, http2, http3) = protocols(raw, has_tls, scene);
+    let tcp = match is_tcp(raw) {
+        true => tcp(raw, names, scene),
+        false => http(raw, scene),
+    };
     let limits = limits(raw.limits.as_ref(), scene);
     let timeouts = timeouts(raw.timeouts.as_ref(), scene);
     let filters = names.chain(raw.filters.as_ref(), scene);
@@ -96,6 +103,7 @@ fn listener(
         http1,
         http2,
         http3,
+        tcp,
         tls,
         proxy_protocol,
         filters: filters.into_iter().map(|(index, _)| index).collect(),
@@ -122,6 +130,69 @@ fn protocols(raw: &raw::Listener, has_tls: bool, scene: &mut Scene<'_>) -> (bool
     }
     let on = |protocol| find(protocol).is_some();
     (on(Protocol::Http1), on(Protocol::Http2), on(Protocol::Http3))
+}
+
+fn is_tcp(raw: &raw::Listener) -> bool {
+    let mut listed = raw.protocols.iter().flat_map(|list| &list.value);
+    listed.any(|item| item.value == Protocol::Tcp)
+}
+
+/// Connections as they are: the upstream that they go to.
+fn tcp(raw: &raw::Listener, names: &Names<'_>, scene: &mut Scene<'_>) -> Option<usize> {
+    let listed = raw.protocols.iter().flat_map(|list| &list.value);
+    for other in listed.filter(|item| item.value != Protocol::Tcp) {
+        let hint = "give tcp a listener of its own, on another port".to_owned();
+        scene.error(&other.place, "tcp stands alone among protocols", Some(hint));
+    }
+    let limits = raw.limits.as_ref();
+    let timeouts = raw.timeouts.as_ref();
+    macro_rules! keys {
+        ($($table:ident.$key:ident),*) => {
+            [$((
+                concat!(stringify!($table), ".", stringify!($key)),
+                $table.and_then(|table| table.$key.as_ref()).map(|at| &at.key),
+            )),*]
+        };
+    }
+    let keys = keys![
+        limits.header_bytes,
+        limits.headers,
+        limits.uri_bytes,
+        limits.body_bytes,
+        limits.streams,
+        timeouts.header,
+        timeouts.body_idle,
+        timeouts.keepalive
+    ];
+    scene.meaningless(&keys, "for tcp");
+    for name in raw.filters.iter().flat_map(|list| &list.value) {
+        if names.scripts.contains(&name.value) {
+            let message = format!("filter {:?} can't see the bytes of a connection", name.value);
+            let hint = "proxy-wasm modules can: a filter with `wasm`".to_owned();
+            scene.error(&name.place, message, Some(hint));
+        }
+    }
+    match &raw.upstream {
+        Some(name) => names.upstream(name, true, scene).or(Some(0)),
+        None => {
+            if let (Some(list), false) = (&raw.protocols, raw.broken) {
+                let hint = "upstream = \"NAME\", one of [upstreams]".to_owned();
+                scene.error(&list.key, "tcp needs an upstream", Some(hint));
+            }
+            Some(0)
+        }
+    }
+}
+
+/// What belongs to listeners for tcp alone.
+fn http(raw: &raw::Listener, scene: &mut Scene<'_>) -> Option<usize> {
+    if let Some(name) = &raw.upstream {
+        let hint = "protocols = [\"tcp\"]; requests go to the `upstream` of a route".to_owned();
+        scene.error(&name.key, "upstream is for tcp", Some(hint));
+    }
+    let idle = raw.timeouts.as_ref().and_then(|timeouts| timeouts.idle.as_ref());
+    scene.meaningless(&[("timeouts.idle", idle.map(|at| &at.key))], "without tcp");
+    None
 }
 
 fn tls(raw: &raw::Listener, scene: &mut Scene<'_>) -> Option<ServerTls> {
@@ -178,5 +249,6 @@ fn timeouts(raw: Option<&At<raw::ListenerTimeouts>>, scene: &mut Scene<'_>) -> L
         body_idle: scene.time(raw.body_idle.as_ref(), &row::BODY_IDLE),
         keepalive: scene.time(raw.keepalive.as_ref(), &row::KEEPALIVE),
         handshake: scene.time(raw.handshake.as_ref(), &row::HANDSHAKE),
+        idle: scene.time(raw.idle.as_ref(), &row::TCP_IDLE),
     }
 }

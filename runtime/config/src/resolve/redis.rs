@@ -101,14 +101,19 @@ fn parse(text: &str, scene: &Scene<'_>) -> Result<Url, Refusal> {
         }
         None => (rest, None),
     };
-    let (host, port) = address::authority(authority, PORT).map_err(|hint| {
+    let (host, port) = address::authority(authority, Some(PORT)).map_err(|hint| {
         Refusal::new("this is not the URL of a Redis server", hint.unwrap_or(FORM))
     })?;
     let (user, password) = match login.map(|login| login.split_once(':').unwrap_or((login, ""))) {
         Some((user, password)) => (decoded(user)?, decoded(password)?),
         None => (None, None),
     };
-    Ok(Url { at: address::Url { tls, host, port, unix: None }, user, password, database })
+    Ok(Url {
+        at: address::Url { http: None, tls, host, port, unix: None },
+        user,
+        password,
+        database,
+    })
 }
 
 /// Percent-escapes taken away; nothing is `None`.

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::filter::{Filters, in_order};
+use super::upstream::Upstreams;
 use super::{check, error_page, row, target, tie};
-use crate::manifest::{ErrorPage, Match, Retry, Route, Target};
+use crate::manifest::{ErrorPage, Match, Retry, Route, Target, Upstream, UpstreamProtocol};
 use crate::raw::{self, At};
 use crate::report::Problem;
 use crate::typed::Scene;
@@ -16,8 +17,12 @@ pub(super) struct Names<'a> {
     /// False when an included file could not be read: then any name may be in it.
     pub(super) complete: bool,
     pub(super) listeners: &'a [String],
-    pub(super) upstreams: &'a [String],
+    /// Those of them that take no requests.
+    pub(super) tcp: &'a [String],
+    pub(super) upstreams: &'a Upstreams,
     pub(super) filters: &'a [String],
+    /// Those of them that can't see the bytes of a connection.
+    pub(super) scripts: &'a [String],
     /// Shared dictionaries.
     pub(super) shared: &'a [String],
 }
@@ -31,6 +36,32 @@ impl Names<'_> {
         scene: &mut Scene<'_>,
     ) -> Option<usize> {
         if self.complete { scene.find(name, names, noun) } else { None }
+    }
+
+    /// An upstream that speaks HTTP, or one that does not.
+    pub(super) fn upstream(
+        &self,
+        name: &At<String>,
+        tcp: bool,
+        scene: &mut Scene<'_>,
+    ) -> Option<usize> {
+        let index = self.find(name, &self.upstreams.names, "upstream", scene)?;
+        let is_tcp = |upstream: &Upstream| upstream.protocol == UpstreamProtocol::Tcp;
+        // One that could not be read may be either.
+        if self.upstreams.list.get(index).is_some_and(|upstream| is_tcp(upstream) != tcp) {
+            let (message, hint) = match tcp {
+                true => (
+                    format!("the upstream {:?} speaks HTTP", name.value),
+                    "its endpoints are \"tcp://HOST:PORT\" or \"tls://HOST:PORT\", or its `protocol` is \"tcp\"",
+                ),
+                false => (
+                    format!("the upstream {:?} is for tcp", name.value),
+                    "requests need endpoints that are \"http://HOST:PORT\" or \"https://HOST:PORT\"",
+                ),
+            };
+            scene.error(&name.place, message, Some(hint.to_owned()));
+        }
+        Some(index)
     }
 
     /// The filters of a chain that there are, and where each is named.
@@ -191,12 +222,10 @@ fn forwarding_only(raw: &raw::Route, target: &Target, scene: &mut Scene<'_>) {
     if matches!(target, Target::Upstream(_)) {
         return;
     }
-    let retry = raw.retry.as_ref().map(|retry| ("retry", &retry.key));
+    let retry = ("retry", raw.retry.as_ref().map(|retry| &retry.key));
     let upstream = raw.timeouts.as_ref().and_then(|timeouts| timeouts.upstream.as_ref());
-    let upstream = upstream.map(|time| ("timeouts.upstream", &time.key));
-    for (key, place) in [retry, upstream].into_iter().flatten() {
-        scene.error(place, format!("{key} has no meaning without an upstream"), None);
-    }
+    let upstream = ("timeouts.upstream", upstream.map(|time| &time.key));
+    scene.meaningless(&[retry, upstream], "without an upstream");
 }
 
 fn rewrite(raw: &raw::Route, captures: usize, scene: &mut Scene<'_>) -> Option<String> {
@@ -278,6 +307,10 @@ fn matcher(table: &At<raw::Route>, names: &Names<'_>, scene: &mut Scene<'_>) -> 
         listeners: listeners
             .inspect(|name| {
                 names.find(name, names.listeners, "listener", scene);
+                if names.tcp.contains(&name.value) {
+                    let message = format!("no request comes over {:?}: it is for tcp", name.value);
+                    scene.error(&name.place, message, None);
+                }
             })
             .map(|name| name.value.clone())
             .collect(),

@@ -27,6 +27,7 @@ pub(super) const HEADER: Row = time("header", 10 * SECOND, 1, HOUR);
 pub(super) const BODY_IDLE: Row = time("body_idle", 30 * SECOND, 1, 24 * HOUR);
 pub(super) const KEEPALIVE: Row = time("keepalive", 75 * SECOND, 1, 24 * HOUR);
 pub(super) const HANDSHAKE: Row = time("handshake", 10 * SECOND, 1, HOUR);
+pub(super) const TCP_IDLE: Row = time("idle", HOUR, 1, 365 * 24 * HOUR);
 
 pub(super) const TOTAL: Row = time("total", 0, 1, 365 * 24 * HOUR);
 pub(super) const UPSTREAM_TIMEOUT: Row = time("upstream", 0, 1, 24 * HOUR);

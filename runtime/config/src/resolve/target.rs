@@ -28,9 +28,10 @@ pub(super) fn target(
     exactly_one(table, &content, perhaps, scene);
     let content = content.first().map(|(at, _)| Target::Script(*at));
     // All are looked at, so that the mistakes of each are found.
-    let upstream = raw.upstream.as_ref().map(|name| {
-        Target::Upstream(names.find(name, names.upstreams, "upstream", scene).unwrap_or(0))
-    });
+    let upstream = raw
+        .upstream
+        .as_ref()
+        .map(|name| Target::Upstream(names.upstream(name, false, scene).unwrap_or(0)));
     let respond = raw.respond.as_ref().map(|raw| Target::Respond(respond(raw, scene)));
     let redirect = raw.redirect.as_ref().map(|raw| redirect(raw, captures, scene));
     let files = raw.files.as_ref().and_then(|raw| files(raw, scene));

@@ -30,24 +30,34 @@ pub(super) fn upstreams(raw: Option<At<Named<raw::Upstream>>>, scene: &mut Scene
 fn upstream(name: &At<String>, table: &At<raw::Upstream>, scene: &mut Scene<'_>) -> Upstream {
     let raw = &table.value;
     let mut endpoints = Vec::new();
+    let mut protocol = raw.protocol.as_ref().map(|at| at.value);
     if let Some(list) = &raw.endpoints {
         if list.is_empty() {
             scene.error(&list.place, "an upstream without endpoints", None);
         }
-        endpoints.extend(list.iter().filter_map(|item| endpoint(item, scene)));
+        for item in &list.value {
+            let Some((endpoint, http)) = endpoint(item, scene) else { continue };
+            spoken(&endpoint, http, &mut protocol, raw, scene);
+            endpoints.push(endpoint);
+        }
+    }
+    let protocol = protocol.unwrap_or(UpstreamProtocol::Auto);
+    if protocol == UpstreamProtocol::Tcp {
+        http_only(raw, scene);
     }
     if let Some(tls) = &raw.tls
         && !endpoints.is_empty()
         && !endpoints.iter().any(|endpoint| endpoint.tls)
     {
-        scene.warning(&tls.key, "tls is set, but no endpoint is https");
+        let scheme = if protocol == UpstreamProtocol::Tcp { "tls" } else { "https" };
+        scene.warning(&tls.key, format!("tls is set, but no endpoint is {scheme}"));
     }
     Upstream {
         name: name.as_str().into(),
         place: table.place.clone(),
         endpoints,
         balance: raw.balance.as_ref().map_or(Balance::RoundRobin, |at| at.value.0.clone()),
-        protocol: raw.protocol.as_ref().map_or(UpstreamProtocol::Auto, |at| at.value),
+        protocol,
         tls: tls(raw.tls.as_ref(), scene),
         pool: pool(raw.pool.as_ref(), scene),
         breaker: breaker(raw.breaker.as_ref(), scene),
@@ -55,7 +65,48 @@ fn upstream(name: &At<String>, table: &At<raw::Upstream>, scene: &mut Scene<'_>)
     }
 }
 
-fn endpoint(item: &At<TextOr<raw::Endpoint>>, scene: &mut Scene<'_>) -> Option<Endpoint> {
+/// An upstream speaks HTTP or does not: its first endpoint that says so, or its `protocol`, counts for
+/// all of them.
+fn spoken(
+    endpoint: &Endpoint,
+    http: Option<bool>,
+    protocol: &mut Option<UpstreamProtocol>,
+    raw: &raw::Upstream,
+    scene: &mut Scene<'_>,
+) {
+    let Some(http) = http else { return };
+    let own = if http { UpstreamProtocol::Auto } else { UpstreamProtocol::Tcp };
+    let known = *protocol.get_or_insert(own);
+    if http == (known == UpstreamProtocol::Tcp) {
+        let message = match (&raw.protocol, http) {
+            (None, _) => "an upstream's endpoints speak HTTP, or none does",
+            (Some(_), true) => "this speaks HTTP, and `protocol` is \"tcp\"",
+            (Some(_), false) => "this is for tcp, and `protocol` says HTTP",
+        };
+        let hint =
+            "tcp:// and tls:// for connections as they are, http:// and https:// for requests";
+        scene.error(&endpoint.place, message, Some(hint.to_owned()));
+    }
+}
+
+/// Keys that say how exchanges are held mean nothing where there are none.
+fn http_only(raw: &raw::Upstream, scene: &mut Scene<'_>) {
+    let breaker = raw.breaker.as_ref().and_then(|at| at.max_requests.as_ref());
+    let timeouts = raw.timeouts.as_ref();
+    let keys = [
+        ("pool", raw.pool.as_ref().map(|at| &at.key)),
+        ("breaker.max_requests", breaker.map(|at| &at.key)),
+        ("timeouts.first_byte", timeouts.and_then(|t| t.first_byte.as_ref()).map(|at| &at.key)),
+        ("timeouts.idle", timeouts.and_then(|t| t.idle.as_ref()).map(|at| &at.key)),
+    ];
+    scene.meaningless(&keys, "for tcp");
+}
+
+/// An endpoint, and whether it says that HTTP is spoken there.
+fn endpoint(
+    item: &At<TextOr<raw::Endpoint>>,
+    scene: &mut Scene<'_>,
+) -> Option<(Endpoint, Option<bool>)> {
     let (url, weight) = match &item.value {
         TextOr::Text(text) => {
             let text = At { value: text.clone(), place: item.place.clone(), key: item.key.clone() };
@@ -70,8 +121,8 @@ fn endpoint(item: &At<TextOr<raw::Endpoint>>, scene: &mut Scene<'_>) -> Option<E
         }
     };
     let weight = u32::try_from(scene.whole(weight, &row::WEIGHT)).unwrap_or(u32::MAX);
-    let address::Url { tls, host, port, unix } = url?;
-    Some(Endpoint { place: item.place.clone(), tls, host, port, unix, weight })
+    let address::Url { http, tls, host, port, unix } = url?;
+    Some((Endpoint { place: item.place.clone(), tls, host, port, unix, weight }, http))
 }
 
 /// Only a Unix socket has no scheme that says whether TLS is spoken.

@@ -62,6 +62,15 @@ impl Scene<'_> {
         if self.report.has_errors() { Err(self.report) } else { Ok((made, self.report)) }
     }
 
+    /// Keys that are there, and mean nothing as things are.
+    pub fn meaningless(&mut self, keys: &[(&str, Option<&Place>)], when: &str) {
+        for (key, place) in keys {
+            if let Some(place) = place {
+                self.error(*place, format!("{key} has no meaning {when}"), None);
+            }
+        }
+    }
+
     /// The value, or a problem at its place.
     pub fn accept<T>(&mut self, place: &Place, value: Result<T, Refusal>) -> Option<T> {
         match value {

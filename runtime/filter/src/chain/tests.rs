@@ -4,7 +4,7 @@ use std::task::Waker;
 
 use super::*;
 use crate::exchange::{Peer, Request};
-use crate::{Body, Frame};
+use crate::{Body, Frame, Side};
 
 /// Says what it is told to.
 struct Part(Verdict, Option<Result<Verdict, ()>>);
@@ -246,4 +246,85 @@ fn another_chain_has_the_body_as_it_came_unless_some_was_taken() {
     }
     chain.give_back(&mut exchange);
     assert!(exchange.request.body.is_done());
+}
+
+/// Bytes of a connection: those behind "!" are held until a "." has come, "x" ends it, "?" fails.
+#[derive(Default)]
+struct Sieve {
+    name: &'static str,
+    held: Vec<u8>,
+}
+
+impl Filter for Sieve {
+    fn poll(&mut self, _: &mut Context<'_>, _: Call<'_>) -> Poll<Result<Verdict, Fault>> {
+        Poll::Ready(Ok(Verdict::Continue))
+    }
+
+    fn flow(
+        &mut self,
+        _: &mut Context<'_>,
+        exchange: &mut Exchange,
+        from: Side,
+        chunk: &mut Chunk,
+    ) -> Poll<Result<Verdict, Fault>> {
+        self.held.extend_from_slice(&std::mem::take(&mut chunk.data));
+        if self.held.ends_with(b"?") {
+            chunk.data = std::mem::take(&mut self.held).into();
+            return Poll::Ready(Err(Fault::new(FaultKind::Error, "it failed")));
+        }
+        if self.held.ends_with(b"x") {
+            return Poll::Ready(Ok(Verdict::Close));
+        }
+        if self.held.starts_with(b"!") && !self.held.contains(&b'.') {
+            exchange.flow.as_mut().unwrap().full[from as usize] |= self.held.len() > 8;
+            return Poll::Pending;
+        }
+        if !self.held.is_empty() {
+            self.held.extend_from_slice(self.name.as_bytes());
+        }
+        chunk.data = std::mem::take(&mut self.held).into();
+        Poll::Ready(Ok(Verdict::Continue))
+    }
+}
+
+#[test]
+fn bytes_of_connections_pass_in_order_and_back_in_reverse() {
+    let sieves = |on_error| {
+        let link = |name| Link {
+            name: Arc::from(name),
+            phases: Phases::NONE.with(Phase::Log),
+            on_error,
+            filter: Box::new(Sieve { name, held: Vec::new() }) as _,
+        };
+        Chain::new(vec![link("a"), link("b")])
+    };
+    let mut cx = Context::from_waker(Waker::noop());
+    let mut exchange = exchange();
+    exchange.flow = Some(Box::default());
+    let mut pass = |chain: &mut Chain, from, text: &'static str| {
+        let mut chunk = Chunk { data: text.into(), last: false };
+        let passed = chain.flow(&mut cx, &mut exchange, from, &mut chunk, &Nobody);
+        let full = exchange.flow.as_ref().unwrap().full[from as usize];
+        (passed, String::from_utf8(chunk.data.to_vec()).unwrap(), full)
+    };
+    let (client, upstream) = (Side::Client, Side::Upstream);
+    let through = |text: &str| (Poll::Ready(Passed::Through), text.to_owned(), false);
+
+    let mut chain = sieves(OnError::Close);
+    // Held before it was ever open: nothing goes further, and nothing is read past the limit.
+    assert_eq!(pass(&mut chain, client, "!hold"), (Poll::Pending, String::new(), false));
+    assert_eq!(pass(&mut chain, client, " more"), (Poll::Pending, String::new(), true));
+    assert_eq!(pass(&mut chain, client, "."), through("!hold more.ab"));
+    let mut chain = sieves(OnError::Open);
+    assert_eq!(pass(&mut chain, client, "as it is?"), through("as it is?"));
+    let mut chain = sieves(OnError::Close);
+    assert_eq!(pass(&mut chain, client, ""), through(""));
+    assert_eq!(pass(&mut chain, client, "to "), through("to ab"));
+    assert_eq!(pass(&mut chain, upstream, "fro "), through("fro ba"));
+    // Once open a filter that holds does not keep others from being asked.
+    assert_eq!(pass(&mut chain, upstream, "!"), through(""));
+    assert_eq!(pass(&mut chain, upstream, "."), through("!.ba"));
+    assert_eq!(pass(&mut chain, client, "x").0, Poll::Ready(Passed::Closed));
+    let mut chain = sieves(OnError::Close);
+    assert_eq!(pass(&mut chain, client, "?").0, Poll::Ready(Passed::Failed));
 }

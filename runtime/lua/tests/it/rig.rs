@@ -241,6 +241,7 @@ pub fn spec(name: &str, file: PathBuf) -> Spec {
         fresh: false,
         proxy: Default::default(),
         target: false,
+        flow: false,
     }
 }
 

@@ -75,7 +75,7 @@ pub(crate) async fn serve(inlet: Rc<Inlet>, stream: Stream) {
             Poll::Pending => timer.poll(cx),
         })
         .await;
-        linger(&inlet, &mut transport.into_stream()).await;
+        linger(&inlet.worker, &mut transport.into_stream()).await;
     })
     .await;
 }

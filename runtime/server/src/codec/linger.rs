@@ -5,7 +5,7 @@ use std::task::{Poll, ready};
 use std::time::Duration;
 
 use crate::stream::Stream;
-use crate::worker::Inlet;
+use crate::worker::Worker;
 
 /// A client may still be writing while it is told to stop: this much is read away.
 pub(super) const DRAIN_BYTES: usize = 64 * 1024;
@@ -14,11 +14,11 @@ pub(super) const DRAIN_TIME: Duration = Duration::from_secs(1);
 
 /// Says that we are done, then reads away what the client still sends for a moment (RFC 9112
 /// section 9.6).
-pub(super) async fn linger(inlet: &Inlet, stream: &mut Stream) {
+pub(crate) async fn linger(worker: &Worker, stream: &mut Stream) {
     if matches!(stream, Stream::Closed) {
         return;
     }
-    let timer = inlet.worker.timers.timer();
+    let timer = worker.timers.timer();
     timer.arm(DRAIN_TIME);
     let mut waste = Vec::new();
     let mut read = 0;

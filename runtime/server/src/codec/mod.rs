@@ -7,7 +7,7 @@
 pub(crate) mod h1;
 pub(crate) mod h2;
 pub(crate) mod h3;
-mod linger;
+pub(crate) mod linger;
 mod packing;
 pub(crate) mod section;
 pub(crate) mod streams;

@@ -50,6 +50,11 @@ pub(super) fn problem(error: UpstreamError) -> Problem {
     Problem { retry_after, ..Problem::new(status, detail).proxy(name) }
 }
 
+/// As logs say it.
+pub(crate) fn word(error: UpstreamError) -> &'static str {
+    problem(error).proxy_error
+}
+
 /// The same of a request that did not get there whole.
 pub(super) fn broken(error: PumpError) -> Problem {
     match error {

@@ -5,11 +5,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use pilotlight_abi::Phase;
 use pilotlight_filter::{Exchange, Passed};
-use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use super::Left;
 use super::turn::Turn;
 use crate::codec::{Downstream, Length};
+use crate::relay::Relay;
 use crate::stream::Stream;
 
 /// The upstream's side of a tunnel.
@@ -19,8 +19,6 @@ pub(super) struct Switched {
     pub(super) rest: Bytes,
 }
 
-/// Bytes of one copy.
-const CHUNK: usize = 16 * 1024;
 /// A tunnel in which nothing moves is closed after this long.
 const IDLE: Duration = Duration::from_secs(3600);
 
@@ -42,38 +40,11 @@ impl Turn<'_> {
             return self.leave(exchange, down);
         };
         self.timer.disarm();
-        let (sent, received) = join(client, early, switched.stream, switched.rest).await;
+        let (ends, read) = ([client, switched.stream], [early, switched.rest]);
+        let mut relay = Relay::new(&self.inlet.worker, ends, read, IDLE, None);
+        relay.run().await;
+        let (received, sent) = relay.counts();
         exchange.stats.sent += sent;
         exchange.stats.received += received;
     }
-}
-
-/// Copies both ways; gives the bytes to the client and from it.
-async fn join(client: Stream, early: Bytes, upstream: Stream, rest: Bytes) -> (u64, u64) {
-    let (mut client_in, mut client_out) = tokio::io::split(client);
-    let (mut upstream_in, mut upstream_out) = tokio::io::split(upstream);
-    tokio::join!(
-        copy(rest, &mut upstream_in, &mut client_out),
-        copy(early, &mut client_in, &mut upstream_out),
-    )
-}
-
-async fn copy(
-    first: Bytes,
-    from: &mut (impl AsyncReadExt + Unpin),
-    to: &mut (impl AsyncWrite + Unpin),
-) -> u64 {
-    let mut count = first.len() as u64;
-    if to.write_all(&first).await.is_err() {
-        return 0;
-    }
-    let mut buffer = vec![0; CHUNK];
-    while let Ok(Ok(read @ 1..)) = tokio::time::timeout(IDLE, from.read(&mut buffer)).await {
-        if to.write_all(&buffer[..read]).await.is_err() || to.flush().await.is_err() {
-            return count;
-        }
-        count += read as u64;
-    }
-    drop(to.shutdown().await);
-    count
 }

@@ -333,7 +333,7 @@ const CLOSED: u16 = 444;
 /// ... and its status in logs (nginx's).
 pub(crate) const CLIENT_GONE: u16 = 499;
 /// The longest wait of the log phase.
-const LOG_TIME: Duration = Duration::from_secs(10);
+pub(crate) const LOG_TIME: Duration = Duration::from_secs(10);
 
 /// Counts the exchange as open.
 struct Open {

@@ -40,7 +40,7 @@ impl Watch {
     }
 
     /// For the chain of a listener.
-    pub(super) fn of_listener(worker: Rc<Worker>, local: Rc<Local>, listener: usize) -> Watch {
+    pub(crate) fn of_listener(worker: Rc<Worker>, local: Rc<Local>, listener: usize) -> Watch {
         let watch = Watch::new(worker, local);
         watch.chain.set(Whose::Listener(listener));
         watch

@@ -97,7 +97,7 @@ impl<'a> House<'a> {
             signal(kind).map_err(|error| RunError::System { what: "no signal handler", error })
         };
         let (mut term, mut int) = (on(SignalKind::terminate())?, on(SignalKind::interrupt())?);
-        let mut hup = on(SignalKind::hangup())?;
+        let (mut hup, mut usr2) = (on(SignalKind::hangup())?, on(SignalKind::user_defined2())?);
         // What came while the form changed comes now.
         park::block_signals(false);
         let (asks, mut inbox) = mpsc::channel::<Ask>(ASKS);
@@ -125,15 +125,19 @@ impl<'a> House<'a> {
                 _ = term.recv() => break,
                 _ = int.recv() => break,
                 _ = hup.recv() => drop(self.reload().await),
+                // What wakes it must not end it when it is awake.
+                _ = usr2.recv() => {}
                 Some(ask) = inbox.recv() => match ask {
                     Ask::Reload(answer) => drop(answer.send(self.reload().await)),
                     Ask::Drain => break,
                 },
                 () = self.tired() => if let Some(end) = self.sleep().await { return Ok(end) },
-                () = &mut settled, if woken.is_some() => drop(woken.take().map(Woken::settle)),
+                () = &mut settled, if woken.is_some() => woken.take().into_iter().for_each(Woken::settle),
                 Some(_) = tick(&mut sign) => notify("WATCHDOG=1"),
             }
         }
+        // Its handles would keep sockets open that nobody accepts on.
+        woken.take().into_iter().for_each(Woken::settle);
         notify("STOPPING=1");
         let hurry = async {
             tokio::select! { _ = term.recv() => {}, _ = int.recv() => {} }
@@ -232,7 +236,7 @@ fn key(listener: &Listener) -> Key {
     let settings = &listener.settings;
     Key {
         address: settings.address.clone(),
-        stream: settings.http1 || settings.http2,
+        stream: settings.has_streams(),
         datagram: settings.http3,
     }
 }

@@ -54,7 +54,7 @@ pub(crate) fn name(address: &Address) -> String {
 pub(crate) fn open(meant: &Meant, workers: usize, woken: Option<&Woken>) -> io::Result<Opened> {
     let key = name(&meant.address);
     let found = |kind, worker| woken.and_then(|woken| woken.socket(&key, kind, worker));
-    let wants_stream = meant.http1 || meant.http2;
+    let wants_stream = meant.has_streams();
     let mut all = Vec::with_capacity(workers);
     match &meant.address {
         Address::Tcp(address) => {

@@ -175,6 +175,7 @@ fn spec(manifest: &Manifest, index: usize, filter: &manifest::Filter) -> Spec {
             text: filter.proxy.properties == manifest::Encoding::Text,
         },
         target: manifest.routes.iter().any(is_target),
+        flow: manifest.listeners.iter().any(|l| l.tcp.is_some() && l.filters.contains(&index)),
     }
 }
 

@@ -68,7 +68,7 @@ impl Registry {
     fn requests(&self, page: &mut Page) {
         let (mut requests, mut durations) = (BTreeMap::new(), BTreeMap::new());
         let (mut upstreams, mut filters) = (BTreeMap::new(), BTreeMap::new());
-        let mut faults = BTreeMap::new();
+        let (mut faults, mut flows) = (BTreeMap::new(), BTreeMap::new());
         for shard in lock(&self.shards).iter() {
             let data = lock(&shard.data).clone();
             for ((listener, route, protocol, status), count) in data.requests {
@@ -89,6 +89,10 @@ impl Registry {
             }
             for ((filter, kind), count) in data.faults {
                 *faults.entry((self.name(filter), kind)).or_insert(0) += count;
+            }
+            for ((listener, upstream, error), count) in data.flows {
+                let key = (self.name(listener), self.name(upstream), error);
+                *flows.entry(key).or_insert(0) += count;
             }
         }
         page.family("pilotlight_requests", "counter", "Exchanges that ended.");
@@ -121,15 +125,27 @@ impl Registry {
         for ((filter, kind), count) in &faults {
             page.counter("pilotlight_filter_errors", &[("filter", filter), ("kind", kind)], *count);
         }
+        let name = "pilotlight_tcp_connections";
+        page.family(name, "counter", "Connections without HTTP that have ended, by error.");
+        for ((listener, upstream, error), count) in &flows {
+            let labels = [("listener", &**listener), ("upstream", upstream), ("error", error)];
+            page.counter(name, &labels, *count);
+        }
     }
 
     fn gauges(&self, page: &mut Page) {
         let mut connections = BTreeMap::new();
-        let mut engines = BTreeMap::new();
+        let (mut engines, mut bytes) = (BTreeMap::new(), BTreeMap::new());
         for (worker, shard) in lock(&self.shards).iter().enumerate() {
             for ((listener, protocol), count) in lock(&shard.connections).iter() {
                 let key = (self.name(*listener), *protocol);
                 *connections.entry(key).or_insert(0) += count.load(Ordering::Relaxed);
+            }
+            for (listener, moved) in lock(&shard.moved).iter() {
+                for (way, moved) in ["received", "sent"].iter().zip(&**moved) {
+                    let sum = bytes.entry((self.name(*listener), *way)).or_insert(0);
+                    *sum += moved.load(Ordering::Relaxed);
+                }
             }
             for (name, label, value) in lock(&shard.gauges).iter() {
                 let of = if label.is_empty() { worker.to_string() } else { label.clone() };
@@ -140,6 +156,15 @@ impl Registry {
         for ((listener, protocol), count) in &connections {
             let labels = [("listener", &**listener), ("protocol", protocol.name())];
             page.sample("pilotlight_connections", &labels, *count as f64);
+        }
+        let name = "pilotlight_tcp_bytes";
+        page.family(
+            name,
+            "counter",
+            "Bytes of connections without HTTP, from clients and to them.",
+        );
+        for ((listener, way), count) in &bytes {
+            page.counter(name, &[("listener", &**listener), ("direction", way)], *count);
         }
         for (name, family, kind, label, help) in ENGINES {
             page.family(family, kind, help);

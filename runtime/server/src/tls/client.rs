@@ -41,7 +41,7 @@ struct Key {
     certificate: Option<PathBuf>,
     key: Option<PathBuf>,
     verify: bool,
-    http2: Option<bool>,
+    alpn: &'static [&'static [u8]],
 }
 
 impl ClientTls {
@@ -62,17 +62,18 @@ impl ClientTls {
         tls: &UpstreamTls,
         protocol: UpstreamProtocol,
     ) -> Result<Made, TlsProblem> {
-        let http2 = match protocol {
-            UpstreamProtocol::Auto => None,
-            UpstreamProtocol::Http1 => Some(false),
-            UpstreamProtocol::Http2 => Some(true),
+        let alpn: &[&[u8]] = match protocol {
+            UpstreamProtocol::Auto => &[b"h2", b"http/1.1"],
+            UpstreamProtocol::Http1 => &[b"http/1.1"],
+            UpstreamProtocol::Http2 => &[b"h2"],
+            UpstreamProtocol::Tcp => &[],
         };
         let key = Key {
             ca: tls.ca.clone(),
             certificate: tls.certificate.clone(),
             key: tls.key.clone(),
             verify: tls.verify,
-            http2,
+            alpn,
         };
         let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((_, known)) = made.iter().find(|(known, _)| *known == key) {
@@ -143,12 +144,7 @@ fn build(key: &Key) -> Result<Made, TlsProblem> {
     };
     let builder = builder.dangerous().with_custom_certificate_verifier(verifier);
     let mut config = showing(builder, key.certificate.as_deref(), key.key.as_deref(), &place)?;
-    let protocols: &[&[u8]] = match key.http2 {
-        None => &[b"h2", b"http/1.1"],
-        Some(true) => &[b"h2"],
-        Some(false) => &[b"http/1.1"],
-    };
-    config.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
+    config.alpn_protocols = key.alpn.iter().map(|name| name.to_vec()).collect();
     config.resumption = Resumption::in_memory_sessions(SESSIONS);
     Ok(Made { config: Arc::new(config), trust })
 }

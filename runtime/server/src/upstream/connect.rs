@@ -61,21 +61,32 @@ async fn establish(
     shared: &Shared,
     endpoint: &Endpoint,
 ) -> Result<Connected, UpstreamError> {
-    let plain = plain(endpoint).await?;
-    let protocol = shared.meant.protocol;
-    let (stream, h2) = match &shared.tls {
-        Some(config) if endpoint.tls => {
-            let name = server_name(shared, endpoint);
-            let (stream, alpn) = ClientTls::connect(config.clone(), name, plain).await?;
-            let h2 = alpn.as_deref() == Some(b"h2") || protocol == UpstreamProtocol::Http2;
-            (stream, h2)
-        }
-        _ => (Stream::from(plain), protocol == UpstreamProtocol::Http2),
-    };
+    let (stream, alpn) = stream(shared, endpoint).await?;
+    let h2 = alpn.as_deref() == Some(b"h2") || shared.meant.protocol == UpstreamProtocol::Http2;
     Ok(match h2 {
         true => Connected::H2(h2::Connection::new(worker, stream)),
         false => Connected::H1(stream),
     })
+}
+
+/// The same without HTTP.
+pub(crate) async fn bare(shared: &Shared, endpoint: &Endpoint) -> Result<Stream, UpstreamError> {
+    let (stream, _) = timeout(shared.meant.timeouts.connect, stream(shared, endpoint)).await?;
+    Ok(stream)
+}
+
+/// A connection, and the protocol that TLS has agreed on.
+async fn stream(
+    shared: &Shared,
+    endpoint: &Endpoint,
+) -> Result<(Stream, Option<Vec<u8>>), UpstreamError> {
+    let plain = plain(endpoint).await?;
+    match &shared.tls {
+        Some(config) if endpoint.tls => {
+            ClientTls::connect(config.clone(), server_name(shared, endpoint), plain).await
+        }
+        _ => Ok((Stream::from(plain), None)),
+    }
 }
 
 async fn plain(endpoint: &Endpoint) -> Result<Plain, UpstreamError> {

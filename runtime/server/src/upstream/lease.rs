@@ -13,6 +13,7 @@ use tokio::sync::watch;
 
 use super::pool::{Endpoint, Multiplexed, Permit, Upstream};
 use super::{Outbound, UpstreamError, connect, h1, h2};
+use crate::stream::Stream;
 use crate::tls::{Apart, Met};
 use crate::worker::Worker;
 
@@ -23,7 +24,7 @@ pub(crate) struct Lease {
     pub(crate) endpoint: usize,
     /// The connection that it shares with others.
     shares: Option<Rc<Multiplexed>>,
-    _request: breaker::Permit,
+    _request: Option<breaker::Permit>,
 }
 
 /// A connection that is being opened: it ends with an error, or without one.
@@ -42,7 +43,7 @@ impl Lease {
         upstream: Rc<Upstream>,
         worker: Rc<Worker>,
         endpoint: usize,
-        request: breaker::Permit,
+        request: Option<breaker::Permit>,
     ) -> Lease {
         let active = &upstream.endpoints[endpoint].active;
         active.set(active.get() + 1);
@@ -74,6 +75,22 @@ impl Lease {
                 }
             }
         }
+    }
+
+    /// Opens a connection that is its holder's own, when the upstream may have one more.
+    ///
+    /// # Errors
+    /// As those of [`Lease::connect`].
+    pub(crate) async fn bare(&mut self) -> Result<(Stream, Permit), UpstreamError> {
+        let free = self.upstream.queue.is_empty();
+        let found = match free.then(|| self.find(true)).flatten() {
+            Some(found) => found,
+            None => self.wait(true).await?,
+        };
+        let Found::Leave(permit) = found else { return Err(UpstreamError::Protocol) };
+        let shared = &self.upstream.shared;
+        let stream = connect::bare(shared, &shared.meant.endpoints[self.endpoint]).await?;
+        Ok((stream, permit))
     }
 
     fn here(&self) -> &Endpoint {
@@ -144,6 +161,8 @@ impl Lease {
             UpstreamProtocol::Http1 => false,
             UpstreamProtocol::Http2 => true,
             UpstreamProtocol::Auto => meant.tls && !here.single.get(),
+            // A program has named it for a request.
+            UpstreamProtocol::Tcp => return Err(UpstreamError::Protocol),
         };
         let announced = many.then(|| Announced::new(here));
         let connected = connect::connect(&self.worker, &upstream.shared, meant).await;

@@ -10,7 +10,7 @@ mod queue;
 
 pub(crate) use hosts::Hosts;
 pub(crate) use lease::Lease;
-pub(crate) use pool::{Shared, Upstream};
+pub(crate) use pool::{Permit, Shared, Upstream};
 
 use std::task::{Context, Poll};
 

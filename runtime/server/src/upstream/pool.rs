@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use pilotlight_config::manifest;
+use pilotlight_config::manifest::{self, UpstreamProtocol};
 use pilotlight_core::balance::Balancer;
 use pilotlight_core::breaker::{self, Breaker, Limit};
 use rustls::ClientConfig;
@@ -125,7 +125,9 @@ impl Upstream {
         worker: &Rc<Worker>,
         tried: &[usize],
     ) -> Result<Lease, UpstreamError> {
-        let request = self.shared.breaker.request().map_err(|_| UpstreamError::Limit)?;
+        let exchanges = self.shared.meant.protocol != UpstreamProtocol::Tcp;
+        let request = exchanges.then(|| self.shared.breaker.request()).transpose();
+        let request = request.map_err(|_| UpstreamError::Limit)?;
         let active = |index: usize| self.endpoints[index].active.get();
         let picked = self.balancer.borrow_mut().pick(tried, active, worker.random());
         let endpoint = picked.ok_or(UpstreamError::NoEndpoint)?;

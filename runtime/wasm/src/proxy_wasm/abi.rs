@@ -38,8 +38,10 @@ pub(crate) const ALLOCATORS: [&str; 2] = ["proxy_on_memory_allocate", "malloc"];
 
 /// A buffer's type.
 pub(crate) mod buffer {
+    /// The request's body; that of the response comes next.
     pub(crate) const REQUEST_BODY: u32 = 0;
-    pub(crate) const RESPONSE_BODY: u32 = 1;
+    /// The client's bytes, in the context of a connection; those of the upstream come next.
+    pub(crate) const DOWNSTREAM_DATA: u32 = 2;
     pub(crate) const HTTP_CALL_BODY: u32 = 4;
     pub(crate) const GRPC_MESSAGE: u32 = 5;
     pub(crate) const VM_CONFIGURATION: u32 = 6;

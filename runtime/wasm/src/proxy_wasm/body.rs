@@ -22,19 +22,9 @@ impl Held {
     pub(crate) fn push(&mut self, chunk: Bytes, released: bool) {
         self.begun = true;
         if released {
-            self.released = std::mem::take(&mut self.bytes);
+            append(&mut self.released, std::mem::take(&mut self.bytes));
         }
-        self.append(chunk);
-    }
-
-    fn append(&mut self, chunk: Bytes) {
-        if self.bytes.is_empty() {
-            self.bytes = chunk;
-        } else if !chunk.is_empty() {
-            let mut whole = self.unshare();
-            whole.extend_from_slice(&chunk);
-            self.bytes = whole.freeze();
-        }
+        append(&mut self.bytes, chunk);
     }
 
     /// Whether a filter may hold as much.
@@ -54,11 +44,9 @@ impl Held {
 
     /// What is to go on.
     pub(crate) fn take(&mut self) -> Bytes {
-        if !self.released.is_empty() {
-            let rest = std::mem::replace(&mut self.bytes, std::mem::take(&mut self.released));
-            self.append(rest);
-        }
-        std::mem::take(&mut self.bytes)
+        let mut all = self.take_released();
+        append(&mut all, std::mem::take(&mut self.bytes));
+        all
     }
 
     pub(crate) fn bytes(&self) -> &Bytes {
@@ -75,9 +63,7 @@ impl Held {
             return Status::BadArgument;
         }
         if start == self.bytes.len() {
-            let mut whole = self.unshare();
-            whole.extend_from_slice(data);
-            self.bytes = whole.freeze();
+            append(&mut self.bytes, Bytes::copy_from_slice(data));
             return Status::Ok;
         }
         let mut whole = BytesMut::with_capacity(length);
@@ -87,10 +73,16 @@ impl Held {
         self.bytes = whole.freeze();
         Status::Ok
     }
+}
 
-    fn unshare(&mut self) -> BytesMut {
-        std::mem::take(&mut self.bytes)
-            .try_into_mut()
-            .unwrap_or_else(|shared| BytesMut::from(&shared[..]))
+/// Puts bytes behind others, in place where those are nobody else's.
+pub(super) fn append(to: &mut Bytes, bytes: Bytes) {
+    if to.is_empty() {
+        *to = bytes;
+    } else if !bytes.is_empty() {
+        let own = std::mem::take(to).try_into_mut();
+        let mut whole = own.unwrap_or_else(|shared| BytesMut::from(&shared[..]));
+        whole.extend_from_slice(&bytes);
+        *to = whole.freeze();
     }
 }

@@ -52,7 +52,8 @@ pub(crate) fn finish(_: &mut [u8], host: &mut Host, []: [u32; 0]) -> Done {
     if let Some(stream) = host.stream() {
         stream.done = true;
     } else if let Some(mail) = host.proxy.contexts.mail(host.proxy.effective) {
-        mail.resume(0);
+        mail.done.set(true);
+        mail.wake();
     }
     Ok(())
 }
@@ -67,35 +68,36 @@ pub(crate) fn effective_context(_: &mut [u8], host: &mut Host, [id]: [u32; 1]) -
 }
 
 pub(crate) fn continue_stream(_: &mut [u8], host: &mut Host, [kind]: [u32; 1]) -> Done {
-    let side = kind as usize;
-    match kind {
-        0 | 1 => {}
-        2 | 3 => return Err(Status::Unimplemented),
-        _ => return Err(Status::BadArgument),
-    }
     let effective = host.proxy.effective;
     if let Some(stream) = host.stream() {
-        stream.resumed[side] = true;
+        stream.resumed[direction(kind, stream.flow.is_some())?] = true;
     } else if let Some(mail) = host.proxy.contexts.mail(effective) {
-        mail.resume(side);
-    } else if !host.proxy.contexts.is_alive(effective) {
+        mail.resume(direction(kind, mail.is_flow.get())?);
+    } else if kind > 3 || !host.proxy.contexts.is_alive(effective) {
         return Err(Status::BadArgument);
     }
     Ok(())
 }
 
-pub(crate) fn close_stream(_: &mut [u8], host: &mut Host, [kind]: [u32; 1]) -> Done {
-    match kind {
-        0 | 1 => {}
-        2 | 3 => return Err(Status::Unimplemented),
-        _ => return Err(Status::BadArgument),
+/// What a kind of stream is in an exchange (0, 1), or in a connection (2, 3).
+fn direction(kind: u32, is_flow: bool) -> Result<usize, Status> {
+    match (kind, is_flow) {
+        (0 | 1, false) => Ok(kind as usize),
+        (2 | 3, true) => Ok(kind as usize - 2),
+        (0..=3, _) => Err(Status::Unimplemented),
+        _ => Err(Status::BadArgument),
     }
+}
+
+pub(crate) fn close_stream(_: &mut [u8], host: &mut Host, [kind]: [u32; 1]) -> Done {
     let effective = host.proxy.effective;
     if let Some(stream) = host.stream() {
+        direction(kind, stream.flow.is_some())?;
         stream.closed = true;
         return Ok(());
     }
     let mail = host.proxy.contexts.mail(effective).ok_or(Status::BadArgument)?;
+    direction(kind, mail.is_flow.get())?;
     mail.broken.set(true);
     mail.wake();
     Ok(())
@@ -123,9 +125,9 @@ pub(crate) fn buffer_status(mem: &mut [u8], host: &mut Host, args: [u32; 3]) -> 
 /// What a buffer holds.
 pub(crate) fn buffer_of(host: &mut Host, kind: u32) -> Result<Bytes, Status> {
     match kind {
-        buffer::REQUEST_BODY | buffer::RESPONSE_BODY => {
-            let stream = host.stream().ok_or(Status::NotFound)?;
-            Ok(stream.bodies[kind as usize].bytes().clone())
+        0..buffer::HTTP_CALL_BODY => {
+            let body = host.stream().and_then(|stream| stream.body(kind));
+            body.map(|body| body.bytes().clone()).ok_or(Status::NotFound)
         }
         buffer::VM_CONFIGURATION => Ok(Bytes::new()),
         buffer::PLUGIN_CONFIGURATION => Ok(config(host)),
@@ -144,12 +146,7 @@ pub(crate) fn config(host: &Host) -> Bytes {
 pub(crate) fn set_buffer(mem: &mut [u8], host: &mut Host, args: [u32; 5]) -> Done {
     let [kind, start, size, ptr, len] = args;
     let data = memory::slice(mem, ptr, len)?;
-    let stream = host.stream().ok_or(Status::BadArgument)?;
-    let body = match kind {
-        buffer::REQUEST_BODY => &mut stream.bodies[0],
-        buffer::RESPONSE_BODY => &mut stream.bodies[1],
-        _ => return Err(Status::BadArgument),
-    };
+    let body = host.stream().and_then(|stream| stream.body(kind)).ok_or(Status::BadArgument)?;
     // Before it comes there is nothing to put it into.
     if !body.begun {
         return Err(Status::BadArgument);
@@ -160,7 +157,7 @@ pub(crate) fn set_buffer(mem: &mut [u8], host: &mut Host, args: [u32; 5]) -> Don
 pub(crate) fn map_size(mem: &mut [u8], host: &mut Host, [map, out]: [u32; 2]) -> Done {
     let size = match host.proxy.incoming.map(map) {
         Some(list) => Some(fields::size_of(list)),
-        None => host.with(|exchange| fields::size(exchange, map)).flatten(),
+        None => host.with_messages(|exchange| fields::size(exchange, map)).flatten(),
     };
     memory::write_u32(mem, out, size.ok_or(Status::NotFound)?)
 }
@@ -186,7 +183,7 @@ const EARLY_MAX: (usize, usize) = (64, 8 << 10);
 fn is_early(host: &Host, map: u32) -> bool {
     map == map::RESPONSE_HEADERS
         && host.proxy.program.as_ref().is_some_and(|program| program.text)
-        && host.with(|exchange| exchange.response.origin.is_none()) == Some(true)
+        && host.with_messages(|exchange| exchange.response.origin.is_none()) == Some(true)
 }
 
 /// Keeps a field for a response that is not there yet.
@@ -263,7 +260,8 @@ pub(crate) fn send_reply(mem: &mut [u8], host: &mut Host, args: [u32; 8]) -> Don
             _ => Err(Status::BadArgument),
         };
     }
-    let mail = host.proxy.contexts.mail(effective).ok_or(Status::BadArgument)?;
+    let mail = host.proxy.contexts.mail(effective).filter(|mail| !mail.is_flow.get());
+    let mail = mail.ok_or(Status::BadArgument)?;
     mail.answer.replace(Some(answer));
     mail.wake();
     Ok(())
@@ -276,7 +274,7 @@ fn note_trailers(host: &mut Host, map: u32) {
         map::RESPONSE_TRAILERS => 1,
         _ => return,
     };
-    let there = host.with(|exchange| fields::is_there(exchange, map));
+    let there = host.with_messages(|exchange| fields::is_there(exchange, map));
     if there == Some(false)
         && let Some(stream) = host.stream()
     {
@@ -328,5 +326,5 @@ fn program(host: &Host) -> Result<&Program, Status> {
 }
 
 fn with(host: &Host, work: impl FnOnce(&mut pilotlight_filter::Exchange) -> Status) -> Done {
-    done(host.with(work).unwrap_or(Status::BadArgument))
+    done(host.with_messages(work).unwrap_or(Status::BadArgument))
 }

@@ -8,7 +8,7 @@ use pilotlight_abi::Phase;
 use pilotlight_filter::Exchange;
 use pilotlight_filter::host::{Metric, MetricKind};
 
-use super::abi::{ROOT, map};
+use super::abi::{ROOT, buffer, map};
 use super::body::Held;
 use super::calling::Incoming;
 use super::fields;
@@ -69,6 +69,23 @@ pub(crate) struct Stream {
     pub(crate) waiting: [Option<Waiting>; 2],
     /// Made when something may come for it between callbacks.
     pub(crate) mail: Option<Rc<Mail>>,
+    /// It is a connection without HTTP: which of its buffers are at hand.
+    pub(crate) flow: Option<[bool; 2]>,
+}
+
+impl Stream {
+    /// The body that a buffer of the ABI stands for.
+    pub(crate) fn body(&mut self, buffer: u32) -> Option<&mut Held> {
+        let side = match self.flow {
+            None => (buffer - buffer::REQUEST_BODY) as usize,
+            Some(at_hand) => {
+                let side = buffer.checked_sub(buffer::DOWNSTREAM_DATA)? as usize;
+                at_hand.get(side).filter(|at_hand| **at_hand)?;
+                side
+            }
+        };
+        self.bodies.get_mut(side)
+    }
 }
 
 impl Stream {
@@ -181,7 +198,7 @@ pub(crate) struct Contexts {
 /// The instance is gone: who waits for something from it finds out.
 impl Drop for Contexts {
     fn drop(&mut self) {
-        self.places.iter().filter_map(|(_, mail)| mail.as_ref()).for_each(|mail| mail.wake());
+        self.wake();
     }
 }
 
@@ -200,11 +217,19 @@ impl Contexts {
 
     /// The stream's letters may come from now on.
     pub(crate) fn open_mail(&mut self, stream: &mut Stream) -> Rc<Mail> {
+        let is_flow = stream.flow.is_some();
         let mail = stream.mail.get_or_insert_default();
+        mail.is_flow.set(is_flow);
         if let Some(place) = self.places.get_mut(stream.place as usize) {
             place.1 = Some(Rc::clone(mail));
         }
         Rc::clone(mail)
+    }
+
+    /// Lets all look again whether what they wait for can still come.
+    #[cold]
+    pub(crate) fn wake(&self) {
+        self.places.iter().filter_map(|(_, mail)| mail.as_ref()).for_each(|mail| mail.wake());
     }
 
     /// The stream is over.
@@ -248,6 +273,12 @@ impl Host {
     pub(crate) fn stream(&mut self) -> Option<&mut Stream> {
         let Proxy { stream, effective, .. } = &mut self.proxy;
         stream.as_deref_mut().filter(|stream| stream.context == *effective)
+    }
+
+    /// Works on the exchange of that stream, if it has messages.
+    #[inline]
+    pub(crate) fn with_messages<R>(&self, work: impl FnOnce(&mut Exchange) -> R) -> Option<R> {
+        self.with(|exchange| exchange.flow.is_none().then(|| work(exchange))).flatten()
     }
 
     /// Works on the exchange of that stream.

@@ -13,9 +13,10 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use pilotlight_abi::Phase;
-use pilotlight_filter::{Call, Exchange, Fault, FaultKind, Filter, Verdict};
+use pilotlight_filter::{Call, Chunk, Exchange, Fault, FaultKind, Filter, Side, Verdict};
 
 use super::context::Stream;
+use super::flow::Passing;
 use super::instance::{Instanced, Task};
 use super::pause::Paused;
 use super::pool::{Pool, Shared};
@@ -31,6 +32,8 @@ pub(super) struct InExchange {
     pub(super) job: Option<Box<Running>>,
     /// What ended, by direction, and has not been looked at; the last is an event's.
     pub(super) ended: [Option<Ended>; 3],
+    /// What passes over a connection without HTTP.
+    pub(super) passing: Option<Box<Passing>>,
     /// Nobody polls it any more: it only ends its context.
     pub(super) resting: bool,
 }
@@ -87,6 +90,7 @@ pub(crate) fn start(pool: &Rc<Pool>) -> Box<dyn Filter> {
         stream: None,
         job: None,
         ended: [None, None, None],
+        passing: None,
         resting: false,
     })
 }
@@ -145,6 +149,16 @@ impl Filter for InExchange {
                 },
             }
         }
+    }
+
+    fn flow(
+        &mut self,
+        cx: &mut Context<'_>,
+        exchange: &mut Exchange,
+        from: Side,
+        chunk: &mut Chunk,
+    ) -> Poll<Result<Verdict, Fault>> {
+        self.pass_on(cx, exchange, from as usize, chunk)
     }
 
     /// As in Envoy: the callbacks for a response run on a local one, too.

@@ -61,7 +61,7 @@ pub(crate) fn map(_: &mut [u8], host: &mut Host, [map]: [u32; 1]) -> Given {
     }
     scratch(host, |host, out| match host.proxy.incoming.map(map) {
         Some(list) => fields::pairs_of(list, out),
-        None => match host.with(|e| fields::pairs(e, map, out)) {
+        None => match host.with_messages(|e| fields::pairs(e, map, out)) {
             None | Some(Status::NotFound) => Status::Ok,
             Some(status) => status,
         },
@@ -72,7 +72,7 @@ pub(crate) fn field(mem: &mut [u8], host: &mut Host, [map, key, len]: [u32; 3]) 
     let key = memory::slice(mem, key, len)?;
     scratch(host, |host, out| match host.proxy.incoming.map(map) {
         Some(list) => fields::get_of(list, key, out),
-        None => match host.with(|e| fields::get(e, map, key, out)) {
+        None => match host.with_messages(|e| fields::get(e, map, key, out)) {
             Some(Status::NotFound) if host.proxy.program.as_ref().is_some_and(|p| p.old) => {
                 Status::Ok
             }

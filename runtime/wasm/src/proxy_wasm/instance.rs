@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use pilotlight_abi::{Phase, Phases};
 use pilotlight_filter::host::Level;
-use pilotlight_filter::{Fault, FaultKind};
+use pilotlight_filter::{Closed, Exchange, Fault, FaultKind};
 use wasmtime::{
     ExternType, Func, Instance, InstancePre, Module, ModuleExport, Store, TypedFunc, WasmParams,
     WasmResults,
@@ -50,6 +50,9 @@ pub(crate) enum Task {
     Phase(Phase, Option<(Bytes, bool)>),
     /// A piece of a body, while the head of its message waits.
     Pulled(Phase, Bytes, bool),
+    /// Bytes of a connection, from the client or the upstream: what has come, whether it is the last,
+    /// and whether what came before is held.
+    Bytes { side: usize, data: Bytes, last: bool, held: bool },
     /// Something has come for it.
     Event(Event),
     /// The last callbacks.
@@ -86,21 +89,25 @@ pub(crate) fn phases(module: &Module) -> Phases {
     phases
 }
 
-/// A callback for the bytes of a connection, of a module that has none for HTTP: nothing here would
-/// ever call it.
+/// Callbacks for the bytes of a connection, with their parameters and results.
+const OF_CONNECTIONS: [(&str, usize, usize); 5] = [
+    ("proxy_on_new_connection", 1, 1),
+    ("proxy_on_downstream_data", 3, 1),
+    ("proxy_on_upstream_data", 3, 1),
+    ("proxy_on_downstream_connection_close", 2, 0),
+    ("proxy_on_upstream_connection_close", 2, 0),
+];
+
+/// The first of those that a module has.
 pub(crate) fn of_connections(module: &Module) -> Option<&'static str> {
-    const TABLE: [&str; 5] = [
-        "proxy_on_new_connection",
-        "proxy_on_downstream_data",
-        "proxy_on_upstream_data",
-        "proxy_on_downstream_connection_close",
-        "proxy_on_upstream_connection_close",
-    ];
-    let http = PHASES.iter().filter(|(_, phase)| *phase != Phase::Log);
-    if http.into_iter().any(|(name, _)| exports(module, name)) {
-        return None;
-    }
-    TABLE.into_iter().find(|name| exports(module, name))
+    let mut names = OF_CONNECTIONS.iter().map(|row| row.0);
+    names.find(|name| exports(module, name))
+}
+
+/// Whether a module has a callback for exchanges.
+pub(crate) fn of_exchanges(module: &Module) -> bool {
+    let mut http = PHASES.iter().filter(|(_, phase)| *phase != Phase::Log);
+    http.any(|(name, _)| exports(module, name))
 }
 
 fn exports(module: &Module, name: &str) -> bool {
@@ -143,7 +150,7 @@ pub(crate) fn malformed(module: &Module) -> Option<&'static str> {
         let is_old = name.ends_with("_headers") && ty.params().len() == 2;
         plain && (is_old || ty.params().len() == *parameters) && ty.results().len() == *results
     };
-    OFTEN.iter().chain(&SELDOM).find(|row| !fits(row)).map(|row| row.0)
+    OFTEN.iter().chain(&SELDOM).chain(&OF_CONNECTIONS).find(|row| !fits(row)).map(|row| row.0)
 }
 
 /// A filter's module, ready to be instantiated, with its callbacks found.
@@ -204,7 +211,7 @@ impl Instanced {
         for (function, size, what) in
             [(start, 0, "to start"), (configure, size, "its configuration")]
         {
-            if started.tell::<_, u32>(function, (ROOT, size)).await? == Some(0) {
+            if started.tell::<_, u32>(function, ROOT, (ROOT, size)).await? == Some(0) {
                 let host = started.store.data();
                 let text = format!("{}: the filter refused {what}", host.name());
                 let text = host.explain(text, Level::Warn);
@@ -224,14 +231,24 @@ impl Instanced {
         P: WasmParams + Sync,
         R: WasmResults + Sync,
     {
-        let function = self.exports.instance.get_func(&mut self.store, name);
-        self.tell(function, parameters).await
+        self.named(name, ROOT, parameters).await
     }
 
-    /// Calls a callback in the plugin's context, if it is there.
+    /// The same in any context.
+    async fn named<P, R>(&mut self, name: &str, of: u32, parameters: P) -> Result<Option<R>, Fault>
+    where
+        P: WasmParams + Sync,
+        R: WasmResults + Sync,
+    {
+        let function = self.exports.instance.get_func(&mut self.store, name);
+        self.tell(function, of, parameters).await
+    }
+
+    /// Calls a callback in a context, if it is there.
     async fn tell<P, R>(
         &mut self,
         function: Option<Func>,
+        of: u32,
         parameters: P,
     ) -> Result<Option<R>, Fault>
     where
@@ -240,8 +257,31 @@ impl Instanced {
     {
         let Some(function) = function else { return Ok(None) };
         let function = typed::<P, R>(&self.store, function)?;
-        self.store.data_mut().proxy.effective = ROOT;
+        self.store.data_mut().proxy.effective = of;
         vm::call(&mut self.store, &function, parameters).await.map(Some)
+    }
+
+    /// Shows a filter what has come over a connection.
+    async fn bytes(&mut self, id: u32, side: usize, last: bool) -> Result<u32, Fault> {
+        let stream = self.store.data().proxy.stream.as_ref();
+        let size = stream.map_or(0, |stream| stream.bodies[side].bytes().len() as u32);
+        let name = OF_CONNECTIONS[1 + side].0;
+        let answer = self.named(name, id, (id, size, u32::from(last))).await?;
+        if last && side == 1 {
+            // As in Envoy, which does not say who has ended it.
+            let by = Closed::Unknown as u32;
+            self.named::<_, ()>("proxy_on_upstream_connection_close", id, (id, by)).await?;
+        }
+        Ok(answer.unwrap_or(0))
+    }
+
+    /// The connection with the client has ended.
+    async fn closed(&mut self, id: u32) -> Result<(), Fault> {
+        let by = |exchange: &mut Exchange| exchange.flow.as_ref().map(|flow| flow.closed as u32);
+        if let Some(Some(by)) = self.store.data().stage.with(by) {
+            self.named::<_, ()>("proxy_on_downstream_connection_close", id, (id, by)).await?;
+        }
+        Ok(())
     }
 
     /// Works on a stream: what the callback answers. CPU time must have been granted.
@@ -303,6 +343,9 @@ impl Instanced {
                     }
                     stream.resumed[side] = false;
                     stream.answered = false;
+                    if phase == Phase::Log && stream.flow.is_some() {
+                        self.closed(id).await?;
+                    }
                 }
                 self.callback(phase, id, last).await
             }
@@ -313,9 +356,17 @@ impl Instanced {
                 }
                 self.callback(phase, id, last).await
             }
+            Task::Bytes { side, data, last, held } => {
+                if let Some(stream) = stream {
+                    stream.bodies[side].push(data, !held);
+                    stream.flow.get_or_insert_default()[side] = true;
+                }
+                self.bytes(id, side, last).await
+            }
             Task::Event(event) => {
                 let stage = &self.store.data().stage;
-                let early = stage.with(|exchange| exchange.response.origin.is_none());
+                let early = |e: &mut Exchange| e.flow.is_none() && e.response.origin.is_none();
+                let early = stage.with(early);
                 if let Some(stream) = &mut self.store.data_mut().proxy.stream {
                     stream.answered = true;
                     if stream.reply == Reply::Closed && early == Some(true) {
@@ -408,6 +459,7 @@ impl Instanced {
                 let count = store.data().stage.with(|e| fields::count(e, map)).unwrap_or(0);
                 vm::call(store, function, (id, count)).await
             }
+            Phase::Connect => Ok(self.named("proxy_on_new_connection", id, id).await?.unwrap_or(0)),
             Phase::Log => {
                 let done = match &exports.done {
                     Some(function) => vm::call(store, function, id).await?,

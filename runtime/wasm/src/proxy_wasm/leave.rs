@@ -64,6 +64,7 @@ impl Drop for InExchange {
             stream: self.stream.take(),
             job: None,
             ended: [None, None, None],
+            passing: None,
             resting: true,
         };
         let Some(shared) = rest.shared.clone() else { return };

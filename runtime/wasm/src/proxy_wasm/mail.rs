@@ -24,6 +24,10 @@ pub(crate) struct Mail {
     closed: Cell<bool>,
     /// Directions that another context has resumed.
     resumed: Cell<[bool; 2]>,
+    /// It is that of a connection without HTTP.
+    pub(crate) is_flow: Cell<bool>,
+    /// Another context has said that the stream has had its time (`proxy_done`).
+    pub(crate) done: Cell<bool>,
     /// Another context has closed the stream.
     pub(crate) broken: Cell<bool>,
     /// Another context has answered for it.

@@ -1,6 +1,7 @@
 //! Filters of the proxy-wasm ABI, versions 0.1.0, 0.2.0 and 0.2.1, as they are built for Envoy.
 //!
-//! One instance a worker holds a root context for the plugin and a context a stream.
+//! One instance a worker holds a root context for the plugin and a context a stream: an exchange, or a
+//! connection without HTTP.
 
 pub(crate) mod abi;
 pub(crate) mod body;
@@ -9,6 +10,7 @@ pub(crate) mod calls;
 pub(crate) mod context;
 pub(crate) mod fields;
 pub(crate) mod filter;
+mod flow;
 pub(crate) mod foreign;
 pub(crate) mod gives;
 pub(crate) mod grpc;

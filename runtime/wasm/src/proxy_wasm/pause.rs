@@ -148,6 +148,7 @@ impl InExchange {
         let step = Step { phase, last: true, kind: Kind::Event };
         if let Some(mail) = stream.mail.clone() {
             stream.resumed[side] |= mail.take_resumed(side);
+            stream.done |= mail.done.get();
             if !mail.is_empty() {
                 let Some(instance) = shared.take(cx) else { return Paused::Waits };
                 if let Some(event) = mail.take() {

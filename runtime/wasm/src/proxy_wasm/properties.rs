@@ -27,6 +27,9 @@ const VALUE_MAX: usize = 64 << 10;
 /// Fields that filters add to an exchange's log line by `log.NAME`, at most.
 const LOG_MAX: usize = 64;
 
+/// By this filters say which upstream a connection without HTTP goes to, as in Envoy.
+const CLUSTER: &str = "envoy.tcp_proxy.cluster";
+
 /// Copies the property at `path` (segments joined by NUL) to `out`.
 pub(crate) fn find(host: &Host, path: &[u8], out: &mut Vec<u8>) -> Status {
     let Some(name) = dotted(path) else { return Status::BadArgument };
@@ -93,6 +96,7 @@ fn get(exchange: &mut Exchange, name: &str, now: f64, out: &mut Vec<u8>) -> Is {
         }
     }
     match name.split_once('.') {
+        Some(("request" | "response", _)) if exchange.flow.is_some() => Is::Absent,
         Some(("request", rest)) => request(exchange, rest, now, out),
         Some(("response", rest)) => response(exchange, rest, out),
         Some(("connection", rest)) => connection(exchange, rest, out),
@@ -115,6 +119,12 @@ fn get(exchange: &mut Exchange, name: &str, now: f64, out: &mut Vec<u8>) -> Is {
 pub(crate) fn set(exchange: &mut Exchange, path: &[u8], value: &[u8]) -> bool {
     let Some(name) = dotted(path).filter(|_| value.len() <= VALUE_MAX) else { return false };
     let Some(field) = name.strip_prefix("log.") else {
+        if name == CLUSTER
+            && exchange.flow.is_some()
+            && let Ok(upstream) = std::str::from_utf8(value)
+        {
+            exchange.upstream = Some(upstream.into());
+        }
         return exchange.set_property(&name, Value::Bytes(value.to_vec()));
     };
     exchange.log.retain(|(known, _)| &**known != field);

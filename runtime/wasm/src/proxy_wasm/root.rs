@@ -30,6 +30,8 @@ pub(crate) struct Root {
     pub(crate) queues: RefCell<Vec<Arc<Registered>>>,
     /// Streams that live in the instance.
     pub(crate) streams: Cell<u32>,
+    /// One of its callbacks is under way.
+    busy: Cell<bool>,
     /// There may be something to do.
     pub(crate) wanted: Cell<bool>,
     /// The instance is gone.
@@ -41,6 +43,8 @@ enum Due {
     Tick,
     Queue(u32),
     Event(Event),
+    /// Nothing calls it by itself any more.
+    Idle,
     Over,
 }
 
@@ -48,6 +52,7 @@ impl Root {
     /// Whether anything can still call the plugin by itself.
     pub(crate) fn has_work(&self) -> bool {
         self.period.get() > 0
+            || self.busy.get()
             || self.calls.get() > 0
             || !self.mail.is_empty()
             || !self.queues.borrow().is_empty()
@@ -78,6 +83,7 @@ impl Root {
             *ticks = Ticks {
                 period: self.period.get(),
                 wait: (!period.is_zero()).then(|| pool.services.sleep(period)),
+                idle: false,
             };
         }
         match &mut ticks.wait {
@@ -85,6 +91,11 @@ impl Root {
                 ticks.wait = None;
                 Due::Tick
             }),
+            None if self.has_work() => {
+                ticks.idle = false;
+                Poll::Pending
+            }
+            None if !std::mem::replace(&mut ticks.idle, true) => Poll::Ready(Due::Idle),
             None => Poll::Pending,
         }
     }
@@ -94,6 +105,8 @@ impl Root {
 struct Ticks {
     period: u32,
     wait: Option<Wait<()>>,
+    /// Its streams know that nothing of this is under way.
+    idle: bool,
 }
 
 /// Runs what is due in the plugin's context, as long as its instance lives.
@@ -103,6 +116,7 @@ pub(crate) async fn look_after(pool: Rc<Pool>, shared: Weak<Shared>, root: Rc<Ro
         let due = poll_fn(|cx| root.poll(cx, &mut ticks, &pool)).await;
         let Some(shared) = shared.upgrade().filter(|_| !matches!(due, Due::Over)) else { return };
         let Some(mut instance) = shared.wait().await else { return };
+        root.busy.set(true);
         let began = pool.services.monotonic();
         vm::grant(&mut instance.store, pool.program.cpu);
         pool.ticker.touch();
@@ -113,8 +127,14 @@ pub(crate) async fn look_after(pool: Rc<Pool>, shared: Weak<Shared>, root: Rc<Ro
                 ("on_queue_ready", told)
             }
             Due::Event(event) => ("a call's answer", instance.hear(event).await.map(Some)),
+            // Some may wait for nothing else.
+            Due::Idle => {
+                instance.store.data_mut().proxy.contexts.wake();
+                ("", Ok(None))
+            }
             Due::Over => return,
         };
+        root.busy.set(false);
         match done {
             Ok(_) => {
                 shared.put(instance);

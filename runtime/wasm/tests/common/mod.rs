@@ -78,6 +78,7 @@ pub fn spec(file: PathBuf) -> Spec {
         fresh: false,
         proxy: Default::default(),
         target: false,
+        flow: false,
     }
 }
 

@@ -58,7 +58,7 @@ async fn close(conn: &RefCell<Conn>) {
     if conn.borrow().current.is_cut() {
         return stream.reset();
     }
-    linger(&inlet, &mut stream).await;
+    linger(&inlet.worker, &mut stream).await;
 }
 
 /// Exchanges until the connection idles (true) or ends (false).

@@ -130,6 +130,9 @@ callbacks! {
     proxy_on_response_headers "response_headers" (count, end) end end -> 0;
     proxy_on_response_body "response_body" (size, end) end end -> 0;
     proxy_on_response_trailers "response_trailers" (count) -> 0;
+    proxy_on_new_connection "new_connection" () -> 0;
+    proxy_on_downstream_data "downstream_data" (size, end) end end -> 0;
+    proxy_on_upstream_data "upstream_data" (size, end) end end -> 0;
     proxy_on_done "done" () -> 1;
 }
 
@@ -153,4 +156,6 @@ events! {
     proxy_on_grpc_receive_trailing_metadata "grpc_receive_trailing_metadata" (token, count);
     proxy_on_grpc_close "grpc_close" (token, status);
     proxy_on_foreign_function "foreign_function" (id, size);
+    proxy_on_downstream_connection_close "downstream_connection_close" (by);
+    proxy_on_upstream_connection_close "upstream_connection_close" (by);
 }
