@@ -83,7 +83,8 @@ pub(crate) fn open(
     let Some(newest) = Newest::new(current) else {
         return Err(io::ErrorKind::InvalidInput.into());
     };
-    let config = EndpointConfig::new(keys::reset());
+    let mut config = EndpointConfig::new(keys::reset());
+    config.cid_generator(keys::ids);
     // The endpoint's own configuration is what makes it listen; each connection gets the newest.
     let listens = Some(ServerConfig::clone(&newest.config));
     let runtime = Arc::new(TokioRuntime);
