@@ -10,17 +10,22 @@ pub(crate) fn drop_code() {
     unsafe { libc::dl_iterate_phdr(Some(unmap), std::ptr::null_mut()) };
 }
 
-/// The same for a process that only waits from now on: what the loader has written goes, too, but for
-/// the tables by which functions of libraries are found. From then on no trait object, no table of
-/// texts and no panic may be touched: they would be as the file has them.
-pub(crate) fn drop_all() {
-    let mut all = true;
+/// The same for a process that only waits from now on, and for its libraries: start-up has run through
+/// more of them than waiting does. What the loader has written for the program goes, too (`relocated`),
+/// but for the tables by which functions of libraries are found. From then on no trait object, no table
+/// of texts and no panic may be touched: they would be as the file has them.
+pub(crate) fn drop_all(mut relocated: bool) {
     // SAFETY: as above; the flag outlives the call.
-    unsafe { libc::dl_iterate_phdr(Some(unmap), (&raw mut all).cast()) };
+    unsafe { libc::dl_iterate_phdr(Some(unmap), (&raw mut relocated).cast()) };
 }
 
-/// Called for the program itself first; a result other than 0 ends the walk there.
+/// Called for the program itself first, then for its libraries; a result other than 0 ends the walk.
+/// `all`: none, or whether what was relocated goes, too.
 unsafe extern "C" fn unmap(info: *mut libc::dl_phdr_info, _size: usize, all: *mut c_void) -> c_int {
+    // SAFETY: none, or the caller's flag, which is for the program alone.
+    let everything = unsafe { all.cast::<bool>().as_mut() };
+    let walks = everything.is_some();
+    let relocations = everything.is_some_and(|flag| std::mem::replace(flag, false));
     // SAFETY: sysconf has no preconditions.
     let page = unsafe { libc::sysconf(libc::_SC_PAGESIZE) } as usize;
     // SAFETY: the loader hands over a valid record with `dlpi_phnum` headers.
@@ -33,7 +38,7 @@ unsafe extern "C" fn unmap(info: *mut libc::dl_phdr_info, _size: usize, all: *mu
     // follow.
     let find = |kind| headers.iter().find(|header| header.p_type == kind);
     if let (false, Some(relocated), Some(dynamic)) =
-        (all.is_null(), find(libc::PT_GNU_RELRO), find(libc::PT_DYNAMIC))
+        (!relocations, find(libc::PT_GNU_RELRO), find(libc::PT_DYNAMIC))
     {
         let first = (base + relocated.p_vaddr as usize).div_ceil(page) * page;
         let end = (base + dynamic.p_vaddr as usize) / page * page;
@@ -55,5 +60,5 @@ unsafe extern "C" fn unmap(info: *mut libc::dl_phdr_info, _size: usize, all: *mu
             unsafe { libc::madvise(first as *mut c_void, end - first, libc::MADV_DONTNEED) };
         }
     }
-    1
+    c_int::from(!walks)
 }

@@ -26,11 +26,8 @@ pub(super) const SIGNALLED: [c_int; 4] = [libc::SIGTERM, libc::SIGINT, libc::SIG
 pub fn enter() {
     if let Some(plan) = plan::asked(PARKED).and_then(Plan::open) {
         catch(&plan);
-        match cfg!(debug_assertions) {
-            // Code that was not optimised looks up there what it could know.
-            true => pages::drop_code(),
-            false => pages::drop_all(),
-        }
+        // Code that was not optimised looks up in relocated constants what it could know.
+        pages::drop_all(!cfg!(debug_assertions));
         wait(&plan);
     }
 }
