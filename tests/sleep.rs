@@ -11,6 +11,7 @@ use std::time::Duration;
 use crate::support::gateway::{Setup, binary};
 use crate::support::message::{ALL, ask};
 use crate::support::{Answer, Gateway, Request, free_address, h1, run, soon};
+use crate::tcp;
 
 const ROUTES: &str = "[[routes]]\nmatch = { path = \"/fixed\" }\nrespond = { body = \"here\" }\n\
     [[routes]]\nfilters = [\"f\"]\nrespond = { body = \"filtered\" }\n[filters.f]\nlua = \"f.lua\"\n";
@@ -188,10 +189,36 @@ fn signals_reach_the_parked_form() {
             let lines = gateway.log().len();
             gateway.signal(signal);
             gateway.logged_after(lines, &["\"awake\"", "\"reason\":\"signal\""]).await.unwrap();
+            // Awake it has no use for this one.
+            gateway.signal(libc::SIGUSR2);
         }
         asleep(&gateway).await;
         gateway.signal(libc::SIGTERM);
         assert!(gateway.left().await.success());
+    });
+}
+
+/// Where the server may be the first to speak, nobody waits for the client to.
+#[test]
+fn a_silent_connection_without_http_wakes_it() {
+    run(async {
+        let upstream = tcp::serve(|mut stream| async move {
+            let _ = tokio::io::AsyncWriteExt::write_all(&mut stream, b"220 welcome\r\n").await;
+        });
+        let (upstream, at) = (upstream.await, free_address());
+        let mut setup = tcp::setup(at, "", &[upstream], "");
+        setup.gateway = sleeper("").gateway;
+        let gateway = setup.start().await;
+        for _ in 0..2 {
+            asleep(&gateway).await;
+            let mut client = tcp::connect(at).await;
+            tcp::hear(&mut client, "220 welcome\r\n").await;
+        }
+        asleep(&gateway).await;
+        // A request for what only HTTP's listeners have probes for goes to the upstream.
+        let mut client = tcp::connect(at).await;
+        tcp::say(&mut client, "GET /healthz HTTP/1.1\r\n\r\n").await;
+        tcp::hear(&mut client, "220 welcome\r\n").await;
     });
 }
 

@@ -9,6 +9,7 @@
 use std::os::fd::{AsRawFd, RawFd};
 use std::sync::atomic::Ordering;
 
+use pilotlight_config::manifest::{Address, Listener};
 use pilotlight_filter::host::Level;
 use tokio::sync::oneshot;
 
@@ -46,10 +47,11 @@ impl House<'_> {
         }
         // Nothing is waited for from here on: nobody can ask meanwhile.
         quiet &= self.admin.as_ref().is_none_or(|admin| admin.is_quiet());
-        let sockets = self.sockets();
-        sockets.iter().for_each(|(fd, kind)| park::hush(*fd, *kind));
-        if !quiet || waits(&sockets) {
-            sockets.iter().for_each(|(fd, kind)| park::rouse(*fd, *kind));
+        // Where the server may be the first to speak, silence wakes.
+        let hushed = self.sockets(|meant| meant.tcp.is_none());
+        hushed.iter().for_each(|(fd, kind)| park::hush(*fd, *kind));
+        if !quiet || waits(&self.sockets(|_| true)) {
+            hushed.iter().for_each(|(fd, kind)| park::rouse(*fd, *kind));
             gates(Gate::Open);
             self.tried = self.gateway.clock.elapsed();
             control.log.event(Level::Debug, "stays awake", &[]);
@@ -75,13 +77,15 @@ impl House<'_> {
     fn is_held(&self) -> bool {
         let held = |open: &super::house::Open| {
             let current = open.current.load();
-            matches!(current.settings.address, pilotlight_config::manifest::Address::Inherited(_))
+            matches!(current.settings.address, Address::Inherited(_))
         };
         listener::is_activated() && self.open.iter().all(held)
     }
 
-    fn sockets(&self) -> Vec<(RawFd, Kind)> {
-        let all = self.open.iter().flat_map(|open| &open.sockets);
+    /// The sockets of such listeners.
+    fn sockets(&self, such: fn(&Listener) -> bool) -> Vec<(RawFd, Kind)> {
+        let open = self.open.iter().filter(|open| such(&open.current.load().settings));
+        let all = open.flat_map(|open| &open.sockets);
         let each = all.flat_map(|sockets| {
             let of = |socket: &Option<socket2::Socket>, kind| {
                 socket.as_ref().map(|socket| (socket.as_raw_fd(), kind))

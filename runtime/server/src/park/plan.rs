@@ -163,7 +163,7 @@ impl Plan {
     /// What a request is answered with, from which no waking is needed.
     pub(super) fn answer(&self, place: &Place, request: &[u8], failing: bool) -> Option<&[u8]> {
         let kind = u32::from(place.kind);
-        let mut fit = self.answers().iter().filter(|one| one.kind == kind);
+        let mut fit = self.answers().iter().filter(|one| place.plain == 1 && one.kind == kind);
         let fit = fit.find(|one| answers(request, self.bytes(one.path)))?;
         let bytes = match failing && fit.well == 1 {
             true => self.head().refusal,
