@@ -15,6 +15,8 @@ use crate::{clock, pages};
 const PATIENCE: u32 = 3;
 /// Bytes of a request that are looked at.
 const LOOK: usize = 2048;
+/// Milliseconds that a connection has for what it wants to say.
+const MOMENT: c_int = 50;
 /// Marks the signals among what is waited for.
 const SIGNALS: u64 = u64::MAX;
 
@@ -108,6 +110,12 @@ fn look(plan: &Plan, place: &Place, at: u64, refusing: bool) -> Option<Reason> {
     let head = plan.head();
     head.carried.set(fd);
     head.by.set(at as i32);
+    if place.plain == 1 {
+        // It might be a probe, which sends a moment after it connects.
+        let mut asked = libc::pollfd { fd, events: libc::POLLIN, revents: 0 };
+        // SAFETY: one record.
+        unsafe { libc::poll(&raw mut asked, 1, MOMENT) };
+    }
     let mut seen = [0u8; LOOK];
     let flags = libc::MSG_PEEK | libc::MSG_DONTWAIT;
     // SAFETY: writes at most as much as there is room.
