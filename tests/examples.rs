@@ -139,6 +139,18 @@ fn a_filter_in_c_guards_paths() {
 }
 
 #[test]
+fn a_node_that_sleeps_counts_on() {
+    run(async {
+        let gateway = serve("sleep").await;
+        assert_eq!(get(&gateway, "/").await.assert(200).field("x-visits"), Some("1"));
+        gateway.logged(&["\"trimmed\""]).await.unwrap();
+        crate::sleep::asleep(&gateway).await;
+        assert_eq!(get(&gateway, "/healthz").await.assert(200).text(), "ok\n");
+        assert_eq!(get(&gateway, "/").await.assert(200).field("x-visits"), Some("2"));
+    });
+}
+
+#[test]
 fn a_filter_in_c_looks_at_first_bytes() {
     run(async {
         let upstream = tcp::echo().await;

@@ -36,6 +36,7 @@ mod quickstart;
 mod reference;
 mod reload;
 mod runaway;
+mod sleep;
 mod stubs;
 mod support;
 mod tcp;

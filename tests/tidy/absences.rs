@@ -31,7 +31,7 @@ const ABSENCES: &[Absence] = &[
         words: &["Instant::now", "SystemTime::now", "clock_gettime", "gettimeofday"],
         except: &[
             ("runtime/server/src/clock.rs", "the clock"),
-            ("runtime/server/src/gateway.rs", "sd_notify wants the time of the kernel's own clock"),
+            ("runtime/server/src/notify.rs", "sd_notify wants the time of the kernel's own clock"),
             ("runtime/lua/src/watchdog.rs", "CPU time of the thread that is watched"),
             ("runtime/wasm/src/host.rs", "CPU time of a call"),
         ],
@@ -92,7 +92,7 @@ const ABSENCES: &[Absence] = &[
             ("edge-deploy/cli/src/", "the fleet's door"),
             ("runtime/server/src/load/plan.rs", "what `[gateway] env` lets scripts see"),
             ("runtime/server/src/listener/sockets.rs", "sockets of a service manager"),
-            ("runtime/server/src/gateway.rs", "the service manager's mailbox"),
+            ("runtime/server/src/notify.rs", "the service manager's mailbox"),
         ],
     },
     Absence {
@@ -116,6 +116,7 @@ const ABSENCES: &[Absence] = &[
             ("runtime/server/src/codec/h3.rs", "HTTP/3"),
             ("runtime/server/src/codec/h3/", "HTTP/3"),
             ("runtime/server/src/quic.rs", "QUIC"),
+            ("runtime/server/src/quic/", "QUIC"),
             ("runtime/server/src/tls.rs", "certificates of QUIC"),
         ],
     },

@@ -99,6 +99,19 @@ pub struct Gateway {
     pub forwarded: Forwarded,
     /// Environment variables that scripts may read by `gateway.env`.
     pub env: Vec<String>,
+    /// What it lets go of when there is nothing to do.
+    pub idle: Idle,
+}
+
+/// What a gateway lets go of when there is nothing to do.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Idle {
+    /// So long without a request: VMs, instances and pools go.
+    pub trim: Option<Duration>,
+    /// So long without a connection: the process goes to sleep.
+    pub sleep: Option<Duration>,
+    /// What probes ask for, which is no work.
+    pub health_path: Option<String>,
 }
 
 /// What is told to upstreams (and clients) about the hop through this gateway.

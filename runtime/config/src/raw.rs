@@ -72,7 +72,21 @@ typed::tables! {
         forwarded: Forwarded,
         /// Environment variables that scripts may read.
         env: Vec<At<String>>,
-        idle: Later,
+        /// What it lets go of when there is nothing to do.
+        idle: Idle,
+    }
+
+    /// What it lets go of when there is nothing to do.
+    struct Idle {
+        /// So long without a request, and script VMs, module instances, pools and caches are dropped.
+        /// Default: never.
+        trim: Duration,
+        /// So long without a connection, and the process leaves, or parks itself until a packet comes.
+        /// Default: never.
+        sleep: Duration,
+        /// Requests for this path, over HTTP/1 in clear text, are answered with 200 by the gateway
+        /// itself, and neither wake it nor keep it awake.
+        health_path: String,
     }
 
     /// What upstreams and clients are told about the hop through this gateway.

@@ -377,6 +377,11 @@ pub trait Realm {
     /// Drops what can be made again: idle VMs, instances, pools.
     fn trim(&self);
 
+    /// Whether its programs have work of their own that would be lost with the process: tasks, ticks.
+    fn is_busy(&self) -> bool {
+        false
+    }
+
     /// What it holds and what its worker's programs have done so far, by name and label value:
     /// `("lua_heap", "", bytes)`, `("lua_traces", "", count)`, `("wasm_memory", filter, bytes)`,
     /// `("wasm_instances", filter, count)`.

@@ -22,6 +22,18 @@ pub enum FaultKind {
 }
 
 impl FaultKind {
+    /// Every kind.
+    pub const ALL: [FaultKind; 8] = [
+        FaultKind::Error,
+        FaultKind::Cpu,
+        FaultKind::Memory,
+        FaultKind::Trap,
+        FaultKind::Output,
+        FaultKind::Busy,
+        FaultKind::Gone,
+        FaultKind::Internal,
+    ];
+
     /// The `kind` label of `pilotlight_filter_errors_total`.
     pub const fn name(self) -> &'static str {
         match self {

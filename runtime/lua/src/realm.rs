@@ -157,6 +157,11 @@ impl Realm for OpenRealm {
         prelude::rest();
     }
 
+    fn is_busy(&self) -> bool {
+        let busy = |vm: &Rc<Vm>| !vm.tasks.is_empty();
+        self.0.common.borrow().iter().any(busy) || self.0.own.borrow().iter().flatten().any(busy)
+    }
+
     fn gauges(&self, report: &mut dyn FnMut(&'static str, &str, u64)) {
         let common = self.0.common.borrow().as_ref().map_or(0, |vm| vm.used());
         let own: usize = self.0.own.borrow().iter().flatten().map(|vm| vm.used()).sum();

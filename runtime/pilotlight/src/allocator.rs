@@ -63,8 +63,15 @@ pub(crate) fn collect() {
     unsafe { mi_collect(true) };
 }
 
+/// What runs before all else of ours.
+extern "C" fn first() {
+    refuse_huge_pages();
+    // The parked form has no use for an allocator, and never gets to it.
+    pilotlight_server::park::enter();
+}
+
 /// Huge pages make small heaps big: an edge node's memory is worth more than a few TLB misses.
-extern "C" fn refuse_huge_pages() {
+fn refuse_huge_pages() {
     // SAFETY: sets a flag of the process; kernels that don't know it refuse, which is fine.
     unsafe { libc::prctl(libc::PR_SET_THP_DISABLE, 1, 0, 0, 0) };
 }
@@ -73,7 +80,7 @@ extern "C" fn refuse_huge_pages() {
 /// heap would take a huge page.
 #[used]
 #[unsafe(link_section = ".init_array.00100")]
-static FIRST: extern "C" fn() = refuse_huge_pages;
+static FIRST: extern "C" fn() = first;
 
 #[inline]
 const fn plain(layout: Layout) -> bool {

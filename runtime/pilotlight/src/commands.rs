@@ -6,26 +6,57 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use pilotlight_config::Report;
-use pilotlight_server::{Gateway, RunError, Source};
+use pilotlight_server::park::{Bed, Woken};
+use pilotlight_server::{Ended, Gateway, RunError, Source};
 
 use crate::flags::{Ask, COMMANDS, From};
 use crate::{FAILED, REFUSED, allocator, descriptors, engines};
 
 /// Serves until a signal ends it.
 pub(crate) fn run(from: From) -> ExitCode {
+    let mut woken = Woken::take();
     descriptors::make_room();
-    let gateway = match Gateway::load(source(from), engines::all(), allocator::collect) {
-        Ok(gateway) => gateway,
-        Err(report) => return refuse(&report),
-    };
-    show(&gateway.warnings);
-    match gateway.run() {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("pilotlight: {error}");
-            ExitCode::from(if matches!(error, RunError::Listen(_)) { REFUSED } else { FAILED })
-        }
+    loop {
+        let source = source(from.clone());
+        let code = match Gateway::load(source, engines::all(), allocator::collect) {
+            Ok(gateway) => {
+                show(&gateway.warnings);
+                match gateway.run(&mut woken) {
+                    Ok(Ended::Stopped) => return ExitCode::SUCCESS,
+                    Ok(Ended::Asleep(bed)) => match sleep(bed) {
+                        // Refused: as if it had been woken at once.
+                        Ok(again) => {
+                            woken = Some(again);
+                            continue;
+                        }
+                        Err(error) => {
+                            eprintln!("pilotlight: cannot sleep: {error}");
+                            return ExitCode::from(FAILED);
+                        }
+                    },
+                    Err(error) => {
+                        eprintln!("pilotlight: {error}");
+                        let listens = matches!(error, RunError::Listen(_));
+                        ExitCode::from(if listens { REFUSED } else { FAILED })
+                    }
+                }
+            }
+            Err(report) => refuse(&report),
+        };
+        // Whoever was asleep goes back to sleep, and tries again later.
+        woken.take().into_iter().for_each(Woken::back);
+        return code;
     }
+}
+
+/// Becomes the parked form; returns only when the system refuses.
+fn sleep(bed: Bed) -> std::io::Result<Woken> {
+    let first = || std::env::args_os().next().unwrap_or_default().into();
+    let program: PathBuf = std::env::current_exe().unwrap_or_else(|_| first());
+    // It may have been replaced since: then the new one is meant.
+    let path = program.to_string_lossy();
+    let program = path.strip_suffix(" (deleted)").map_or(program.clone(), PathBuf::from);
+    bed.lie_down(&program, std::env::args_os().collect(), std::env::vars_os().collect())
 }
 
 /// Loads everything and says what is wrong.

@@ -6,13 +6,15 @@ pub(crate) mod client;
 use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, UNIX_EPOCH};
 
 use pilotlight_config::manifest::Address;
 use pilotlight_filter::{Method, RequestHead};
 use serde_json::json;
+use socket2::{Domain, Socket};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::net::{TcpListener, UnixListener};
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::task::JoinHandle;
 
@@ -20,7 +22,9 @@ use crate::clock::Clock;
 use crate::codec::h1::head::{self, Bounds};
 use crate::codec::h1::write;
 use crate::control::Control;
+use crate::listener;
 use crate::metrics::text::Process;
+use crate::park::{Canned, Held, Kind, Woken};
 
 /// What the admin interface asks of the control loop.
 pub(crate) enum Ask {
@@ -41,18 +45,68 @@ struct Desk {
     clock: Clock,
     asks: mpsc::Sender<Ask>,
     room: Arc<Semaphore>,
+    /// Requests that are being answered.
+    busy: Arc<AtomicUsize>,
 }
 
 /// The open interface; closed when dropped.
-pub(crate) struct Opened(JoinHandle<()>);
+pub(crate) struct Opened {
+    accepting: JoinHandle<()>,
+    desk: Desk,
+    socket: Socket,
+    key: String,
+}
 
 impl Drop for Opened {
     fn drop(&mut self) {
-        self.0.abort();
+        self.accepting.abort();
     }
 }
 
-/// Opens the interface.
+impl Opened {
+    /// Whether nobody waits for an answer. Connections that only stay open are in nobody's way.
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.desk.busy.load(Ordering::Acquire) == 0
+    }
+
+    /// Serves a connection that was accepted elsewhere.
+    ///
+    /// # Errors
+    /// When it is none any more.
+    pub(crate) fn take(&self, socket: Socket) -> io::Result<()> {
+        socket.set_nonblocking(true)?;
+        let desk = self.desk.clone();
+        match socket.domain()? {
+            Domain::UNIX => desk.take(UnixStream::from_std(socket.into())?),
+            _ => desk.take(TcpStream::from_std(socket.into())?),
+        }
+        Ok(())
+    }
+
+    /// What can be said of a gateway that sleeps, without waking it.
+    pub(crate) fn canned(&self) -> Vec<Canned> {
+        let said = |path: &str, well, answer: Answer| {
+            let bytes = self.desk.written(&answer, false, false);
+            Canned { kind: Kind::Admin, well, path: path.to_owned(), bytes }
+        };
+        let mut status = self.desk.status();
+        status["state"] = "asleep".into();
+        vec![
+            said("/livez", false, text(200, "ok\n")),
+            said("/readyz", true, text(200, "ok\n")),
+            said("/status", false, json_text(200, &status)),
+            said("/metrics", false, self.desk.metrics(&RequestHead::default())),
+        ]
+    }
+
+    /// The socket as it stays open.
+    pub(crate) fn held(&self) -> Option<Held> {
+        let (socket, key) = (self.socket.try_clone().ok()?, self.key.clone());
+        Some(Held { socket, kind: Kind::Admin, plain: true, worker: 0, key })
+    }
+}
+
+/// Opens the interface, or finds its socket where the gateway was asleep.
 ///
 /// # Errors
 /// A sentence for people when the address can't be listened on.
@@ -61,48 +115,70 @@ pub(crate) fn open(
     control: Arc<Control>,
     clock: Clock,
     asks: mpsc::Sender<Ask>,
+    woken: Option<&Woken>,
 ) -> Result<Opened, String> {
-    let desk = Desk { control, clock, asks, room: Arc::new(Semaphore::new(CONNECTIONS)) };
+    let room = Arc::new(Semaphore::new(CONNECTIONS));
+    let desk = Desk { control, clock, asks, room, busy: Arc::default() };
     let failed = |error: io::Error| format!("admin: cannot listen on {address:?}: {error}");
-    match address {
-        Address::Tcp(address) => {
-            let listener = std::net::TcpListener::bind(address).map_err(failed)?;
-            listener.set_nonblocking(true).map_err(failed)?;
-            let listener = TcpListener::from_std(listener).map_err(failed)?;
-            Ok(Opened(tokio::spawn(async move {
-                loop {
-                    match listener.accept().await {
-                        Ok((stream, _)) => desk.clone().take(stream),
-                        Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
-                    }
-                }
-            })))
-        }
+    let key = listener::name(address);
+    let found = woken.and_then(|woken| woken.socket(&key, Kind::Admin, 0));
+    let socket = found.map_or_else(|| bind(address), Ok).map_err(failed)?;
+    let accepting = desk.clone().accept(socket.try_clone().map_err(failed)?).map_err(failed)?;
+    Ok(Opened { accepting, desk, socket, key })
+}
+
+fn bind(address: &Address) -> io::Result<Socket> {
+    let socket: Socket = match address {
+        Address::Tcp(address) => std::net::TcpListener::bind(address)?.into(),
         Address::Unix(path) => {
             if let Some(folder) = path.parent() {
-                std::fs::create_dir_all(folder).map_err(failed)?;
+                std::fs::create_dir_all(folder)?;
             }
             if std::os::unix::net::UnixStream::connect(path).is_err() {
                 drop(std::fs::remove_file(path));
             }
-            let listener = UnixListener::bind(path).map_err(failed)?;
+            let listener = std::os::unix::net::UnixListener::bind(path)?;
             // Whoever may write to it may reload and drain.
-            let owner = std::fs::Permissions::from_mode(0o600);
-            std::fs::set_permissions(path, owner).map_err(failed)?;
-            Ok(Opened(tokio::spawn(async move {
-                loop {
-                    match listener.accept().await {
-                        Ok((stream, _)) => desk.clone().take(stream),
-                        Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
-                    }
-                }
-            })))
+            std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
+            listener.into()
         }
-        Address::Inherited(name) => Err(format!("admin: socket \"{name}\" can't be inherited")),
-    }
+        Address::Inherited(_) => return Err(io::ErrorKind::Unsupported.into()),
+    };
+    socket.set_nonblocking(true)?;
+    Ok(socket)
 }
 
+/// After an accept that failed: usually there are no more descriptors.
+const PAUSE: Duration = Duration::from_millis(100);
+
 impl Desk {
+    fn accept(self, socket: Socket) -> io::Result<JoinHandle<()>> {
+        Ok(match socket.domain()? {
+            Domain::UNIX => {
+                let listener = UnixListener::from_std(socket.into())?;
+                tokio::spawn(async move {
+                    loop {
+                        match listener.accept().await {
+                            Ok((stream, _)) => self.clone().take(stream),
+                            Err(_) => tokio::time::sleep(PAUSE).await,
+                        }
+                    }
+                })
+            }
+            _ => {
+                let listener = TcpListener::from_std(socket.into())?;
+                tokio::spawn(async move {
+                    loop {
+                        match listener.accept().await {
+                            Ok((stream, _)) => self.clone().take(stream),
+                            Err(_) => tokio::time::sleep(PAUSE).await,
+                        }
+                    }
+                })
+            }
+        })
+    }
+
     fn take(self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
         let Ok(place) = self.room.clone().try_acquire_owned() else { return };
         tokio::spawn(async move {
@@ -115,6 +191,8 @@ impl Desk {
     async fn serve(&self, mut stream: impl AsyncRead + AsyncWrite + Unpin) -> io::Result<()> {
         let mut read = Vec::new();
         let mut more = true;
+        // Whoever has just connected is about to ask.
+        let mut fresh = Some(Busy::new(&self.busy));
         while more {
             let end = loop {
                 match head::find_end(&read, 0) {
@@ -124,6 +202,7 @@ impl Desk {
                     None => {}
                 }
             };
+            let _busy = fresh.take().unwrap_or_else(|| Busy::new(&self.busy));
             let behind = read.split_off(end);
             let mut request = RequestHead::default();
             drop(request.fields.adopt(std::mem::replace(&mut read, behind)));
@@ -226,6 +305,8 @@ impl Desk {
             "last_reload": last,
             "uptime_seconds": self.clock.elapsed().as_secs(),
             "resident_bytes": resident(),
+            "trims": self.control.metrics.trims.load(Ordering::Relaxed),
+            "sleeps": self.control.metrics.sleeps.load(Ordering::Relaxed),
             "listeners": listeners,
             "routes": manifest.routes.iter().map(|r| &*r.name).collect::<Vec<_>>(),
             "filters": manifest.filters.iter().map(|f| &*f.name).collect::<Vec<_>>(),
@@ -246,6 +327,22 @@ impl Desk {
             Ok(Err(detail)) => json_text(422, &json!({ "result": "failed", "detail": detail })),
             Err(_) => json_text(503, &json!({ "result": "failed", "detail": "stopping" })),
         }
+    }
+}
+
+/// Counts a request that is being answered.
+struct Busy(Arc<AtomicUsize>);
+
+impl Busy {
+    fn new(count: &Arc<AtomicUsize>) -> Busy {
+        count.fetch_add(1, Ordering::AcqRel);
+        Busy(count.clone())
+    }
+}
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
     }
 }
 

@@ -34,6 +34,16 @@ impl Clock {
     }
 }
 
+/// Wall clock, since 1970, for what outlives the process.
+pub(crate) fn wall() -> Duration {
+    Duration::from_nanos(nanos(libc::CLOCK_REALTIME))
+}
+
+/// Nanoseconds of the kernel's clock that never goes back: the same for all forms of this process.
+pub(crate) fn monotonic() -> u64 {
+    nanos(libc::CLOCK_MONOTONIC)
+}
+
 fn nanos(clock: libc::clockid_t) -> u64 {
     let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: `now` is a writable timespec, and these clocks exist on every Linux that we run on.
@@ -41,8 +51,8 @@ fn nanos(clock: libc::clockid_t) -> u64 {
     now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64
 }
 
-/// Fills `buffer` with unpredictable bytes; what the kernel can't give stays zero.
-pub(crate) fn random(buffer: &mut [u8]) {
+/// Fills `buffer` with unpredictable bytes; what the kernel can't give stays zero, which is told.
+pub(crate) fn random(buffer: &mut [u8]) -> bool {
     let mut filled = 0;
     while filled < buffer.len() {
         let rest = &mut buffer[filled..];
@@ -52,7 +62,8 @@ pub(crate) fn random(buffer: &mut [u8]) {
             Ok(n) => filled += n,
             Err(_) if std::io::Error::last_os_error().kind() == std::io::ErrorKind::Interrupted => {
             }
-            Err(_) => return,
+            Err(_) => return false,
         }
     }
+    true
 }

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
 
+use crate::clock::Clock;
 use crate::generation::Generation;
 use crate::idle::Memory;
 use crate::log::Log;
@@ -29,6 +30,7 @@ impl Control {
         generation: Arc<Generation>,
         log: Arc<Log>,
         metrics: Arc<Registry>,
+        clock: Clock,
         collect: fn(),
     ) -> Control {
         let number = AtomicU64::new(generation.number);
@@ -37,7 +39,7 @@ impl Control {
             number,
             log,
             metrics,
-            memory: Arc::new(Memory::new(collect)),
+            memory: Arc::new(Memory::new(clock, collect)),
             draining: AtomicBool::new(false),
             workers: AtomicUsize::new(1),
             last_reload: Mutex::default(),

@@ -61,6 +61,8 @@ pub(crate) struct Listener {
     pub(crate) staged: bool,
     /// Connections that are open.
     pub(crate) open: Arc<AtomicUsize>,
+    /// What probes of health ask for here.
+    pub(crate) health: Option<Arc<str>>,
     /// The `Alt-Svc` value that announces HTTP/3 to clients of this listener.
     pub(crate) alt_svc: Option<Box<str>>,
 }

@@ -1,17 +1,22 @@
-//! A worker that has nothing to do gives its memory back.
+//! A worker that has nothing to do gives its memory back, in steps; when none has, the process may
+//! go to sleep.
 //!
 //! ```text
-//! awake ── a look without work ─▶ buffers shed ── more of them ─▶ trimmed ── work ─▶ awake
+//! awake ── a look without work ─▶ buffers shed ── more of them ─▶ resting ── `trim` ─▶ trimmed
+//!   ▲                                                                │                   │
+//!   └───────────────────────────── work ◀────────────────────────────┴───────────────────┘
 //! ```
-//! Work pays a look at a flag for it. Open connections stay, and so do VMs and instances.
+//! Work pays a look at a flag for it. Open connections stay; VMs and instances stay until `trim`.
 
 use std::cell::Cell;
 use std::rc::Rc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use tokio::sync::Notify;
+use pilotlight_filter::host::Level;
+use tokio::sync::{Notify, watch};
 
+use crate::clock::Clock;
 use crate::pages;
 use crate::worker::Worker;
 
@@ -19,7 +24,7 @@ use crate::worker::Worker;
 /// than connections keep their buffers warm, so that what they gave back goes with the first look.
 const LOOK: Duration = Duration::from_millis(400);
 /// So many looks in a row without work: it has fallen idle.
-const ASLEEP: u32 = 3;
+const LOOKS: u32 = 3;
 
 /// Whether a worker is awake.
 #[derive(Default)]
@@ -40,16 +45,52 @@ impl Idle {
 
 /// What the process gives back, and when.
 pub(crate) struct Memory {
-    /// Workers that are awake.
-    awake: AtomicUsize,
+    rest: watch::Sender<Rest>,
+    clock: Clock,
     /// Makes the allocator give back what the calling thread has freed.
     collect: fn(),
 }
 
+/// How the workers are.
+#[derive(Debug, Clone, Copy, Default)]
+struct Rest {
+    /// Those that are awake.
+    awake: usize,
+    /// Since when there was no work at all, while none is; on the process's clock.
+    since: Duration,
+}
+
 impl Memory {
     /// Nobody is awake yet.
-    pub(crate) fn new(collect: fn()) -> Memory {
-        Memory { awake: AtomicUsize::new(0), collect }
+    pub(crate) fn new(clock: Clock, collect: fn()) -> Memory {
+        Memory { rest: watch::Sender::default(), clock, collect }
+    }
+
+    fn rise(&self) {
+        self.rest.send_modify(|rest| rest.awake += 1);
+    }
+
+    /// Another worker has nothing to do, for `quiet` already; true: it is the last.
+    fn lie(&self, quiet: Duration) -> bool {
+        self.rest.send_modify(|rest| {
+            rest.awake -= 1;
+            rest.since = self.clock.elapsed().saturating_sub(quiet);
+        });
+        self.rest.borrow().awake == 0
+    }
+
+    /// Resolves once there was no work for so long, and none since `not_before`.
+    pub(crate) async fn tired(&self, after: Duration, not_before: Duration) {
+        let mut rests = self.rest.subscribe();
+        loop {
+            let rest = *rests.borrow_and_update();
+            let until = rest.since.max(not_before) + after;
+            let left = until.saturating_sub(self.clock.elapsed());
+            tokio::select! {
+                () = tokio::time::sleep(left), if rest.awake == 0 => return,
+                changed = rests.changed() => if changed.is_err() { return std::future::pending().await },
+            }
+        }
     }
 }
 
@@ -57,10 +98,14 @@ impl Memory {
 pub(crate) async fn watch(worker: Rc<Worker>) {
     loop {
         worker.idle.awake.set(true);
-        worker.memory.awake.fetch_add(1, Ordering::Relaxed);
+        worker.memory.rise();
+        let meant = worker.local().generation.manifest.gateway.idle.clone();
+        // Who wants to sleep soon has to look more often.
+        let soonest = [meant.trim, meant.sleep].into_iter().flatten().min();
+        let look = soonest.map_or(LOOK, |soonest| LOOK.min(soonest / LOOKS));
         let (mut seen, mut quiet) = (worker.work(), 0);
-        while quiet < ASLEEP {
-            tokio::time::sleep(LOOK).await;
+        while quiet < LOOKS {
+            tokio::time::sleep(look).await;
             worker.tell_gauges();
             let before = std::mem::replace(&mut seen, worker.work());
             quiet = if seen == before && worker.open.get() == 0 { quiet + 1 } else { 0 };
@@ -68,7 +113,14 @@ pub(crate) async fn watch(worker: Rc<Worker>) {
                 shed(&worker);
             }
         }
-        trim(&worker);
+        rest(&worker, look * LOOKS);
+        if let Some(trim_after) = meant.trim {
+            let left = trim_after.saturating_sub(look * LOOKS);
+            if tokio::time::timeout(left, worker.idle.woken.notified()).await.is_ok() {
+                continue;
+            }
+            trim(&worker, trim_after);
+        }
         worker.idle.woken.notified().await;
     }
 }
@@ -81,12 +133,29 @@ fn shed(worker: &Worker) {
 }
 
 /// Lets go of all that the worker keeps for reuse. The last worker to do so lets go of the code too.
-fn trim(worker: &Rc<Worker>) {
+fn rest(worker: &Rc<Worker>, quiet: Duration) {
     worker.local().realms.iter().for_each(|realm| realm.rest());
     worker.tell_gauges();
     shed(worker);
     worker.idle.awake.set(false);
-    if worker.memory.awake.fetch_sub(1, Ordering::AcqRel) == 1 {
+    if worker.memory.lie(quiet) {
         pages::drop_code();
     }
+}
+
+/// Lets go of what can be made again, for the next request that needs it: VMs, instances, connections
+/// to upstreams.
+fn trim(worker: &Rc<Worker>, after: Duration) {
+    let local = worker.local();
+    local.realms.iter().for_each(|realm| realm.trim());
+    local.upstreams.iter().for_each(|upstream| upstream.trim());
+    local.hosts.trim();
+    drop(local);
+    worker.tell_gauges();
+    shed(worker);
+    pages::drop_code();
+    worker.control.metrics.trims.fetch_add(1, Ordering::Relaxed);
+    let (index, quiet) = (worker.place().0.to_string(), after.as_secs_f64().to_string());
+    let fields = [("worker", &*index), ("reason", "idle"), ("quiet_seconds", &*quiet)];
+    worker.log.event(Level::Info, "trimmed", &fields);
 }

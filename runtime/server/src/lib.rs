@@ -23,7 +23,9 @@ mod listener;
 mod load;
 mod log;
 mod metrics;
+mod notify;
 mod pages;
+pub mod park;
 pub mod proxy_protocol;
 mod quic;
 mod relay;
@@ -36,5 +38,5 @@ mod upstream;
 mod worker;
 
 pub use admin::client::{AdminError, ask};
-pub use gateway::{Gateway, RunError, Source};
+pub use gateway::{Ended, Gateway, RunError, Source};
 pub use load::plan_of;

@@ -3,6 +3,7 @@
 
 mod acceptor;
 mod peek;
+mod probe;
 mod sockets;
 
 use std::io::{self, ErrorKind};
@@ -14,36 +15,62 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use pilotlight_filter::Peer;
+use socket2::Socket;
 use tokio::sync::watch;
 
 pub(crate) use self::acceptor::GRACE;
 use self::acceptor::{Accepted, Acceptor};
-pub(crate) use self::sockets::{Sockets, open};
+pub(crate) use self::probe::WELL;
+pub(crate) use self::sockets::{Opened, Sockets, handed, held, is_activated, name, open};
 use crate::codec::{h1, h2};
 use crate::drive::{Stages, connect};
 use crate::generation::Listener;
 use crate::metrics::Protocol;
 use crate::stream::{Plain, Stream};
-use crate::worker::{Inlet, Worker};
+use crate::worker::{Admitted, Inlet, Worker};
 use crate::{flow, quic, tls};
+
+/// Whether a listener accepts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Gate {
+    Open,
+    /// Not now: what comes waits in the kernel's queues.
+    Paused,
+    /// Never again.
+    Closed,
+}
 
 /// Accepts on a listener's sockets until told to stop.
 pub(crate) async fn accept(
     worker: Rc<Worker>,
     current: Arc<ArcSwap<Listener>>,
     sockets: Sockets,
-    mut stop: watch::Receiver<bool>,
+    mut gate: watch::Receiver<Gate>,
 ) -> io::Result<()> {
     if let Some(socket) = sockets.datagram {
-        let (worker, current, stop) = (worker.clone(), current.clone(), stop.clone());
-        quic::open(worker, current, socket.into(), stop)?;
+        let (worker, current, gate) = (worker.clone(), current.clone(), gate.clone());
+        quic::open(worker, current, socket.into(), gate)?;
     }
     let Some(socket) = sockets.stream else { return Ok(()) };
     let acceptor = Acceptor::new(socket)?;
+    let mut accepting = Some(worker.accepting());
     loop {
+        let now = *gate.borrow_and_update();
+        match now {
+            Gate::Closed => break,
+            Gate::Paused => {
+                accepting = None;
+                match gate.changed().await {
+                    Ok(()) => continue,
+                    // The process goes to sleep, and its sockets stay.
+                    Err(_) => return Ok(()),
+                }
+            }
+            Gate::Open => drop(accepting.get_or_insert_with(|| worker.accepting())),
+        }
         tokio::select! {
             biased;
-            _ = stop.wait_for(|s| *s) => break,
+            changed = gate.changed() => if changed.is_err() { break },
             accepted = acceptor.accept() => match accepted {
                 Ok(accepted) => admit(&worker, &current.load_full(), accepted),
                 // Out of descriptors: wait for some to come back instead of spinning.
@@ -52,6 +79,7 @@ pub(crate) async fn accept(
             },
         }
     }
+    drop(accepting);
     acceptor.close(|accepted| admit(&worker, &current.load_full(), accepted)).await;
     Ok(())
 }
@@ -75,6 +103,32 @@ fn admit(worker: &Rc<Worker>, listener: &Arc<Listener>, accepted: Accepted) {
     if let Plain::Tcp(stream) = &accepted.plain {
         drop(stream.set_nodelay(true));
     }
+    let Some(path) = &listener.health else { return begin(worker, listener, accepted, permit) };
+    let (probing, path, limit) =
+        (worker.probe(), path.clone(), listener.settings.timeouts.handshake);
+    let (worker, listener) = (worker.clone(), listener.clone());
+    tokio::task::spawn_local(async move {
+        let _probing = probing;
+        let asked = tokio::time::timeout(limit, probe::answered(&accepted.plain, &path)).await;
+        if matches!(asked, Ok(false)) {
+            begin(&worker, &listener, accepted, permit);
+        }
+    });
+}
+
+/// Takes in a connection that was accepted while nobody was there to serve it.
+pub(crate) fn admit_socket(
+    worker: &Rc<Worker>,
+    listener: &Arc<Listener>,
+    socket: Socket,
+) -> io::Result<()> {
+    socket.set_nonblocking(true)?;
+    admit(worker, listener, Accepted::of(socket)?);
+    Ok(())
+}
+
+/// Serves a connection that was let in.
+fn begin(worker: &Rc<Worker>, listener: &Arc<Listener>, accepted: Accepted, permit: Admitted) {
     let counted = worker.count();
     // Boxed, so that what set-up needs is gone once the connection serves.
     let opening = Box::pin(establish(worker.clone(), listener.clone(), accepted));

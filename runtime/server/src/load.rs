@@ -270,6 +270,7 @@ fn listeners(
     old: Option<&Generation>,
     report: &mut Report,
 ) -> Vec<Arc<Listener>> {
+    let health = manifest.gateway.idle.health_path.as_deref().map(Arc::<str>::from);
     let mut all = Vec::with_capacity(manifest.listeners.len());
     for (index, settings) in manifest.listeners.iter().enumerate() {
         let tls = settings
@@ -303,6 +304,9 @@ fn listeners(
             name: settings.name.clone(),
             alt_svc: port.filter(|_| settings.http3).map(announce),
             staged,
+            health: health
+                .clone()
+                .filter(|_| settings.http1 && settings.tls.is_none() && !settings.proxy_protocol),
             open: before.map_or_else(|| Arc::new(AtomicUsize::new(0)), |l| l.open.clone()),
             tls,
             settings: settings.clone(),

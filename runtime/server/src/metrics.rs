@@ -1,6 +1,7 @@
 //! Figures: each worker counts in a shard of its own, a scrape adds the shards up.
 
 mod histogram;
+mod kept;
 pub(crate) mod own;
 pub(crate) mod text;
 
@@ -28,6 +29,8 @@ pub(crate) struct Registry {
     pub(crate) reloads_ok: AtomicU64,
     pub(crate) reloads_failed: AtomicU64,
     pub(crate) trims: AtomicU64,
+    pub(crate) sleeps: AtomicU64,
+    wakes: Mutex<Wakes>,
     pub(crate) log_dropped: AtomicU64,
 }
 
@@ -39,6 +42,13 @@ struct Names {
 
 /// Names past this share one number: a fleet that invents names for ever can't eat the memory.
 const NAMES_MAX: usize = 16_384;
+
+/// How often it woke from sleep and why, and how long that took.
+#[derive(Default)]
+struct Wakes {
+    reasons: BTreeMap<&'static str, u64>,
+    times: Histograms,
+}
 
 /// A generation's numbers, by the manifest's indexes.
 #[derive(Default)]
@@ -110,6 +120,8 @@ impl Registry {
             reloads_ok: AtomicU64::new(0),
             reloads_failed: AtomicU64::new(0),
             trims: AtomicU64::new(0),
+            sleeps: AtomicU64::new(0),
+            wakes: Mutex::default(),
             log_dropped: AtomicU64::new(0),
         }
     }
@@ -132,6 +144,13 @@ impl Registry {
             upstreams: manifest.upstreams.iter().map(|u| names.number(&u.name)).collect(),
             listeners: manifest.listeners.iter().map(|l| names.number(&l.name)).collect(),
         }
+    }
+
+    /// It has woken from sleep.
+    pub(crate) fn woke(&self, reason: &'static str, took: Duration) {
+        let mut wakes = lock(&self.wakes);
+        *wakes.reasons.entry(reason).or_default() += 1;
+        wakes.times.at(0, COARSE).add(took.as_secs_f64());
     }
 
     fn name(&self, number: u32) -> Arc<str> {

@@ -5,27 +5,31 @@
 //! that moves to another address may reach another worker, which does not know the connection and
 //! answers with a stateless reset; it then connects anew. So migration is announced as off.
 
+mod door;
+pub(crate) mod keys;
+
 use std::cell::Cell;
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use self::door::Door;
 use arc_swap::ArcSwap;
 use pilotlight_config::manifest;
 use quinn::{
-    Connecting, Endpoint, EndpointConfig, IdleTimeout, ServerConfig, TokioRuntime, TransportConfig,
-    VarInt,
+    Connecting, Endpoint, EndpointConfig, IdleTimeout, Incoming, Runtime, ServerConfig,
+    TokioRuntime, TransportConfig, VarInt,
 };
 use tokio::sync::watch;
 
 use crate::codec::h3;
 use crate::drive::connect;
 use crate::generation::Listener;
-use crate::listener;
+use crate::listener::{self, Gate};
 use crate::metrics::Protocol;
 use crate::tls::{self, ServerTls};
-use crate::worker::{Admitted, Worker};
+use crate::worker::{Admitted, Connection, Worker};
 
 /// Unread bytes of a connection, and of one of its streams.
 const RECEIVE_WINDOW: u32 = 640 * 1024;
@@ -45,7 +49,7 @@ const INCOMING_EACH: u64 = 64 * 1024;
 
 /// A listener's settings for QUIC; `None` when it speaks no HTTP/3.
 fn server_config(tls: &ServerTls, listener: &manifest::Listener) -> Option<ServerConfig> {
-    let mut config = ServerConfig::with_crypto(tls.quic()?);
+    let mut config = ServerConfig::new(tls.quic()?, keys::token());
     let mut transport = TransportConfig::default();
     let idle = IdleTimeout::try_from(listener.timeouts.keepalive).ok();
     transport
@@ -74,16 +78,20 @@ pub(crate) fn open(
     worker: Rc<Worker>,
     current: Arc<ArcSwap<Listener>>,
     socket: std::net::UdpSocket,
-    stop: watch::Receiver<bool>,
+    gate: watch::Receiver<Gate>,
 ) -> io::Result<()> {
     let Some(newest) = Newest::new(current) else {
         return Err(io::ErrorKind::InvalidInput.into());
     };
-    let config = EndpointConfig::default();
+    let mut config = EndpointConfig::new(keys::reset());
+    config.cid_generator(keys::ids);
     // The endpoint's own configuration is what makes it listen; each connection gets the newest.
     let listens = Some(ServerConfig::clone(&newest.config));
-    let endpoint = Endpoint::new(config, listens, socket, Arc::new(TokioRuntime))?;
-    tokio::task::spawn_local(serve(worker, newest, endpoint, stop));
+    let runtime = Arc::new(TokioRuntime);
+    let door = Door::new(runtime.wrap_udp_socket(socket)?);
+    let endpoint = Endpoint::new_with_abstract_socket(config, listens, door.clone(), runtime)?;
+    let house = House { worker, newest, endpoint, pending: Rc::default() };
+    tokio::task::spawn_local(house.serve(door, gate));
     Ok(())
 }
 
@@ -111,20 +119,65 @@ impl Newest {
     }
 }
 
-/// Accepts connections until told to stop; those that are open end by themselves.
-async fn serve(
+/// An endpoint that serves.
+struct House {
     worker: Rc<Worker>,
-    mut newest: Newest,
+    newest: Newest,
     endpoint: Endpoint,
-    mut stop: watch::Receiver<bool>,
-) {
-    let pending = Rc::new(Cell::new(0));
-    loop {
-        let incoming = tokio::select! {
-            _ = stop.wait_for(|on| *on) => break,
-            incoming = endpoint.accept() => incoming,
-        };
-        let Some(incoming) = incoming else { return };
+    pending: Rc<Cell<usize>>,
+}
+
+impl House {
+    /// Accepts connections until told to stop; those that are open end by themselves.
+    async fn serve(mut self, door: Arc<Door>, mut gate: watch::Receiver<Gate>) {
+        let worker = self.worker.clone();
+        let mut accepting = Some(worker.accepting());
+        loop {
+            let now = *gate.borrow_and_update();
+            match now {
+                Gate::Closed => break,
+                Gate::Paused => {
+                    door.shut();
+                    // What was read before that is served.
+                    while let Some(incoming) = self.already_there().await {
+                        self.begin(incoming);
+                    }
+                    accepting = None;
+                    match gate.changed().await {
+                        Ok(()) => continue,
+                        // The process goes to sleep, and its sockets stay.
+                        Err(_) => return,
+                    }
+                }
+                Gate::Open => {
+                    door.open();
+                    accepting.get_or_insert_with(|| worker.accepting());
+                }
+            }
+            tokio::select! {
+                changed = gate.changed() => if changed.is_err() { break },
+                incoming = self.endpoint.accept() => match incoming {
+                    Some(incoming) => self.begin(incoming),
+                    None => return,
+                },
+            }
+        }
+        drop(accepting);
+        // Without a configuration it refuses new clients, which go where somebody still listens.
+        self.endpoint.set_server_config(None);
+        self.endpoint.wait_idle().await;
+    }
+
+    async fn already_there(&self) -> Option<Incoming> {
+        tokio::select! {
+            biased;
+            incoming = self.endpoint.accept() => incoming,
+            () = std::future::ready(()) => None,
+        }
+    }
+
+    fn begin(&mut self, incoming: Incoming) {
+        let (worker, newest, pending) = (&self.worker, &mut self.newest, &self.pending);
         if pending.get() >= REFUSE_FROM {
             incoming.refuse();
         } else if pending.get() >= RETRY_FROM && incoming.may_retry() {
@@ -132,24 +185,19 @@ async fn serve(
             let _ = incoming.retry();
         } else {
             newest.renew();
-            let Some(permit) = worker.admit(&newest.listener) else {
-                incoming.refuse();
-                continue;
-            };
-            let Ok(connecting) = incoming.accept_with(newest.config.clone()) else { continue };
+            let Some(permit) = worker.admit(&newest.listener) else { return incoming.refuse() };
+            let Ok(connecting) = incoming.accept_with(newest.config.clone()) else { return };
             let client = Client {
                 worker: worker.clone(),
                 listener: newest.listener.clone(),
-                port: endpoint.local_addr().map_or(0, |address| address.port()),
-                pending: Pending::new(&pending),
+                port: self.endpoint.local_addr().map_or(0, |address| address.port()),
+                counted: worker.count(),
+                pending: Pending::new(pending),
                 _permit: permit,
             };
             tokio::task::spawn_local(client.serve(connecting));
         }
     }
-    // Without a configuration it refuses new clients, which go where somebody still listens.
-    endpoint.set_server_config(None);
-    endpoint.wait_idle().await;
 }
 
 /// A handshake under way.
@@ -173,13 +221,14 @@ struct Client {
     worker: Rc<Worker>,
     listener: Arc<Listener>,
     port: u16,
+    counted: Connection,
     pending: Pending,
     _permit: Admitted,
 }
 
 impl Client {
     async fn serve(self, connecting: Connecting) {
-        let _counted = self.worker.count();
+        let _counted = self.counted;
         let limit = self.listener.settings.timeouts.handshake;
         let Ok(Ok(connection)) = tokio::time::timeout(limit, connecting).await else { return };
         drop(self.pending);

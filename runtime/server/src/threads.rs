@@ -10,20 +10,25 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use pilotlight_filter::host::Level;
-use tokio::sync::{mpsc, watch};
+use socket2::Socket;
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::LocalSet;
 
 use crate::clock::Clock;
 use crate::control::Control;
 use crate::generation::Listener;
 use crate::idle;
-use crate::listener::{self, Sockets};
+use crate::listener::{self, Gate, Sockets};
 use crate::worker::Worker;
 
 /// What a worker is told.
 pub(crate) enum Order {
-    /// Accept on these sockets until `stop` turns true.
-    Listen { listener: Arc<ArcSwap<Listener>>, sockets: Sockets, stop: watch::Receiver<bool> },
+    /// Accept on these sockets while the gate is open.
+    Listen { listener: Arc<ArcSwap<Listener>>, sockets: Sockets, gate: watch::Receiver<Gate> },
+    /// Serve a connection that was accepted elsewhere.
+    Admit { listener: Arc<Listener>, socket: Socket },
+    /// The gates are paused: say, once nothing is accepted any more, whether nothing is under way.
+    Pause(oneshot::Sender<bool>),
     /// A new generation is there.
     Renew,
 }
@@ -114,11 +119,11 @@ async fn run(worker: Rc<Worker>, mut inbox: mpsc::Receiver<Order>, busy: &Atomic
         tokio::select! {
             order = inbox.recv() => match order {
                 None => return end(&worker).await,
-                Some(Order::Listen { listener, sockets, stop }) => {
+                Some(Order::Listen { listener, sockets, gate }) => {
                     let (worker, acceptors) = (worker.clone(), acceptors.clone());
                     tokio::task::spawn_local(async move {
                         *acceptors.borrow_mut() += 1;
-                        let ended = listener::accept(worker.clone(), listener, sockets, stop).await;
+                        let ended = listener::accept(worker.clone(), listener, sockets, gate).await;
                         if let Err(error) = ended {
                             let text = error.to_string();
                             let fields = [("error", text.as_str())];
@@ -127,7 +132,20 @@ async fn run(worker: Rc<Worker>, mut inbox: mpsc::Receiver<Order>, busy: &Atomic
                         *acceptors.borrow_mut() -= 1;
                     });
                 }
-                Some(Order::Renew) => drop(worker.local()),
+                Some(Order::Admit { listener, socket }) => {
+                    drop(listener::admit_socket(&worker, &listener, socket));
+                }
+                Some(Order::Pause(answer)) => {
+                    while worker.accepting.get() > 0 {
+                        tokio::task::yield_now().await;
+                    }
+                    let _ = answer.send(worker.is_quiet());
+                }
+                Some(Order::Renew) => {
+                    // What the old one held goes when it falls idle again.
+                    worker.idle.wake();
+                    drop(worker.local());
+                }
             },
             Ok(_) = draining.wait_for(|d| *d), if !drained => {
                 drained = true;

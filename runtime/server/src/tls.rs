@@ -11,7 +11,7 @@ mod sessions;
 mod shown;
 mod signatures;
 mod staged;
-mod tickets;
+pub(crate) mod tickets;
 mod verify;
 
 pub(crate) use apart::{Apart, Met};

@@ -36,7 +36,11 @@ pub(crate) struct Worker {
     pub(crate) log: Arc<Log>,
     pub(crate) control: Arc<Control>,
     pub(crate) memory: Arc<Memory>,
-    pub(crate) idle: Idle,
+    pub(crate) idle: Rc<Idle>,
+    /// Loops that accept.
+    pub(crate) accepting: Rc<Cell<usize>>,
+    /// Connections of which it is not known yet whether they mean work.
+    probing: Rc<Cell<usize>>,
     /// True once this gateway ends: connections close when their exchange is over.
     pub(crate) draining: watch::Receiver<bool>,
     local: RefCell<Rc<Local>>,
@@ -80,7 +84,9 @@ impl Worker {
             metrics: control.metrics.shard(index),
             log: control.log.clone(),
             memory: control.memory.clone(),
-            idle: Idle::default(),
+            idle: Rc::default(),
+            accepting: Rc::default(),
+            probing: Rc::default(),
             draining,
             local: RefCell::new(Local::open(generation, worker.clone(), clock, None)),
             control,
@@ -163,9 +169,26 @@ impl Worker {
     }
 
     /// Counts a connection until the guard is dropped.
-    pub(crate) fn count(&self) -> Counted {
+    pub(crate) fn count(&self) -> Connection {
         self.idle.wake();
-        Counted::new(&self.connections)
+        Connection { counted: Counted::new(&self.connections), idle: self.idle.clone() }
+    }
+
+    /// Counts a loop that accepts until the guard is dropped.
+    pub(crate) fn accepting(&self) -> Counted {
+        Counted::new(&self.accepting)
+    }
+
+    /// A connection is looked at, which is no work.
+    pub(crate) fn probe(&self) -> Counted {
+        Counted::new(&self.probing)
+    }
+
+    /// Whether nothing would be lost if this worker were not there any more.
+    pub(crate) fn is_quiet(self: &Rc<Worker>) -> bool {
+        let counts = [&*self.connections, &self.open, &*self.lingering, &*self.probing];
+        counts.iter().all(|count| count.get() == 0)
+            && !self.local().realms.iter().any(|realm| realm.is_busy())
     }
 
     /// Leave for an exchange to go on when nobody waits for it, given back by drop. Clients that come
@@ -210,6 +233,20 @@ impl Drop for Admitted {
 
 /// Exchanges of a worker that go on without a client.
 const LINGERING_MAX: usize = 1024;
+
+/// An open connection. When the last of a worker ends, it may fall idle.
+pub(crate) struct Connection {
+    counted: Counted,
+    idle: Rc<Idle>,
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        if self.counted.0.get() == 1 {
+            self.idle.wake();
+        }
+    }
+}
 
 /// Counts as one of those that are under way.
 pub(crate) struct Counted(Rc<Cell<usize>>);

@@ -143,6 +143,14 @@ impl Realm for Worker {
         self.modules.values().for_each(|pool| pool.trim());
     }
 
+    fn is_busy(&self) -> bool {
+        self.filters.iter().any(|place| match place {
+            Place::Filter(pool) => pool.is_busy(),
+            #[cfg(feature = "components")]
+            Place::App(_) => false,
+        })
+    }
+
     fn gauges(&self, report: &mut dyn FnMut(&'static str, &str, u64)) {
         let modules = self.modules.iter().map(|(name, pool)| (&**name, &*pool.gauge));
         for (name, gauge) in self.filters.iter().map(Place::memory).chain(modules) {

@@ -1,7 +1,7 @@
 //! `[gateway]`, `[log]` and `[wasm]`.
 
 use super::{address, check, row};
-use crate::manifest::{AccessLog, Forwarded, Gateway, Level, Log, Wasm};
+use crate::manifest::{AccessLog, Forwarded, Gateway, Idle, Level, Log, Wasm};
 use crate::name;
 use crate::raw::{self, At};
 use crate::typed::Scene;
@@ -22,6 +22,21 @@ pub(super) fn gateway(raw: Option<&At<raw::Gateway>>, scene: &mut Scene<'_>) -> 
         drain: scene.time(raw.drain.as_ref(), &row::DRAIN),
         forwarded: forwarded(raw.forwarded.as_ref(), scene),
         env: env.map(|name| scene.checked(name, check::variable)).collect(),
+        idle: raw.idle.as_ref().map_or_else(Idle::default, |raw| idle(&raw.value, scene)),
+    }
+}
+
+fn idle(raw: &raw::Idle, scene: &mut Scene<'_>) -> Idle {
+    if let Some(path) = &raw.health_path
+        && (!path.starts_with('/') || path.contains(|c: char| !c.is_ascii_graphic() || c == '?'))
+    {
+        let hint = Some("such as \"/healthz\"".to_owned());
+        scene.error(&path.place, format!("{:?} is not the path of a request", path.as_str()), hint);
+    }
+    Idle {
+        trim: raw.trim.as_ref().map(|time| scene.time(Some(time), &row::TRIM)),
+        sleep: raw.sleep.as_ref().map(|time| scene.time(Some(time), &row::SLEEP)),
+        health_path: raw.health_path.as_ref().map(|path| path.value.clone()),
     }
 }
 

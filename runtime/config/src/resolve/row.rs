@@ -13,6 +13,9 @@ const HOUR: u64 = 3600 * SECOND;
 pub(super) const WORKERS: Row = count("workers", 1, 1, 1024);
 pub(super) const DRAIN: Row = time("drain", 10 * SECOND, 0, 24 * HOUR);
 
+pub(super) const TRIM: Row = time("trim", 10 * SECOND, 100, 24 * HOUR);
+pub(super) const SLEEP: Row = time("sleep", 60 * SECOND, 100, 24 * HOUR);
+
 pub(super) const HEADER_BYTES: Row = bytes("header_bytes", 32 * KIB, KIB, MIB);
 pub(super) const HEADERS: Row = count("headers", 100, 4, 10_000);
 pub(super) const URI_BYTES: Row = bytes("uri_bytes", 8 * KIB, 64, 256 * KIB);

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use socket2::{SockFilter, SockRef, Socket};
-use tokio::net::{TcpListener, UnixListener};
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 
 use crate::stream::Plain;
 
@@ -23,6 +23,19 @@ pub(super) struct Accepted {
     pub(super) plain: Plain,
     pub(super) from: Option<SocketAddr>,
     pub(super) local: Option<SocketAddr>,
+}
+
+impl Accepted {
+    /// A connection that somebody else has accepted.
+    pub(super) fn of(socket: Socket) -> io::Result<Accepted> {
+        if socket.local_addr()?.is_unix() {
+            let plain = Plain::Unix(UnixStream::from_std(socket.into())?);
+            return Ok(Accepted { plain, from: None, local: None });
+        }
+        let stream = TcpStream::from_std(socket.into())?;
+        let (from, local) = (stream.peer_addr().ok(), stream.local_addr().ok());
+        Ok(Accepted { plain: Plain::Tcp(stream), from, local })
+    }
 }
 
 impl Acceptor {

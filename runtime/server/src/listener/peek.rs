@@ -49,7 +49,7 @@ pub(super) async fn proxy_header(plain: &Plain) -> io::Result<proxy_protocol::He
     }
 }
 
-async fn peek(plain: &Plain, buffer: &mut [u8]) -> io::Result<usize> {
+pub(super) async fn peek(plain: &Plain, buffer: &mut [u8]) -> io::Result<usize> {
     let look = |fd: SockRef<'_>, buffer: &mut [u8]| {
         // SAFETY: `u8` is a valid `MaybeUninit<u8>`, and `peek` writes initialised bytes only.
         let room =
@@ -67,7 +67,7 @@ async fn peek(plain: &Plain, buffer: &mut [u8]) -> io::Result<usize> {
 }
 
 /// Takes bytes that `peek` has seen.
-fn take(plain: &Plain, buffer: &mut [u8]) -> io::Result<()> {
+pub(super) fn take(plain: &Plain, buffer: &mut [u8]) -> io::Result<()> {
     let fd = match plain {
         Plain::Tcp(s) => TcpStream::as_raw_fd(s),
         Plain::Unix(s) => UnixStream::as_raw_fd(s),

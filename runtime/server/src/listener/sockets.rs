@@ -2,11 +2,13 @@
 
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use pilotlight_config::manifest::{Address, Listener as Meant};
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
+
+use crate::park::{self, Held, Kind, Woken};
 
 /// Connections that wait to be accepted, a socket.
 const BACKLOG: i32 = 4096;
@@ -17,36 +19,114 @@ pub(crate) struct Sockets {
     pub(crate) datagram: Option<Socket>,
 }
 
-/// Opens a listener's sockets for so many workers.
+/// The sockets of one listener.
+pub(crate) struct Opened {
+    /// By worker.
+    pub(crate) workers: Vec<Sockets>,
+    /// Of workers that were there before sleep and are no more: what waits in them is served first.
+    pub(crate) left_over: Vec<Sockets>,
+}
+
+impl Sockets {
+    /// Other handles of the same sockets.
+    ///
+    /// # Errors
+    /// When the system gives no descriptor.
+    pub(crate) fn another(&self) -> io::Result<Sockets> {
+        let another = |socket: &Option<Socket>| socket.as_ref().map(Socket::try_clone).transpose();
+        Ok(Sockets { stream: another(&self.stream)?, datagram: another(&self.datagram)? })
+    }
+}
+
+/// What a listener's sockets are called from one form of the gateway to the next.
+pub(crate) fn name(address: &Address) -> String {
+    match address {
+        Address::Tcp(address) => address.to_string(),
+        Address::Unix(path) => format!("unix:{}", path.display()),
+        Address::Inherited(name) => format!("systemd:{name}"),
+    }
+}
+
+/// Opens a listener's sockets for so many workers, or finds them where the gateway was asleep.
 ///
 /// # Errors
 /// As the system says; an address in use is the usual one.
-pub(crate) fn open(meant: &Meant, workers: usize) -> io::Result<Vec<Sockets>> {
+pub(crate) fn open(meant: &Meant, workers: usize, woken: Option<&Woken>) -> io::Result<Opened> {
+    let key = name(&meant.address);
+    let found = |kind, worker| woken.and_then(|woken| woken.socket(&key, kind, worker));
+    let wants_stream = meant.has_streams();
+    let mut all = Vec::with_capacity(workers);
     match &meant.address {
         Address::Tcp(address) => {
-            let mut all = Vec::with_capacity(workers);
             let mut address = *address;
-            for _ in 0..workers {
-                let stream = meant.has_streams().then(|| tcp(address)).transpose()?;
+            for worker in 0..workers {
+                let stream = || found(Kind::Stream, worker).map_or_else(|| tcp(address), Ok);
+                let stream = wants_stream.then(stream).transpose()?;
                 // Port 0: the first socket picks, the others follow.
                 if let Some(bound) = stream.as_ref().and_then(|s| s.local_addr().ok()?.as_socket())
                 {
                     address = bound;
                 }
-                let datagram = meant.http3.then(|| udp(address)).transpose()?;
+                let datagram = || found(Kind::Datagram, worker).map_or_else(|| udp(address), Ok);
+                let datagram = meant.http3.then(datagram).transpose()?;
                 all.push(Sockets { stream, datagram });
             }
-            Ok(all)
         }
-        Address::Unix(path) => split(&unix(path)?, workers),
-        Address::Inherited(name) => split(&inherited(name)?, workers),
+        Address::Unix(path) => {
+            let socket = found(Kind::Stream, 0).map_or_else(|| unix(path), Ok)?;
+            for _ in 0..workers {
+                all.push(Sockets { stream: Some(socket.try_clone()?), datagram: None });
+            }
+        }
+        Address::Inherited(name) => {
+            let (streams, datagrams) = inherited(name)?;
+            let missing = |what: &str| {
+                let text = format!("no {what} socket named \"{name}\" was handed over");
+                io::Error::new(ErrorKind::NotFound, text)
+            };
+            if wants_stream && streams.is_empty() {
+                return Err(missing("stream"));
+            }
+            if meant.http3 && datagrams.is_empty() {
+                return Err(missing("datagram"));
+            }
+            for worker in 0..workers {
+                // Workers share what accepts; a socket of QUIC's belongs to one.
+                let stream = streams.get(worker % streams.len().max(1)).filter(|_| wants_stream);
+                let datagram = datagrams.get(worker).filter(|_| meant.http3);
+                let sockets = (stream.map(Socket::try_clone), datagram.map(Socket::try_clone));
+                all.push(Sockets {
+                    stream: sockets.0.transpose()?,
+                    datagram: sockets.1.transpose()?,
+                });
+            }
+        }
     }
+    let left_over = match (&meant.address, woken) {
+        (Address::Tcp(_), Some(woken)) if wants_stream => {
+            let streams = woken.left_over(&key, Kind::Stream, workers).into_iter();
+            streams.map(|stream| Sockets { stream: Some(stream), datagram: None }).collect()
+        }
+        _ => Vec::new(),
+    };
+    Ok(Opened { workers: all, left_over })
 }
 
-/// One socket that all workers accept on.
-fn split(socket: &Socket, workers: usize) -> io::Result<Vec<Sockets>> {
-    let one = |_| Ok(Sockets { stream: Some(socket.try_clone()?), datagram: None });
-    (0..workers).map(one).collect()
+/// A listener's sockets as they stay open through sleep: each once, where workers share one.
+pub(crate) fn held(meant: &Meant, sockets: Vec<Sockets>) -> Vec<Held> {
+    let shared = matches!(meant.address, Address::Unix(_));
+    let plain = meant.http1 && meant.tls.is_none() && !meant.proxy_protocol;
+    let held = |socket, kind, worker| {
+        let plain = plain && kind == Kind::Stream;
+        Held { socket, kind, plain, worker, key: name(&meant.address) }
+    };
+    let mut all = Vec::new();
+    for (worker, sockets) in sockets.into_iter().enumerate() {
+        let stream = sockets.stream.filter(|_| worker == 0 || !shared);
+        all.extend(stream.map(|socket| held(socket, Kind::Stream, worker)));
+        all.extend(sockets.datagram.map(|socket| held(socket, Kind::Datagram, worker)));
+    }
+    all
 }
 
 fn tcp(address: SocketAddr) -> io::Result<Socket> {
@@ -94,20 +174,40 @@ fn unix(path: &Path) -> io::Result<Socket> {
     Ok(socket)
 }
 
-/// A socket that the service manager holds for us (sd_listen_fds(3)).
-fn inherited(name: &str) -> io::Result<Socket> {
-    let missing = || {
-        io::Error::new(ErrorKind::NotFound, format!("no socket named \"{name}\" was handed over"))
-    };
-    let ours = var("LISTEN_PID").and_then(|p| p.parse().ok()) == Some(std::process::id());
-    let names = var("LISTEN_FDNAMES").filter(|_| ours).ok_or_else(missing)?;
-    let place = names.split(':').position(|n| n == name).ok_or_else(missing)?;
+/// The sockets of a name that the service manager holds for us (sd_listen_fds(3)): those that accept,
+/// and those of datagrams.
+fn inherited(name: &str) -> io::Result<(Vec<Socket>, Vec<Socket>)> {
+    let (mut streams, mut datagrams) = (Vec::new(), Vec::new());
+    for fd in named(name) {
+        let socket = Socket::from(fd?);
+        socket.set_nonblocking(true)?;
+        let (kind, list) = match socket.r#type()? {
+            Type::DGRAM => (Kind::Datagram, &mut datagrams),
+            _ => (Kind::Stream, &mut streams),
+        };
+        // An earlier process may have left it hushed.
+        park::rouse(socket.as_raw_fd(), kind);
+        list.push(socket);
+    }
+    Ok((streams, datagrams))
+}
+
+/// Handles of the descriptors of a name.
+fn named(name: &str) -> Vec<io::Result<OwnedFd>> {
+    let names = var("LISTEN_FDNAMES").filter(|_| is_activated()).unwrap_or_default();
+    let fit = (3..).zip(names.split(':')).filter(|(_, given)| *given == name);
     // SAFETY: the manager's protocol says that descriptors from 3 on are open and ours.
-    let borrowed = unsafe { std::os::fd::BorrowedFd::borrow_raw(3 + place as i32) };
-    let fd: OwnedFd = borrowed.try_clone_to_owned()?;
-    let socket = Socket::from(fd);
-    socket.set_nonblocking(true)?;
-    Ok(socket)
+    fit.map(|(fd, _)| unsafe { BorrowedFd::borrow_raw(fd) }.try_clone_to_owned()).collect()
+}
+
+/// A descriptor that an earlier process left with the service manager.
+pub(crate) fn handed(name: &str) -> Option<OwnedFd> {
+    named(name).into_iter().find_map(Result::ok)
+}
+
+/// Whether a service manager holds sockets for this process.
+pub(crate) fn is_activated() -> bool {
+    var("LISTEN_PID").and_then(|p| p.parse().ok()) == Some(std::process::id())
 }
 
 #[allow(clippy::disallowed_methods)]

@@ -98,6 +98,32 @@ impl Own {
         Ok(series)
     }
 
+    /// A series as it was before sleep. It must not have been used since.
+    pub(super) fn revive(
+        &self,
+        new: &NewMetric<'_>,
+        value: f64,
+        counts: Vec<u64>,
+    ) -> Result<(), &'static str> {
+        drop(self.open(new)?);
+        let families = lock(&self.families);
+        let name = new.name.strip_suffix("_total").unwrap_or(new.name);
+        let family = families.get(name).or_else(|| families.get(new.name));
+        match family.and_then(|family| family.series.get(new.labels)).map(|series| &**series) {
+            Some(Series::Buckets(buckets)) => {
+                let mut buckets = lock(buckets);
+                if buckets.counts.len() == counts.len() {
+                    (buckets.counts, buckets.sum) = (counts, value);
+                }
+            }
+            Some(Series::Counter(bits) | Series::Gauge(bits)) => {
+                bits.store(value.to_bits(), Ordering::Relaxed);
+            }
+            None => {}
+        }
+        Ok(())
+    }
+
     /// Shows every family to a page.
     pub(super) fn each(&self, mut show: impl FnMut(&str, &Family)) {
         lock(&self.families).iter().for_each(|(name, family)| show(name, family));

@@ -37,6 +37,17 @@ impl Registry {
         }
         page.family("pilotlight_trims", "counter", "Times that idle memory was given back.");
         page.counter("pilotlight_trims", &[], self.trims.load(Ordering::Relaxed));
+        page.family("pilotlight_sleeps", "counter", "Times that the process went to sleep.");
+        page.counter("pilotlight_sleeps", &[], self.sleeps.load(Ordering::Relaxed));
+        let wakes = lock(&self.wakes);
+        page.family("pilotlight_wakes", "counter", "Times that it woke, by what woke it.");
+        for (reason, count) in &wakes.reasons {
+            page.counter("pilotlight_wakes", &[("reason", reason)], *count);
+        }
+        let name = "pilotlight_wake_seconds";
+        page.family(name, "histogram", "From what woke it to its serving.");
+        wakes.times.iter().for_each(|(_, histogram)| page.histogram(name, &[], histogram));
+        drop(wakes);
         page.family("pilotlight_log_dropped", "counter", "Log lines lost to a slow sink.");
         page.counter("pilotlight_log_dropped", &[], self.log_dropped.load(Ordering::Relaxed));
         page.family("pilotlight_generation", "gauge", "Number of the configuration that serves.");

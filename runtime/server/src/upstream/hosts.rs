@@ -27,6 +27,13 @@ pub(crate) struct Hosts {
 }
 
 impl Hosts {
+    /// Forgets those that nobody uses.
+    pub(crate) fn trim(&self) {
+        let mut kept = self.kept.borrow_mut();
+        kept.values().for_each(|upstream| upstream.trim());
+        kept.retain(|_, upstream| Rc::strong_count(upstream) > 1);
+    }
+
     /// The host of a URL.
     ///
     /// # Errors

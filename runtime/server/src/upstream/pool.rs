@@ -164,6 +164,13 @@ impl Upstream {
         shared
     }
 
+    /// Closes all that idle.
+    pub(crate) fn trim(&self) {
+        for endpoint in &self.endpoints {
+            endpoint.close_idle(u64::MAX, true);
+        }
+    }
+
     /// Gives a connection that idles up, so that there is room for another; the oldest first.
     pub(super) fn make_room(&self) -> bool {
         let oldest = self.endpoints.iter().filter_map(|e| Some((e.oldest()?, e)));

@@ -179,7 +179,7 @@ impl Rig {
         let log = Arc::new(Log::new(&generation.manifest.log, clock, metrics.clone()));
         let listener = generation.listeners[0].clone();
         let (serving, draining) = watch::channel(false);
-        let control = Arc::new(Control::new(Arc::new(generation), log, metrics, || {}));
+        let control = Arc::new(Control::new(Arc::new(generation), log, metrics, clock, || {}));
         let worker = Worker::new(0, clock, control, draining);
         let peer = Rc::new(Peer {
             address: IpAddr::V4(Ipv4Addr::LOCALHOST),

@@ -1,0 +1,250 @@
+//! A gateway that serves: its listeners, what it is asked, and how its time ends.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use pilotlight_config::manifest::Address;
+use pilotlight_filter::host::Level;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{mpsc, watch};
+
+use super::{Gateway, RunError, open};
+use crate::admin::{self, Ask};
+use crate::generation::Listener;
+use crate::listener::{GRACE, Gate, Opened, Sockets};
+use crate::notify::{self, notify};
+use crate::park::{self, Woken};
+use crate::threads::{Order, Thread};
+
+/// A gateway that serves.
+pub(super) struct House<'a> {
+    pub(super) gateway: &'a Gateway,
+    pub(super) threads: &'a [Thread],
+    pub(super) open: Vec<Open>,
+    pub(super) admin: Option<admin::Opened>,
+    /// When it last found that it can't sleep: on the gateway's clock.
+    pub(super) tried: Duration,
+}
+
+/// A listener that is open.
+pub(super) struct Open {
+    key: Key,
+    pub(super) current: Arc<ArcSwap<Listener>>,
+    pub(super) gate: watch::Sender<Gate>,
+    /// Handles of the workers' sockets, which stay open when the workers' go.
+    pub(super) sockets: Vec<Sockets>,
+}
+
+/// What makes two listeners share sockets over a reload.
+#[derive(PartialEq, Eq, Clone)]
+struct Key {
+    address: Address,
+    stream: bool,
+    datagram: bool,
+}
+
+/// How its time ended.
+pub(super) enum End {
+    Stop,
+    /// The service manager holds the sockets.
+    Leave,
+    Sleep,
+}
+
+/// Requests of the admin interface that wait.
+const ASKS: usize = 16;
+/// A woken gateway that has served for so long will go on to.
+const SETTLED: Duration = Duration::from_secs(5);
+
+impl<'a> House<'a> {
+    pub(super) fn new(gateway: &'a Gateway, threads: &'a [Thread]) -> House<'a> {
+        House { gateway, threads, open: Vec::new(), admin: None, tried: Duration::ZERO }
+    }
+
+    pub(super) async fn listen(
+        &mut self,
+        listener: Arc<Listener>,
+        opened: Opened,
+    ) -> Result<(), RunError> {
+        let (gate, watched) = watch::channel(Gate::Open);
+        let key = key(&listener);
+        let current = Arc::new(ArcSwap::new(listener));
+        let mut kept = Vec::with_capacity(opened.workers.len());
+        for (thread, sockets) in self.threads.iter().zip(opened.workers) {
+            let system = |error| RunError::System { what: "no more descriptors", error };
+            kept.push(sockets.another().map_err(system)?);
+            let (listener, gate) = (current.clone(), watched.clone());
+            thread.tell(Order::Listen { listener, sockets, gate }).await;
+        }
+        let closed = watch::channel(Gate::Closed).1;
+        for (thread, sockets) in self.threads.iter().cycle().zip(opened.left_over) {
+            let (listener, gate) = (current.clone(), closed.clone());
+            thread.tell(Order::Listen { listener, sockets, gate }).await;
+        }
+        self.open.push(Open { key, current, gate, sockets: kept });
+        Ok(())
+    }
+
+    /// Signals and the admin interface, until it is time to end.
+    pub(super) async fn serve(
+        &mut self,
+        drain: &watch::Sender<bool>,
+        woken: &mut Option<Woken>,
+    ) -> Result<End, RunError> {
+        let on = |kind| {
+            signal(kind).map_err(|error| RunError::System { what: "no signal handler", error })
+        };
+        let (mut term, mut int) = (on(SignalKind::terminate())?, on(SignalKind::interrupt())?);
+        let (mut hup, mut usr2) = (on(SignalKind::hangup())?, on(SignalKind::user_defined2())?);
+        // What came while the form changed comes now.
+        park::block_signals(false);
+        let (asks, mut inbox) = mpsc::channel::<Ask>(ASKS);
+        let gateway = self.gateway;
+        let control = &gateway.control;
+        let generation = control.generation();
+        let address = generation.manifest.gateway.admin.clone();
+        if let Some(address) = &address {
+            let opened =
+                admin::open(address, control.clone(), gateway.clock, asks.clone(), woken.as_ref());
+            self.admin = Some(opened.map_err(RunError::Listen)?);
+        }
+        let names: Vec<String> = generation.listeners.iter().map(|l| l.name.to_string()).collect();
+        control.log.event(Level::Info, "serving", &[("listeners", &names.join(", "))]);
+        drop(generation);
+        if let Some(woken) = woken {
+            self.rise(woken).await;
+        }
+        notify("READY=1");
+        let mut sign = notify::watchdog().map(tokio::time::interval);
+        let settled = tokio::time::sleep(SETTLED);
+        tokio::pin!(settled);
+        loop {
+            tokio::select! {
+                _ = term.recv() => break,
+                _ = int.recv() => break,
+                _ = hup.recv() => drop(self.reload().await),
+                // What wakes it must not end it when it is awake.
+                _ = usr2.recv() => {}
+                Some(ask) = inbox.recv() => match ask {
+                    Ask::Reload(answer) => drop(answer.send(self.reload().await)),
+                    Ask::Drain => break,
+                },
+                () = self.tired() => if let Some(end) = self.sleep().await { return Ok(end) },
+                () = &mut settled, if woken.is_some() => woken.take().into_iter().for_each(Woken::settle),
+                Some(_) = tick(&mut sign) => notify("WATCHDOG=1"),
+            }
+        }
+        // Its handles would keep sockets open that nobody accepts on.
+        woken.take().into_iter().for_each(Woken::settle);
+        notify("STOPPING=1");
+        let hurry = async {
+            tokio::select! { _ = term.recv() => {}, _ = int.recv() => {} }
+        };
+        tokio::select! {
+            () = self.drain(drain) => {}
+            // Asked twice: now.
+            () = hurry => {}
+        }
+        Ok(End::Stop)
+    }
+
+    /// Loads the manifest anew and switches to it; on any mistake the old one goes on.
+    async fn reload(&mut self) -> Result<String, String> {
+        notify("RELOADING=1");
+        let outcome = self.switch().await;
+        let control = &self.gateway.control;
+        let (count, level, message, text) = match &outcome {
+            Ok(text) => (&control.metrics.reloads_ok, Level::Info, "reloaded", text),
+            Err(text) => (&control.metrics.reloads_failed, Level::Error, "reload refused", text),
+        };
+        count.fetch_add(1, Ordering::Relaxed);
+        control.log.event(level, message, &[("detail", text)]);
+        control.set_last_reload(outcome.clone());
+        notify("READY=1");
+        outcome
+    }
+
+    async fn switch(&mut self) -> Result<String, String> {
+        let gateway = self.gateway;
+        let old = gateway.control.generation();
+        let loaded = (gateway.source)().map_err(|report| report.render(false))?;
+        let loaded = gateway.loader.load(loaded, Some(&old));
+        let (new, _warnings) = loaded.map_err(|report| report.render(false))?;
+        // New sockets first: a port in use refuses the reload and harms nothing.
+        let mut added = Vec::new();
+        for listener in &new.listeners {
+            if !self.open.iter().any(|o| o.key == key(listener)) {
+                let opened = open(&listener.settings, self.threads.len(), None);
+                added.push((listener.clone(), opened.map_err(|e| e.to_string())?));
+            }
+        }
+        let changes = pilotlight_config::diff(&old.manifest, &new.manifest);
+        gateway.control.log.configure(&new.manifest.log);
+        let new = Arc::new(new);
+        gateway.control.install(new.clone());
+        self.open.retain(|open| {
+            let stays = new.listeners.iter().find(|l| key(l) == open.key);
+            match stays {
+                Some(listener) => open.current.store(listener.clone()),
+                None => drop(open.gate.send(Gate::Closed).is_ok()),
+            }
+            stays.is_some()
+        });
+        for (listener, opened) in added {
+            self.listen(listener, opened).await.map_err(|e| e.to_string())?;
+        }
+        for thread in self.threads {
+            thread.tell(Order::Renew).await;
+        }
+        let number = new.number;
+        Ok(match changes.is_empty() {
+            true => format!("generation {number}: no change in the manifest"),
+            false => format!("generation {number}: {}", changes.join("; ")),
+        })
+    }
+
+    /// Accepts no more, lets open exchanges end, and gives up at the manifest's limit.
+    async fn drain(&mut self, drain: &watch::Sender<bool>) {
+        let limit = self.gateway.control.generation().manifest.gateway.drain;
+        self.gateway.control.log.event(Level::Info, "draining", &[]);
+        self.gateway.control.set_draining();
+        let mut gates = Vec::with_capacity(self.open.len());
+        for open in self.open.drain(..) {
+            // Ours first: a socket that nobody accepts on must not get connections.
+            drop(open.sockets);
+            let _ = open.gate.send(Gate::Closed);
+            gates.push(open.gate);
+        }
+        let idle = async {
+            // Clients are told to leave once no listener is in their way back: a handshake that it
+            // leaves unanswered is tried again after a second.
+            tokio::time::sleep(GRACE.min(limit / 2)).await;
+            let _ = drain.send(true);
+            // The first figures are from before the drain.
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            while self.threads.iter().any(|t| t.busy.load(Ordering::Acquire) > 0) {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        drop(tokio::time::timeout(limit, idle).await);
+    }
+}
+
+fn key(listener: &Listener) -> Key {
+    let settings = &listener.settings;
+    Key {
+        address: settings.address.clone(),
+        stream: settings.has_streams(),
+        datagram: settings.http3,
+    }
+}
+
+/// The next tick, where there are ticks.
+async fn tick(interval: &mut Option<tokio::time::Interval>) -> Option<tokio::time::Instant> {
+    match interval {
+        Some(interval) => Some(interval.tick().await),
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,97 @@
+//! What the service manager is told (sd_notify(3)), where there is one.
+
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::net::{SocketAddr, UnixDatagram};
+use std::time::Duration;
+
+/// The shortest time between two signs of life: a quiet gateway wakes once a second at most.
+const SIGN_LEAST: Duration = Duration::from_secs(1);
+
+/// Tells the service manager something.
+pub(crate) fn notify(state: &str) {
+    if let Some(socket) = manager() {
+        let mut text = state.to_owned();
+        if state == "RELOADING=1" {
+            let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+            // SAFETY: `now` is a writable timespec.
+            unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut now) };
+            text =
+                format!("{state}\nMONOTONIC_USEC={}", now.tv_sec * 1_000_000 + now.tv_nsec / 1000);
+        }
+        drop(socket.send(text.as_bytes()));
+    }
+}
+
+/// The manager's mailbox: a path, or a name without one.
+fn manager() -> Option<UnixDatagram> {
+    let path = var("NOTIFY_SOCKET")?;
+    let address = match path.strip_prefix('@') {
+        Some(name) => SocketAddr::from_abstract_name(name),
+        None => SocketAddr::from_pathname(&path),
+    };
+    let socket = UnixDatagram::unbound().ok()?;
+    socket.connect_addr(&address.ok()?).ok()?;
+    Some(socket)
+}
+
+/// How often the service manager wants a sign of life; `None`: it wants none.
+pub(crate) fn watchdog() -> Option<Duration> {
+    let ours = var("WATCHDOG_PID").is_none_or(|pid| pid.parse() == Ok(std::process::id()));
+    let micros: u64 = var("WATCHDOG_USEC").filter(|_| ours)?.parse().ok()?;
+    // Half of it, as it asks for.
+    (micros > 0).then(|| (Duration::from_micros(micros) / 2).max(SIGN_LEAST))
+}
+
+/// While it is parked the gateway gives no sign of life: the manager must not wait for one.
+pub(crate) fn watch(on: bool) {
+    if let Some(micros) = var("WATCHDOG_USEC") {
+        notify(&format!("WATCHDOG_USEC={}", if on { &micros } else { "0" }));
+    }
+}
+
+/// Whether the manager keeps descriptors for us.
+pub(crate) fn stores() -> bool {
+    var("FDSTORE").and_then(|most| most.parse::<u64>().ok()).is_some_and(|most| most > 0)
+}
+
+/// Gives the manager a descriptor to keep. What it had under the name is gone before.
+pub(crate) fn store(fd: &OwnedFd, name: &str) -> bool {
+    forget(name);
+    let text = format!("FDSTORE=1\nFDNAME={name}");
+    manager().is_some_and(|socket| send_with(&socket, text.as_bytes(), fd))
+}
+
+/// The manager need not keep it any more.
+pub(crate) fn forget(name: &str) {
+    notify(&format!("FDSTOREREMOVE=1\nFDNAME={name}"));
+}
+
+/// Sends a text and a descriptor.
+fn send_with(socket: &UnixDatagram, text: &[u8], fd: &OwnedFd) -> bool {
+    const SPACE: usize = 64;
+    #[repr(align(16))]
+    struct Control([u8; SPACE]);
+    let mut control = Control([0; SPACE]);
+    // SAFETY: the message's parts live until it is sent; a header and a descriptor fit into `SPACE`.
+    unsafe {
+        let mut part =
+            libc::iovec { iov_base: text.as_ptr().cast_mut().cast(), iov_len: text.len() };
+        let mut message: libc::msghdr = std::mem::zeroed();
+        message.msg_iov = &raw mut part;
+        message.msg_iovlen = 1;
+        message.msg_control = control.0.as_mut_ptr().cast();
+        message.msg_controllen = libc::CMSG_SPACE(size_of::<libc::c_int>() as u32) as _;
+        let header = libc::CMSG_FIRSTHDR(&raw const message);
+        (*header).cmsg_level = libc::SOL_SOCKET;
+        (*header).cmsg_type = libc::SCM_RIGHTS;
+        (*header).cmsg_len = libc::CMSG_LEN(size_of::<libc::c_int>() as u32) as _;
+        libc::CMSG_DATA(header).cast::<libc::c_int>().write_unaligned(fd.as_raw_fd());
+        libc::sendmsg(socket.as_raw_fd(), &raw const message, libc::MSG_NOSIGNAL) >= 0
+    }
+}
+
+#[allow(clippy::disallowed_methods)]
+fn var(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}

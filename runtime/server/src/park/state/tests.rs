@@ -1,0 +1,46 @@
+//! State is whole, or not there.
+
+use super::*;
+
+fn sample() -> Vec<u8> {
+    written(|all| {
+        all.part("a", |part| {
+            part.number(7);
+            part.bytes(b"seven");
+        });
+        all.part("b", |part| part.float(0.5));
+    })
+}
+
+#[test]
+fn what_is_written_is_read() {
+    let bytes = sample();
+    let mut state = State::open(&bytes, true).unwrap();
+    assert!(state.age < Duration::from_secs(60));
+    let (name, mut part) = state.next().unwrap();
+    assert_eq!(
+        (name, part.number(), part.text(), part.number()),
+        ("a", Some(7), Some("seven"), None)
+    );
+    let (name, mut part) = state.next().unwrap();
+    assert_eq!((name, part.float(), part.float()), ("b", Some(0.5), None));
+    assert!(state.next().is_none());
+}
+
+#[test]
+fn what_is_damaged_is_refused() {
+    let bytes = sample();
+    for at in 0..bytes.len() {
+        let mut broken = bytes.clone();
+        broken[at] ^= 1;
+        assert!(State::open(&broken, true).is_err(), "{at}");
+        assert!(State::open(&bytes[..at], true).is_err(), "{at}");
+    }
+}
+
+#[test]
+fn lengths_that_lie_end_it() {
+    let mut all = Writer::default();
+    all.number(u64::MAX);
+    assert_eq!(Reader(&all.0).bytes(), None);
+}

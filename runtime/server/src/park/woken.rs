@@ -1,0 +1,176 @@
+//! The gateway after sleep: what it finds of the one that fell asleep.
+
+use std::cell::RefCell;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::time::Duration;
+
+use socket2::Socket;
+
+use super::plan::{self, Kind, Plan};
+use super::{PARKED, WOKEN, guard};
+use crate::clock;
+
+/// Why it woke.
+#[repr(u32)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reason {
+    Connection = 0,
+    Datagram = 1,
+    Admin = 2,
+    Signal = 3,
+    Fault = 4,
+}
+
+/// As the log has it.
+const REASONS: [&str; 5] = ["connection", "datagram", "admin", "signal", "fault"];
+
+/// The reason of this name.
+pub(crate) fn reason(name: &str) -> Option<&'static str> {
+    REASONS.into_iter().find(|reason| *reason == name)
+}
+
+/// What a gateway that was woken found: its sockets, and how it came to wake. Until it has settled,
+/// a crash leads back to sleep.
+pub struct Woken {
+    plan: &'static Plan,
+    /// By the plan's places.
+    sockets: RefCell<Vec<Option<OwnedFd>>>,
+    /// The plan's own.
+    _file: OwnedFd,
+}
+
+/// A connection that was accepted before it woke.
+pub(crate) struct Carried {
+    pub(crate) kind: Kind,
+    /// Its listener.
+    pub(crate) key: String,
+    pub(crate) worker: usize,
+    pub(crate) socket: Socket,
+}
+
+impl Woken {
+    /// Takes over what the parked form held, if this process was woken. Called once, before there
+    /// are threads.
+    pub fn take() -> Option<Woken> {
+        let plan = Plan::open(plan::asked(WOKEN)?)?;
+        Some(Woken::of(plan))
+    }
+
+    pub(super) fn of(plan: Plan) -> Woken {
+        let plan: &'static Plan = Box::leak(Box::new(plan));
+        let head = plan.head();
+        // SAFETY: descriptors that this process held while it was parked; they are nobody else's.
+        let own = |fd: i32| unsafe { OwnedFd::from_raw_fd(fd) };
+        let places = plan.places().iter();
+        let sockets = places.map(|place| close_on_exec(place.fd).then(|| own(place.fd))).collect();
+        close_on_exec(head.carried.get());
+        close_on_exec(head.state.get());
+        close_on_exec(plan.fd);
+        guard::arm(plan);
+        Woken { sockets: RefCell::new(sockets), _file: own(plan.fd), plan }
+    }
+
+    /// A worker's socket of a listener, another handle of it.
+    pub(crate) fn socket(&self, key: &str, kind: Kind, worker: usize) -> Option<Socket> {
+        let at = self.places(key, kind).find(|(_, of)| *of == worker)?.0;
+        let sockets = self.sockets.borrow();
+        Some(Socket::from(sockets.get(at)?.as_ref()?.try_clone().ok()?))
+    }
+
+    /// The sockets of workers that there are no more: what waits in them is still to be served.
+    pub(crate) fn left_over(&self, key: &str, kind: Kind, workers: usize) -> Vec<Socket> {
+        let mut sockets = self.sockets.borrow_mut();
+        let at = self.places(key, kind).filter(|(_, of)| *of >= workers);
+        at.filter_map(|(at, _)| Some(Socket::from(sockets.get_mut(at)?.take()?))).collect()
+    }
+
+    fn places(&self, key: &str, kind: Kind) -> impl Iterator<Item = (usize, usize)> {
+        let plan = self.plan;
+        let all = plan.places().iter().enumerate();
+        let of = all.filter(move |(_, place)| {
+            place.kind == kind as u8 && plan.bytes(place.key) == key.as_bytes()
+        });
+        of.map(|(at, place)| (at, usize::from(place.worker)))
+    }
+
+    /// The connection that woke it, which is to be served first.
+    pub(crate) fn carried(&self) -> Option<Carried> {
+        let head = self.plan.head();
+        let fd = Some(head.carried.replace(-1)).filter(|fd| *fd >= 0)?;
+        // SAFETY: accepted by the parked form for us alone.
+        let socket = Socket::from(unsafe { OwnedFd::from_raw_fd(fd) });
+        let place = self.plan.places().get(usize::try_from(head.by.get()).ok()?)?;
+        Some(Carried {
+            kind: Kind::of(place.kind)?,
+            key: String::from_utf8_lossy(self.plan.bytes(place.key)).into_owned(),
+            worker: usize::from(place.worker),
+            socket,
+        })
+    }
+
+    /// What outlived sleep.
+    pub(crate) fn state(&self) -> Option<OwnedFd> {
+        let fd = Some(self.plan.head().state.get()).filter(|fd| *fd >= 0)?;
+        // SAFETY: open as long as the plan says so.
+        unsafe { BorrowedFd::borrow_raw(fd) }.try_clone_to_owned().ok()
+    }
+
+    /// Why it woke, after how many tries in vain.
+    pub(crate) fn why(&self) -> (&'static str, u32) {
+        let head = self.plan.head();
+        let reason = REASONS.get(head.reason.get() as usize).copied().unwrap_or("unknown");
+        (reason, head.failures.get())
+    }
+
+    /// How long it slept, and how long ago it began to wake.
+    pub(crate) fn times(&self) -> (Duration, Duration) {
+        let head = self.plan.head();
+        let (slept, woken) = (head.slept.get(), head.woken.get());
+        let since = |from: u64, to: u64| Duration::from_nanos(to.saturating_sub(from));
+        (since(slept, woken), since(woken, clock::monotonic()))
+    }
+
+    /// It serves, and has for a while: there is no way back any more.
+    pub(crate) fn settle(self) {
+        guard::disarm();
+        let state = self.plan.head().state.replace(-1);
+        if state >= 0 {
+            // SAFETY: as in `state`; nobody else closes it.
+            drop(unsafe { OwnedFd::from_raw_fd(state) });
+        }
+    }
+
+    /// It can't serve: back to the parked form, which waits before it tries again. Returns only
+    /// when the kernel refuses.
+    pub fn back(self) {
+        self.plan.failed(clock::monotonic());
+        block_signals(true);
+        plan::become_next(PARKED);
+        self.plan.turn(plan::environment());
+    }
+}
+
+/// Whether there is such a descriptor; children don't get it from now on.
+fn close_on_exec(fd: i32) -> bool {
+    // SAFETY: what is not open is refused.
+    fd >= 0 && unsafe { libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC) } == 0
+}
+
+/// Signals that come while the form changes wait for the next one.
+pub(crate) fn block_signals(on: bool) {
+    let how = if on { libc::SIG_BLOCK } else { libc::SIG_UNBLOCK };
+    // SAFETY: a set on the stack, filled before it is used.
+    unsafe {
+        let mut set: libc::sigset_t = std::mem::zeroed();
+        libc::sigemptyset(&raw mut set);
+        for signal in super::wait::SIGNALLED {
+            libc::sigaddset(&raw mut set, signal);
+        }
+        libc::pthread_sigmask(how, &raw const set, std::ptr::null_mut());
+    }
+}
+
+/// The number of a descriptor, for the plan.
+pub(super) fn number(fd: &impl AsRawFd) -> i32 {
+    fd.as_raw_fd()
+}
