@@ -58,6 +58,7 @@ filters = ["door"]
 {listener}
 [filters.door]
 openresty = {{ {phases} }}
+limits = {{ cpu = "100ms" }}
 [shared.notes]
 size = "1MiB"
 [lua]
