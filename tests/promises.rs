@@ -95,7 +95,7 @@ async fn download(client: &mut tokio::net::TcpStream, bytes: u64, mut look: impl
 }
 
 /// What a route's manifest, its place in the router and its metrics may take, each once.
-const ROUTE: u64 = 16 << 10;
+const ROUTE: u64 = 20 << 10;
 
 /// Scripts are held once a worker, however many routes use them: a thousand routes over twenty scripts
 /// are one route with twenty, and what a route itself takes.
