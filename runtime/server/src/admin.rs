@@ -3,10 +3,12 @@
 
 pub(crate) mod client;
 
+use std::future::poll_fn;
 use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll};
 use std::time::{Duration, UNIX_EPOCH};
 
 use pilotlight_config::manifest::Address;
@@ -156,27 +158,27 @@ impl Desk {
         Ok(match socket.domain()? {
             Domain::UNIX => {
                 let listener = UnixListener::from_std(socket.into())?;
-                tokio::spawn(async move {
-                    loop {
-                        match listener.accept().await {
-                            Ok((stream, _)) => self.clone().take(stream),
-                            Err(_) => tokio::time::sleep(PAUSE).await,
-                        }
-                    }
-                })
+                tokio::spawn(self.take_all(move |cx| listener.poll_accept(cx)))
             }
             _ => {
                 let listener = TcpListener::from_std(socket.into())?;
-                tokio::spawn(async move {
-                    loop {
-                        match listener.accept().await {
-                            Ok((stream, _)) => self.clone().take(stream),
-                            Err(_) => tokio::time::sleep(PAUSE).await,
-                        }
-                    }
-                })
+                tokio::spawn(self.take_all(move |cx| listener.poll_accept(cx)))
             }
         })
+    }
+
+    async fn take_all<S, A>(
+        self,
+        mut accept: impl FnMut(&mut Context<'_>) -> Poll<io::Result<(S, A)>>,
+    ) where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        loop {
+            match poll_fn(&mut accept).await {
+                Ok((stream, _)) => self.clone().take(stream),
+                Err(_) => tokio::time::sleep(PAUSE).await,
+            }
+        }
     }
 
     fn take(self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {

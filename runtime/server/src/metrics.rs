@@ -5,6 +5,7 @@ mod kept;
 pub(crate) mod own;
 pub(crate) mod text;
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -107,7 +108,7 @@ struct Data {
     filters: Histograms,
     faults: HashMap<(u32, &'static str), u64, RandomState>,
     /// Connections without HTTP that have ended, by listener, upstream and error.
-    flows: BTreeMap<(u32, u32, &'static str), u64>,
+    flows: BTreeMap<(u32, u32, Cow<'static, str>), u64>,
 }
 
 impl Registry {
@@ -238,7 +239,7 @@ impl Shard {
     ) {
         let listener = series.listeners.get(listener).copied().unwrap_or(0);
         let upstream = series.upstreams.get(upstream).copied().unwrap_or(0);
-        let key = (listener, upstream, error.unwrap_or_default());
+        let key = (listener, upstream, error.unwrap_or_default().into());
         *lock(&self.data).flows.entry(key).or_default() += 1;
     }
 

@@ -5,6 +5,8 @@ use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::time::Duration;
 
+use crate::clock;
+
 /// The shortest time between two signs of life: a quiet gateway wakes once a second at most.
 const SIGN_LEAST: Duration = Duration::from_secs(1);
 
@@ -13,11 +15,7 @@ pub(crate) fn notify(state: &str) {
     if let Some(socket) = manager() {
         let mut text = state.to_owned();
         if state == "RELOADING=1" {
-            let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-            // SAFETY: `now` is a writable timespec.
-            unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut now) };
-            text =
-                format!("{state}\nMONOTONIC_USEC={}", now.tv_sec * 1_000_000 + now.tv_nsec / 1000);
+            text = format!("{state}\nMONOTONIC_USEC={}", clock::monotonic() / 1000);
         }
         drop(socket.send(text.as_bytes()));
     }

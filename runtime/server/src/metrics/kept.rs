@@ -8,10 +8,10 @@ use pilotlight_filter::host::{MetricKind, NewMetric};
 
 use super::histogram::{COARSE, FINE, Histogram, Histograms};
 use super::own::{Labels, Series};
-use super::{Data, Protocol, Registry, lock};
+use super::{Data, Protocol, Registry, Shard, lock};
 use crate::park::state::{Reader, Writer};
 
-const PROTOCOLS: [Protocol; 3] = [Protocol::Http1, Protocol::Http2, Protocol::Http3];
+const PROTOCOLS: [Protocol; 4] = [Protocol::Http1, Protocol::Http2, Protocol::Http3, Protocol::Tcp];
 
 impl Registry {
     fn plain(&self) -> [&AtomicU64; 5] {
@@ -34,7 +34,7 @@ impl Registry {
         names.list.iter().for_each(|name| to.bytes(name.as_bytes()));
         let shards = lock(&self.shards);
         to.number(shards.len() as u64);
-        shards.iter().for_each(|shard| lock(&shard.data).keep(to));
+        shards.iter().for_each(|shard| shard.keep(to));
         self.own.each(|name, family| {
             for (labels, series) in &family.series {
                 to.bytes(name.as_bytes());
@@ -71,7 +71,7 @@ impl Registry {
         // A figure is the sum over all workers: the first one takes all.
         let shard = self.shard(0);
         for _ in 0..from.number()? {
-            lock(&shard.data).take_back(number, from)?;
+            shard.take_back(number, from)?;
         }
         while !from.0.is_empty() {
             let name = from.text()?;
@@ -124,6 +124,29 @@ fn keep_series(series: &Series, to: &mut Writer) {
     to.float(series.number());
 }
 
+impl Shard {
+    fn keep(&self, to: &mut Writer) {
+        lock(&self.data).keep(to);
+        let moved = lock(&self.moved);
+        to.number(moved.len() as u64);
+        for (listener, ways) in &*moved {
+            to.number(u64::from(*listener));
+            ways.iter().for_each(|way| to.number(way.load(Ordering::Relaxed)));
+        }
+    }
+
+    fn take_back(&self, number: impl Fn(u64) -> u32, from: &mut Reader<'_>) -> Option<()> {
+        lock(&self.data).take_back(&number, from)?;
+        for _ in 0..from.number()? {
+            let ways = lock(&self.moved).entry(number(from.number()?)).or_default().clone();
+            for way in &*ways {
+                way.fetch_add(from.number()?, Ordering::Relaxed);
+            }
+        }
+        Some(())
+    }
+}
+
 impl Data {
     fn keep(&self, to: &mut Writer) {
         to.number(self.requests.len() as u64);
@@ -137,6 +160,13 @@ impl Data {
         for ((filter, kind), count) in &self.faults {
             to.number(u64::from(*filter));
             to.bytes(kind.as_bytes());
+            to.number(*count);
+        }
+        to.number(self.flows.len() as u64);
+        for ((listener, upstream, error), count) in &self.flows {
+            to.number(u64::from(*listener));
+            to.number(u64::from(*upstream));
+            to.bytes(error.as_bytes());
             to.number(*count);
         }
         [&self.durations, &self.upstreams, &self.filters].iter().for_each(|all| keep_all(all, to));
@@ -154,6 +184,11 @@ impl Data {
             if let Some(kind) = FaultKind::ALL.iter().find(|one| one.name() == kind) {
                 *self.faults.entry((filter, kind.name())).or_default() += count;
             }
+        }
+        for _ in 0..from.number()? {
+            let (listener, upstream) = (number(from.number()?), number(from.number()?));
+            let error = from.text()?.to_owned().into();
+            *self.flows.entry((listener, upstream, error)).or_default() += from.number()?;
         }
         let place = |old: usize| number(old as u64) as usize;
         read_all(&mut self.durations, place, from)?;
@@ -192,3 +227,6 @@ fn read_all(
 }
 
 const _: () = assert!(COARSE.len() != FINE.len());
+
+#[cfg(test)]
+mod tests;

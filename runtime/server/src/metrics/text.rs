@@ -128,7 +128,7 @@ impl Registry {
         let name = "pilotlight_tcp_connections";
         page.family(name, "counter", "Connections without HTTP that have ended, by error.");
         for ((listener, upstream, error), count) in &flows {
-            let labels = [("listener", &**listener), ("upstream", upstream), ("error", error)];
+            let labels = [("listener", &**listener), ("upstream", upstream), ("error", &**error)];
             page.counter(name, &labels, *count);
         }
     }

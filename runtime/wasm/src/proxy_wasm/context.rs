@@ -86,9 +86,7 @@ impl Stream {
         };
         self.bodies.get_mut(side)
     }
-}
 
-impl Stream {
     /// Answers have come to all that it has called.
     pub(crate) fn has_all_answers(&self) -> bool {
         self.answered && self.mail.as_ref().is_some_and(|mail| mail.calls.get() == 0)

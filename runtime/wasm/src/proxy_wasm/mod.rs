@@ -1,4 +1,4 @@
-//! Filters of the proxy-wasm ABI, versions 0.1.0, 0.2.0 and 0.2.1, as they are built for Envoy.
+//! Filters of the proxy-wasm ABI, versions 0.1.0, 0.2.0 and 0.2.1, as they are built for Envoy, and Higress's 0.2.100.
 //!
 //! One instance a worker holds a root context for the plugin and a context a stream: an exchange, or a
 //! connection without HTTP.

@@ -342,12 +342,12 @@ impl Pool {
         Ok(host)
     }
 
-    /// Drops what no exchange uses. An instance with something to do of its own stays.
     /// Whether the instance has work beside its streams.
     pub(crate) fn is_busy(&self) -> bool {
         self.shared.borrow().as_ref().is_some_and(|shared| shared.root.has_work())
     }
 
+    /// Drops what no exchange uses. An instance with something to do of its own stays.
     pub(crate) fn trim(&self) {
         let mut shared = self.shared.borrow_mut();
         if shared
