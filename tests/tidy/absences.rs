@@ -31,7 +31,6 @@ const ABSENCES: &[Absence] = &[
         words: &["Instant::now", "SystemTime::now", "clock_gettime", "gettimeofday"],
         except: &[
             ("runtime/server/src/clock.rs", "the clock"),
-            ("runtime/server/src/notify.rs", "sd_notify wants the time of the kernel's own clock"),
             ("runtime/lua/src/watchdog.rs", "CPU time of the thread that is watched"),
             ("runtime/wasm/src/host.rs", "CPU time of a call"),
         ],
