@@ -42,8 +42,13 @@ pub async fn asleep(gateway: &Gateway) {
     soon("sleep", look).await;
 }
 
-/// The parked form has one thread, and says so in its environment.
+/// The parked form has one thread, and says so in its environment. Who turns says so a moment before,
+/// with workers that still serve.
 fn is_parked(pid: u32) -> bool {
+    let threads = std::fs::read_dir(format!("/proc/{pid}/task"));
+    if threads.map_or(0, Iterator::count) != 1 {
+        return false;
+    }
     let environment = std::fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
     environment.split(|b| *b == 0).any(|entry| entry.starts_with(b"PILOTLIGHT_SLEEP=p"))
 }
