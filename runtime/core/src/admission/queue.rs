@@ -16,7 +16,7 @@ const BOUNDS: (u64, u64) = (SECOND / 100, SECOND);
 const STANDING: u64 = 10;
 
 /// One that waits.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Ticket(u64);
 
 #[derive(Debug, Clone, Copy)]
@@ -48,7 +48,8 @@ impl Queue {
             max,
             bound: max,
             empty: 0,
-            patience: SECOND / 10,
+            // Nothing is known: all that may be.
+            patience: BOUNDS.1,
             issued: 0,
             displaced: None,
         }
@@ -129,8 +130,13 @@ impl Queue {
     pub(super) fn due(&self) -> Option<u64> {
         let oldest =
             self.waiting.iter().filter_map(|queue| queue.front()).map(|w| w.since).min()?;
+        Some(self.late_at(oldest))
+    }
+
+    /// When one that has waited since then has waited too long.
+    pub(super) fn late_at(&self, since: u64) -> u64 {
         // Nobody came before it was empty: so the queue stands before anybody has waited for all his patience.
-        Some((oldest + self.patience / STANDING).max(self.empty + self.patience) + 1)
+        (since + self.patience / STANDING).max(self.empty + self.patience) + 1
     }
 
     pub(super) fn remove(&mut self, now: u64, ticket: Ticket) {

@@ -26,6 +26,8 @@ pub(crate) fn route(name: &str) -> Draft {
         internal: false,
         errors: vec![],
         body_bytes: None,
+        admission: None,
+        priority: Default::default(),
     })
 }
 
