@@ -306,19 +306,23 @@ struct Load {
 const HANDS: usize = 4;
 const TAKES: Duration = Duration::from_millis(25);
 
-/// Requests come in a stream that waits for nobody, `times` as many as the upstream can do; each client waits for a
-/// second.
+/// Requests come in a stream that waits for nobody, half of what the upstream can do at first, and then `times` as
+/// many; each client waits for a second.
 async fn load(keys: &str, times: f64, lasts: Duration) -> Load {
     let shop = Workshop::start(HANDS, TAKES).await;
     let (gateway, admin) = gateway(keys, &shop).await;
-    let gap = TAKES.div_f64(HANDS as f64 * times);
-    let (warm, begin) = (lasts / 2, tokio::time::Instant::now());
+    let gap = |times: f64| tokio::time::interval(TAKES.div_f64(HANDS as f64 * times));
+    let (quiet, warm) = (Duration::from_secs(3), Duration::from_secs(3) + lasts / 4);
+    let (lasts, begin) = (quiet + lasts, tokio::time::Instant::now());
     let good = Arc::new(AtomicUsize::new(0));
-    let mut ticks = tokio::time::interval(gap);
+    let (mut ticks, mut rises) = (gap(0.5), true);
     let (ends, mut ended) = mpsc::unbounded_channel::<()>();
     let (mut waiting, mut warmed) = (0.0f64, false);
     while begin.elapsed() < lasts {
         ticks.tick().await;
+        if rises && begin.elapsed() > quiet {
+            (ticks, rises) = (gap(times), false);
+        }
         if !warmed && begin.elapsed() > warm {
             warmed = true;
             good.store(0, Ordering::SeqCst);

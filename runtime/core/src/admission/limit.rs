@@ -21,11 +21,13 @@ const STEADY: u32 = 100;
 /// Even with fewer answers, a window or a probe is over after so long.
 const LONGEST: u64 = 2 * SECOND;
 
-/// The least time of late is the least of two spans like this.
+/// The least time of late is the least of two spans like this...
 const SPAN: u64 = 15 * SECOND;
+/// ... or like this, as long as giving way has made requests quicker: then there was never less than too much.
+const SOON: u64 = 2 * SECOND;
 
 /// What of the limit is left while the least time is looked for.
-const PROBE: f64 = 0.7;
+const PROBE: f64 = 0.6;
 
 /// Times may differ so much and mean nothing (a logarithm: by a tenth)...
 const TOLERANCE: f64 = 0.1;
@@ -50,6 +52,9 @@ pub(super) struct Limit {
     /// The least means of the span before and of this one: logarithms of microseconds.
     least: [f64; 2],
     span_began: u64,
+    span: u64,
+    /// What was known before the probe.
+    known: f64,
     /// What the next such mean is made of.
     steady: Answers,
     /// The window.
@@ -91,6 +96,8 @@ impl Limit {
             probing: None,
             least: [f64::INFINITY; 2],
             span_began: 0,
+            span: SOON,
+            known: f64::INFINITY,
             steady: Answers::default(),
             began: 0,
             answers: Answers::default(),
@@ -116,7 +123,10 @@ impl Limit {
             End::Answered => {
                 let log = (took.max(1) as f64).ln();
                 self.answers.add(log);
-                self.steady.add(log);
+                // A probe looks at those alone that came to it.
+                if self.probing.is_none_or(|since| now.saturating_sub(took) >= since) {
+                    self.steady.add(log);
+                }
             }
             End::Overloaded => self.failures += 1,
             End::Left if took > ENOUGH * self.base() => self.failures += 1,
@@ -136,9 +146,12 @@ impl Limit {
         (self.began, self.answers, self.failures) = (now, Answers::default(), 0);
         let probed = self.probing.is_some_and(|since| now.saturating_sub(since) >= LONGEST);
         if self.steady.count >= STEADY || probed && self.steady.count >= ANSWERS {
-            self.least[1] = self.least[1].min(self.steady.mean());
+            let mean = self.steady.mean();
+            self.least[1] = self.least[1].min(mean);
             self.steady = Answers::default();
-            self.probing = None;
+            if self.probing.take().is_some() {
+                self.span = if mean < self.known - TOLERANCE { SOON } else { SPAN };
+            }
         } else if probed {
             self.probing = None;
         }
@@ -163,7 +176,7 @@ impl Limit {
             limit = limit.min(self.limit * FAILURE);
         }
         self.limit = limit.clamp(f64::from(self.bounds.min), f64::from(self.bounds.max));
-        if now.saturating_sub(self.span_began) >= SPAN {
+        if now.saturating_sub(self.span_began) >= self.span {
             self.span(now);
         }
     }
@@ -177,6 +190,7 @@ impl Limit {
             self.least[1] = self.steady.mean();
         }
         self.span_began = now;
+        self.known = self.least[0].min(self.least[1]);
         self.least = [self.least[1], f64::INFINITY];
         self.probing = Some(now);
         self.steady = Answers::default();

@@ -141,6 +141,14 @@ fn the_limit_finds_what_is_good() {
 }
 
 #[test]
+fn a_start_under_overload_is_found_out() {
+    let mut admission = Admission::new(Bounds { start: 50, max: 1000, ..BOUNDS });
+    // Ten times what is fast, from the first request on.
+    let limit = settle(&mut admission, 5, 0, 20);
+    assert!((5..15).contains(&limit), "{limit}");
+}
+
+#[test]
 fn failures_lower_it() {
     let mut admission = Admission::new(BOUNDS);
     let before = admission.limit();
