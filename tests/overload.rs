@@ -194,7 +194,10 @@ fn who_is_sent_away_hears_when_to_come_back() {
             assert!(refused.text().contains("overloaded"), "{}", refused.text());
         }
         until(admin, &shed("full"), 3.0).await;
-        gateway.logged(&["\"overloaded\"", "\"upstream\":\"app\"", "\"reason\":\"full\""]).await.unwrap();
+        gateway
+            .logged(&["\"overloaded\"", "\"upstream\":\"app\"", "\"reason\":\"full\""])
+            .await
+            .unwrap();
         let page = metrics(admin).await;
         for (series, wanted) in [
             ("pilotlight_admission_in_flight{upstream=\"app\"}", 1.0),
@@ -228,7 +231,8 @@ fn waiting_ends_late_by_leaving_or_by_who_is_more_important() {
         let shop = Workshop::start(0, Duration::ZERO).await;
         let keys = "admission = { min = 1, max = 1, queue = 1 }";
         let (gateway, admin) = gateway(keys, &shop).await;
-        let holders = ["/normal/0", "/critical/0"].map(|path| tokio::spawn(ask(gateway.clone(), path)));
+        let holders =
+            ["/normal/0", "/critical/0"].map(|path| tokio::spawn(ask(gateway.clone(), path)));
         shop.holds(2).await;
         // It has waited for too long.
         ask(gateway.clone(), "/normal/late").await.assert(503);
@@ -279,7 +283,10 @@ fn routes_have_gates_and_one_exchange_passes_several() {
         shop.holds(1).await;
         // The route is full, the upstream is not; and its own page answers for it.
         let refused = ask(gateway.clone(), "/a/2").await;
-        assert_eq!((refused.assert(503).text().as_str(), shop.taken.load(Ordering::SeqCst)), ("busy", 1));
+        assert_eq!(
+            (refused.assert(503).text().as_str(), shop.taken.load(Ordering::SeqCst)),
+            ("busy", 1)
+        );
         let second = tokio::spawn(ask(gateway.clone(), "/b/1"));
         shop.holds(2).await;
         ask(gateway.clone(), "/b/2").await.assert(503);
@@ -339,11 +346,8 @@ async fn load(keys: &str, times: f64, lasts: Duration) -> Load {
             drop(ends);
         });
     }
-    let out = Load {
-        good: good.load(Ordering::SeqCst),
-        most: shop.most.load(Ordering::SeqCst),
-        waiting,
-    };
+    let out =
+        Load { good: good.load(Ordering::SeqCst), most: shop.most.load(Ordering::SeqCst), waiting };
     drop(ends);
     soon("the last clients", ended.recv()).await;
     out

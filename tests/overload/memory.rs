@@ -32,7 +32,10 @@ fn classes_are_refused_as_memory_becomes_short_and_come_back() {
                  priority = \"{priority}\"\n"
             )
         });
-        let app = format!("[upstreams.app]\nendpoints = [\"http://{}\"]\nadmission = {{}}\n", shop.address);
+        let app = format!(
+            "[upstreams.app]\nendpoints = [\"http://{}\"]\nadmission = {{}}\n",
+            shop.address
+        );
         let admin = free_address();
         let used = |used: &str| cgroups.write("memory.current", format!("{used}\n"));
         cgroups.write("memory.high", "max\n");
@@ -70,7 +73,9 @@ fn classes_are_refused_as_memory_becomes_short_and_come_back() {
         ] {
             used(bytes);
             awake(PRESSURE, level).await;
-            for (place, path) in ["/critical", "/normal", "/low", "/background"].into_iter().enumerate() {
+            for (place, path) in
+                ["/critical", "/normal", "/low", "/background"].into_iter().enumerate()
+            {
                 let wanted = if place < served { 200 } else { 503 };
                 ask(gateway.clone(), path).await.assert(wanted);
             }

@@ -15,8 +15,8 @@ mod openresty;
 mod redis;
 mod upstream;
 
-pub(crate) use admission::Admission;
 pub(crate) use activate::{Activate, ActivateLimits, Container, Scale, Schedule};
+pub(crate) use admission::Admission;
 pub(crate) use consumer::{Consumer, Jwt};
 pub(crate) use kind::{BalanceKind, Own, Protocol, Workers};
 pub(crate) use lua::{Lua, Resolver};

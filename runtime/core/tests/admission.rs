@@ -144,7 +144,9 @@ fn nobody_is_sent_away_because_times_differ() {
         ("exponential", |dice| -50_000.0 * (1.0 - dice.unit()).ln()),
         ("a tenth is slow", |dice| if dice.unit() < 0.9 { 10_000.0 } else { 410_000.0 }),
     ];
-    for ((what, takes), seed) in loads.into_iter().flat_map(|load| [(load, 1), (load, 2), (load, 3)]) {
+    for ((what, takes), seed) in
+        loads.into_iter().flat_map(|load| [(load, 1), (load, 2), (load, 3)])
+    {
         let mut admission = Admission::new(Bounds { min: 2, max: 1000, start: 20, queue: 100 });
         let mut dice = Dice(seed);
         let (mut now, mut came, mut shed) = (0.0, 0u32, 0u32);
@@ -173,7 +175,10 @@ fn nobody_is_sent_away_because_times_differ() {
             }
             least = least.min(admission.limit());
         }
-        println!("{what}, seed {seed}: {shed} of {came} sent away, limit at least {least}, now {}", admission.limit());
+        println!(
+            "{what}, seed {seed}: {shed} of {came} sent away, limit at least {least}, now {}",
+            admission.limit()
+        );
         assert!(shed * 200 < came, "{what}, seed {seed}: {shed} of {came}");
     }
 }

@@ -81,7 +81,9 @@ impl Cgroup {
         for folder in &self.0 {
             let said = |name: &str| read(folder.join(name)).unwrap_or_default();
             let Some(limit) = limit(&said("memory.max"), &said("memory.high")) else { continue };
-            let Some(used) = in_use(&said("memory.current"), &said("memory.stat")) else { continue };
+            let Some(used) = in_use(&said("memory.current"), &said("memory.stat")) else {
+                continue;
+            };
             let share = used as f64 / limit as f64;
             if fullest.is_none_or(|(most, _)| share > most) {
                 fullest = Some((share, limit));

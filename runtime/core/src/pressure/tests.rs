@@ -38,7 +38,10 @@ fn the_worse_of_both_counts() {
     // All of the time is waited: after two seconds nothing is left.
     let mut level = 0.0;
     for look in 1..=20 {
-        let before = std::mem::replace(&mut level, gauge.look(200_000 + look * 100_000, Some(0.1), Some(look * 100_000)));
+        let before = std::mem::replace(
+            &mut level,
+            gauge.look(200_000 + look * 100_000, Some(0.1), Some(look * 100_000)),
+        );
         assert!(level >= before, "{level} after {before}");
     }
     assert!(level > 0.98, "{level}");

@@ -64,7 +64,14 @@ const SETTLED: Duration = Duration::from_secs(5);
 
 impl<'a> House<'a> {
     pub(super) fn new(gateway: &'a Gateway, threads: &'a [Thread]) -> House<'a> {
-        House { gateway, threads, open: Vec::new(), admin: None, watching: None, tried: Duration::ZERO }
+        House {
+            gateway,
+            threads,
+            open: Vec::new(),
+            admin: None,
+            watching: None,
+            tried: Duration::ZERO,
+        }
     }
 
     pub(super) async fn listen(

@@ -10,9 +10,9 @@ use pilotlight_core::breaker::{Breaker, Limit};
 use pilotlight_filter::host::MetricKind;
 
 use super::histogram::Histogram;
-use crate::admission::{At, Figures};
 use super::own::{Buckets, Family, Series};
 use super::{Registry, lock};
+use crate::admission::{At, Figures};
 
 /// Facts of the process that only the scrape looks up.
 #[derive(Default)]
@@ -245,45 +245,32 @@ const ENGINES: [(&str, &str, &str, &str, &str); 6] = [
 #[cold]
 fn load(page: &mut Page, process: &Process) {
     let Process { upstreams, gates, .. } = process;
-    let gate = |name: &Arc<str>| {
-        let mut gates = gates.iter().filter(|(at, of, _)| *at == At::Upstream && of == name);
-        gates.next().map(|(.., figures)| *figures)
-    };
     let rows = upstreams.iter().map(|(name, breaker)| {
-        let gate = gate(name);
+        let is_mine = |(at, of, _): &&(At, Arc<str>, Figures)| *at == At::Upstream && of == name;
+        let gate = gates.iter().find(is_mine).map(|(.., figures)| figures);
         let waiting = gate.map_or(0, |gate| gate.waiting);
         let flying = breaker.used(Limit::Requests);
         let limit = gate.map_or(breaker.max(Limit::Requests), |gate| gate.limit as usize);
         let depth = breaker.used(Limit::Pending) + waiting;
-        (name, [depth as f64, flying as f64, (flying + waiting) as f64 / limit.max(1) as f64])
+        let used = (flying + waiting) as f64 / limit.max(1) as f64;
+        (At::Upstream, name, [depth as f64, flying as f64, used])
     });
-    let rows: Vec<_> = rows.collect();
     let families = [
         ("pilotlight_queue_depth", "Exchanges that wait for an upstream."),
         ("pilotlight_upstream_requests_in_flight", "Exchanges that an upstream has."),
         ("pilotlight_utilization", "Exchanges that an upstream has or that wait, by its limit."),
     ];
-    for (place, (family, help)) in families.into_iter().enumerate() {
-        page.family(family, "gauge", help);
-        rows.iter().for_each(|(name, row)| page.sample(family, &[("upstream", name)], row[place]));
-    }
-    let families: [(_, _, fn(&Figures) -> f64); 3] = [
-        ("pilotlight_admission_limit", "Exchanges that `admission` lets in at a time.", |f| {
-            f64::from(f.limit)
-        }),
-        ("pilotlight_admission_in_flight", "Exchanges that it has let in.", |f| {
-            f64::from(f.in_flight)
-        }),
-        ("pilotlight_admission_queue_depth", "Exchanges that wait to be let in.", |f| {
-            f.waiting as f64
-        }),
+    page.gauges(families, &rows.collect::<Vec<_>>());
+    let rows = gates.iter().map(|(at, name, figures)| {
+        let Figures { limit, in_flight, waiting } = *figures;
+        (*at, name, [f64::from(limit), f64::from(in_flight), waiting as f64])
+    });
+    let families = [
+        ("pilotlight_admission_limit", "Exchanges that `admission` lets in at a time."),
+        ("pilotlight_admission_in_flight", "Exchanges that it has let in."),
+        ("pilotlight_admission_queue_depth", "Exchanges that wait to be let in."),
     ];
-    for (family, help, value) in families {
-        page.family(family, "gauge", help);
-        for (at, name, figures) in gates {
-            page.sample(family, &[(at.name(), name)], value(figures));
-        }
-    }
+    page.gauges(families, &rows.collect::<Vec<_>>());
     if !gates.is_empty() {
         let name = "pilotlight_memory_pressure";
         page.family(name, "gauge", "How short memory is, from 0 to 1.");
@@ -323,6 +310,16 @@ impl Page {
 
     fn suffix(&self, kind: &str) -> &'static str {
         if kind == "counter" && !self.open_metrics { "_total" } else { "" }
+    }
+
+    /// Families of which each row has a value.
+    fn gauges(&mut self, families: [(&str, &str); 3], rows: &[(At, &Arc<str>, [f64; 3])]) {
+        for (place, (family, help)) in families.into_iter().enumerate() {
+            self.family(family, "gauge", help);
+            for (at, name, values) in rows {
+                self.sample(family, &[(at.name(), name)], values[place]);
+            }
+        }
     }
 
     /// A family of programs' own.
