@@ -1,14 +1,14 @@
 //! More than an upstream can do: who is let in, who waits in what order, who is sent away, and what is left of
 //! what it could do.
 
-mod memory;
+mod cgroup;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
@@ -16,7 +16,8 @@ use tokio::task::JoinSet;
 use crate::pressure::{metrics, told};
 use crate::support::gateway::Setup;
 use crate::support::message::{ALL, Client, Protocol};
-use crate::support::{Answer, Gateway, Request, free_address, full, run, soon};
+use crate::support::upstream::Step;
+use crate::support::{Answer, Gateway, Request, Script, Upstream, free_address, full, run, soon};
 
 /// An upstream with so many hands: what it has taken waits for one of them, however long.
 struct Workshop {
@@ -99,10 +100,13 @@ async fn gateway(keys: &str, shop: &Workshop) -> (Arc<Gateway>, SocketAddr) {
              upstream = \"app\"\npriority = \"{priority}\"\n"
         )
     });
-    let app = format!("[upstreams.app]\nendpoints = [\"http://{}\"]\n{keys}\n", shop.address);
+    let short = "[[routes]]\nmatch = { path = \"/short\" }\nupstream = \"app\"\n\
+                 timeouts = { total = \"50ms\" }\n";
+    let app =
+        format!("{short}[upstreams.app]\nendpoints = [\"http://{}\"]\n{keys}\n", shop.address);
     let mut setup = Setup::new(routes.concat() + &app).quiet();
     let admin = free_address();
-    setup.gateway = format!("admin = \"{admin}\"");
+    setup.gateway = format!("admin = \"{admin}\"\nworkers = 2");
     (Arc::new(setup.start().await), admin)
 }
 
@@ -205,7 +209,7 @@ fn who_is_sent_away_hears_when_to_come_back() {
             ("pilotlight_upstream_requests_in_flight{upstream=\"app\"}", 1.0),
             ("pilotlight_utilization{upstream=\"app\"}", 1.0),
             ("pilotlight_requests_in_flight", 1.0),
-            ("pilotlight_workers", 1.0),
+            ("pilotlight_workers", 2.0),
         ] {
             assert_eq!(value(&page, series), wanted, "{series} in\n{page}");
         }
@@ -237,6 +241,9 @@ fn waiting_ends_late_by_leaving_or_by_who_is_more_important() {
         // It has waited for too long.
         ask(gateway.clone(), "/normal/late").await.assert(503);
         until(admin, &shed("late"), 1.0).await;
+        // The exchange's own time is over.
+        ask(gateway.clone(), "/short").await.assert(504);
+        until(admin, DEPTH, 0.0).await;
         // Its client leaves.
         for protocol in ALL {
             let mut client = Client::connect(protocol, &gateway, "a.test").await;
@@ -300,6 +307,33 @@ fn routes_have_gates_and_one_exchange_passes_several() {
         soon("the second", second).await.unwrap().assert(200);
         until(admin, "pilotlight_admission_in_flight{upstream=\"app\"}", 0.0).await;
         until(admin, "pilotlight_admission_in_flight{route=\"a\"}", 0.0).await;
+    });
+}
+
+#[test]
+fn a_retry_has_leave_already_and_a_tunnel_needs_none() {
+    run(async {
+        let switched =
+            b"HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: x\r\n\r\n";
+        let scripts = vec![Script::raw(*switched).then(Step::Echo), Script::ok("second")];
+        let upstream = Upstream::start(scripts).await;
+        let (dead, live) = (free_address(), upstream.address);
+        let rest = format!(
+            "[[routes]]\nupstream = \"app\"\nretry = {{ attempts = 2, on = [\"connect\"] }}\n\
+             [upstreams.app]\nendpoints = [\"http://{dead}\", \"http://{live}\"]\n\
+             admission = {{ min = 1, max = 1, queue = 0 }}\n"
+        );
+        let gateway = Arc::new(Setup::new(rest).start().await);
+        let mut tunnel = TcpStream::connect(gateway.clear).await.unwrap();
+        let ask_for = b"GET / HTTP/1.1\r\nhost: a\r\nconnection: upgrade\r\nupgrade: x\r\n\r\n";
+        tunnel.write_all(ask_for).await.unwrap();
+        let mut head = [0; 12];
+        soon("an answer", tunnel.read_exact(&mut head)).await.unwrap();
+        assert_eq!(&head, b"HTTP/1.1 101");
+        // The tunnel is open, and in nobody's way.
+        for _ in 0..2 {
+            assert_eq!(ask(gateway.clone(), "/").await.assert(200).text(), "second");
+        }
     });
 }
 

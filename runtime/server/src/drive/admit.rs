@@ -45,17 +45,17 @@ impl Turn<'_> {
 
     #[cold]
     fn enter(&mut self, at: At, gate: Arc<Gate>) -> Option<Held> {
-        let pass = &mut self.passes[at as usize];
+        let routes = &self.local.generation.manifest.routes;
+        let priority = self.route().map(|route| routes[route].priority).unwrap_or_default();
+        let pass = &mut self.passes.get_or_insert_default()[at as usize];
         // The retry of a request is let in as that is.
         if pass.as_ref().is_some_and(|pass| pass.is_of(&gate)) {
             return None;
         }
         *pass = None;
-        let routes = &self.local.generation.manifest.routes;
-        let priority = self.route().map(|route| routes[route].priority).unwrap_or_default();
         match gate.enter(priority) {
-            Entry::In(pass) => {
-                self.passes[at as usize] = Some(pass);
+            Entry::In(leave) => {
+                *pass = Some(leave);
                 None
             }
             entry => Some(Held { at, gate, entry }),
@@ -118,7 +118,8 @@ impl Turn<'_> {
         });
         let waited = waited.await?;
         self.limit(None);
-        Ok(waited.map(|pass| self.passes[at as usize] = Some(pass)))
+        let passes = self.passes.get_or_insert_default();
+        Ok(waited.map(|pass| passes[at as usize] = Some(pass)))
     }
 
     #[cold]
@@ -139,7 +140,7 @@ impl Turn<'_> {
     /// A response stands in the exchange: the gates learn how long that took.
     #[inline]
     pub(super) fn answered(&mut self, exchange: &Exchange) {
-        if !matches!(self.passes, [None, None]) {
+        if self.passes.is_some() {
             self.learn(end(exchange.response.head.status));
         }
     }
@@ -147,7 +148,8 @@ impl Turn<'_> {
     /// The exchange has come to this end.
     #[cold]
     pub(super) fn learn(&mut self, end: End) {
-        self.passes.iter_mut().flatten().for_each(|pass| pass.ended(end));
+        let passes = self.passes.iter_mut().flat_map(|passes| passes.iter_mut());
+        passes.flatten().for_each(|pass| pass.ended(end));
     }
 }
 

@@ -49,8 +49,8 @@ pub(crate) struct Turn<'a> {
     /// Tries at an upstream that filters have allowed beside the route's retries.
     pub(crate) more_tries: u32,
     pub(crate) page: Page,
-    /// Leave of the gates that it passed: of its route, of its upstream.
-    pub(super) passes: [Option<Pass>; 2],
+    /// Leave of the gates that it passed, if it came to any: of its route, of its upstream.
+    pub(super) passes: Option<Box<[Option<Pass>; 2]>>,
     captures: Captures,
     /// The path that `captures` are ranges of, where the target needs it.
     matched: Vec<u8>,
@@ -81,7 +81,7 @@ impl<'a> Turn<'a> {
             upstream: None,
             more_tries: 0,
             page: Page::No,
-            passes: [None, None],
+            passes: None,
             captures: Captures::default(),
             matched: Vec::new(),
         }

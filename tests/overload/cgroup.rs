@@ -1,9 +1,9 @@
-//! Memory that becomes short: cgroups as the kernel shows them, made of files.
+//! What the gateway does as its cgroup says: cgroups as the kernel shows them, made of files.
 
 use std::process::Command;
 
 use super::{Workshop, ask, until};
-use crate::pressure::metrics;
+use crate::pressure::{metrics, told};
 use crate::support::gateway::Setup;
 use crate::support::{Folder, free_address, run, soon};
 
@@ -103,5 +103,31 @@ fn classes_are_refused_as_memory_becomes_short_and_come_back() {
         };
         soon("stalls to count", look).await;
         until(admin, "pilotlight_requests_in_flight", 0.0).await;
+    });
+}
+
+#[test]
+fn there_are_as_many_workers_as_the_cgroup_allows_cpus() {
+    let cgroups = Folder::new();
+    let Some(under) = elsewhere(&cgroups) else {
+        return eprintln!("not tried: no mount namespaces here");
+    };
+    run(async {
+        let there = std::thread::available_parallelism().unwrap().get();
+        // Where cgroups of both versions are mounted, version 1 counts.
+        std::fs::create_dir(cgroups.path().join("cpu")).unwrap();
+        for (quota, wanted) in [(100_000, 1), (250_000, 2), (50_000, 1), (10_000_000, there)] {
+            cgroups.write("cpu.max", format!("{quota} 100000\n"));
+            cgroups.write("cpu/cpu.cfs_quota_us", format!("{quota}\n"));
+            cgroups.write("cpu/cpu.cfs_period_us", "100000\n");
+            let admin = free_address();
+            let mut setup = Setup::new("[[routes]]\nrespond = {}\n");
+            setup.gateway = format!("admin = \"{admin}\"\nworkers = \"auto\"");
+            setup.under = under.clone();
+            let _gateway = setup.start().await;
+            let status = told(admin, "/status").await;
+            let wanted = format!("\"workers\":{}", wanted.min(there));
+            assert!(status.contains(&wanted), "{wanted} by {quota}: {status}");
+        }
     });
 }
