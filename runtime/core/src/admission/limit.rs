@@ -40,6 +40,9 @@ const ENOUGH: u64 = 2;
 /// The least that a window leaves of the limit.
 const STEEPEST: f64 = 0.5;
 
+/// What a window adds, as long as more made nothing slower yet.
+const FRESH: f64 = 0.5;
+
 /// What a window with failures leaves of it.
 const FAILURE: f64 = 0.9;
 
@@ -47,6 +50,8 @@ const FAILURE: f64 = 0.9;
 pub(super) struct Limit {
     bounds: Bounds,
     limit: f64,
+    /// More have made nothing slower yet: whoever starts in the midst of the day's load gets there in a second.
+    fresh: bool,
     /// Since when it gives way.
     probing: Option<u64>,
     /// The least means of the span before and of this one: logarithms of microseconds.
@@ -93,6 +98,7 @@ impl Limit {
         Limit {
             bounds,
             limit: f64::from(bounds.start),
+            fresh: true,
             probing: None,
             least: [f64::INFINITY; 2],
             span_began: 0,
@@ -167,10 +173,11 @@ impl Limit {
                 (base + slack - answers.mean()).exp().clamp(STEEPEST, 1.0)
             }
         };
+        self.fresh &= gradient == 1.0 && failures == 0;
         let mut limit = self.limit * gradient;
         // What was not used cannot be known to be good.
         if failures == 0 && f64::from(busiest) >= self.limit * 0.5 {
-            limit += self.limit.sqrt();
+            limit += if self.fresh { self.limit * FRESH } else { self.limit.sqrt() };
         }
         if u64::from(failures) * 10 >= u64::from(answers.count).max(1) {
             limit = limit.min(self.limit * FAILURE);

@@ -141,6 +141,13 @@ fn the_limit_finds_what_is_good() {
 }
 
 #[test]
+fn a_start_under_much_that_can_be_done_is_quick() {
+    let mut admission = Admission::new(Bounds { start: 20, max: 5000, ..BOUNDS });
+    let limit = settle(&mut admission, 1000, 0, 2);
+    assert!(limit >= 1000, "{limit}");
+}
+
+#[test]
 fn a_start_under_overload_is_found_out() {
     let mut admission = Admission::new(Bounds { start: 50, max: 1000, ..BOUNDS });
     // Ten times what is fast, from the first request on.
