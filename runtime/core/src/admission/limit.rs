@@ -40,6 +40,9 @@ const ENOUGH: u64 = 2;
 /// The least that a window leaves of the limit.
 const STEEPEST: f64 = 0.5;
 
+/// The limit grows to so many times what was in flight: what was not used cannot be known to be good.
+const HEADROOM: f64 = 2.0;
+
 /// What a window adds, as long as more made nothing slower yet.
 const FRESH: f64 = 0.5;
 
@@ -175,9 +178,10 @@ impl Limit {
         };
         self.fresh &= gradient == 1.0 && failures == 0;
         let mut limit = self.limit * gradient;
-        // What was not used cannot be known to be good.
-        if failures == 0 && f64::from(busiest) >= self.limit * 0.5 {
-            limit += if self.fresh { self.limit * FRESH } else { self.limit.sqrt() };
+        let used = f64::from(busiest) * HEADROOM;
+        if failures == 0 && used > self.limit {
+            let more = if self.fresh { self.limit * FRESH } else { self.limit.sqrt() };
+            limit = (limit + more).min(used);
         }
         if u64::from(failures) * 10 >= u64::from(answers.count).max(1) {
             limit = limit.min(self.limit * FAILURE);

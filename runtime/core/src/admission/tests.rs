@@ -93,6 +93,21 @@ fn the_oldest_is_next_until_the_queue_stands() {
 }
 
 #[test]
+fn a_queue_that_gave_all_up_stands_as_it_did() {
+    let mut admission = Admission::new(BOUNDS);
+    fill(&mut admission, Class::Normal);
+    let due = admission.due().unwrap();
+    assert!(matches!(admission.turn(due), Some(Turn::Shed(..))));
+    assert_eq!((admission.turn(due), admission.waiting()), (None, 0));
+    // The next one gives up after a tenth of the time, one that comes later has all of it.
+    for (comes, waits) in [(due + 10, SECOND / 10), (due + 3 * SECOND, SECOND)] {
+        let Admit::Wait(_) = admission.admit(comes, Class::Normal) else { panic!() };
+        assert_eq!(admission.due(), Some(comes + waits + 1));
+        assert!(matches!(admission.turn(comes + waits + 1), Some(Turn::Shed(..))));
+    }
+}
+
+#[test]
 fn memory_tightens_it() {
     let table = [
         (0.0, [11, 10, 8, 5]),
