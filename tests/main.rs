@@ -30,6 +30,7 @@ mod malformed;
 mod mistakes;
 mod names;
 mod ngx;
+mod overload;
 mod pressure;
 mod promises;
 mod quickstart;

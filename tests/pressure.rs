@@ -30,9 +30,14 @@ async fn ask(gateway: Arc<Gateway>, path: &'static str) -> Answer {
 
 /// What `/metrics` says.
 pub async fn metrics(admin: std::net::SocketAddr) -> String {
+    told(admin, "/metrics").await
+}
+
+/// What the admin interface answers to a GET.
+pub async fn told(admin: std::net::SocketAddr, path: &str) -> String {
     let mut stream = tokio::net::TcpStream::connect(admin).await.unwrap();
-    let request = b"GET /metrics HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n";
-    stream.write_all(request).await.unwrap();
+    let request = format!("GET {path} HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.unwrap();
     let mut page = String::new();
     stream.read_to_string(&mut page).await.unwrap();
     page

@@ -103,6 +103,10 @@ fn limits() -> String {
         ("upstreams.NAME.pool", "/properties/upstreams/additionalProperties/properties/pool"),
         ("upstreams.NAME.breaker", "/properties/upstreams/additionalProperties/properties/breaker"),
         (
+            "upstreams.NAME.admission",
+            "/properties/upstreams/additionalProperties/properties/admission",
+        ),
+        (
             "upstreams.NAME.timeouts",
             "/properties/upstreams/additionalProperties/properties/timeouts",
         ),

@@ -63,6 +63,8 @@ pub struct Setup {
     pub files: Vec<(String, Vec<u8>)>,
     /// No access log: for tests that send much.
     pub quiet: bool,
+    /// A program with its arguments that runs the gateway.
+    pub under: Vec<String>,
 }
 
 impl Setup {
@@ -128,15 +130,24 @@ tls = {{ certificate = "edge.pem", key = "edge.key" }}
             folder.write(name, bytes);
         }
         folder.write("pilotlight.toml", self.manifest(clear, tls));
-        Gateway::serve(folder, clear, tls).await
+        Gateway::serve_under(&self.under, folder, clear, tls).await
     }
 }
 
 impl Gateway {
     /// Serves the manifest of a folder, whose listeners have these addresses.
     pub async fn serve(folder: Folder, clear: SocketAddr, tls: SocketAddr) -> Gateway {
+        Gateway::serve_under(&[], folder, clear, tls).await
+    }
+
+    async fn serve_under(
+        under: &[String],
+        folder: Folder,
+        clear: SocketAddr,
+        tls: SocketAddr,
+    ) -> Gateway {
         ahead::of_time(&folder);
-        let (child, mut log) = spawn(folder.path());
+        let (child, mut log) = spawn(under, folder.path());
         let ready =
             log.wait_for(|lines| lines.iter().any(|l| l.contains("\"serving\"") || l == CLOSED));
         soon("the gateway's start", ready).await.unwrap();
@@ -149,9 +160,11 @@ impl Gateway {
 /// Stands in the log when the process has closed its standard error.
 const CLOSED: &str = "-- closed --";
 
-fn spawn(folder: &Path) -> (Child, watch::Receiver<Vec<String>>) {
-    let mut command = Command::new(binary());
-    command.arg("run").arg("pilotlight.toml").current_dir(folder);
+fn spawn(under: &[String], folder: &Path) -> (Child, watch::Receiver<Vec<String>>) {
+    let words = under.iter().map(AsRef::as_ref).chain([binary().as_os_str()]);
+    let words: Vec<&std::ffi::OsStr> = words.collect();
+    let mut command = Command::new(words[0]);
+    command.args(&words[1..]).arg("run").arg("pilotlight.toml").current_dir(folder);
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();
     let (lines, log) = watch::channel(Vec::new());

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 mod activate;
+mod admission;
 mod consumer;
 mod cron;
 mod filter;
@@ -19,6 +20,7 @@ mod route;
 mod upstream;
 
 pub use activate::*;
+pub use admission::*;
 pub use consumer::*;
 pub use cron::{Cron, NotCron};
 pub use filter::*;

@@ -7,6 +7,7 @@
 use std::time::Duration;
 
 mod activate;
+mod admission;
 mod consumer;
 mod kind;
 mod lua;
@@ -15,6 +16,7 @@ mod redis;
 mod upstream;
 
 pub(crate) use activate::{Activate, ActivateLimits, Container, Scale, Schedule};
+pub(crate) use admission::Admission;
 pub(crate) use consumer::{Consumer, Jwt};
 pub(crate) use kind::{BalanceKind, Own, Protocol, Workers};
 pub(crate) use lua::{Lua, Resolver};
@@ -219,6 +221,12 @@ typed::tables! {
         errors: Vec<At<ErrorPage>>,
         /// How much its clients may send.
         limits: RouteLimits,
+        /// How many of its requests are let in at a time, learnt from how long they take: `{}` does.
+        /// Others wait, or are answered with 503. Default: as many as come.
+        admission: Admission,
+        /// Who is let in first where `admission` holds some up: "critical", "normal" (default), "low" or
+        /// "background".
+        priority: manifest::Priority,
     }
 
     /// Which requests: all conditions must hold.

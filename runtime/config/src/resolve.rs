@@ -13,6 +13,7 @@ use crate::typed::Scene;
 
 mod activate;
 mod address;
+mod admission;
 mod check;
 mod consumer;
 mod error_page;

@@ -1,6 +1,6 @@
 //! Whether a request is let in, waits, or is sent away, before an upstream or this process drowns.
 //!
-//! An [`Admission`] stands before what may be overloaded, one a worker. It learns how many requests at a time
+//! An [`Admission`] stands before what may be overloaded. It learns how many requests at a time
 //! are good for it ([`limit`]): more make each take longer, and nothing faster. Those past the limit wait in
 //! a short bounded queue ([`queue`]), and are sent away when they have waited too long. The less important
 //! give way first, and memory pressure tightens all of it.
@@ -14,35 +14,8 @@ mod queue;
 use limit::Limit;
 use queue::Queue;
 
+pub use pilotlight_config::manifest::{Admission as Bounds, Priority as Class};
 pub use queue::Ticket;
-
-/// How important a request is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Class {
-    /// Let in before all others, and a little past the limit: probes, sign-ins.
-    Critical,
-    /// What is not said to be something else.
-    Normal,
-    /// May be refused while there is some room left.
-    Low,
-    /// Only while there is much room: prefetching, reports.
-    Background,
-}
-
-impl Class {
-    /// All, the most important first.
-    pub const ALL: [Class; 4] = [Class::Critical, Class::Normal, Class::Low, Class::Background];
-
-    /// Its name in manifests, logs and metrics.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Class::Critical => "critical",
-            Class::Normal => "normal",
-            Class::Low => "low",
-            Class::Background => "background",
-        }
-    }
-}
 
 /// What a class may use, and the memory pressure from which on it is refused.
 const CLASSES: [(f64, f64); 4] = [(1.1, 0.98), (1.0, 0.92), (0.8, 0.86), (0.5, 0.8)];
@@ -54,25 +27,6 @@ const PRESSURE: (f64, f64) = (0.8, 0.98);
 const RETRY_AFTER: (u64, u64) = (1, 60);
 
 const SECOND: u64 = 1_000_000;
-
-/// Bounds of an [`Admission`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Bounds {
-    /// Requests at a time, at least; at least 1.
-    pub min: u32,
-    /// At most.
-    pub max: u32,
-    /// Before anything is known.
-    pub first: u32,
-    /// Requests that wait, at most.
-    pub queue: usize,
-}
-
-impl Default for Bounds {
-    fn default() -> Bounds {
-        Bounds { min: 2, max: 1024, first: 20, queue: 256 }
-    }
-}
 
 /// What happens to a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -92,6 +46,8 @@ pub struct Shed {
     pub why: Why,
     /// For `Retry-After`, in seconds.
     pub retry_after: u64,
+    /// Nobody was sent away for a second before it.
+    pub first: bool,
 }
 
 /// Why a request is sent away.
@@ -108,6 +64,9 @@ pub enum Why {
 }
 
 impl Why {
+    /// All there are.
+    pub const ALL: [Why; 4] = [Why::Full, Why::Displaced, Why::Late, Why::Memory];
+
     /// Its name in logs and metrics.
     pub const fn name(self) -> &'static str {
         match self {
@@ -126,7 +85,9 @@ pub enum End {
     Answered,
     /// With a timeout, or a refusal for overload.
     Overloaded,
-    /// In a way that says nothing of load: the client left, it was a tunnel.
+    /// The client left: it says something when it had waited for long.
+    Left,
+    /// In a way that says nothing of load: a failure, a tunnel.
     Other,
 }
 
@@ -217,6 +178,11 @@ impl Admission {
         self.queue.due()
     }
 
+    /// The same for one that has waited since then.
+    pub fn late_at(&self, since: u64) -> u64 {
+        self.queue.late_at(since)
+    }
+
     /// One that waited has gone.
     pub fn left(&mut self, now: u64, ticket: Ticket) {
         self.queue.remove(now, ticket);
@@ -268,9 +234,9 @@ impl Admission {
 
     /// It has been too much for so long: it is likely to be for as long again.
     fn shed(&mut self, now: u64, why: Why) -> Shed {
-        let since = match self.shedding {
-            Some((since, last)) if now.saturating_sub(last) < SECOND => since,
-            _ => now,
+        let (since, first) = match self.shedding {
+            Some((since, last)) if now.saturating_sub(last) < SECOND => (since, false),
+            _ => (now, true),
         };
         self.shedding = Some((since, now));
         let (least, most) = RETRY_AFTER;
@@ -278,7 +244,7 @@ impl Admission {
         // Those sent away together do not come back together.
         self.turns = self.turns.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let spread = ((self.turns >> 32) * (seconds / 2 + 1)) >> 32;
-        Shed { why, retry_after: seconds + spread }
+        Shed { why, retry_after: seconds + spread, first }
     }
 
     /// What each class may use, by the limit and by memory.

@@ -9,6 +9,7 @@ pub mod breaker;
 pub mod cidr;
 pub mod deadlines;
 pub mod path;
+pub mod pressure;
 pub mod query;
 pub mod retry;
 pub mod router;

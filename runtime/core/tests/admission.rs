@@ -116,7 +116,7 @@ fn five_times_too_much_leaves_nine_tenths_of_the_goodput() {
     println!("| seed | load | goodput of {peak:.0}/s | p99 ms | waiting | in the server |");
     println!("|---|---|---|---|---|---|");
     for seed in 1..=3 {
-        let new = || Some(Admission::new(Bounds { max: 1000, queue: 100, ..Bounds::default() }));
+        let new = || Some(Admission::new(Bounds { min: 2, max: 1000, start: 20, queue: 100 }));
         let idle = run(0.3, seed, new());
         let full = run(0.8, seed, new());
         let over = run(5.0, seed, new());
@@ -131,5 +131,54 @@ fn five_times_too_much_leaves_nine_tenths_of_the_goodput() {
         assert!(over.p99 < 5 * idle.p99, "seed {seed}: {} against {}", over.p99, idle.p99);
         assert!(over.waiting <= 100 && over.inside < 5 * WORKERS, "seed {seed}");
         assert!(bare.goodput < 0.2 * peak, "seed {seed}: without it there is hardly any");
+    }
+}
+
+/// Times that differ much are no overload: an upstream that takes any number at a time, and is asked for as many a
+/// second as keep 10 of them under way.
+#[test]
+fn nobody_is_sent_away_because_times_differ() {
+    type Takes = fn(&mut Dice) -> f64;
+    let loads: [(&str, Takes); 3] = [
+        ("even", |dice| 50_000.0 * (0.5 + dice.unit())),
+        ("exponential", |dice| -50_000.0 * (1.0 - dice.unit()).ln()),
+        ("a tenth is slow", |dice| if dice.unit() < 0.9 { 10_000.0 } else { 410_000.0 }),
+    ];
+    for ((what, takes), seed) in
+        loads.into_iter().flat_map(|load| [(load, 1), (load, 2), (load, 3)])
+    {
+        let mut admission = Admission::new(Bounds { min: 2, max: 1000, start: 20, queue: 100 });
+        let mut dice = Dice(seed);
+        let (mut now, mut came, mut shed) = (0.0, 0u32, 0u32);
+        let mut ends: BinaryHeap<Reverse<(u64, u64)>> = BinaryHeap::new();
+        let mut least = u32::MAX;
+        while now < 120.0 * SECOND as f64 {
+            now += -5_000.0 * (1.0 - dice.unit()).ln();
+            while let Some(Reverse((end, began))) = ends.peek().copied()
+                && end <= now as u64
+            {
+                ends.pop();
+                admission.done(end, end - began, End::Answered);
+                while let Some(turn) = admission.turn(end) {
+                    match turn {
+                        Turn::Go(_) => ends.push(Reverse((end + takes(&mut dice) as u64, end))),
+                        Turn::Shed(..) => shed += 1,
+                    }
+                }
+            }
+            came += 1;
+            let at = now as u64;
+            match admission.admit(at, Class::Normal) {
+                Admit::Now => ends.push(Reverse((at + takes(&mut dice) as u64, at))),
+                Admit::Wait(_) => {}
+                Admit::Shed(_) => shed += 1,
+            }
+            least = least.min(admission.limit());
+        }
+        println!(
+            "{what}, seed {seed}: {shed} of {came} sent away, limit at least {least}, now {}",
+            admission.limit()
+        );
+        assert!(shed * 200 < came, "{what}, seed {seed}: {shed} of {came}");
     }
 }

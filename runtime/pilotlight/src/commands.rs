@@ -177,23 +177,16 @@ fn plain(told: &serde_json::Value) -> String {
         serde_json::Value::Object(facts) => {
             for (name, value) in facts {
                 let shown = match value {
-                    serde_json::Value::String(text) => text.clone(),
                     serde_json::Value::Null => "none".to_owned(),
                     // How a reload went.
-                    serde_json::Value::Object(facts) => {
+                    serde_json::Value::Object(facts) if facts.contains_key("result") => {
                         let said = facts.values().filter_map(|fact| fact.as_str());
                         said.collect::<Vec<_>>().join(": ")
                     }
                     serde_json::Value::Array(items) => {
-                        let names = items.iter().map(|item| match item {
-                            serde_json::Value::String(name) => name.clone(),
-                            other => other["name"]
-                                .as_str()
-                                .map_or_else(|| other.to_string(), str::to_owned),
-                        });
-                        names.collect::<Vec<_>>().join(", ")
+                        items.iter().map(short).collect::<Vec<_>>().join(", ")
                     }
-                    other => other.to_string(),
+                    other => short(other),
                 };
                 let _ = writeln!(text, "{name:<16} {shown}");
             }
@@ -203,6 +196,21 @@ fn plain(told: &serde_json::Value) -> String {
         }
     }
     text
+}
+
+/// One fact, or one thing by its name, or else by its facts.
+fn short(told: &serde_json::Value) -> String {
+    match told {
+        serde_json::Value::String(text) => text.clone(),
+        serde_json::Value::Object(facts) => match facts.get("name") {
+            Some(name) => short(name),
+            None => {
+                let facts = facts.iter().map(|(name, value)| format!("{name} {}", short(value)));
+                facts.collect::<Vec<_>>().join(" ")
+            }
+        },
+        other => other.to_string(),
+    }
 }
 
 pub(crate) fn schema() -> ExitCode {

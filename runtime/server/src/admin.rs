@@ -20,7 +20,8 @@ use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::task::JoinHandle;
 
-use crate::clock::Clock;
+use crate::admission::Figures;
+use crate::clock::{self, Clock};
 use crate::codec::h1::head::{self, Bounds};
 use crate::codec::h1::write;
 use crate::control::Control;
@@ -272,12 +273,16 @@ impl Desk {
         let accept = String::from_utf8_lossy(request.fields.get(b"accept").unwrap_or_default());
         let open = accept.contains("application/openmetrics-text");
         let serving = self.control.generation();
-        let upstreams = serving.upstreams.iter();
+        let (upstreams, gates) = (serving.upstreams.iter(), serving.gates.iter());
         let process = Process {
             resident_bytes: resident(),
             uptime_seconds: self.clock.elapsed().as_secs_f64(),
             generation: serving.number,
             upstreams: upstreams.map(|u| (u.meant.name.clone(), u.breaker.clone())).collect(),
+            gates: gates.map(|(at, gate)| (at, gate.name.clone(), gate.figures())).collect(),
+            pressure: self.control.pressure.level(),
+            cpu_seconds: clock::cpu().as_secs_f64(),
+            workers: self.control.workers.load(Ordering::Relaxed),
         };
         let page = self.control.metrics.text(&process, open);
         let kind = match open {
@@ -295,6 +300,14 @@ impl Desk {
             .iter()
             .map(|l| json!({ "name": &*l.name, "http1": l.http1, "http2": l.http2, "http3": l.http3, "tls": l.tls.is_some() }))
             .collect();
+        let gates = generation.gates.iter().map(|(at, gate)| {
+            let Figures { limit, in_flight, waiting } = gate.figures();
+            json!({ at.name(): &*gate.name, "limit": limit, "in_flight": in_flight, "waiting": waiting })
+        });
+        let gates: Vec<_> = gates.collect();
+        let pressure = &self.control.pressure;
+        let memory = (!gates.is_empty())
+            .then(|| json!({ "pressure": pressure.level(), "limit_bytes": pressure.limit() }));
         let last = self.control.last_reload().map(|outcome| match outcome {
             Ok(detail) => json!({ "result": "ok", "detail": detail }),
             Err(detail) => json!({ "result": "failed", "detail": detail }),
@@ -307,12 +320,15 @@ impl Desk {
             "last_reload": last,
             "uptime_seconds": self.clock.elapsed().as_secs(),
             "resident_bytes": resident(),
+            "workers": self.control.workers.load(Ordering::Relaxed),
             "trims": self.control.metrics.trims.load(Ordering::Relaxed),
             "sleeps": self.control.metrics.sleeps.load(Ordering::Relaxed),
             "listeners": listeners,
             "routes": manifest.routes.iter().map(|r| &*r.name).collect::<Vec<_>>(),
             "filters": manifest.filters.iter().map(|f| &*f.name).collect::<Vec<_>>(),
             "upstreams": manifest.upstreams.iter().map(|u| &*u.name).collect::<Vec<_>>(),
+            "admission": gates,
+            "memory": memory,
         })
     }
 

@@ -44,6 +44,11 @@ pub(crate) fn monotonic() -> u64 {
     nanos(libc::CLOCK_MONOTONIC)
 }
 
+/// CPU time of all threads of this process so far.
+pub(crate) fn cpu() -> Duration {
+    Duration::from_nanos(nanos(libc::CLOCK_PROCESS_CPUTIME_ID))
+}
+
 fn nanos(clock: libc::clockid_t) -> u64 {
     let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: `now` is a writable timespec, and these clocks exist on every Linux that we run on.

@@ -10,6 +10,7 @@ use crate::generation::Generation;
 use crate::idle::Memory;
 use crate::log::Log;
 use crate::metrics::Registry;
+use crate::pressure::Pressure;
 
 /// Shared by all threads.
 pub(crate) struct Control {
@@ -19,6 +20,7 @@ pub(crate) struct Control {
     pub(crate) log: Arc<Log>,
     pub(crate) metrics: Arc<Registry>,
     pub(crate) memory: Arc<Memory>,
+    pub(crate) pressure: Pressure,
     draining: AtomicBool,
     /// How many workers run.
     pub(crate) workers: AtomicUsize,
@@ -40,6 +42,7 @@ impl Control {
             log,
             metrics,
             memory: Arc::new(Memory::new(clock, collect)),
+            pressure: Pressure::default(),
             draining: AtomicBool::new(false),
             workers: AtomicUsize::new(1),
             last_reload: Mutex::default(),

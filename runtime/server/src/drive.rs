@@ -7,6 +7,7 @@
 //! ```
 //! The request's body is pumped beside all that follows the target's pick, both with backpressure.
 
+mod admit;
 mod apart;
 mod choice;
 mod connect;
@@ -33,6 +34,7 @@ pub(crate) use self::problems::word;
 use self::turn::Turn;
 pub(crate) use self::turn::{GONE, LOG_TIME};
 pub(crate) use self::watch::Watch;
+use crate::admission::At;
 use crate::answer::{self, Problem};
 use crate::codec::Downstream;
 use crate::files;
@@ -62,7 +64,10 @@ pub(crate) async fn drive(
     let mut found = Some(route::admit(&mut turn, exchange));
     while let Some(route) = found.take() {
         match respond(&mut turn, exchange, down, route).await {
-            Ok(None) => found = turn.deliver(exchange, down).await,
+            Ok(None) => {
+                turn.answered(exchange);
+                found = turn.deliver(exchange, down).await;
+            }
             Ok(Some(tunnel)) => Box::pin(turn.tunnel(exchange, down, *tunnel)).await,
             Err(Left) => turn.leave(exchange, down),
         }
@@ -126,6 +131,11 @@ async fn reach(
     down: &mut dyn Downstream,
     route: usize,
 ) -> Result<Reached, Left> {
+    if let Some(held) = turn.knock(exchange, At::Route, route)
+        && let Some(reached) = Box::pin(turn.held_up(exchange, down, held)).await?
+    {
+        return Ok(reached);
+    }
     match turn.walk(Phase::Request, exchange, down).await? {
         Passed::Through => {}
         Passed::Replied => return Ok(Reached::Response),

@@ -15,6 +15,7 @@ use pilotlight_core::retry::Budget;
 use pilotlight_core::router::Router;
 use pilotlight_filter::{Chain, Library, Link, OnError, Realm, host};
 
+use crate::admission::Gates;
 use crate::aside::Pools;
 use crate::clock::{self, Clock};
 use crate::metrics::Series;
@@ -35,6 +36,8 @@ pub(crate) struct Generation {
     /// For each filter of the manifest, where its program is.
     pub(crate) programs: Vec<ProgramRef>,
     pub(crate) upstreams: Vec<Arc<Shared>>,
+    /// Who is let in under overload.
+    pub(crate) gates: Gates,
     pub(crate) listeners: Vec<Arc<Listener>>,
     pub(crate) dictionaries: BTreeMap<String, Arc<dyn host::Shared>>,
     pub(crate) pools: Pools,

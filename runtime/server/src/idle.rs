@@ -66,6 +66,12 @@ impl Memory {
         Memory { rest: watch::Sender::default(), clock, collect }
     }
 
+    /// Resolves once a worker is awake.
+    pub(crate) async fn awake(&self) {
+        let mut rests = self.rest.subscribe();
+        drop(rests.wait_for(|rest| rest.awake > 0).await);
+    }
+
     fn rise(&self) {
         self.rest.send_modify(|rest| rest.awake += 1);
     }
@@ -108,7 +114,7 @@ pub(crate) async fn watch(worker: Rc<Worker>) {
             tokio::time::sleep(look).await;
             worker.tell_gauges();
             let before = std::mem::replace(&mut seen, worker.work());
-            quiet = if seen == before && worker.open.get() == 0 { quiet + 1 } else { 0 };
+            quiet = if seen == before && worker.metrics.open() == 0 { quiet + 1 } else { 0 };
             if quiet == 1 {
                 shed(&worker);
             }

@@ -4,6 +4,7 @@
 //! opens the sockets and serves until a signal ends it.
 
 mod admin;
+mod admission;
 mod answer;
 mod aside;
 mod clock;
@@ -26,6 +27,7 @@ mod metrics;
 mod notify;
 mod pages;
 pub mod park;
+mod pressure;
 pub mod proxy_protocol;
 mod quic;
 mod relay;

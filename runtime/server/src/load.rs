@@ -13,6 +13,7 @@ use pilotlight_filter::host::{self, socket::TlsFiles};
 use pilotlight_filter::{Engine, Library, LoadError};
 
 use self::plan::kind;
+use crate::admission::Gates;
 use crate::aside::Pools;
 use crate::clock::Clock;
 use crate::generation::{Generation, Listener, ProgramRef, takes_part};
@@ -61,6 +62,7 @@ impl Loader {
             libraries,
             programs,
             upstreams,
+            gates: Gates::new(&manifest, self.clock, old.map(|old| &old.gates)),
             listeners,
             pools: Pools::new(manifest.pools()),
             client_tls,
@@ -260,6 +262,8 @@ fn tls_files(ssl: &manifest::SocketTls) -> TlsFiles {
 fn facts(upstream: &manifest::Upstream) -> String {
     let mut plain = upstream.clone();
     plain.place = Place::default();
+    // The gate stands before it.
+    plain.admission = None;
     plain.endpoints.iter_mut().for_each(|e| e.place = Place::default());
     format!("{plain:?}")
 }

@@ -7,17 +7,19 @@ pub(crate) mod text;
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use foldhash::fast::RandomState;
 use pilotlight_abi::Phase;
 use pilotlight_config::manifest::Manifest;
+use pilotlight_core::admission::Why;
 use pilotlight_filter::{Exchange, FaultKind, Version};
 
 use self::histogram::{COARSE, FINE, Histograms};
 use self::own::Own;
+use crate::admission::At;
 use crate::drive::Figures;
 use crate::relay::Moved;
 
@@ -69,6 +71,8 @@ pub(crate) struct Shard {
     moved: Mutex<BTreeMap<u32, Moved>>,
     /// What the worker's engines tell, by name and label; refreshed by the worker.
     gauges: Mutex<Vec<(&'static str, String, u64)>>,
+    /// Exchanges under way; only the worker writes it.
+    open: AtomicUsize,
 }
 
 /// What a connection speaks.
@@ -109,6 +113,8 @@ struct Data {
     faults: HashMap<(u32, &'static str), u64, RandomState>,
     /// Connections without HTTP that have ended, by listener, upstream and error.
     flows: BTreeMap<(u32, u32, Cow<'static, str>), u64>,
+    /// Exchanges that a gate sent away, by where it stands, its name and why.
+    sheds: BTreeMap<(At, u32, &'static str), u64>,
 }
 
 impl Registry {
@@ -173,6 +179,23 @@ impl Names {
 }
 
 impl Shard {
+    /// Exchanges under way.
+    pub(crate) fn open(&self) -> usize {
+        self.open.load(Ordering::Relaxed)
+    }
+
+    /// One begins. Not added in one go: nobody else writes.
+    #[inline]
+    pub(crate) fn began(&self) {
+        self.open.store(self.open() + 1, Ordering::Relaxed);
+    }
+
+    /// One is over.
+    #[inline]
+    pub(crate) fn ended(&self) {
+        self.open.store(self.open() - 1, Ordering::Relaxed);
+    }
+
     /// An exchange has ended.
     pub(crate) fn exchange(&self, series: &Series, figures: &Figures, exchange: &Exchange) {
         let route = figures.route.and_then(|r| series.routes.get(r)).copied().unwrap_or(0);
@@ -241,6 +264,17 @@ impl Shard {
         let upstream = series.upstreams.get(upstream).copied().unwrap_or(0);
         let key = (listener, upstream, error.unwrap_or_default().into());
         *lock(&self.data).flows.entry(key).or_default() += 1;
+    }
+
+    /// A gate before a route or an upstream has sent an exchange away.
+    #[cold]
+    pub(crate) fn shed(&self, series: &Series, at: At, index: Option<usize>, why: Why) {
+        let names = match at {
+            At::Route => &series.routes,
+            At::Upstream => &series.upstreams,
+        };
+        let name = index.and_then(|index| names.get(index)).copied().unwrap_or(0);
+        *lock(&self.data).sheds.entry((at, name, why.name())).or_default() += 1;
     }
 
     /// The worker's engines tell this.

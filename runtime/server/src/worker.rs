@@ -46,9 +46,7 @@ pub(crate) struct Worker {
     local: RefCell<Rc<Local>>,
     serial: Cell<u64>,
     random: Cell<u64>,
-    /// Exchanges under way.
-    pub(crate) open: Cell<usize>,
-    /// Those of them that nobody waits for.
+    /// Exchanges under way that nobody waits for; `metrics` has all of them.
     lingering: Rc<Cell<usize>>,
     /// Connections of clients.
     pub(crate) connections: Rc<Cell<usize>>,
@@ -92,7 +90,6 @@ impl Worker {
             control,
             serial: Cell::new((index as u64) << SERIALS),
             random: Cell::new(u64::from_ne_bytes(seed) | 1),
-            open: Cell::new(0),
             lingering: Rc::default(),
             connections: Rc::default(),
             numbered: Cell::new(0),
@@ -186,8 +183,9 @@ impl Worker {
 
     /// Whether nothing would be lost if this worker were not there any more.
     pub(crate) fn is_quiet(self: &Rc<Worker>) -> bool {
-        let counts = [&*self.connections, &self.open, &*self.lingering, &*self.probing];
+        let counts = [&self.connections, &self.lingering, &self.probing];
         counts.iter().all(|count| count.get() == 0)
+            && self.metrics.open() == 0
             && !self.local().realms.iter().any(|realm| realm.is_busy())
     }
 

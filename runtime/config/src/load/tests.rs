@@ -137,9 +137,24 @@ fn the_least_that_runs_has_every_default() {
     assert_eq!((api.pool.idle.as_secs(), api.pool.per_endpoint), (60, 64));
     let Breaker { max_connections, max_requests, max_pending } = api.breaker;
     assert_eq!([max_connections, max_requests, max_pending], [1024; 3]);
+    assert!(api.admission.is_none() && route.admission.is_none());
+    assert_eq!(route.priority, Priority::Normal);
     let UpstreamTimeouts { connect, first_byte, idle } = api.timeouts;
     assert_eq!([connect, first_byte, idle].map(|time| time.as_secs()), [3, 30, 60]);
     assert!(api.activate.is_none());
+}
+
+#[test]
+fn admission_is_bounded_by_the_breaker() {
+    for (breaker, wanted) in [("", (2, 1024, 20)), ("200", (2, 200, 20)), ("1", (1, 1, 1))] {
+        let breaker = match breaker {
+            "" => String::new(),
+            most => format!("breaker = {{ max_requests = {most} }}"),
+        };
+        let m = manifest(&format!("{MINIMAL}\n{breaker}\nadmission = {{}}\n"));
+        let Admission { min, max, start, queue } = m.upstreams[0].admission.unwrap();
+        assert_eq!(((min, max, start), queue), (wanted, 256));
+    }
 }
 
 #[test]
@@ -177,6 +192,10 @@ fn every_key_means_something() {
     assert_eq!((retry.attempts, retry.connect, &retry.statuses[..]), (2, true, &[502, 503][..]));
     assert_eq!(retry.budget, 0.1);
     assert_eq!(route.body_bytes, Some(8192));
+    assert_eq!(route.priority, Priority::Background);
+    let of_route = Admission { min: 1, max: 10, start: 5, queue: 7 };
+    let of_upstream = Admission { min: 4, max: 150, start: 8, queue: 50 };
+    assert_eq!((route.admission, m.upstreams[1].admission), (Some(of_route), Some(of_upstream)));
 
     let Target::Respond(hello) = &m.routes[1].target else { panic!() };
     assert_eq!((hello.status, hello.headers.len(), &hello.body[..]), (201, 3, &b"hello\n"[..]));

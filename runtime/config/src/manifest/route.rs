@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::PathRegex;
+use super::{Admission, PathRegex, Priority};
 use crate::place::Place;
 
 /// What happens to the requests that it matches.
@@ -38,6 +38,10 @@ pub struct Route {
     pub errors: Vec<ErrorPage>,
     /// Overrides the listener's `body_bytes`.
     pub body_bytes: Option<u64>,
+    /// How many of its requests are let in at a time; `None`: as many as come.
+    pub admission: Option<Admission>,
+    /// Who is let in first, here and at its upstream.
+    pub priority: Priority,
 }
 
 /// Which requests: all conditions must hold.

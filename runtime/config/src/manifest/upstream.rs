@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::Activate;
+use super::{Activate, Admission};
 use crate::place::Place;
 
 /// A set of servers that do the same.
@@ -26,6 +26,8 @@ pub struct Upstream {
     pub pool: Pool,
     /// The most that is under way at once.
     pub breaker: Breaker,
+    /// How many exchanges are let in at a time, below what the breaker allows; `None`: all of them.
+    pub admission: Option<Admission>,
     /// How long the servers may take.
     pub timeouts: UpstreamTimeouts,
     /// The application behind it, if the gateway starts and stops that.

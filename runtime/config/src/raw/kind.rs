@@ -3,7 +3,7 @@
 use serde_json::{Value as Json, json};
 use toml::de::DeValue;
 
-use crate::manifest::{Balance, Encoding, Isolation, Level, OnError, UpstreamProtocol};
+use crate::manifest::{Balance, Encoding, Isolation, Level, OnError, Priority, UpstreamProtocol};
 use crate::typed::{self, REFERENCE, Reader, Typed, Value, Whole};
 
 /// A protocol of a listener.
@@ -108,6 +108,10 @@ typed::words! {
         "worker" => Isolation::Worker, "stream" => Isolation::Stream,
     ], later [];
     Encoding, "an encoding" = ["envoy" => Encoding::Envoy, "text" => Encoding::Text], later [];
+    Priority, "a priority" = [
+        "critical" => Priority::Critical, "normal" => Priority::Normal, "low" => Priority::Low,
+        "background" => Priority::Background,
+    ], later [];
     Balance, "a balance" = [
         "round-robin" => Balance::RoundRobin, "least-request" => Balance::LeastRequest,
         "random" => Balance::Random,

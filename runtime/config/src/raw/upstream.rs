@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Activate, At, BalanceKind, Later, Scale, TextOr, Whole};
+use super::{Activate, Admission, At, BalanceKind, Later, Scale, TextOr, Whole};
 use crate::{manifest, typed};
 
 typed::tables! {
@@ -23,6 +23,9 @@ typed::tables! {
         pool: Pool,
         /// The most that is under way at once.
         breaker: Breaker,
+        /// How many exchanges are let in at a time, learnt from how long the servers take: `{}` does. Others
+        /// wait, or are answered with 503. Default: as many as `breaker` allows.
+        admission: Admission,
         /// How long the servers may take.
         timeouts: UpstreamTimeouts,
         health: Later,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::filter::{Filters, in_order};
 use super::upstream::Upstreams;
-use super::{check, error_page, row, target, tie};
+use super::{admission, check, error_page, row, target, tie};
 use crate::manifest::{ErrorPage, Match, Retry, Route, Target, Upstream, UpstreamProtocol};
 use crate::raw::{self, At};
 use crate::report::Problem;
@@ -176,6 +176,17 @@ fn route(
     let total = total.map(|time| scene.time(Some(time), &row::TOTAL));
     let upstream_timeout = upstream.map(|time| scene.time(Some(time), &row::UPSTREAM_TIMEOUT));
     let body_bytes = body.map(|size| scene.size(Some(size), &row::BODY_BYTES));
+    let admission = raw.admission.as_ref();
+    let most = row::ADMISSION_MAX.default as usize;
+    let admission = admission.map(|at| admission::admission(at, most, scene));
+    let held = |upstream: &Upstream| upstream.admission.is_some();
+    if let Some(at) = &raw.priority
+        && admission.is_none()
+        && names.complete
+        && !names.upstreams.list.iter().any(held)
+    {
+        scene.warning(&at.key, "priority has a meaning only where `admission` holds requests up");
+    }
     let internal = internal(raw, scene);
     for (name, _) in raw.vars.iter().flat_map(|vars| &vars.value.0) {
         scene.accept(&name.place, check::ngx_variable(name));
@@ -197,6 +208,8 @@ fn route(
         internal,
         errors,
         body_bytes,
+        admission,
+        priority: raw.priority.as_ref().map(|at| at.value).unwrap_or_default(),
     })
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::filter::{in_order, sorted};
-use super::{activate, address, check, row};
+use super::{activate, address, admission, check, row};
 use crate::manifest::{
     Balance, Breaker, Endpoint, Pool, Upstream, UpstreamProtocol, UpstreamTimeouts, UpstreamTls,
 };
@@ -68,6 +68,8 @@ fn upstream(name: &At<String>, table: &At<raw::Upstream>, scene: &mut Scene<'_>)
             "endpoints: URLs: `[\"http://10.0.0.2:8080\"]`; or `activate`, to start an application";
         scene.error(&table.place, "an upstream without endpoints", Some(hint.into()));
     }
+    let breaker = breaker(raw.breaker.as_ref(), scene);
+    let admission = raw.admission.as_ref();
     Upstream {
         name: name.as_str().into(),
         place: table.place.clone(),
@@ -76,7 +78,8 @@ fn upstream(name: &At<String>, table: &At<raw::Upstream>, scene: &mut Scene<'_>)
         protocol,
         tls: tls(raw.tls.as_ref(), scene),
         pool: pool(raw.pool.as_ref(), scene),
-        breaker: breaker(raw.breaker.as_ref(), scene),
+        admission: admission.map(|at| admission::admission(at, breaker.max_requests, scene)),
+        breaker,
         timeouts: timeouts(raw.timeouts.as_ref(), scene),
         activate: activate.map(Arc::new),
     }
@@ -112,6 +115,7 @@ fn http_only(raw: &raw::Upstream, scene: &mut Scene<'_>) {
     let timeouts = raw.timeouts.as_ref();
     let keys = [
         ("pool", raw.pool.as_ref().map(|at| &at.key)),
+        ("admission", raw.admission.as_ref().map(|at| &at.key)),
         ("breaker.max_requests", breaker.map(|at| &at.key)),
         ("timeouts.first_byte", timeouts.and_then(|t| t.first_byte.as_ref()).map(|at| &at.key)),
         ("timeouts.idle", timeouts.and_then(|t| t.idle.as_ref()).map(|at| &at.key)),

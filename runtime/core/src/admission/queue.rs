@@ -16,7 +16,7 @@ const BOUNDS: (u64, u64) = (SECOND / 100, SECOND);
 const STANDING: u64 = 10;
 
 /// One that waits.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Ticket(u64);
 
 #[derive(Debug, Clone, Copy)]
@@ -33,8 +33,10 @@ pub(super) struct Queue {
     max: usize,
     /// `max`, less what memory pressure takes.
     bound: usize,
-    /// When it was last empty.
+    /// When it was last empty, but for those that were sent away.
     empty: u64,
+    /// When one was last sent away for having waited too long.
+    gave_up: Option<u64>,
     patience: u64,
     issued: u64,
     displaced: Option<Ticket>,
@@ -48,7 +50,9 @@ impl Queue {
             max,
             bound: max,
             empty: 0,
-            patience: SECOND / 10,
+            gave_up: None,
+            // Nothing is known: all that may be.
+            patience: BOUNDS.1,
             issued: 0,
             displaced: None,
         }
@@ -81,7 +85,9 @@ impl Queue {
 
     /// A place, if there is one, or a less important one has it.
     pub(super) fn push(&mut self, now: u64, class: Class) -> Option<Ticket> {
-        if self.len == 0 {
+        // A queue that is empty since all were late stands as it did.
+        let stood = self.gave_up.is_some_and(|at| now.saturating_sub(at) <= self.patience);
+        if self.len == 0 && !stood {
             self.empty = now;
         }
         if self.len >= self.bound {
@@ -110,7 +116,8 @@ impl Queue {
         };
         let queue = self.waiting.iter_mut().rev().find(|queue| too_long(queue))?;
         let late = queue.pop_front()?;
-        self.gone(now, 1);
+        self.len -= 1;
+        self.gave_up = Some(now);
         Some(late.ticket)
     }
 
@@ -129,8 +136,13 @@ impl Queue {
     pub(super) fn due(&self) -> Option<u64> {
         let oldest =
             self.waiting.iter().filter_map(|queue| queue.front()).map(|w| w.since).min()?;
+        Some(self.late_at(oldest))
+    }
+
+    /// When one that has waited since then has waited too long.
+    pub(super) fn late_at(&self, since: u64) -> u64 {
         // Nobody came before it was empty: so the queue stands before anybody has waited for all his patience.
-        Some((oldest + self.patience / STANDING).max(self.empty + self.patience) + 1)
+        (since + self.patience / STANDING).max(self.empty + self.patience) + 1
     }
 
     pub(super) fn remove(&mut self, now: u64, ticket: Ticket) {

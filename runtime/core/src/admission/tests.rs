@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::{Admission, Admit, Bounds, Class, End, SECOND, Turn, Why};
 
-const BOUNDS: Bounds = Bounds { min: 1, max: 100, first: 10, queue: 4 };
+const BOUNDS: Bounds = Bounds { min: 1, max: 100, start: 10, queue: 4 };
 
 fn fill(admission: &mut Admission, class: Class) -> u32 {
     let mut count = 0;
@@ -53,7 +53,7 @@ fn the_important_pass_and_displace_others() {
 #[test]
 fn the_displaced_hear_of_it_unless_they_left() {
     for leaves in [false, true] {
-        let mut admission = Admission::new(Bounds { first: 1, queue: 1, ..BOUNDS });
+        let mut admission = Admission::new(Bounds { start: 1, queue: 1, ..BOUNDS });
         let mut come = |class| match admission.admit(0, class) {
             Admit::Wait(ticket) => Some(ticket),
             _ => None,
@@ -81,15 +81,30 @@ fn the_oldest_is_next_until_the_queue_stands() {
     let Some(Turn::Go(first)) = admission.turn(20) else { panic!() };
     assert_ne!(first, second);
     assert_eq!(admission.turn(20), None);
-    // All are patient for 100 ms at first; then the oldest have waited too long, the newest is next.
+    // All are patient for a second at first; then the oldest have waited too long, the newest is next.
     let due = admission.due().unwrap();
-    assert_eq!(due, SECOND / 10 + 1);
+    assert_eq!(due, SECOND + 1);
     let Admit::Wait(newest) = admission.admit(due - 1, Class::Normal) else { panic!() };
     admission.done(due, 20, End::Other);
     let Some(Turn::Shed(late, shed)) = admission.turn(due) else { panic!() };
     assert_eq!((late, shed.why), (second, Why::Late));
     assert_eq!(admission.turn(due), Some(Turn::Go(newest)));
     assert_eq!((admission.turn(due), admission.due(), admission.waiting()), (None, None, 0));
+}
+
+#[test]
+fn a_queue_that_gave_all_up_stands_as_it_did() {
+    let mut admission = Admission::new(BOUNDS);
+    fill(&mut admission, Class::Normal);
+    let due = admission.due().unwrap();
+    assert!(matches!(admission.turn(due), Some(Turn::Shed(..))));
+    assert_eq!((admission.turn(due), admission.waiting()), (None, 0));
+    // The next one gives up after a tenth of the time, one that comes later has all of it.
+    for (comes, waits) in [(due + 10, SECOND / 10), (due + 3 * SECOND, SECOND)] {
+        let Admit::Wait(_) = admission.admit(comes, Class::Normal) else { panic!() };
+        assert_eq!(admission.due(), Some(comes + waits + 1));
+        assert!(matches!(admission.turn(comes + waits + 1), Some(Turn::Shed(..))));
+    }
 }
 
 #[test]
@@ -141,6 +156,21 @@ fn the_limit_finds_what_is_good() {
 }
 
 #[test]
+fn a_start_under_much_that_can_be_done_is_quick() {
+    let mut admission = Admission::new(Bounds { start: 20, max: 5000, ..BOUNDS });
+    let limit = settle(&mut admission, 1000, 0, 2);
+    assert!(limit >= 1000, "{limit}");
+}
+
+#[test]
+fn a_start_under_overload_is_found_out() {
+    let mut admission = Admission::new(Bounds { start: 50, max: 1000, ..BOUNDS });
+    // Ten times what is fast, from the first request on.
+    let limit = settle(&mut admission, 5, 0, 20);
+    assert!((5..15).contains(&limit), "{limit}");
+}
+
+#[test]
 fn failures_lower_it() {
     let mut admission = Admission::new(BOUNDS);
     let before = admission.limit();
@@ -149,6 +179,25 @@ fn failures_lower_it() {
         admission.done(at * SECOND / 50, 10, End::Overloaded);
     }
     assert!(admission.limit() < before / 2, "{}", admission.limit());
+}
+
+#[test]
+fn clients_that_leave_say_something_when_they_had_waited_for_long() {
+    let leave = |took: u64| {
+        let mut admission = Admission::new(BOUNDS);
+        settle(&mut admission, 10, 0, 5);
+        let before = admission.limit();
+        for at in 0..100 {
+            let now = 6 * SECOND + at * SECOND / 50;
+            admission.admit(now, Class::Normal);
+            admission.done(now, took, End::Left);
+        }
+        (before, admission.limit())
+    };
+    let (before, after) = leave(1000);
+    assert_eq!(before, after, "they changed their minds");
+    let (before, after) = leave(SECOND);
+    assert!(after < before, "they had enough: {after} after {before}");
 }
 
 #[test]

@@ -1,8 +1,8 @@
 #![allow(clippy::unwrap_used)]
 
-use std::collections::BTreeMap;
+use std::sync::LazyLock;
 
-use pilotlight_config::manifest::{Match as Matcher, PathRegex, Respond, Route, Target};
+use pilotlight_config::manifest::{Match as Matcher, PathRegex, Route};
 use proptest::prelude::*;
 
 use super::{Match, Query, Reason, Router};
@@ -12,21 +12,8 @@ use crate::path::canonicalise;
 pub(crate) struct Draft(Route);
 
 pub(crate) fn route(name: &str) -> Draft {
-    Draft(Route {
-        name: name.into(),
-        place: Default::default(),
-        matcher: Matcher::default(),
-        filters: vec![],
-        target: Target::Respond(Respond { status: 200, headers: vec![], body: vec![] }),
-        total: None,
-        upstream_timeout: None,
-        retry: None,
-        rewrite: None,
-        vars: BTreeMap::new(),
-        internal: false,
-        errors: vec![],
-        body_bytes: None,
-    })
+    static PLAIN: LazyLock<Route> = LazyLock::new(|| parsed("respond = {}"));
+    Draft(Route { name: name.into(), ..PLAIN.clone() })
 }
 
 impl Draft {
@@ -69,10 +56,16 @@ impl Draft {
 
 /// Only a manifest makes one.
 fn pathregex(text: &str) -> PathRegex {
+    let route = parsed(&format!("match = {{ regex = '{text}' }}\nrespond = {{}}"));
+    route.matcher.regex.unwrap()
+}
+
+/// A route with these keys.
+fn parsed(keys: &str) -> Route {
     let listener = "listeners = [{ address = \"127.0.0.1:1\" }]";
-    let text = format!("{listener}\n[[routes]]\nmatch = {{ regex = '{text}' }}\nrespond = {{}}\n");
+    let text = format!("{listener}\n[[routes]]\n{keys}\n");
     let loaded = pilotlight_config::parse_str(&text, std::path::Path::new("/")).unwrap();
-    loaded.manifest.routes[0].matcher.regex.clone().unwrap()
+    loaded.manifest.routes[0].clone()
 }
 
 fn no_header<'a>(_: &str) -> Option<&'a [u8]> {

@@ -10,6 +10,7 @@ use pilotlight_filter::{Exchange, Failure, Passed};
 use super::problems::problem;
 use super::turn::Turn;
 use super::{Left, Reached, failed};
+use crate::admission::At;
 use crate::answer::Problem;
 use crate::codec::Downstream;
 use crate::upstream::{Upstream, UpstreamError};
@@ -46,6 +47,11 @@ impl Turn<'_> {
         };
         let Some(index) = index else { return Ok(Err(self.fail(exchange, UNKNOWN_UPSTREAM))) };
         self.upstream = Some(index);
+        if let Some(held) = self.knock(exchange, At::Upstream, index)
+            && let Some(reached) = Box::pin(self.held_up(exchange, down, held)).await?
+        {
+            return Ok(Err(reached));
+        }
         let upstream = local.upstreams[index].clone();
         let Some(pick) = &exchange.pick else { return Ok(Ok(upstream)) };
         self.more_tries = self.more_tries.saturating_add(pick.more_tries);

@@ -40,6 +40,9 @@ impl Turn<'_> {
             return self.leave(exchange, down);
         };
         self.timer.disarm();
+        // It may last for days, and asks little of anybody: it is none of those that are let in at a time.
+        self.answered(exchange);
+        self.passes = None;
         let (ends, read) = ([client, switched.stream], [early, switched.rest]);
         let mut relay = Relay::new(&self.inlet.worker, ends, read, IDLE, None);
         relay.run().await;

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use pilotlight_abi::Phase;
 use pilotlight_config::manifest::{Route, Target};
+use pilotlight_core::admission;
 use pilotlight_core::router::Captures;
 use pilotlight_core::template::{self, Values};
 use pilotlight_filter::{Chain, End, Exchange, Filtered, Origin, Passed, Taken};
@@ -16,6 +17,7 @@ use super::errors::Page;
 use super::pump::{Pump, PumpError};
 use super::watch::Watch;
 use super::{Figures, Left, TOO_LATE};
+use crate::admission::Pass;
 use crate::codec::Downstream;
 use crate::generation::Local;
 use crate::services::socket;
@@ -47,6 +49,8 @@ pub(crate) struct Turn<'a> {
     /// Tries at an upstream that filters have allowed beside the route's retries.
     pub(crate) more_tries: u32,
     pub(crate) page: Page,
+    /// Leave of the gates that it passed, if it came to any: of its route, of its upstream.
+    pub(super) passes: Option<Box<[Option<Pass>; 2]>>,
     captures: Captures,
     /// The path that `captures` are ranges of, where the target needs it.
     matched: Vec<u8>,
@@ -77,6 +81,7 @@ impl<'a> Turn<'a> {
             upstream: None,
             more_tries: 0,
             page: Page::No,
+            passes: None,
             captures: Captures::default(),
             matched: Vec::new(),
         }
@@ -274,6 +279,7 @@ impl<'a> Turn<'a> {
             false => (Some(GONE), CLIENT_GONE),
         };
         exchange.response.origin = Some(Origin::Gateway);
+        self.learn(admission::End::Left);
         down.abort();
     }
 
@@ -343,13 +349,13 @@ struct Open {
 impl Open {
     fn new(worker: Rc<Worker>) -> Open {
         worker.idle.wake();
-        worker.open.set(worker.open.get() + 1);
+        worker.metrics.began();
         Open { worker }
     }
 }
 
 impl Drop for Open {
     fn drop(&mut self) {
-        self.worker.open.set(self.worker.open.get() - 1);
+        self.worker.metrics.ended();
     }
 }

@@ -9,6 +9,7 @@ use pilotlight_config::manifest::Address;
 use pilotlight_filter::host::Level;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
 
 use super::{Gateway, RunError, open};
 use crate::admin::{self, Ask};
@@ -16,6 +17,7 @@ use crate::generation::Listener;
 use crate::listener::{GRACE, Gate, Opened, Sockets};
 use crate::notify::{self, notify};
 use crate::park::{self, Woken};
+use crate::pressure;
 use crate::threads::{Order, Thread};
 
 /// A gateway that serves.
@@ -24,6 +26,8 @@ pub(super) struct House<'a> {
     pub(super) threads: &'a [Thread],
     pub(super) open: Vec<Open>,
     pub(super) admin: Option<admin::Opened>,
+    /// Who looks how short memory is, while there are gates to tell.
+    watching: Option<JoinHandle<()>>,
     /// When it last found that it can't sleep: on the gateway's clock.
     pub(super) tried: Duration,
 }
@@ -60,7 +64,14 @@ const SETTLED: Duration = Duration::from_secs(5);
 
 impl<'a> House<'a> {
     pub(super) fn new(gateway: &'a Gateway, threads: &'a [Thread]) -> House<'a> {
-        House { gateway, threads, open: Vec::new(), admin: None, tried: Duration::ZERO }
+        House {
+            gateway,
+            threads,
+            open: Vec::new(),
+            admin: None,
+            watching: None,
+            tried: Duration::ZERO,
+        }
     }
 
     pub(super) async fn listen(
@@ -116,6 +127,7 @@ impl<'a> House<'a> {
         if let Some(woken) = woken {
             self.rise(woken).await;
         }
+        self.watch_memory();
         notify("READY=1");
         let mut sign = notify::watchdog().map(tokio::time::interval);
         let settled = tokio::time::sleep(SETTLED);
@@ -148,6 +160,20 @@ impl<'a> House<'a> {
             () = hurry => {}
         }
         Ok(End::Stop)
+    }
+
+    fn watch_memory(&mut self) {
+        let gateway = self.gateway;
+        let wanted = gateway.control.generation().gates.iter().next().is_some();
+        match self.watching.take() {
+            Some(watching) if wanted => self.watching = Some(watching),
+            Some(watching) => watching.abort(),
+            None if wanted => {
+                let watching = pressure::watch(gateway.control.clone(), gateway.clock);
+                self.watching = Some(tokio::spawn(watching));
+            }
+            None => {}
+        }
     }
 
     /// Loads the manifest anew and switches to it; on any mistake the old one goes on.
@@ -184,6 +210,7 @@ impl<'a> House<'a> {
         gateway.control.log.configure(&new.manifest.log);
         let new = Arc::new(new);
         gateway.control.install(new.clone());
+        self.watch_memory();
         self.open.retain(|open| {
             let stays = new.listeners.iter().find(|l| key(l) == open.key);
             match stays {

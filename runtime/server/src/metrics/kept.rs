@@ -3,12 +3,14 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use pilotlight_core::admission::Why;
 use pilotlight_filter::FaultKind;
 use pilotlight_filter::host::{MetricKind, NewMetric};
 
 use super::histogram::{COARSE, FINE, Histogram, Histograms};
 use super::own::{Labels, Series};
 use super::{Data, Protocol, Registry, Shard, lock};
+use crate::admission::At;
 use crate::park::state::{Reader, Writer};
 
 const PROTOCOLS: [Protocol; 4] = [Protocol::Http1, Protocol::Http2, Protocol::Http3, Protocol::Tcp];
@@ -169,6 +171,13 @@ impl Data {
             to.bytes(error.as_bytes());
             to.number(*count);
         }
+        to.number(self.sheds.len() as u64);
+        for ((at, name, why), count) in &self.sheds {
+            to.number(*at as u64);
+            to.number(u64::from(*name));
+            to.bytes(why.as_bytes());
+            to.number(*count);
+        }
         [&self.durations, &self.upstreams, &self.filters].iter().for_each(|all| keep_all(all, to));
     }
 
@@ -189,6 +198,13 @@ impl Data {
             let (listener, upstream) = (number(from.number()?), number(from.number()?));
             let error = from.text()?.to_owned().into();
             *self.flows.entry((listener, upstream, error)).or_default() += from.number()?;
+        }
+        for _ in 0..from.number()? {
+            let at = At::ALL.get(from.number()? as usize)?;
+            let (name, why, count) = (number(from.number()?), from.text()?, from.number()?);
+            if let Some(why) = Why::ALL.iter().find(|one| one.name() == why) {
+                *self.sheds.entry((*at, name, why.name())).or_default() += count;
+            }
         }
         let place = |old: usize| number(old as u64) as usize;
         read_all(&mut self.durations, place, from)?;

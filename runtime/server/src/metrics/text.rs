@@ -12,14 +12,21 @@ use pilotlight_filter::host::MetricKind;
 use super::histogram::Histogram;
 use super::own::{Buckets, Family, Series};
 use super::{Registry, lock};
+use crate::admission::{At, Figures};
 
 /// Facts of the process that only the scrape looks up.
+#[derive(Default)]
 pub(crate) struct Process {
     pub(crate) resident_bytes: u64,
     pub(crate) uptime_seconds: f64,
     pub(crate) generation: u64,
     /// The upstreams that serve, by name.
     pub(crate) upstreams: Vec<(Arc<str>, Arc<Breaker>)>,
+    /// The gates before routes and upstreams, and how short memory is, where there are any.
+    pub(crate) gates: Vec<(At, Arc<str>, Figures)>,
+    pub(crate) pressure: f64,
+    pub(crate) cpu_seconds: f64,
+    pub(crate) workers: usize,
 }
 
 impl Registry {
@@ -29,7 +36,7 @@ impl Registry {
         let mut page = Page { text: String::with_capacity(8192), open_metrics };
         self.requests(&mut page);
         self.gauges(&mut page);
-        breakers(&mut page, &process.upstreams);
+        load(&mut page, process);
         page.family("pilotlight_reloads", "counter", "Reloads by result.");
         for (result, count) in [("ok", &self.reloads_ok), ("failed", &self.reloads_failed)] {
             let count = count.load(Ordering::Relaxed);
@@ -57,6 +64,11 @@ impl Registry {
         let name = "pilotlight_process_resident_memory_bytes";
         page.family(name, "gauge", "Resident memory of the process.");
         page.sample(name, &[], process.resident_bytes as f64);
+        let name = "pilotlight_process_cpu_seconds";
+        page.family(name, "counter", "CPU time of the process, of all its workers.");
+        page.line(name, "_total", &[], None, &process.cpu_seconds.to_string());
+        page.family("pilotlight_workers", "gauge", "Workers, each of which can use a CPU.");
+        page.sample("pilotlight_workers", &[], process.workers as f64);
         self.own.each(|name, family| page.own(name, family));
         if open_metrics {
             page.text.push_str("# EOF\n");
@@ -69,7 +81,9 @@ impl Registry {
         let (mut requests, mut durations) = (BTreeMap::new(), BTreeMap::new());
         let (mut upstreams, mut filters) = (BTreeMap::new(), BTreeMap::new());
         let (mut faults, mut flows) = (BTreeMap::new(), BTreeMap::new());
+        let (mut sheds, mut open) = (BTreeMap::new(), 0);
         for shard in lock(&self.shards).iter() {
+            open += shard.open();
             let data = lock(&shard.data).clone();
             for ((listener, route, protocol, status), count) in data.requests {
                 let key = (self.name(listener), self.name(route), protocol, status);
@@ -94,6 +108,16 @@ impl Registry {
                 let key = (self.name(listener), self.name(upstream), error);
                 *flows.entry(key).or_insert(0) += count;
             }
+            for ((at, name, why), count) in data.sheds {
+                *sheds.entry((at, self.name(name), why)).or_insert(0) += count;
+            }
+        }
+        page.family("pilotlight_requests_in_flight", "gauge", "Exchanges under way.");
+        page.sample("pilotlight_requests_in_flight", &[], open as f64);
+        let name = "pilotlight_admission_shed";
+        page.family(name, "counter", "Exchanges sent away by `admission`, by reason.");
+        for ((at, of, why), count) in &sheds {
+            page.counter(name, &[(at.name(), of), ("reason", why)], *count);
         }
         page.family("pilotlight_requests", "counter", "Exchanges that ended.");
         for ((listener, route, protocol, status), count) in &requests {
@@ -217,11 +241,40 @@ const ENGINES: [(&str, &str, &str, &str, &str); 6] = [
     ),
 ];
 
-fn breakers(page: &mut Page, upstreams: &[(Arc<str>, Arc<Breaker>)]) {
-    page.family("pilotlight_queue_depth", "gauge", "Exchanges that wait for a connection.");
-    for (name, breaker) in upstreams {
-        let waiting = breaker.used(Limit::Pending);
-        page.sample("pilotlight_queue_depth", &[("upstream", name)], waiting as f64);
+/// How busy upstreams and gates are: what those ask for who decide how many nodes there are.
+#[cold]
+fn load(page: &mut Page, process: &Process) {
+    let Process { upstreams, gates, .. } = process;
+    let rows = upstreams.iter().map(|(name, breaker)| {
+        let is_mine = |(at, of, _): &&(At, Arc<str>, Figures)| *at == At::Upstream && of == name;
+        let gate = gates.iter().find(is_mine).map(|(.., figures)| figures);
+        let waiting = gate.map_or(0, |gate| gate.waiting);
+        let flying = breaker.used(Limit::Requests);
+        let limit = gate.map_or(breaker.max(Limit::Requests), |gate| gate.limit as usize);
+        let depth = breaker.used(Limit::Pending) + waiting;
+        let used = (flying + waiting) as f64 / limit.max(1) as f64;
+        (At::Upstream, name, [depth as f64, flying as f64, used])
+    });
+    let families = [
+        ("pilotlight_queue_depth", "Exchanges that wait for an upstream."),
+        ("pilotlight_upstream_requests_in_flight", "Exchanges that an upstream has."),
+        ("pilotlight_utilization", "Exchanges that an upstream has or that wait, by its limit."),
+    ];
+    page.gauges(families, &rows.collect::<Vec<_>>());
+    let rows = gates.iter().map(|(at, name, figures)| {
+        let Figures { limit, in_flight, waiting } = *figures;
+        (*at, name, [f64::from(limit), f64::from(in_flight), waiting as f64])
+    });
+    let families = [
+        ("pilotlight_admission_limit", "Exchanges that `admission` lets in at a time."),
+        ("pilotlight_admission_in_flight", "Exchanges that it has let in."),
+        ("pilotlight_admission_queue_depth", "Exchanges that wait to be let in."),
+    ];
+    page.gauges(families, &rows.collect::<Vec<_>>());
+    if !gates.is_empty() {
+        let name = "pilotlight_memory_pressure";
+        page.family(name, "gauge", "How short memory is, from 0 to 1.");
+        page.sample(name, &[], process.pressure);
     }
     let family = "pilotlight_upstream_overflows";
     page.family(family, "counter", "Exchanges refused at a limit of an upstream.");
@@ -257,6 +310,16 @@ impl Page {
 
     fn suffix(&self, kind: &str) -> &'static str {
         if kind == "counter" && !self.open_metrics { "_total" } else { "" }
+    }
+
+    /// Families of which each row has a value.
+    fn gauges(&mut self, families: [(&str, &str); 3], rows: &[(At, &Arc<str>, [f64; 3])]) {
+        for (place, (family, help)) in families.into_iter().enumerate() {
+            self.family(family, "gauge", help);
+            for (at, name, values) in rows {
+                self.sample(family, &[(at.name(), name)], values[place]);
+            }
+        }
     }
 
     /// A family of programs' own.

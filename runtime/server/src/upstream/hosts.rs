@@ -60,6 +60,7 @@ impl Hosts {
                 max_requests: 256,
                 max_pending: 256,
             },
+            admission: None,
             timeouts: manifest::UpstreamTimeouts {
                 connect: Duration::from_secs(3),
                 first_byte: TIMEOUT,

@@ -12,13 +12,14 @@ fn registry(names: &[&str]) -> (Registry, Vec<u32>) {
 }
 
 fn page(registry: &Registry) -> String {
-    let process =
-        Process { resident_bytes: 0, uptime_seconds: 0.0, generation: 1, upstreams: Vec::new() };
+    let process = Process::default();
     let text = registry.text(&process, false);
     let mut lines: Vec<&str> = text.lines().filter(|line| line.contains('{')).collect();
     lines.sort_unstable();
     lines.join("\n")
 }
+
+const SHED: &str = "pilotlight_admission_shed_total{upstream=\"pool\",reason=\"late\"} 2";
 
 #[test]
 fn connections_without_http_are_counted_on() {
@@ -30,6 +31,7 @@ fn connections_without_http_are_counted_on() {
         shard.flow(&series, 0, 0, None);
         shard.flow(&series, 0, 0, Some("connection_refused"));
         shard.moved(&series, 0)[1].fetch_add(7, Ordering::Relaxed);
+        shard.shed(&series, At::Upstream, Some(0), Why::Late);
     }
     let mut kept = Writer::default();
     before.keep(&mut kept);
@@ -37,7 +39,7 @@ fn connections_without_http_are_counted_on() {
     assert_eq!(after.take_back(&mut Reader(&kept.0)), Some(()));
     let page_after = page(&after);
     assert_eq!(page_after, page(&before));
-    for sample in ["error=\"connection_refused\"} 2", "direction=\"sent\"} 14"] {
+    for sample in ["error=\"connection_refused\"} 2", "direction=\"sent\"} 14", SHED] {
         assert!(page_after.contains(sample), "{sample} in\n{page_after}");
     }
 }

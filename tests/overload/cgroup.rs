@@ -1,0 +1,133 @@
+//! What the gateway does as its cgroup says: cgroups as the kernel shows them, made of files.
+
+use std::process::Command;
+
+use super::{Workshop, ask, until};
+use crate::pressure::{metrics, told};
+use crate::support::gateway::Setup;
+use crate::support::{Folder, free_address, run, soon};
+
+const PRESSURE: &str = "pilotlight_memory_pressure";
+
+/// A namespace in which another folder stands where cgroups do; `None`: this machine does not let us.
+fn elsewhere(cgroups: &Folder) -> Option<Vec<String>> {
+    let script = "mount --bind \"$0\" /sys/fs/cgroup && exec \"$@\"";
+    let folder = cgroups.path().display().to_string();
+    let words = ["unshare", "-m", "sh", "-c", script, &folder].map(str::to_owned).to_vec();
+    let tried = Command::new(&words[0]).args(&words[1..]).arg("true").output();
+    tried.is_ok_and(|tried| tried.status.success()).then_some(words)
+}
+
+#[test]
+fn classes_are_refused_as_memory_becomes_short_and_come_back() {
+    let cgroups = Folder::new();
+    let Some(under) = elsewhere(&cgroups) else {
+        return eprintln!("not tried: no mount namespaces here");
+    };
+    run(async {
+        let shop = Workshop::start(100, std::time::Duration::ZERO).await;
+        let routes = ["critical", "normal", "low", "background"].map(|priority| {
+            format!(
+                "[[routes]]\nmatch = {{ path = \"/{priority}\" }}\nupstream = \"app\"\n\
+                 priority = \"{priority}\"\n"
+            )
+        });
+        let app = format!(
+            "[upstreams.app]\nendpoints = [\"http://{}\"]\nadmission = {{}}\n",
+            shop.address
+        );
+        let admin = free_address();
+        let used = |used: &str| cgroups.write("memory.current", format!("{used}\n"));
+        cgroups.write("memory.high", "max\n");
+        cgroups.write("memory.max", "1000\n");
+        cgroups.write("memory.stat", "anon 1\ninactive_file 0\nactive_file 100\n");
+        cgroups.write("memory.pressure", "some avg10=0.00 avg60=0.00 avg300=0.00 total=0\n");
+        used("100");
+        let mut setup = Setup::new(routes.concat() + &app).quiet();
+        setup.gateway = format!("admin = \"{admin}\"\nidle = {{ trim = \"1h\" }}");
+        setup.under = under;
+        let gateway = std::sync::Arc::new(setup.start().await);
+        // A worker that is awake has the memory looked at.
+        let awake = |series: &'static str, level: f64| {
+            let gateway = gateway.clone();
+            async move {
+                let look = async {
+                    loop {
+                        let _ = ask(gateway.clone(), "/critical").await;
+                        let page = metrics(admin).await;
+                        if page.lines().any(|line| line == format!("{series} {level}")) {
+                            return;
+                        }
+                    }
+                };
+                soon(&format!("{series} {level}"), look).await;
+            }
+        };
+        for (bytes, level, served) in [
+            ("100", 0.0, 4),
+            ("930", 0.83, 3),
+            ("980", 0.88, 2),
+            ("1050", 0.95, 1),
+            ("1100", 1.0, 0),
+            ("200", 0.1, 4),
+        ] {
+            used(bytes);
+            awake(PRESSURE, level).await;
+            for (place, path) in
+                ["/critical", "/normal", "/low", "/background"].into_iter().enumerate()
+            {
+                let wanted = if place < served { 200 } else { 503 };
+                ask(gateway.clone(), path).await.assert(wanted);
+            }
+        }
+        let series = "pilotlight_admission_shed_total{upstream=\"app\",reason=\"memory\"}";
+        assert!(metrics(admin).await.contains(series));
+        gateway.logged(&["memory is short", "0.83"]).await.unwrap();
+        gateway.logged(&["memory is not short any more"]).await.unwrap();
+        // A limit that is lowered counts as what is used does.
+        cgroups.write("memory.max", "100\n");
+        awake(PRESSURE, 1.0).await;
+        ask(gateway.clone(), "/critical").await.assert(503);
+        cgroups.write("memory.max", "1000\n");
+        // Somebody waits for memory all the time.
+        let mut total = 0;
+        let look = async {
+            loop {
+                total += 200_000;
+                let text = format!("some avg10=0.00 avg60=0.00 avg300=0.00 total={total}\n");
+                cgroups.write("memory.pressure", text);
+                if ask(gateway.clone(), "/background").await.is(503) {
+                    return;
+                }
+            }
+        };
+        soon("stalls to count", look).await;
+        until(admin, "pilotlight_requests_in_flight", 0.0).await;
+    });
+}
+
+#[test]
+fn there_are_as_many_workers_as_the_cgroup_allows_cpus() {
+    let cgroups = Folder::new();
+    let Some(under) = elsewhere(&cgroups) else {
+        return eprintln!("not tried: no mount namespaces here");
+    };
+    run(async {
+        let there = std::thread::available_parallelism().unwrap().get();
+        // Where cgroups of both versions are mounted, version 1 counts.
+        std::fs::create_dir(cgroups.path().join("cpu")).unwrap();
+        for (quota, wanted) in [(100_000, 1), (250_000, 2), (50_000, 1), (10_000_000, there)] {
+            cgroups.write("cpu.max", format!("{quota} 100000\n"));
+            cgroups.write("cpu/cpu.cfs_quota_us", format!("{quota}\n"));
+            cgroups.write("cpu/cpu.cfs_period_us", "100000\n");
+            let admin = free_address();
+            let mut setup = Setup::new("[[routes]]\nrespond = {}\n");
+            setup.gateway = format!("admin = \"{admin}\"\nworkers = \"auto\"");
+            setup.under = under.clone();
+            let _gateway = setup.start().await;
+            let status = told(admin, "/status").await;
+            let wanted = format!("\"workers\":{}", wanted.min(there));
+            assert!(status.contains(&wanted), "{wanted} by {quota}: {status}");
+        }
+    });
+}
