@@ -4,9 +4,12 @@
 //! or a bad manifest.
 
 mod flags;
+mod gateway;
 mod init;
 mod keys;
 mod manifests;
+mod pack;
+mod push;
 mod simulate;
 
 use std::fmt::Write as _;
@@ -37,6 +40,8 @@ fn main() -> ExitCode {
         }
         Command::Init { folder } => init::init(&folder),
         Command::KeysNew { path } => keys::new(&path),
+        Command::Pack(pack) => pack::pack(&pack),
+        Command::Push(push) => push::push(&push),
         Command::Check { files } => manifests::check(&files),
         Command::Simulate(simulate) => simulate::simulate(&simulate),
     }

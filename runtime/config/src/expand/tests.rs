@@ -25,7 +25,7 @@ impl Disk for OneFile {
 
 fn expand(text: &str) -> Result<String, String> {
     let env = |name: &str| (name == "A").then(|| "1".to_owned());
-    let expander = Expander { env: &env, disk: &OneFile, folder: Path::new("/etc") };
+    let expander = Expander { env: &env, disk: &OneFile, folder: Path::new("/etc"), open: false };
     expander.expand(text).map_err(|wrong| format!("{} | {}", wrong.reference, wrong.message))
 }
 

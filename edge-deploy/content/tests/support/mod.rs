@@ -1,0 +1,169 @@
+//! Servers for tests: one of ours that misbehaves on demand, and Debian's registry.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+/// How a server serves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mood {
+    /// As it should.
+    Fine,
+    /// It does not know ranges.
+    Whole,
+    /// Bodies end after so many bytes.
+    Short(usize),
+    /// Bodies do not end.
+    Endless,
+    /// It answers everything with this status.
+    Status(u16),
+    /// It sends another page instead: a captive portal.
+    Portal,
+}
+
+type Files = Arc<Mutex<BTreeMap<String, Vec<u8>>>>;
+
+/// A web server that takes `PUT`.
+pub struct Server {
+    pub url: String,
+    pub mood: Arc<Mutex<Mood>>,
+    pub files: Files,
+    /// The ranges that were asked for.
+    pub ranges: Arc<Mutex<Vec<String>>>,
+}
+
+impl Server {
+    pub fn new() -> Server {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let server = Server {
+            url: format!("http://{}/edge", listener.local_addr().unwrap()),
+            mood: Arc::new(Mutex::new(Mood::Fine)),
+            files: Files::default(),
+            ranges: Arc::default(),
+        };
+        let (mood, files, ranges) =
+            (server.mood.clone(), server.files.clone(), server.ranges.clone());
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                let mood = *mood.lock().unwrap();
+                drop(serve(stream.unwrap(), mood, &files, &ranges));
+            }
+        });
+        server
+    }
+}
+
+fn serve(
+    mut stream: TcpStream,
+    mood: Mood,
+    files: &Files,
+    ranges: &Mutex<Vec<String>>,
+) -> std::io::Result<()> {
+    stream.set_read_timeout(Some(Duration::from_secs(5)))?;
+    let mut reader = BufReader::new(stream.try_clone()?);
+    let (mut line, mut length, mut from) = (String::new(), 0, 0);
+    reader.read_line(&mut line)?;
+    let mut words = line.split(' ').map(str::to_owned);
+    let (method, path) = (words.next().unwrap(), words.next().unwrap());
+    loop {
+        let mut field = String::new();
+        reader.read_line(&mut field)?;
+        let field = field.trim().to_ascii_lowercase();
+        match field.split_once(": ") {
+            Some(("content-length", value)) => length = value.parse().unwrap(),
+            Some(("range", value)) => {
+                ranges.lock().unwrap().push(value.into());
+                from = value.trim_start_matches("bytes=").trim_end_matches('-').parse().unwrap();
+            }
+            Some(_) => {}
+            None => break,
+        }
+    }
+    let mut body = vec![0; length];
+    reader.read_exact(&mut body)?;
+    let (status, extra, bytes) = match (mood, method.as_str()) {
+        (Mood::Status(status), _) => (status, String::new(), Vec::new()),
+        (Mood::Portal, _) => (200, String::new(), b"<html>please sign in".to_vec()),
+        (_, "PUT") => {
+            files.lock().unwrap().insert(path, body);
+            (201, String::new(), Vec::new())
+        }
+        (mood, _) => match files.lock().unwrap().get(&path) {
+            None => (404, String::new(), Vec::new()),
+            Some(bytes) if from > 0 && mood != Mood::Whole => {
+                let range = format!("content-range: bytes {from}-{}/{}\r\n", bytes.len() - 1, bytes.len());
+                (206, range, bytes[from..].to_vec())
+            }
+            Some(bytes) => (200, String::new(), bytes.clone()),
+        },
+    };
+    let (length, sent) = match mood {
+        Mood::Short(most) => (bytes.len(), &bytes[..bytes.len().min(most)]),
+        Mood::Endless => (1 << 40, &bytes[..]),
+        _ => (bytes.len(), &bytes[..]),
+    };
+    write!(stream, "HTTP/1.1 {status} x\r\ncontent-length: {length}\r\n{extra}connection: close\r\n\r\n")?;
+    if method == "HEAD" {
+        return Ok(());
+    }
+    stream.write_all(sent)?;
+    if mood == Mood::Endless {
+        // Whoever reads on is not stopped by us.
+        let more = vec![b'x'; 1 << 16];
+        while stream.write_all(&more).is_ok() {}
+    }
+    Ok(())
+}
+
+/// Debian's registry, which ends with the test.
+pub struct Registry {
+    child: Child,
+    pub place: String,
+    pub folder: PathBuf,
+}
+
+impl Registry {
+    pub fn new(name: &str) -> Registry {
+        let tool = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tools/registry");
+        let found = Command::new(tool).output().unwrap();
+        assert!(found.status.success(), "{}", String::from_utf8_lossy(&found.stderr));
+        let program = String::from_utf8(found.stdout).unwrap();
+        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+        drop(std::fs::remove_dir_all(&folder));
+        std::fs::create_dir_all(&folder).unwrap();
+        let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let config = folder.join("config.yml");
+        let text = format!(
+            "version: 0.1\nstorage:\n  filesystem:\n    rootdirectory: {}\nhttp:\n  addr: {address}\n",
+            folder.join("data").display()
+        );
+        std::fs::write(&config, text).unwrap();
+        let child = Command::new(program.trim())
+            .arg("serve")
+            .arg(&config)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let registry = Registry { child, place: format!("oci://{address}/edge/shop"), folder };
+        for _ in 0..200 {
+            if TcpStream::connect(address).is_ok() {
+                return registry;
+            }
+            std::thread::park_timeout(Duration::from_millis(50));
+        }
+        panic!("the registry does not listen on {address}");
+    }
+}
+
+impl Drop for Registry {
+    fn drop(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+        drop(std::fs::remove_dir_all(&self.folder));
+    }
+}
