@@ -54,7 +54,10 @@ pub(crate) const COMMANDS: &[(&str, &str)] = &[
         "pack [release.toml] --key FILE... -o DIR [--fleet FILE] [--gateway FILE]",
         "check the gateway's manifest, run the tests, write blobs and a signed release",
     ),
-    ("push DIR DESTINATION [--ca FILE]", "bring what is packed to a folder, oci://... or https://..."),
+    (
+        "push DIR DESTINATION [--ca FILE]",
+        "bring what is packed to a folder, oci://... or https://...",
+    ),
     ("check FILE...", "read manifests of a fleet and print every problem"),
     (
         "simulate [rollout.toml] --nodes N [--faults FILE] [--fleet FILE] [--seed S] [--json]",

@@ -64,7 +64,10 @@ fn packed(flags: &flags::Pack) -> Result<String, Stop> {
     let signed = release.sign(&keys).map_err(|refused| Stop::Refused(refused.to_string()))?;
 
     if !release.tests.is_empty() {
-        let missing = gathered.references.iter().find(|(kind, name)| kind == "fleet" && !vars.contains_key(name));
+        let missing = gathered
+            .references
+            .iter()
+            .find(|(kind, name)| kind == "fleet" && !vars.contains_key(name));
         if let Some((_, name)) = missing {
             return Err(Stop::Refused(format!(
                 "the tests need a value for ${{fleet:{name}}}\nhint: vars = {{ {name} = ... }} in fleet.toml beside the release, or --fleet FILE"
@@ -113,11 +116,7 @@ pub(crate) fn plain(value: &Value) -> String {
     }
 }
 
-fn release(
-    typed: &manifest::Release,
-    folder: &Path,
-    gathered: &Gathered,
-) -> Result<Release, Stop> {
+fn release(typed: &manifest::Release, folder: &Path, gathered: &Gathered) -> Result<Release, Stop> {
     for (kind, name) in &gathered.references {
         if kind.starts_with("secret") && !typed.secrets.contains(name) {
             return Err(Stop::Refused(format!(

@@ -57,7 +57,10 @@ impl Shop {
             ("pilotlight.toml", MANIFEST),
             ("routes/all.toml", ROUTES),
             ("release.toml", RELEASE),
-            ("fleet.toml", "kind = \"fleet\"\nvars = { greeting = \"hi\", address = \"127.0.0.1:0\", cache = \"c\" }\n"),
+            (
+                "fleet.toml",
+                "kind = \"fleet\"\nvars = { greeting = \"hi\", address = \"127.0.0.1:0\", cache = \"c\" }\n",
+            ),
             ("motd.txt", "welcome\n"),
             ("edge.pem", "a certificate\n"),
             ("filters/auth.lua", "return {}\n"),
@@ -187,7 +190,7 @@ fn what_cannot_be_packed_is_refused_with_its_reason() {
     shop.write("pilotlight.toml", MANIFEST);
     shop.write("fleet.toml", "kind = \"fleet\"\nvars = { greeting = \"hi\" }\n");
     shop.refused(2, "the tests need a value for ${fleet:address}");
-    shop.write("fleet.toml", "kind = \"fleet\"\nvars = { greeting = \"no\", address = \"x\", cache = \"c\" }\n");
+    shop.write("fleet.toml", "kind = \"fleet\"\nvars = { greeting = \"no\", address = \"127.0.0.1:0\", cache = \"c\" }\n");
     shop.refused(1, "the tests do not pass");
     shop.write("public/a b.html", "x");
     shop.refused(2, "cannot be in a release");

@@ -43,10 +43,8 @@ impl Directory {
     }
 
     fn release_path(&self, name: &str, version: &str) -> Result<PathBuf, Error> {
-        match is_name(name) && is_name(version) && !version.starts_with('.') {
-            true => Ok(self.0.join("releases").join(name).join(version)),
-            false => Err(Error::Refused(format!("{name}@{version} cannot be a release's name"))),
-        }
+        crate::fit(name, version)
+            .map(|(name, version)| self.0.join("releases").join(name).join(version))
     }
 }
 

@@ -87,6 +87,15 @@ impl Error {
     }
 }
 
+/// A release's name and version, fit to be parts of a path.
+fn fit<'n>(name: &'n str, version: &'n str) -> Result<(&'n str, &'n str), Error> {
+    let fit = |part: &str| release::is_name(part) && !part.starts_with('.');
+    match fit(name) && fit(version) {
+        true => Ok((name, version)),
+        false => Err(Error::Refused(format!("{name}@{version} cannot be a release's name"))),
+    }
+}
+
 /// A version is given once: whoever has planned by it means that content.
 fn given_once(there: &dyn Source, release: &Release, digest: &Digest) -> Result<(), Error> {
     match there.release(&release.name, &release.version) {

@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use std::io::Read;
 
 use pilotlight_fleet::plan::Digest;
-use pilotlight_fleet::release::{self, Release, is_name};
+use pilotlight_fleet::release::{self, Release};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -96,7 +96,13 @@ impl Registry {
         ask()
     }
 
-    fn get(&self, method: &'static str, url: &str, accept: &str, from: u64) -> Result<Response, Error> {
+    fn get(
+        &self,
+        method: &'static str,
+        url: &str,
+        accept: &str,
+        from: u64,
+    ) -> Result<Response, Error> {
         self.send(&|| {
             let ask = self.with_leave(Ask::new(method, url).field("accept", accept));
             self.client.send(ask.from(from))
@@ -118,7 +124,8 @@ impl Registry {
             let (_, rest) = asked.split_once(&format!("{name}=\""))?;
             rest.split('"').next()
         };
-        let Some(realm) = value("realm").filter(|realm| realm.starts_with("https://") || self.url.starts_with("http://"))
+        let Some(realm) = value("realm")
+            .filter(|realm| realm.starts_with("https://") || self.url.starts_with("http://"))
         else {
             return Err(Error::Refused(format!("{}: cannot answer {challenge:?}", self.name())));
         };
@@ -141,10 +148,15 @@ impl Registry {
 
     fn upload(&self, digest: &Digest, size: u64, content: &mut dyn Read) -> Result<(), Error> {
         let url = self.at("blobs/uploads/");
-        let begin = || self.client.send(self.with_leave(Ask { body: Some((&mut &[][..], 0)), ..Ask::new("POST", &url) }));
+        let begin = || {
+            self.client.send(
+                self.with_leave(Ask { body: Some((&mut &[][..], 0)), ..Ask::new("POST", &url) }),
+            )
+        };
         let begun = http::fine(self.send(&begin)?, &url)?;
         let place = http::header(&begun, "location").unwrap_or_default();
-        let place = if place.starts_with('/') { format!("{}{place}", self.url) } else { place.into() };
+        let place =
+            if place.starts_with('/') { format!("{}{place}", self.url) } else { place.into() };
         let join = if place.contains('?') { '&' } else { '?' };
         let place = format!("{place}{join}digest={digest}");
         let ask = Ask { body: Some((content, size)), ..Ask::new("PUT", &place) };
@@ -162,11 +174,11 @@ impl Registry {
 }
 
 fn tag(name: &str, version: &str) -> Result<String, Error> {
+    let (name, version) = crate::fit(name, version)?;
     let tag = format!("{name}-{version}");
-    let first = tag.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_');
-    match is_name(name) && is_name(version) && first && tag.len() <= 128 {
+    match tag.len() <= 128 && !tag.starts_with('-') {
         true => Ok(tag),
-        false => Err(Error::Refused(format!("{name}@{version} cannot be a release's name"))),
+        false => Err(Error::Refused(format!("{tag:?} cannot be a tag"))),
     }
 }
 

@@ -3,7 +3,7 @@
 use std::io::Read;
 
 use pilotlight_fleet::plan::Digest;
-use pilotlight_fleet::release::{self, Release, is_name};
+use pilotlight_fleet::release::{self, Release};
 
 use crate::http::{self, Ask, Client, Settings};
 use crate::{Body, Destination, Error, Source};
@@ -27,10 +27,8 @@ impl Web {
     }
 
     fn release_url(&self, name: &str, version: &str) -> Result<String, Error> {
-        match is_name(name) && is_name(version) && !version.starts_with('.') {
-            true => Ok(format!("{}/releases/{name}/{version}", self.url)),
-            false => Err(Error::Refused(format!("{name}@{version} cannot be a release's name"))),
-        }
+        crate::fit(name, version)
+            .map(|(name, version)| format!("{}/releases/{name}/{version}", self.url))
     }
 
     fn put(&self, url: &str, size: u64, content: &mut dyn Read) -> Result<(), Error> {

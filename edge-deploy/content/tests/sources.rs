@@ -179,6 +179,9 @@ fn places_are_read_as_they_are_written() {
     }
     let config = r#"{ "auths": { "https://r.example/v1/": { "auth": "dTpw" }, "b": {} }, "x": 1 }"#;
     let settings = Settings::default().with_docker_config(config).unwrap();
-    assert_eq!(settings.credentials.into_iter().collect::<Vec<_>>(), [("r.example".into(), "dTpw".into())]);
+    assert_eq!(
+        settings.credentials.into_iter().collect::<Vec<_>>(),
+        [("r.example".into(), "dTpw".into())]
+    );
     assert!(Settings::default().with_docker_config("{").is_err());
 }

@@ -10,7 +10,9 @@ use std::fs;
 use std::io::{self, ErrorKind};
 use std::path::{Component, Path, PathBuf};
 
-use pilotlight_config::{Disk, Launch, Loaded, Local, Report, Target, parse_open, references, render};
+use pilotlight_config::{
+    Disk, Launch, Loaded, Local, Report, Target, parse_open, references, render,
+};
 use pilotlight_fleet::manifest;
 use pilotlight_fleet::release::is_plain;
 
@@ -199,7 +201,9 @@ impl Found<'_> {
         let manifest = &loaded.manifest;
         for pattern in &manifest.lua.path {
             let Some((before, after)) = pattern.split_once('?') else { continue };
-            let base = if before.ends_with('/') { Path::new(before) } else {
+            let base = if before.ends_with('/') {
+                Path::new(before)
+            } else {
                 Path::new(before).parent().unwrap_or(Path::new("/"))
             };
             let ends = after.rsplit('/').next().unwrap_or(after);

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 /// How a server serves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Mood {
+pub(crate) enum Mood {
     /// As it should.
     Fine,
     /// It does not know ranges.
@@ -28,16 +28,16 @@ pub enum Mood {
 type Files = Arc<Mutex<BTreeMap<String, Vec<u8>>>>;
 
 /// A web server that takes `PUT`.
-pub struct Server {
-    pub url: String,
-    pub mood: Arc<Mutex<Mood>>,
-    pub files: Files,
+pub(crate) struct Server {
+    pub(crate) url: String,
+    pub(crate) mood: Arc<Mutex<Mood>>,
+    pub(crate) files: Files,
     /// The ranges that were asked for.
-    pub ranges: Arc<Mutex<Vec<String>>>,
+    pub(crate) ranges: Arc<Mutex<Vec<String>>>,
 }
 
 impl Server {
-    pub fn new() -> Server {
+    pub(crate) fn new() -> Server {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let server = Server {
             url: format!("http://{}/edge", listener.local_addr().unwrap()),
@@ -95,7 +95,8 @@ fn serve(
         (mood, _) => match files.lock().unwrap().get(&path) {
             None => (404, String::new(), Vec::new()),
             Some(bytes) if from > 0 && mood != Mood::Whole => {
-                let range = format!("content-range: bytes {from}-{}/{}\r\n", bytes.len() - 1, bytes.len());
+                let range =
+                    format!("content-range: bytes {from}-{}/{}\r\n", bytes.len() - 1, bytes.len());
                 (206, range, bytes[from..].to_vec())
             }
             Some(bytes) => (200, String::new(), bytes.clone()),
@@ -106,7 +107,10 @@ fn serve(
         Mood::Endless => (1 << 40, &bytes[..]),
         _ => (bytes.len(), &bytes[..]),
     };
-    write!(stream, "HTTP/1.1 {status} x\r\ncontent-length: {length}\r\n{extra}connection: close\r\n\r\n")?;
+    write!(
+        stream,
+        "HTTP/1.1 {status} x\r\ncontent-length: {length}\r\n{extra}connection: close\r\n\r\n"
+    )?;
     if method == "HEAD" {
         return Ok(());
     }
@@ -120,14 +124,14 @@ fn serve(
 }
 
 /// Debian's registry, which ends with the test.
-pub struct Registry {
+pub(crate) struct Registry {
     child: Child,
-    pub place: String,
-    pub folder: PathBuf,
+    pub(crate) place: String,
+    pub(crate) folder: PathBuf,
 }
 
 impl Registry {
-    pub fn new(name: &str) -> Registry {
+    pub(crate) fn new(name: &str) -> Registry {
         let tool = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tools/registry");
         let found = Command::new(tool).output().unwrap();
         assert!(found.status.success(), "{}", String::from_utf8_lossy(&found.stderr));

@@ -11,8 +11,11 @@ fn trust(seeds: &[u8], threshold: usize) -> Trust {
 }
 
 fn release() -> Release {
-    let file =
-        |text: &str| File { digest: Digest::of_bytes(text.as_bytes()), size: text.len() as u64, program: false };
+    let file = |text: &str| File {
+        digest: Digest::of_bytes(text.as_bytes()),
+        size: text.len() as u64,
+        program: false,
+    };
     let files = [("pilotlight.toml", "[gateway]"), ("filters/auth.lua", "return {}")];
     Release {
         name: "shop-edge".into(),
