@@ -19,6 +19,7 @@ const LOW: &[&str] = &[
     "runtime/core",
     "runtime/import",
     "edge-deploy/fleet",
+    "edge-deploy/agent",
     "runtime/lua",
     "runtime/wasm",
 ];
