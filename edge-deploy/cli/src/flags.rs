@@ -15,6 +15,21 @@ pub(crate) enum Command {
     Simulate(Simulate),
     Pack(Pack),
     Push(Push),
+    Agent(Agent),
+    Launch(Launch),
+}
+
+/// Whose agent.
+#[derive(Debug)]
+pub(crate) struct Agent {
+    pub(crate) node: PathBuf,
+    pub(crate) once: bool,
+}
+
+/// Whose gateway.
+#[derive(Debug)]
+pub(crate) struct Launch {
+    pub(crate) node: PathBuf,
 }
 
 /// What is packed.
@@ -58,6 +73,8 @@ pub(crate) const COMMANDS: &[(&str, &str)] = &[
         "push DIR DESTINATION [--ca FILE]",
         "bring what is packed to a folder, oci://... or https://...",
     ),
+    ("agent [node.toml] [--once]", "on a node: bring it what it should run, and watch that"),
+    ("launch [node.toml]", "on a node: start its gateway, and go back from a release that crashes"),
     ("check FILE...", "read manifests of a fleet and print every problem"),
     (
         "simulate [rollout.toml] --nodes N [--faults FILE] [--fleet FILE] [--seed S] [--json]",
@@ -66,6 +83,8 @@ pub(crate) const COMMANDS: &[(&str, &str)] = &[
     ("version", "print the version"),
 ];
 
+/// The manifest of a node when none is named.
+const NODE: &str = "node.toml";
 /// The most nodes that are simulated.
 const MOST: usize = 10_000_000;
 
@@ -98,6 +117,12 @@ pub(crate) fn parse() -> Result<Command, lexopt::Error> {
         },
         "pack" => pack(&mut parser),
         "push" => push(&mut parser),
+        "agent" => agent(&mut parser),
+        "launch" => match paths(&mut parser)?.as_slice() {
+            [] => Ok(Command::Launch(Launch { node: NODE.into() })),
+            [node] => Ok(Command::Launch(Launch { node: node.clone() })),
+            _ => Err("launch takes one manifest of a node".into()),
+        },
         "simulate" => simulate(&mut parser),
         other => Err(format!("unknown command \"{other}\"").into()),
     }
@@ -134,6 +159,18 @@ fn pack(parser: &mut lexopt::Parser) -> Result<Command, lexopt::Error> {
     let output = output.ok_or("pack needs -o: a folder for what is packed")?;
     let release = release.unwrap_or_else(|| "release.toml".into());
     Ok(Command::Pack(Pack { release, keys, output, fleet, gateway }))
+}
+
+fn agent(parser: &mut lexopt::Parser) -> Result<Command, lexopt::Error> {
+    let (mut node, mut once) = (None, false);
+    while let Some(argument) = parser.next()? {
+        match argument {
+            Long("once") => once = true,
+            Value(value) if node.is_none() => node = Some(value.into()),
+            other => return Err(other.unexpected()),
+        }
+    }
+    Ok(Command::Agent(Agent { node: node.unwrap_or_else(|| NODE.into()), once }))
 }
 
 fn push(parser: &mut lexopt::Parser) -> Result<Command, lexopt::Error> {
