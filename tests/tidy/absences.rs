@@ -32,6 +32,7 @@ const ABSENCES: &[Absence] = &[
         words: &["Instant::now", "SystemTime::now", "clock_gettime", "gettimeofday"],
         except: &[
             ("runtime/server/src/clock.rs", "the clock"),
+            ("edge-deploy/cli/src/clock.rs", "the fleet's clock"),
             ("runtime/lua/src/watchdog.rs", "CPU time of the thread that is watched"),
             ("runtime/wasm/src/host.rs", "CPU time of a call"),
         ],

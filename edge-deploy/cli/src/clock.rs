@@ -41,7 +41,8 @@ impl Signals {
     pub(crate) fn wait(&self, most: Duration) -> Option<libc::c_int> {
         let time = libc::timespec {
             tv_sec: libc::time_t::try_from(most.as_secs()).unwrap_or(libc::time_t::MAX),
-            tv_nsec: libc::c_long::try_from(most.subsec_nanos()).unwrap_or(0),
+            // Less than a thousand million.
+            tv_nsec: most.subsec_nanos() as libc::c_long,
         };
         // SAFETY: both point to values that live through the call.
         let signal = unsafe { libc::sigtimedwait(&self.0, std::ptr::null_mut(), &time) };

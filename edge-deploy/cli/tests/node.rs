@@ -60,12 +60,12 @@ config = { secret = "${secret:token}" }
 "#;
 
 impl Node {
-    fn new(name: &str) -> Node {
+    fn new(name: &str, gateway: PathBuf) -> Node {
         let folder =
             std::env::temp_dir().join(format!("edge-deploy-{name}-{}", std::process::id()));
         drop(fs::remove_dir_all(&folder));
         let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-        let node = Node { folder, address, gateway: gateway(), serial: 0 };
+        let node = Node { folder, address, gateway, serial: 0 };
         node.write("pilotlight.toml", MANIFEST);
         node.write("secrets/token", "s3cret\n");
         node.write(
@@ -198,7 +198,7 @@ fn says(text: &str) -> String {
 
 #[test]
 fn a_node_takes_good_releases_and_goes_back_from_bad_ones() {
-    let mut node = Node::new("node");
+    let mut node = Node::new("node", gateway());
     let _launcher = node.start("launch");
     let agent = node.start("agent");
 
@@ -253,4 +253,54 @@ fn a_node_takes_good_releases_and_goes_back_from_bad_ones() {
     let (code, said) = node.run(&["agent", "node.toml", "--once"]);
     assert!(code == 0 && said.contains("committed"), "{code} {said}");
     assert_eq!(node.get(), one);
+}
+
+#[test]
+fn a_gateway_that_crashes_goes_back_without_an_agent() {
+    // Where a release says so, this gateway does not start; so it runs until it is killed, and then no more.
+    let scratch = std::env::temp_dir().join(format!("edge-deploy-wrapped-{}", std::process::id()));
+    fs::create_dir_all(&scratch).unwrap();
+    let wrapper = scratch.join("pilotlight");
+    let (pid, real) = (scratch.join("pid"), gateway());
+    let script = format!(
+        "#!/bin/sh\nif [ \"$1\" = run ]; then\n  grep -q CRASH \"$(dirname \"$2\")/filters/hello.lua\" && exit 7\n  echo $$ >{}\nfi\nexec {} \"$@\"\n",
+        pid.display(),
+        real.display()
+    );
+    fs::write(&wrapper, script).unwrap();
+    fs::set_permissions(&wrapper, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let mut node = Node::new("crash", wrapper);
+    let launcher = node.start("launch");
+    let agent = node.start("agent");
+    node.pack("1.0.0", &says("one"));
+    node.want("1.0.0");
+    node.until("the first release", |node| node.runs("1.0.0"), drop);
+    let kill = |signal: &str| {
+        let pid = fs::read_to_string(&pid).unwrap();
+        assert!(Command::new("kill").args([signal, pid.trim()]).status().unwrap().success());
+    };
+
+    // Killed, it is started again.
+    let one = Some((200, "one".to_owned()));
+    kill("-KILL");
+    node.until("another start", |node| node.get() == one, drop);
+
+    // On trial, without its agent, it goes back after three exits.
+    node.pack("2.0.0", &format!("-- CRASH\n{}", says("two")));
+    node.want("2.0.0");
+    let two = Some((200, "two".to_owned()));
+    node.until("the switch", |node| node.get() == two, drop);
+    drop(agent);
+    kill("-KILL");
+    let took = node.until("the way back", |node| node.get() == one, drop);
+    assert!(took < Duration::from_secs(10), "{took:?}");
+    println!("a gateway that crashes was reverted after {took:?}");
+    // The agent finds it so, and leaves it.
+    let (code, said) = node.run(&["agent", "node.toml", "--once"]);
+    assert!(code == 1 && said.contains("exit code 7"), "{code} {said}");
+    assert_eq!(node.get(), one);
+    // Told to end, both do.
+    drop(launcher);
+    assert_eq!(node.get(), None);
+    drop(fs::remove_dir_all(&scratch));
 }
