@@ -87,3 +87,9 @@ pub fn crashed(files: &mut dyn Files, exits: u64, how: &str) -> io::Result<Point
     let message = format!("the gateway ended {exits} times: {how}");
     Pointer::take_back(files, Some((Failure::CrashLoop, &message)))
 }
+
+/// The agent that should watch a trial has gone.
+pub fn unwatched(files: &mut dyn Files) -> io::Result<Pointer> {
+    let message = "the agent ended in the probation";
+    Pointer::take_back(files, Some((Failure::RolledBack, message)))
+}

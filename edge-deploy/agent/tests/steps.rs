@@ -94,10 +94,34 @@ fn old_wishes_and_low_epochs_are_refused() {
     node.agent.step(&mut node.disk, &mut node.world, node.now).unwrap();
     let said = node.agent.progress().unwrap().message.clone().unwrap();
     assert!(said.contains("the source has another one"), "{said}");
-    // So is one that nobody has signed.
-    let signed = node.world.releases.values_mut().next_back().unwrap();
+    // So is one that nobody has signed, and nobody is blamed for it.
+    let signed = node.world.releases.get_mut(&("edge".into(), "3.0".into())).unwrap();
     let end = signed.len() - 3;
     signed[end] ^= 1;
+    node.agent.desire(desired("3.0", 12), node.now);
+    node.agent.step(&mut node.disk, &mut node.world, node.now).unwrap();
+    let said = node.agent.progress().unwrap().message.clone().unwrap();
+    assert!(said.contains("signed by 0 of the trusted keys"), "{said}");
+    assert_eq!(node.runs(), "edge@new");
+}
+
+#[test]
+fn blobs_that_are_not_what_they_should_be() {
+    let mut node = Node::new();
+    // The last byte of a script is another one, whoever sends it.
+    let script = node.world.blobs.values_mut().find(|bytes| bytes.starts_with(b"-- 2.0")).unwrap();
+    *script.last_mut().unwrap() = b'x';
+    node.agent.desire(desired("2.0", 2), node.now);
+    for _ in 0..40 {
+        node.agent.step(&mut node.disk, &mut node.world, node.now).unwrap();
+    }
+    let said = node.agent.progress().unwrap().message.clone().unwrap();
+    assert!(said.contains("is not what the sources send"), "{said}");
+    assert_eq!(node.runs(), "edge@1.0");
+    assert!(Pointer::read(&node.disk).unwrap().denied.is_empty());
+    // Once a source has it right, it is taken.
+    node.world.add("2.0", 5);
+    assert_eq!(node.want(desired("2.0", 3)).0, Some(Reported::Committed));
 }
 
 #[test]

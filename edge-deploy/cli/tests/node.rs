@@ -77,7 +77,8 @@ impl Node {
             &format!(
                 "kind = \"node\"\nid = \"n1\"\nsources = [\"content\"]\ntrust = [\"release.pub\"]\n\
                  gateway = {{ admin = \"unix:run/admin.sock\", program = {:?} }}\n\
-                 store = {{ dir = \"state\", keep = 2, reserve = \"1MiB\" }}\n",
+                 store = {{ dir = \"state\", keep = 2, reserve = \"1MiB\" }}\n\
+                 safety = {{ silence = \"2s\" }}\n",
                 node.gateway
             ),
         );
@@ -299,6 +300,21 @@ fn a_gateway_that_crashes_goes_back_without_an_agent() {
     let (code, said) = node.run(&["agent", "node.toml", "--once"]);
     assert!(code == 1 && said.contains("exit code 7"), "{code} {said}");
     assert_eq!(node.get(), one);
+
+    // A good release whose agent is gone in the probation is not watched: back, by a reload.
+    let agent = node.start("agent");
+    node.pack("3.0.0", &says("three"));
+    node.want("3.0.0");
+    let three = Some((200, "three".to_owned()));
+    node.until("the switch", |node| node.get() == three, drop);
+    drop(agent);
+    node.until(
+        "the way back",
+        |node| node.get() == one,
+        |got| {
+            assert!(got == one || got == three, "{got:?}");
+        },
+    );
     // Told to end, both do.
     drop(launcher);
     assert_eq!(node.get(), None);

@@ -75,10 +75,14 @@ fn read(source: &dyn Source, digest: &Digest, size: u64, from: u64) -> Result<Ve
 
 /// What every place must do.
 fn conforms(place: &str, scratch: &str) {
+    conforms_with(place, scratch, &Settings::default());
+}
+
+fn conforms_with(place: &str, scratch: &str, settings: &Settings) {
     let (from, one, digest, signed) = packed(&folder(&format!("{scratch}-from")), "1.0.0", "a");
     let place = Place::parse(place, Path::new("")).unwrap();
-    let there = place.destination(&Settings::default()).unwrap();
-    let source = place.source(&Settings::default()).unwrap();
+    let there = place.destination(settings).unwrap();
+    let source = place.source(settings).unwrap();
     assert!(matches!(source.release("shop-edge", "1.0.0"), Err(Error::Absent(_))));
     assert_eq!(push(&from, &*there, &one, &digest, &signed).unwrap(), 3);
     // Again it is no work, and no mistake.
@@ -127,6 +131,18 @@ fn a_web_server() {
     let server = Server::new();
     conforms(&server.url, "web");
     assert_eq!(server.ranges.lock().unwrap()[0], "bytes=123457-");
+}
+
+#[test]
+fn a_web_server_with_tls() {
+    let (server, ca) = Server::secure();
+    conforms_with(&server.url, "tls", &Settings { ca: Some(ca), ..Settings::default() });
+    // Whoever else says that it is this server is not believed.
+    let (_, other) = Server::secure();
+    let place = Place::parse(&server.url, Path::new("")).unwrap();
+    let source = place.source(&Settings { ca: Some(other), ..Settings::default() }).unwrap();
+    let error = source.release("shop-edge", "1.0.0").unwrap_err();
+    assert!(matches!(error, Error::Unreachable(_)), "{error}");
 }
 
 #[test]

@@ -28,6 +28,7 @@ pub(crate) fn settings() -> Settings {
         within: Duration::from_secs(60),
         confirm: Confirm::Local,
         confirm_in: Duration::from_secs(180),
+        silence: Duration::from_secs(30),
     };
     let trust = Trust { keys: vec![key().public().clone()], threshold: 1 };
     Settings { trust, safety, keep: 2, reserve: 1000 }

@@ -58,6 +58,9 @@ struct Launcher {
     clock: Clock,
     exits: Exits,
     most: u64,
+    silence: Duration,
+    /// When an agent was there last.
+    watched: Duration,
 }
 
 impl Launcher {
@@ -72,6 +75,8 @@ impl Launcher {
             clock: Clock::new(),
             exits: Exits::new(safety.exits, safety.within),
             most: safety.exits,
+            silence: safety.silence,
+            watched: Duration::ZERO,
         })
     }
 
@@ -146,13 +151,37 @@ impl Launcher {
                 runs = target.clone();
                 self.exits.clear();
             }
-            let Some(signal) = self.signals.wait(LOOK) else { continue };
+            // To load a manifest is what SIGHUP asks for.
+            let back = self.back_unwatched().then_some(libc::SIGHUP);
+            let Some(signal) = back.or_else(|| self.signals.wait(LOOK)) else { continue };
             asked |= signal != libc::SIGHUP;
             if let Ok(pid) = libc::pid_t::try_from(child.id()) {
                 // SAFETY: it has not been waited for, so the number is still that of our child.
                 unsafe { libc::kill(pid, signal) };
             }
         }
+    }
+
+    /// Goes back from a trial that no agent watches any more. True if it did.
+    fn back_unwatched(&mut self) -> bool {
+        let now = self.clock.now();
+        let on_trial = |pointer: &Pointer| pointer.trial.is_some() && pointer.good.is_some();
+        if !Pointer::read(&self.disk).is_ok_and(|pointer| on_trial(&pointer)) || self.is_watched() {
+            self.watched = now;
+        }
+        if now.saturating_sub(self.watched) < self.silence {
+            return false;
+        }
+        self.watched = now;
+        let good = launch::unwatched(&mut self.disk).ok().and_then(|pointer| pointer.good);
+        eprintln!("edge-deploy: the agent ended in a probation, back to what ran before");
+        good.is_some_and(|good| links::turn(&self.disk, &good, &self.shared).is_ok())
+    }
+
+    /// Whether an agent holds its lock.
+    fn is_watched(&self) -> bool {
+        let lock = std::fs::File::open(self.disk.at("agent.lock"));
+        lock.is_ok_and(|lock| lock.try_lock_shared().is_err())
     }
 }
 

@@ -1,12 +1,14 @@
 //! Servers for tests: one of ours that misbehaves on demand, and Debian's registry.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
+
+use rustls::pki_types::PrivateKeyDer;
 
 /// How a server serves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,9 +40,32 @@ pub(crate) struct Server {
 
 impl Server {
     pub(crate) fn new() -> Server {
+        Server::with(None)
+    }
+
+    /// With a certificate for `localhost`; its authority in PEM.
+    pub(crate) fn secure() -> (Server, Vec<u8>) {
+        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config = rustls::ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![made.cert.der().clone()], key)
+            .unwrap();
+        (Server::with(Some(Arc::new(config))), made.cert.pem().into_bytes())
+    }
+
+    fn with(tls: Option<Arc<rustls::ServerConfig>>) -> Server {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let server = Server {
-            url: format!("http://{}/edge", listener.local_addr().unwrap()),
+            url: match tls {
+                None => format!("http://{}/edge", listener.local_addr().unwrap()),
+                Some(_) => {
+                    format!("https://localhost:{}/edge", listener.local_addr().unwrap().port())
+                }
+            },
             mood: Arc::new(Mutex::new(Mood::Fine)),
             files: Files::default(),
             ranges: Arc::default(),
@@ -49,8 +74,19 @@ impl Server {
             (server.mood.clone(), server.files.clone(), server.ranges.clone());
         std::thread::spawn(move || {
             for stream in listener.incoming() {
-                let mood = *mood.lock().unwrap();
-                drop(serve(stream.unwrap(), mood, &files, &ranges));
+                let (mood, stream) = (*mood.lock().unwrap(), stream.unwrap());
+                stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+                drop(match &tls {
+                    None => serve(stream, mood, &files, &ranges),
+                    Some(config) => {
+                        let secured = rustls::ServerConnection::new(config.clone()).unwrap();
+                        let mut stream = rustls::StreamOwned::new(secured, stream);
+                        let served = serve(&mut stream, mood, &files, &ranges);
+                        stream.conn.send_close_notify();
+                        drop(stream.flush());
+                        served
+                    }
+                });
             }
         });
         server
@@ -58,13 +94,12 @@ impl Server {
 }
 
 fn serve(
-    mut stream: TcpStream,
+    stream: impl Read + Write,
     mood: Mood,
     files: &Files,
     ranges: &Mutex<Vec<String>>,
 ) -> std::io::Result<()> {
-    stream.set_read_timeout(Some(Duration::from_secs(5)))?;
-    let mut reader = BufReader::new(stream.try_clone()?);
+    let mut reader = BufReader::new(stream);
     let (mut line, mut length, mut from) = (String::new(), 0, 0);
     reader.read_line(&mut line)?;
     let mut words = line.split(' ').map(str::to_owned);
@@ -85,6 +120,8 @@ fn serve(
     }
     let mut body = vec![0; length];
     reader.read_exact(&mut body)?;
+    // The client has said all that it will.
+    let mut stream = reader.into_inner();
     let (status, extra, bytes) = match (mood, method.as_str()) {
         (Mood::Status(status), _) => (status, String::new(), Vec::new()),
         (Mood::Portal, _) => (200, String::new(), b"<html>please sign in".to_vec()),

@@ -60,6 +60,8 @@ pub struct Safety {
     pub confirm: Confirm,
     /// Within this time.
     pub confirm_in: Duration,
+    /// An agent that is gone for so long in a probation has ended it.
+    pub silence: Duration,
 }
 
 /// Who must be reached through a new release before it may stay.
@@ -143,6 +145,8 @@ tables! {
         confirm: Confirm,
         /// Within this time. Default "3m".
         confirm_in: Duration,
+        /// Without an agent for so long, the launcher ends a probation. Default "30s".
+        silence: Duration,
     }
 }
 
@@ -152,6 +156,7 @@ const RATE: Row = bytes("rate", 1 << 40, 1024, 1 << 40);
 const RESERVE: Row = bytes("reserve", 64 << 20, 0, 1 << 40);
 const EXITS: Row = count("exits", 3, 1, 100);
 const WITHIN: Row = time("within", 60_000, 1_000, 3_600_000);
+const SILENCE: Row = time("silence", 30_000, 1_000, 3_600_000);
 const CONFIRM_IN: Row = time("confirm_in", 180_000, 1_000, 24 * 3_600_000);
 
 impl Node {
@@ -194,6 +199,7 @@ impl Node {
                 within: scene.time(safety.within.as_ref(), &WITHIN),
                 confirm: or(safety.confirm, Confirm::ControllerIfWasOnline),
                 confirm_in: scene.time(safety.confirm_in.as_ref(), &CONFIRM_IN),
+                silence: scene.time(safety.silence.as_ref(), &SILENCE),
             },
         };
         scene.finish(node)
