@@ -44,6 +44,8 @@ pub enum Next {
 const LOOK: Duration = Duration::from_millis(500);
 /// After trouble that may pass: doubled up to the second.
 const AGAIN: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(600));
+/// A gateway that is not ready is waited for so often.
+const PATIENCE: u32 = 3;
 /// What the node lacks may be there in a while.
 const LACKING: Duration = Duration::from_secs(60);
 
@@ -60,6 +62,7 @@ pub struct Agent {
     /// What the gateway was made to run, by this agent.
     running: Option<String>,
     watch: Option<Watch>,
+    on_trial: bool,
     troubles: u32,
     progress: Option<Progress>,
 }
@@ -99,6 +102,7 @@ impl Agent {
             phase: Phase::Fresh,
             running: None,
             watch: None,
+            on_trial: false,
             troubles: 0,
             progress: None,
         }
@@ -131,7 +135,7 @@ impl Agent {
 
     /// Whether there is a probation to be watched.
     pub fn is_on_trial(&self) -> bool {
-        self.watch.is_some()
+        self.on_trial
     }
 
     /// Makes a step. `now` is a time that only rises.
@@ -144,6 +148,7 @@ impl Agent {
         now: Duration,
     ) -> std::io::Result<Next> {
         let pointer = Pointer::read(files)?;
+        self.on_trial = pointer.trial.is_some();
         if let Some(trial) = &pointer.trial {
             return self.prove(trial, &pointer, files, world, now);
         }
@@ -270,7 +275,13 @@ impl Agent {
                     self.phase = Phase::Ready(candidate);
                     return Ok(Next::Settled);
                 }
-                let before = world.observe().counters.unwrap_or_default();
+                let seen = world.observe();
+                // A gateway that is away now is no fault of this release; one that stays away may need it.
+                if pointer.good.is_some() && !seen.ready && self.troubles < PATIENCE {
+                    self.phase = Phase::Ready(candidate);
+                    return Err(Trouble::Passing("the gateway is not ready".into()));
+                }
+                let before = seen.counters.unwrap_or_default();
                 self.say(Reported::Switching, None);
                 // From here on the launcher would start it.
                 let begun = Pointer::begin(files, &candidate.generation, desired.serial, before);

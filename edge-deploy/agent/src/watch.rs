@@ -66,6 +66,11 @@ impl Watch {
         Watch { since: now, ready: now, before }
     }
 
+    /// Whether the gateway was ready when it was looked at just now.
+    pub(crate) fn is_ready(&self, now: Duration) -> bool {
+        self.ready == now && now > self.since
+    }
+
     /// What is wrong with the release.
     pub(crate) fn judge(
         &mut self,

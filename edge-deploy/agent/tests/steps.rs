@@ -106,6 +106,29 @@ fn old_wishes_and_low_epochs_are_refused() {
 }
 
 #[test]
+fn a_gateway_that_is_away_is_no_fault_of_a_release() {
+    let mut node = Node::new();
+    node.world.away = true;
+    node.agent.desire(desired("2.0", 2), node.now);
+    for _ in 0..30 {
+        let next = node.agent.step(&mut node.disk, &mut node.world, node.now).unwrap();
+        if next != pilotlight_agent::Next::Now {
+            break;
+        }
+    }
+    let said = node.agent.progress().unwrap().message.clone().unwrap();
+    assert_eq!(said, "the gateway is not ready");
+    assert!(Pointer::read(&node.disk).unwrap().trial.is_none() && !node.agent.is_on_trial());
+    node.world.away = false;
+    assert_eq!(node.want(desired("2.0", 2)).0, Some(Reported::Committed));
+    // One that stays away may need the release.
+    node.world.away = true;
+    let (reported, _) = node.want(desired("3.0", 3));
+    assert_eq!(reported, Some(Reported::Failed(Failure::Probe)));
+    assert_eq!(node.runs(), "edge@2.0");
+}
+
+#[test]
 fn blobs_that_are_not_what_they_should_be() {
     let mut node = Node::new();
     // The last byte of a script is another one, whoever sends it.

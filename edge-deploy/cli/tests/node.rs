@@ -201,11 +201,13 @@ fn says(text: &str) -> String {
 fn a_node_takes_good_releases_and_goes_back_from_bad_ones() {
     let mut node = Node::new("node", gateway());
     let _launcher = node.start("launch");
-    let agent = node.start("agent");
 
-    // The first release, on a node that has none.
+    // The first release, on a node that has none, by an agent that does not stay.
     node.pack("1.0.0", &says("one"));
     node.want("1.0.0");
+    let (code, said) = node.run(&["agent", "node.toml", "--once"]);
+    assert!(code == 0 && said.ends_with("committed\n"), "{code} {said}");
+    let agent = node.start("agent");
     node.until("the first release", |node| node.runs("1.0.0"), drop);
     let one = Some((200, "one".to_owned()));
     assert_eq!(node.get(), one);

@@ -152,6 +152,20 @@ fn debians_registry() {
 }
 
 #[test]
+fn debians_registry_with_a_password() {
+    let registry = Registry::with_password("registry-password");
+    let host = registry.place.trim_start_matches("oci://").split('/').next().unwrap();
+    let file = |auth: &str| format!(r#"{{ "auths": {{ "{host}": {{ "auth": "{auth}" }} }} }}"#);
+    let settings = |auth: &str| Settings::default().with_docker_config(&file(auth)).unwrap();
+    conforms_with(&registry.place, "password", &settings("ZWRnZTpzZWNyZXQ="));
+    for settings in [Settings::default(), settings("ZWRnZTp3cm9uZw==")] {
+        let place = Place::parse(&registry.place, Path::new("")).unwrap();
+        let error = place.source(&settings).unwrap().release("shop-edge", "1.0.0").unwrap_err();
+        assert!(matches!(error, Error::Refused(_)), "{error}");
+    }
+}
+
+#[test]
 fn servers_that_do_wrong() {
     let server = Server::new();
     let (from, one, digest, signed) = packed(&folder("wrong-from"), "1.0.0", "a");

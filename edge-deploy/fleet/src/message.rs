@@ -2,7 +2,8 @@
 //!
 //! Both directions are states, not events: a node that was away for a month is told once what it should run, and
 //! says once what it runs. What is lost is said again, what comes twice changes nothing, and `serial` says which of
-//! two wishes is the newer one; no clock does.
+//! two wishes is the newer one; no clock does. Keys that one side does not know are passed over: agents and
+//! controllers are not all of one version.
 
 use std::collections::BTreeMap;
 
@@ -18,7 +19,6 @@ pub const LARGEST: usize = 64 << 10;
 
 /// What a node should run.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Desired {
     /// Which of two wishes is newer; a node that has followed one takes none with a lower. 0: it has no
     /// order (a file on the node).
@@ -46,7 +46,6 @@ pub struct Desired {
 
 /// A release that is wanted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Wanted {
     /// Its name.
     pub name: String,
@@ -59,7 +58,6 @@ pub struct Wanted {
 
 /// What a node says when it asks.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Status {
     /// Its name.
     pub node: String,
@@ -97,7 +95,6 @@ pub struct Status {
 
 /// Where a node is with a release.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Progress {
     /// Of this wish.
     pub serial: u64,
@@ -110,7 +107,6 @@ pub struct Progress {
 
 /// A release that a node has given up.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Denied {
     /// Which.
     pub release: Digest,
@@ -118,4 +114,66 @@ pub struct Denied {
     pub failure: Failure,
     /// What the node saw.
     pub message: String,
+}
+
+impl Desired {
+    /// Reads it as a person has written it: there every key must be known.
+    ///
+    /// Errors: what is wrong, for people.
+    pub fn parse_file(text: &[u8]) -> Result<Desired, String> {
+        let typed: serde_json::Value = serde_json::from_slice(text).map_err(|e| e.to_string())?;
+        if !typed.is_object() {
+            return Err("this is no object".into());
+        }
+        let desired = Desired::deserialize(&typed).map_err(|error| error.to_string())?;
+        let known = serde_json::to_value(&desired).map_err(|error| error.to_string())?;
+        for (typed, known) in [(&typed, &known), (&typed["release"], &known["release"])] {
+            let (Some(typed), Some(known)) = (typed.as_object(), known.as_object()) else {
+                continue;
+            };
+            if let Some(key) = typed.keys().find(|key| !known.contains_key(*key)) {
+                let keys: Vec<_> = known.keys().map(String::as_str).collect();
+                return Err(format!("unknown key {key:?}; keys here are {}", keys.join(", ")));
+            }
+        }
+        Ok(desired)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn people_are_told_of_misspelt_keys_and_controllers_are_not() {
+        let text = br#"{ "release": { "name": "edge", "version": "1", "digset": "x" } }"#;
+        let told = Desired::parse_file(text).unwrap_err();
+        assert!(
+            told.contains("unknown key \"digset\"; keys here are name, version, digest"),
+            "{told}"
+        );
+        assert!(serde_json::from_slice::<Desired>(text).is_ok());
+        assert!(Desired::parse_file(b"{ \"swich\": true }").is_err());
+        let full = br#"{ "serial": 3, "release": { "name": "edge", "version": "1" }, "vars": { "a": 1 }, "switch": true }"#;
+        let desired = Desired::parse_file(full).unwrap();
+        assert_eq!((desired.serial, &desired.vars["a"]), (3, &Value::Number(1.0)));
+        let again = serde_json::to_vec(&desired).unwrap();
+        assert_eq!(serde_json::from_slice::<Desired>(&again).unwrap(), desired);
+        for wrong in [
+            &b"[]"[..],
+            b"{",
+            br#"{ "release": { "name": "edge" } }"#,
+            br#"{ "release": { "name": "e", "version": "1", "digest": "md5:1" } }"#,
+        ] {
+            assert!(Desired::parse_file(wrong).is_err());
+        }
+    }
+
+    #[test]
+    fn a_status_is_read_by_who_knows_more_or_less() {
+        let status: Status =
+            serde_json::from_str(r#"{ "node": "n", "boot": "b", "seq": 1, "seen": 2, "new": [] }"#)
+                .unwrap();
+        assert_eq!((status.node.as_str(), status.seen, status.progress.is_none()), ("n", 2, true));
+    }
 }

@@ -48,7 +48,7 @@ impl Agent {
         }
         let watch = self.watch.get_or_insert_with(|| Watch::new(now, trial.before));
         let wrong = watch.judge(now, &self.settings.safety, world.observe());
-        let since = watch.since;
+        let (since, is_ready) = (watch.since, watch.is_ready(now));
         if let Some((failure, message)) = wrong {
             // The first release of a node has nothing to go back to; a gateway that is not there yet is not its fault.
             if pointer.good.is_some() {
@@ -59,7 +59,8 @@ impl Agent {
         }
         let probation = self.desired.as_ref().and_then(|desired| desired.probation);
         let probation = probation.map_or(PROBATION, Duration::from_millis);
-        if now.saturating_sub(since) < probation {
+        // However short it is: who is not ready has proved nothing.
+        if now.saturating_sub(since) < probation || !is_ready {
             return Ok(Next::Later(LOOK));
         }
         if !self.is_confirmed(since) {

@@ -44,6 +44,8 @@ pub(crate) struct Made {
     pub(crate) requests: u64,
     pub(crate) filter_errors: u64,
     pub(crate) offline: bool,
+    /// The gateway does not answer.
+    pub(crate) away: bool,
     pub(crate) secrets: Vec<String>,
     /// Calls of sources.
     pub(crate) asked: usize,
@@ -142,7 +144,7 @@ impl World for Made {
         }
         let (requests, filter_errors) = (self.requests, self.filter_errors);
         let counters = Counters { requests, errors: filter_errors, filter_errors };
-        Observation { ready: true, counters: Some(counters) }
+        Observation { ready: !self.away, counters: Some(counters) }
     }
 }
 

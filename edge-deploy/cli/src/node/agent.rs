@@ -133,7 +133,7 @@ impl Resident {
         if text == self.text || text.len() > message::LARGEST {
             return Ok(());
         }
-        match serde_json::from_slice::<Desired>(&text) {
+        match Desired::parse_file(&text) {
             Ok(desired) => self.agent.desire(desired, self.clock.now()),
             // What runs goes on running.
             Err(error) => eprintln!("edge-deploy: {shown}: {error}"),

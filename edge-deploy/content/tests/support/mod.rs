@@ -169,6 +169,19 @@ pub(crate) struct Registry {
 
 impl Registry {
     pub(crate) fn new(name: &str) -> Registry {
+        Registry::with(name, "")
+    }
+
+    /// One that wants to know who it is: `edge`, with the password `secret`.
+    pub(crate) fn with_password(name: &str) -> Registry {
+        let users = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}.htpasswd"));
+        let hash = "edge:$2b$05$so10lgs8ZYj1Y8/.Z3qdKeRcayXrM.DjsBdnOQYet3DHOUaX6UxlW\n";
+        std::fs::write(&users, hash).unwrap();
+        let path = users.display();
+        Registry::with(name, &format!("auth:\n  htpasswd:\n    realm: edge\n    path: {path}\n"))
+    }
+
+    fn with(name: &str, more: &str) -> Registry {
         let tool = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tools/registry");
         let found = Command::new(tool).output().unwrap();
         assert!(found.status.success(), "{}", String::from_utf8_lossy(&found.stderr));
@@ -179,7 +192,7 @@ impl Registry {
         let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let config = folder.join("config.yml");
         let text = format!(
-            "version: 0.1\nstorage:\n  filesystem:\n    rootdirectory: {}\nhttp:\n  addr: {address}\n",
+            "version: 0.1\nstorage:\n  filesystem:\n    rootdirectory: {}\nhttp:\n  addr: {address}\n{more}",
             folder.join("data").display()
         );
         std::fs::write(&config, text).unwrap();

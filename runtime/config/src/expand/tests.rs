@@ -49,7 +49,7 @@ fn references_that_lead_nowhere() {
     for (text, expected) in [
         ("a ${env:B}", "${env:B} | the environment variable \"B\" is not set"),
         ("${file:none}", "${file:none} | cannot read \"none\": it does not exist"),
-        ("${fleet:x} b", "${fleet:x} | unknown reference \"${fleet:x}\""),
+        ("${fleet:x} b", "${fleet:x} | \"${fleet:x}\" has its value on the nodes of a fleet"),
         ("${A}", "${A} | unknown reference \"${A}\""),
         ("a ${env:A", "${env:A | a reference without its `}`"),
     ] {
