@@ -166,6 +166,27 @@ fn debians_registry_with_a_password() {
 }
 
 #[test]
+fn a_registry_that_wants_a_token() {
+    let server = Server::new();
+    *server.mood.lock().unwrap() = Mood::Token;
+    let digest = Digest::of_bytes(b"signed");
+    let manifest = format!(
+        r#"{{ "layers": [{{ "mediaType": "application/vnd.pilotlight.release.v1", "digest": "{digest}", "size": 6 }}] }}"#
+    );
+    for (path, bytes) in [
+        ("/v2/edge/manifests/shop-1".to_owned(), manifest.into_bytes()),
+        (format!("/v2/edge/blobs/{digest}"), b"signed".to_vec()),
+    ] {
+        server.files.lock().unwrap().insert(path, bytes);
+    }
+    let host = server.url.trim_start_matches("http://").trim_end_matches("/edge");
+    let place = Place::parse(&format!("oci://{host}/edge"), Path::new("")).unwrap();
+    let source = place.source(&Settings::default()).unwrap();
+    assert_eq!(source.release("shop", "1").unwrap(), b"signed");
+    assert_eq!(read(&*source, &digest, 6, 2).unwrap(), b"gned");
+}
+
+#[test]
 fn servers_that_do_wrong() {
     let server = Server::new();
     let (from, one, digest, signed) = packed(&folder("wrong-from"), "1.0.0", "a");

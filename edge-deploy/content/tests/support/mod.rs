@@ -25,6 +25,8 @@ pub(crate) enum Mood {
     Status(u16),
     /// It sends another page instead: a captive portal.
     Portal,
+    /// It wants a token, which it gives to whoever asks.
+    Token,
 }
 
 type Files = Arc<Mutex<BTreeMap<String, Vec<u8>>>>;
@@ -101,6 +103,7 @@ fn serve(
 ) -> std::io::Result<()> {
     let mut reader = BufReader::new(stream);
     let (mut line, mut length, mut from) = (String::new(), 0, 0);
+    let (mut host, mut leave) = (String::new(), String::new());
     reader.read_line(&mut line)?;
     let mut words = line.split(' ').map(str::to_owned);
     let (method, path) = (words.next().unwrap(), words.next().unwrap());
@@ -110,6 +113,8 @@ fn serve(
         let field = field.trim().to_ascii_lowercase();
         match field.split_once(": ") {
             Some(("content-length", value)) => length = value.parse().unwrap(),
+            Some(("host", value)) => host = value.into(),
+            Some(("authorization", value)) => leave = value.into(),
             Some(("range", value)) => {
                 ranges.lock().unwrap().push(value.into());
                 from = value.trim_start_matches("bytes=").trim_end_matches('-').parse().unwrap();
@@ -124,6 +129,15 @@ fn serve(
     let mut stream = reader.into_inner();
     let (status, extra, bytes) = match (mood, method.as_str()) {
         (Mood::Status(status), _) => (status, String::new(), Vec::new()),
+        (Mood::Token, _) if path == "/token?service=edge&scope=repository:edge:pull" => {
+            (200, String::new(), b"{\"token\":\"t0k\",\"expires_in\":60}".to_vec())
+        }
+        (Mood::Token, _) if leave != "bearer t0k" => {
+            let challenge = format!(
+                "www-authenticate: Bearer realm=\"http://{host}/token\",service=\"edge\",scope=\"repository:edge:pull\"\r\n"
+            );
+            (401, challenge, Vec::new())
+        }
         (Mood::Portal, _) => (200, String::new(), b"<html>please sign in".to_vec()),
         (_, "PUT") => {
             files.lock().unwrap().insert(path, body);
