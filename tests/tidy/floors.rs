@@ -27,7 +27,13 @@ const HOUSE: &[(&str, u8, &[&str])] = &[
         3,
         &["pilotlight-core", "pilotlight-config", "pilotlight-filter", "pilotlight-abi"],
     ),
-    ("edge-deploy", 4, &["pilotlight-fleet", "pilotlight-config"]),
+    ("pilotlight-agent", 3, &["pilotlight-fleet", "pilotlight-config"]),
+    ("pilotlight-content", 3, &["pilotlight-fleet"]),
+    (
+        "edge-deploy",
+        4,
+        &["pilotlight-agent", "pilotlight-content", "pilotlight-fleet", "pilotlight-config"],
+    ),
     (
         "pilotlight",
         4,

@@ -13,6 +13,41 @@ pub(crate) enum Command {
     KeysNew { path: PathBuf },
     Check { files: Vec<PathBuf> },
     Simulate(Simulate),
+    Pack(Pack),
+    Push(Push),
+    Agent(Agent),
+    Launch(Launch),
+}
+
+/// Whose agent.
+#[derive(Debug)]
+pub(crate) struct Agent {
+    pub(crate) node: PathBuf,
+    pub(crate) once: bool,
+}
+
+/// Whose gateway.
+#[derive(Debug)]
+pub(crate) struct Launch {
+    pub(crate) node: PathBuf,
+}
+
+/// What is packed.
+#[derive(Debug)]
+pub(crate) struct Pack {
+    pub(crate) release: PathBuf,
+    pub(crate) keys: Vec<PathBuf>,
+    pub(crate) output: PathBuf,
+    pub(crate) fleet: Option<PathBuf>,
+    pub(crate) gateway: Option<PathBuf>,
+}
+
+/// What is pushed, and where.
+#[derive(Debug)]
+pub(crate) struct Push {
+    pub(crate) from: PathBuf,
+    pub(crate) to: String,
+    pub(crate) ca: Option<PathBuf>,
 }
 
 /// What is simulated.
@@ -30,6 +65,16 @@ pub(crate) struct Simulate {
 pub(crate) const COMMANDS: &[(&str, &str)] = &[
     ("init DIR", "begin a folder with the manifests of a fleet"),
     ("keys new NAME", "make a pair of keys: NAME.key signs releases, NAME.pub is for the nodes"),
+    (
+        "pack [release.toml] --key FILE... -o DIR [--fleet FILE] [--gateway FILE]",
+        "check the gateway's manifest, run the tests, write blobs and a signed release",
+    ),
+    (
+        "push DIR DESTINATION [--ca FILE]",
+        "bring what is packed to a folder, oci://... or https://...",
+    ),
+    ("agent [node.toml] [--once]", "on a node: bring it what it should run, and watch that"),
+    ("launch [node.toml]", "on a node: start its gateway, and go back from a release that crashes"),
     ("check FILE...", "read manifests of a fleet and print every problem"),
     (
         "simulate [rollout.toml] --nodes N [--faults FILE] [--fleet FILE] [--seed S] [--json]",
@@ -38,6 +83,8 @@ pub(crate) const COMMANDS: &[(&str, &str)] = &[
     ("version", "print the version"),
 ];
 
+/// The manifest of a node when none is named.
+const NODE: &str = "node.toml";
 /// The most nodes that are simulated.
 const MOST: usize = 10_000_000;
 
@@ -68,6 +115,14 @@ pub(crate) fn parse() -> Result<Command, lexopt::Error> {
             files if files.is_empty() => Err("check takes files".into()),
             files => Ok(Command::Check { files }),
         },
+        "pack" => pack(&mut parser),
+        "push" => push(&mut parser),
+        "agent" => agent(&mut parser),
+        "launch" => match paths(&mut parser)?.as_slice() {
+            [] => Ok(Command::Launch(Launch { node: NODE.into() })),
+            [node] => Ok(Command::Launch(Launch { node: node.clone() })),
+            _ => Err("launch takes one manifest of a node".into()),
+        },
         "simulate" => simulate(&mut parser),
         other => Err(format!("unknown command \"{other}\"").into()),
     }
@@ -83,6 +138,55 @@ fn paths(parser: &mut lexopt::Parser) -> Result<Vec<PathBuf>, lexopt::Error> {
         }
     }
     Ok(paths)
+}
+
+fn pack(parser: &mut lexopt::Parser) -> Result<Command, lexopt::Error> {
+    let (mut release, mut keys, mut output) = (None, Vec::new(), None);
+    let (mut fleet, mut gateway) = (None, None);
+    while let Some(argument) = parser.next()? {
+        match argument {
+            Long("key") => keys.push(parser.value()?.into()),
+            Short('o') | Long("output") => output = Some(parser.value()?.into()),
+            Long("fleet") => fleet = Some(parser.value()?.into()),
+            Long("gateway") => gateway = Some(parser.value()?.into()),
+            Value(value) if release.is_none() => release = Some(value.into()),
+            other => return Err(other.unexpected()),
+        }
+    }
+    if keys.is_empty() {
+        return Err("pack needs --key: who signs".into());
+    }
+    let output = output.ok_or("pack needs -o: a folder for what is packed")?;
+    let release = release.unwrap_or_else(|| "release.toml".into());
+    Ok(Command::Pack(Pack { release, keys, output, fleet, gateway }))
+}
+
+fn agent(parser: &mut lexopt::Parser) -> Result<Command, lexopt::Error> {
+    let (mut node, mut once) = (None, false);
+    while let Some(argument) = parser.next()? {
+        match argument {
+            Long("once") => once = true,
+            Value(value) if node.is_none() => node = Some(value.into()),
+            other => return Err(other.unexpected()),
+        }
+    }
+    Ok(Command::Agent(Agent { node: node.unwrap_or_else(|| NODE.into()), once }))
+}
+
+fn push(parser: &mut lexopt::Parser) -> Result<Command, lexopt::Error> {
+    let (mut from, mut to, mut ca) = (None, None, None);
+    while let Some(argument) = parser.next()? {
+        match argument {
+            Long("ca") => ca = Some(parser.value()?.into()),
+            Value(value) if from.is_none() => from = Some(value.into()),
+            Value(value) if to.is_none() => to = Some(value.string()?),
+            other => return Err(other.unexpected()),
+        }
+    }
+    match (from, to) {
+        (Some(from), Some(to)) => Ok(Command::Push(Push { from, to, ca })),
+        _ => Err("push takes a folder and a destination".into()),
+    }
 }
 
 fn simulate(parser: &mut lexopt::Parser) -> Result<Command, lexopt::Error> {

@@ -43,6 +43,9 @@ pub(crate) fn new(path: &Path) -> ExitCode {
 }
 
 fn write(file: &Path, text: &str, mode: u32) -> io::Result<()> {
+    if let Some(folder) = file.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        std::fs::create_dir_all(folder)?;
+    }
     let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(file)?;
     file.write_all(text.as_bytes())?;
     file.sync_all()

@@ -3,10 +3,15 @@
 //! Exit codes: 0 done; 1 failed while running, or a simulated rollout that did not get through; 2 bad usage
 //! or a bad manifest.
 
+mod clock;
 mod flags;
+mod gateway;
 mod init;
 mod keys;
 mod manifests;
+mod node;
+mod pack;
+mod push;
 mod simulate;
 
 use std::fmt::Write as _;
@@ -37,6 +42,10 @@ fn main() -> ExitCode {
         }
         Command::Init { folder } => init::init(&folder),
         Command::KeysNew { path } => keys::new(&path),
+        Command::Pack(pack) => pack::pack(&pack),
+        Command::Agent(agent) => node::agent(&agent),
+        Command::Launch(launch) => node::launch(&launch),
+        Command::Push(push) => push::push(&push),
         Command::Check { files } => manifests::check(&files),
         Command::Simulate(simulate) => simulate::simulate(&simulate),
     }

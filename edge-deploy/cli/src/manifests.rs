@@ -32,11 +32,11 @@ pub(crate) fn read<M>(
 }
 
 #[expect(clippy::disallowed_methods, reason = "here is the door")]
-fn env(name: &str) -> Option<String> {
+pub(crate) fn env(name: &str) -> Option<String> {
     std::env::var(name).ok()
 }
 
-fn say(report: &Report) {
+pub(crate) fn say(report: &Report) {
     let color = std::io::stderr().is_terminal() && env("NO_COLOR").is_none();
     eprint!("{}", report.render(color));
 }

@@ -9,6 +9,7 @@
 pub mod evidence;
 pub mod label;
 pub mod manifest;
+pub mod message;
 pub mod plan;
 pub mod quantity;
 pub mod release;

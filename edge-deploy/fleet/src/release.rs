@@ -52,6 +52,8 @@ pub struct Release {
     pub tests: Vec<String>,
     /// Names of secrets that a node must have.
     pub secrets: Vec<String>,
+    /// Those of the files in which references to values of the node (`${fleet:NAME}`) are replaced there.
+    pub render: Vec<String>,
     /// All files, by their paths.
     pub files: BTreeMap<String, File>,
 }
@@ -64,6 +66,9 @@ pub struct File {
     pub digest: Digest,
     /// Its content's length.
     pub size: u64,
+    /// Whether it is a program.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub program: bool,
 }
 
 /// Keys, so many of which must have signed.
@@ -140,24 +145,24 @@ impl Release {
         if signed.len() < needed {
             return Err(Refused::Unsigned(signed.len(), needed));
         }
-        let release: Release = serde_json::from_slice(payload)
-            .map_err(|error| Refused::Content(format!("its content cannot be read: {error}")))?;
-        release.check()?;
-        Ok((release, Digest::of_bytes(payload)))
+        read(payload)
     }
 
     /// As far as planning goes; `bytes` is the length of its signed form.
     pub fn content(&self, digest: Digest, bytes: u64) -> Content {
-        // The same content twice is fetched once.
-        let blobs: BTreeMap<_, _> =
-            self.files.values().map(|f| (f.digest.clone(), f.size)).collect();
+        let blobs = self.blobs().into_iter().map(|(digest, size)| (digest.clone(), size));
         Content {
             digest,
             bytes,
-            blobs: blobs.into_iter().collect(),
+            blobs: blobs.collect(),
             needs: self.needs.clone(),
             free_disk: self.free_disk,
         }
+    }
+
+    /// What it consists of, with sizes: the same content twice is fetched once.
+    pub fn blobs(&self) -> BTreeMap<&Digest, u64> {
+        self.files.values().map(|file| (&file.digest, file.size)).collect()
     }
 
     /// Whether it can be laid out on a disk without harm.
@@ -188,16 +193,21 @@ impl Release {
                 self.gateway
             ));
         }
-        let mut plain = self.tests.iter().filter(|path| !is_plain(path));
-        match plain.next() {
-            Some(path) => refuse(format!("{path:?} is not a path within a release")),
+        if let Some(path) = self.tests.iter().find(|path| !is_plain(path)) {
+            return refuse(format!("{path:?} is not a path within a release"));
+        }
+        if let Some(secret) = self.secrets.iter().find(|secret| !is_name(secret)) {
+            return refuse(format!("{secret:?} cannot be the name of a secret"));
+        }
+        match self.render.iter().find(|path| !self.files.contains_key(*path)) {
+            Some(path) => refuse(format!("{path:?}, to be rendered, is not among its files")),
             None => Ok(()),
         }
     }
 }
 
-/// Relative, downwards, and the same on every file system.
-fn is_plain(path: &str) -> bool {
+/// Whether a path is relative, downwards, and the same on every file system.
+pub fn is_plain(path: &str) -> bool {
     let fine = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | '+' | '@');
     let step = |step: &str| {
         !step.is_empty()
@@ -206,6 +216,27 @@ fn is_plain(path: &str) -> bool {
             && !matches!(step, "." | "..")
     };
     path.len() <= 512 && path.split('/').all(step)
+}
+
+/// The digest of a release in its signed form, whoever has signed it; `None` if it is none.
+pub fn digest(signed: &[u8]) -> Option<Digest> {
+    split(signed).ok().map(|(_, payload)| Digest::of_bytes(payload))
+}
+
+/// The release that these bytes are, whoever has signed it: for the operator's own machine, never for a node.
+pub fn unverified(signed: &[u8]) -> Result<(Release, Digest), Refused> {
+    if signed.len() > LARGEST {
+        return Err(Refused::TooLarge);
+    }
+    let (_, payload) = split(signed)?;
+    read(payload)
+}
+
+fn read(payload: &[u8]) -> Result<(Release, Digest), Refused> {
+    let release: Release = serde_json::from_slice(payload)
+        .map_err(|error| Refused::Content(format!("its content cannot be read: {error}")))?;
+    release.check()?;
+    Ok((release, Digest::of_bytes(payload)))
 }
 
 /// What is signed: it says what it is, so that no signature means two things.

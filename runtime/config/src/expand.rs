@@ -11,7 +11,12 @@ pub(crate) struct Expander<'a> {
     pub(crate) disk: &'a dyn Disk,
     /// Paths are relative to it.
     pub(crate) folder: &'a Path,
+    /// Whether references that only a node can answer are left open.
+    pub(crate) open: bool,
 }
+
+/// What only a node can answer: its environment, and what a fleet says of it.
+const OPEN: &[&str] = &["env", "fleet", "secret", "secret-file"];
 
 /// A reference that leads nowhere.
 #[derive(Debug, PartialEq, Eq)]
@@ -20,6 +25,8 @@ pub(crate) struct Dangling {
     pub(crate) reference: String,
     pub(crate) message: String,
     pub(crate) hint: Option<String>,
+    /// Not here: it is no mistake, and there is no value.
+    pub(crate) open: bool,
 }
 
 impl Expander<'_> {
@@ -50,6 +57,9 @@ impl Expander<'_> {
 
     fn value(&self, inner: &str, reference: &str) -> Result<String, Dangling> {
         match inner.split_once(':') {
+            Some((kind, _)) if self.open && OPEN.contains(&kind) => Err(open(reference)),
+            // Where a path is whole, the node has the file.
+            Some(("file", path)) if self.open && path.starts_with('/') => Err(open(reference)),
             Some(("env", name)) => (self.env)(name).ok_or_else(|| {
                 let message = format!("the environment variable {name:?} is not set");
                 dangling(reference, message, None)
@@ -68,6 +78,10 @@ impl Expander<'_> {
                 }
                 Ok(text)
             }
+            Some(("fleet" | "secret" | "secret-file", _)) => {
+                let message = format!("{reference:?} has its value on the nodes of a fleet");
+                Err(dangling(reference, message, Some("edge-deploy replaces it there")))
+            }
             _ => Err(dangling(reference, format!("unknown reference {reference:?}"), Some(ESCAPE))),
         }
     }
@@ -76,7 +90,12 @@ impl Expander<'_> {
 const ESCAPE: &str = "references are ${env:NAME} and ${file:PATH}; write $${ for a literal ${";
 
 fn dangling(reference: &str, message: impl Into<String>, hint: Option<&str>) -> Dangling {
-    Dangling { reference: reference.into(), message: message.into(), hint: hint.map(Into::into) }
+    let (reference, message) = (reference.into(), message.into());
+    Dangling { reference, message, hint: hint.map(Into::into), open: false }
+}
+
+fn open(reference: &str) -> Dangling {
+    Dangling { open: true, ..dangling(reference, "", None) }
 }
 
 #[cfg(test)]

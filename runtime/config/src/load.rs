@@ -69,11 +69,28 @@ pub fn parse_with(
     env: &dyn Fn(&str) -> Option<String>,
     disk: &dyn Disk,
 ) -> Result<Loaded, Report> {
+    parse(text, file, env, disk, false)
+}
+
+/// A manifest as far as it can be judged away from the node that will run it: what only that can answer
+/// (`${fleet:}`, `${secret:}`, `${env:}`, `${file:}` with a whole path) is left open, and so are the keys whose values it
+/// is part of.
+pub fn parse_open(text: &str, file: &Path, disk: &dyn Disk) -> Result<Loaded, Report> {
+    parse(text, file, &|_| None, disk, true)
+}
+
+fn parse(
+    text: &str,
+    file: &Path,
+    env: &dyn Fn(&str) -> Option<String>,
+    disk: &dyn Disk,
+    open: bool,
+) -> Result<Loaded, Report> {
     let shown = file.parent().unwrap_or(Path::new(""));
     let file = std::path::absolute(file).unwrap_or_else(|_| file.into());
     let folder = file.parent().unwrap_or(Path::new("/")).to_path_buf();
     let mut report = Report::about(&folder, shown);
-    let expander = Expander { env, disk, folder: &folder };
+    let expander = Expander { env, disk, folder: &folder, open };
 
     let mut root: Root =
         typed::parse(text, &file, expander, &mut report).ok_or_else(|| sorted(&report))?;

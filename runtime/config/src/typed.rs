@@ -47,7 +47,7 @@ pub fn document<'d, T: Typed>(
     let file = std::path::absolute(file).unwrap_or_else(|_| file.into());
     let folder = file.parent().unwrap_or(Path::new("/")).to_path_buf();
     let mut report = Report::about(&folder, shown);
-    match parse(text, &file, Expander { env, disk, folder: &folder }, &mut report) {
+    match parse(text, &file, Expander { env, disk, folder: &folder, open: false }, &mut report) {
         Some(typed) => Ok((typed, Scene { folder, disk, report })),
         None => Err(report),
     }

@@ -23,14 +23,28 @@ pub struct Node {
     pub sources: Vec<String>,
     /// Files of public keys.
     pub trust: Vec<PathBuf>,
+    /// So many of them must have signed.
+    pub threshold: usize,
+    /// Authorities that sources are known by, in place of the system's.
+    pub ca: Option<PathBuf>,
+    /// Credentials for sources, as container tools keep them.
+    pub credentials: Option<PathBuf>,
+    /// What should run, where no controller says it.
+    pub desired: PathBuf,
+    /// Files with secrets, by their names.
+    pub secrets: PathBuf,
     /// Where releases are kept.
     pub dir: PathBuf,
     /// So many of them.
     pub keep: usize,
     /// Bytes of the disk that stay free.
     pub reserve: u64,
+    /// Bytes a second that are fetched at most.
+    pub rate: Option<u64>,
     /// The gateway's admin interface.
     pub admin: Option<String>,
+    /// The gateway's program.
+    pub program: Option<PathBuf>,
     /// What is too much for a new release.
     pub safety: Safety,
 }
@@ -46,6 +60,8 @@ pub struct Safety {
     pub confirm: Confirm,
     /// Within this time.
     pub confirm_in: Duration,
+    /// An agent that is gone for so long in a probation has ended it.
+    pub silence: Duration,
 }
 
 /// Who must be reached through a new release before it may stay.
@@ -81,6 +97,16 @@ tables! {
         sources: Vec<At<String>>,
         /// Files of public keys.
         trust: Vec<At<String>>,
+        /// So many of these keys must have signed. Default 1.
+        threshold: Whole,
+        /// Certificates in PEM that sources are known by, in place of the system's.
+        ca: String,
+        /// Credentials for sources, as Docker and Podman keep them (`config.json`).
+        credentials: String,
+        /// What should run (JSON), where there is no controller. Default "desired.json".
+        desired: String,
+        /// A folder of secrets: files by their names. Default "secrets".
+        secrets: String,
         /// Where releases are kept.
         store: Store,
         /// The gateway on this node.
@@ -97,12 +123,16 @@ tables! {
         keep: Whole,
         /// What of the disk stays free. Default "64MiB".
         reserve: Size,
+        /// So much is fetched in a second, at most.
+        rate: Size,
     }
 
     /// The gateway on this node.
     struct Gateway {
-        /// Its admin interface.
+        /// Its admin interface. Default "unix:run/admin.sock".
         admin: String,
+        /// Its program. Default: `pilotlight` beside `edge-deploy`, or on PATH.
+        program: String,
     }
 
     /// What is too much for a new release.
@@ -115,13 +145,18 @@ tables! {
         confirm: Confirm,
         /// Within this time. Default "3m".
         confirm_in: Duration,
+        /// Without an agent for so long, the launcher ends a probation. Default "30s".
+        silence: Duration,
     }
 }
 
 const KEEP: Row = count("keep", 3, 2, 100);
+const THRESHOLD: Row = count("threshold", 1, 1, 16);
+const RATE: Row = bytes("rate", 1 << 40, 1024, 1 << 40);
 const RESERVE: Row = bytes("reserve", 64 << 20, 0, 1 << 40);
 const EXITS: Row = count("exits", 3, 1, 100);
 const WITHIN: Row = time("within", 60_000, 1_000, 3_600_000);
+const SILENCE: Row = time("silence", 30_000, 1_000, 3_600_000);
 const CONFIRM_IN: Row = time("confirm_in", 180_000, 1_000, 24 * 3_600_000);
 
 impl Node {
@@ -141,21 +176,30 @@ impl Node {
         let store = typed.store.map(|store| store.value).unwrap_or_default();
         let safety = typed.safety.map(|safety| safety.value).unwrap_or_default();
         let trust = listed(typed.trust).iter().map(|path| scene.path(path)).collect();
+        let gateway = typed.gateway.map(|gateway| gateway.value).unwrap_or_default();
         let node = Node {
             id: typed.id.map(|id| id.value).unwrap_or_default(),
             labels: named(typed.labels, |value| value.0),
             controllers: listed(typed.controllers),
             sources: listed(typed.sources),
             trust,
+            threshold: scene.usize(typed.threshold.as_ref(), &THRESHOLD),
+            ca: typed.ca.map(|path| scene.file(&path, "the authorities")),
+            credentials: typed.credentials.map(|path| scene.file(&path, "the credentials")),
+            desired: scene.path(&or(typed.desired, "desired.json".into())),
+            secrets: scene.path(&or(typed.secrets, "secrets".into())),
             dir: scene.path(&or(store.dir, "state".into())),
             keep: scene.usize(store.keep.as_ref(), &KEEP),
             reserve: scene.size(store.reserve.as_ref(), &RESERVE),
-            admin: typed.gateway.and_then(|gateway| gateway.value.admin).map(|admin| admin.value),
+            rate: store.rate.as_ref().map(|rate| scene.size(Some(rate), &RATE)),
+            admin: gateway.admin.map(|admin| admin.value),
+            program: gateway.program.map(|path| scene.path(&path)),
             safety: Safety {
                 exits: scene.whole(safety.exits.as_ref(), &EXITS),
                 within: scene.time(safety.within.as_ref(), &WITHIN),
                 confirm: or(safety.confirm, Confirm::ControllerIfWasOnline),
                 confirm_in: scene.time(safety.confirm_in.as_ref(), &CONFIRM_IN),
+                silence: scene.time(safety.silence.as_ref(), &SILENCE),
             },
         };
         scene.finish(node)

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use pilotlight_config::typed::{At, Refusal, Size, tables};
+use pilotlight_config::typed::{At, Refusal, Size, Whole, tables};
 use serde::{Deserialize, Serialize};
 
 use super::{From, Parsed, kind, listed, or};
@@ -15,6 +15,8 @@ pub struct Release {
     pub name: String,
     /// Its version.
     pub version: String,
+    /// Only rises: a node that has committed one takes none with a lower.
+    pub epoch: u64,
     /// The gateway's manifest.
     pub gateway: PathBuf,
     /// What the gateway must be.
@@ -36,6 +38,8 @@ tables! {
         name: String,
         /// Its version.
         version: String,
+        /// A node that has committed a release takes none with a lower epoch. Default 0.
+        epoch: Whole,
         /// The gateway's manifest, with all that it refers to.
         gateway: String,
         /// What a node must have.
@@ -81,6 +85,7 @@ impl Release {
         let release = Release {
             name: typed.name.map(|name| name.value).unwrap_or_default(),
             version: typed.version.map(|version| version.value).unwrap_or_default(),
+            epoch: typed.epoch.map_or(0, |epoch| epoch.value.0),
             gateway: gateway.unwrap_or_default(),
             needs: version,
             free_disk: or(needs.free_disk, Size(0)).0,

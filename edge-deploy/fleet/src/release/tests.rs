@@ -11,8 +11,11 @@ fn trust(seeds: &[u8], threshold: usize) -> Trust {
 }
 
 fn release() -> Release {
-    let file =
-        |text: &str| File { digest: Digest::of_bytes(text.as_bytes()), size: text.len() as u64 };
+    let file = |text: &str| File {
+        digest: Digest::of_bytes(text.as_bytes()),
+        size: text.len() as u64,
+        program: false,
+    };
     let files = [("pilotlight.toml", "[gateway]"), ("filters/auth.lua", "return {}")];
     Release {
         name: "shop-edge".into(),
@@ -23,6 +26,7 @@ fn release() -> Release {
         free_disk: 8 << 20,
         tests: vec!["filters".into()],
         secrets: vec!["origin-token".into()],
+        render: vec!["pilotlight.toml".into()],
         files: files.map(|(path, text)| (path.to_owned(), file(text))).into(),
     }
 }
@@ -94,6 +98,8 @@ fn what_is_signed_may_still_be_unfit() {
         .contains("a file and a folder")
     );
     assert!(unfit(|r| r.tests = vec!["/tmp".into()]).contains("not a path"));
+    assert!(unfit(|r| r.render = vec!["none.toml".into()]).contains("to be rendered"));
+    assert!(unfit(|r| r.secrets = vec!["../key".into()]).contains("name of a secret"));
     assert!(unfit(|r| r.files.values_mut().for_each(|f| f.size = 1 << 40)).contains("bytes"));
     // A signer without these checks does no harm either.
     let mut payload: serde_json::Value = serde_json::to_value(release()).unwrap();

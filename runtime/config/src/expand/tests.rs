@@ -25,7 +25,7 @@ impl Disk for OneFile {
 
 fn expand(text: &str) -> Result<String, String> {
     let env = |name: &str| (name == "A").then(|| "1".to_owned());
-    let expander = Expander { env: &env, disk: &OneFile, folder: Path::new("/etc") };
+    let expander = Expander { env: &env, disk: &OneFile, folder: Path::new("/etc"), open: false };
     expander.expand(text).map_err(|wrong| format!("{} | {}", wrong.reference, wrong.message))
 }
 
@@ -49,7 +49,7 @@ fn references_that_lead_nowhere() {
     for (text, expected) in [
         ("a ${env:B}", "${env:B} | the environment variable \"B\" is not set"),
         ("${file:none}", "${file:none} | cannot read \"none\": it does not exist"),
-        ("${fleet:x} b", "${fleet:x} | unknown reference \"${fleet:x}\""),
+        ("${fleet:x} b", "${fleet:x} | \"${fleet:x}\" has its value on the nodes of a fleet"),
         ("${A}", "${A} | unknown reference \"${A}\""),
         ("a ${env:A", "${env:A | a reference without its `}`"),
     ] {

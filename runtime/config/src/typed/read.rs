@@ -109,6 +109,7 @@ impl Reader<'_> {
         };
         match self.expander.expand(text) {
             Ok(text) => Some(text),
+            Err(dangling) if dangling.open => None,
             Err(dangling) => {
                 let at = text.find(&dangling.reference).unwrap_or(0);
                 let place = self.part(value, text, at..at + dangling.reference.len());

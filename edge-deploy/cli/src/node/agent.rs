@@ -1,0 +1,193 @@
+//! `agent`: the machine of `pilotlight-agent` with a disk, sources and a gateway that are real.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use pilotlight_agent::{Agent, Next, Pointer};
+use pilotlight_content::Place;
+use pilotlight_fleet::manifest::Node;
+use pilotlight_fleet::message::{self, Desired, Progress};
+use pilotlight_fleet::rollout::Reported;
+use serde_json::json;
+
+use super::disk::Disk;
+use super::launcher::shared;
+use super::world::Outside;
+use super::{read, refuse, settings};
+use crate::clock::{Clock, Signals};
+use crate::{FAILED, REFUSED, flags, gateway, print, push};
+
+/// How often it looks for another wish in a file.
+const LOOK: Duration = Duration::from_secs(1);
+
+pub(crate) fn agent(flags: &flags::Agent) -> ExitCode {
+    let signals = match Signals::block(&[libc::SIGTERM, libc::SIGINT]) {
+        Ok(signals) => signals,
+        Err(error) => return refuse(&format!("signals: {error}")),
+    };
+    let node = match read(&flags.node) {
+        Ok(node) => node,
+        Err(code) => return code,
+    };
+    match Resident::new(&flags.node, &node) {
+        Ok(mut resident) => match resident.run(&signals, flags.once) {
+            Ok(code) => code,
+            Err(why) => {
+                eprintln!("edge-deploy: {why}");
+                ExitCode::from(FAILED)
+            }
+        },
+        Err(why) => refuse(&why),
+    }
+}
+
+struct Resident {
+    agent: Agent,
+    disk: Disk,
+    world: Outside,
+    clock: Clock,
+    desired: PathBuf,
+    /// Its text when it was last read.
+    text: Vec<u8>,
+    /// What was last said.
+    said: Option<Progress>,
+    /// Held as long as this agent lives: two of them would switch against each other.
+    _alone: fs::File,
+}
+
+impl Resident {
+    fn new(file: &Path, node: &Node) -> Result<Resident, String> {
+        let settings = settings(node)?;
+        let at = |error: std::io::Error| format!("{}: {error}", node.dir.display());
+        let disk = Disk::open(&node.dir).map_err(at)?;
+        let alone = fs::File::create(disk.at("agent.lock")).map_err(at)?;
+        alone.try_lock().map_err(|_| format!("another agent works in {}", node.dir.display()))?;
+        let absolute = std::path::absolute(file).unwrap_or_else(|_| file.into());
+        let folder = absolute.parent().unwrap_or(Path::new("/"));
+        let content = push::settings(node.ca.as_deref(), node.credentials.as_deref())
+            .map_err(|error| error.to_string())?;
+        let mut sources = Vec::new();
+        for source in &node.sources {
+            let place = Place::parse(source, folder).map_err(|error| error.to_string())?;
+            sources.push(place.source(&content).map_err(|error| error.to_string())?);
+        }
+        let clock = Clock::new();
+        let (admin, shared) = shared(file, node);
+        let world = Outside {
+            sources,
+            program: gateway::find(node.program.as_deref())?,
+            admin,
+            disk: disk.clone(),
+            shared,
+            secrets: node.secrets.clone(),
+            rate: node.rate,
+            clock,
+            version: None,
+        };
+        let desired = node.desired.clone();
+        let agent = Agent::new(settings);
+        Ok(Resident {
+            agent,
+            disk,
+            world,
+            clock,
+            desired,
+            text: Vec::new(),
+            said: None,
+            _alone: alone,
+        })
+    }
+
+    fn run(&mut self, signals: &Signals, once: bool) -> Result<ExitCode, String> {
+        loop {
+            self.look()?;
+            let step = self.agent.step(&mut self.disk, &mut self.world, self.clock.now());
+            // A disk that fails is tried again; nothing was switched.
+            let next = step.unwrap_or_else(|error| {
+                eprintln!("edge-deploy: the disk: {error}");
+                Next::Later(LOOK)
+            });
+            self.tell();
+            let pause = match next {
+                Next::Now => Duration::ZERO,
+                Next::Later(pause) if !once || self.agent.is_on_trial() => pause.min(LOOK),
+                Next::Settled if !once => LOOK,
+                Next::Later(_) | Next::Settled => return Ok(self.code()),
+            };
+            if signals.wait(pause).is_some() {
+                return Ok(ExitCode::SUCCESS);
+            }
+        }
+    }
+
+    /// Looks what is wanted.
+    fn look(&mut self) -> Result<(), String> {
+        let shown = self.desired.display();
+        let text = match fs::read(&self.desired) {
+            Ok(text) => text,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+            Err(error) => return Err(format!("cannot read {shown}: {error}")),
+        };
+        if text == self.text || text.len() > message::LARGEST {
+            return Ok(());
+        }
+        match Desired::parse_file(&text) {
+            Ok(desired) => self.agent.desire(desired, self.clock.now()),
+            // What runs goes on running.
+            Err(error) => eprintln!("edge-deploy: {shown}: {error}"),
+        }
+        self.text = text;
+        Ok(())
+    }
+
+    /// Says what has changed, to people and in `status.json`.
+    fn tell(&mut self) {
+        let progress = self.agent.progress();
+        if progress == self.said.as_ref() {
+            return;
+        }
+        self.said = progress.cloned();
+        let pointer = Pointer::read(&self.disk).unwrap_or_default();
+        let status = json!({
+            "runs": pointer.good.as_ref().map(|good| &good.name),
+            "release": pointer.good.as_ref().map(|good| &good.release),
+            "tries": pointer.trial.as_ref().map(|trial| &trial.generation.name),
+            "progress": self.said,
+            "denied": pointer.denied,
+        });
+        let (new, path) = (self.disk.at("status.json.new"), self.disk.at("status.json"));
+        let written = fs::write(&new, format!("{status}\n")).and_then(|()| fs::rename(&new, &path));
+        if let Err(error) = written {
+            eprintln!("edge-deploy: {}: {error}", path.display());
+        }
+        if let Some(Progress { reported, message, .. }) = &self.said {
+            let message = message.as_deref().map(|text| format!(": {text}")).unwrap_or_default();
+            print(&format!("{}{message}\n", word(*reported)));
+        }
+    }
+
+    fn code(&self) -> ExitCode {
+        match self.agent.progress() {
+            None => ExitCode::SUCCESS,
+            Some(progress) => match progress.reported {
+                Reported::Committed | Reported::Ready | Reported::Reverted => ExitCode::SUCCESS,
+                Reported::Rejected => ExitCode::from(REFUSED),
+                _ => ExitCode::from(FAILED),
+            },
+        }
+    }
+}
+
+fn word(reported: Reported) -> String {
+    match reported {
+        Reported::Idle => "on the way".into(),
+        Reported::Ready => "ready".into(),
+        Reported::Switching => "switching".into(),
+        Reported::Committed => "committed".into(),
+        Reported::Rejected => "rejected".into(),
+        Reported::Failed(failure) => format!("rolled back ({})", failure.name()),
+        Reported::Reverted => "reverted".into(),
+    }
+}

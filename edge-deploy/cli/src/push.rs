@@ -1,0 +1,60 @@
+//! `push`: from a folder that `pack` has written to where nodes find it.
+
+use std::fs;
+use std::path::Path;
+use std::process::ExitCode;
+
+use pilotlight_content::{Directory, Error, Place, Settings, Source as _, push as copy};
+use pilotlight_fleet::release;
+
+use crate::{FAILED, REFUSED, flags, manifests, print};
+
+pub(crate) fn push(flags: &flags::Push) -> ExitCode {
+    match pushed(flags) {
+        Ok(said) => {
+            print(&said);
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("edge-deploy: {error}");
+            ExitCode::from(if matches!(error, Error::Refused(_)) { REFUSED } else { FAILED })
+        }
+    }
+}
+
+fn pushed(flags: &flags::Push) -> Result<String, Error> {
+    let from = Directory::new(&flags.from);
+    let place = Place::parse(&flags.to, Path::new(""))?;
+    let to = place.destination(&settings(flags.ca.as_deref(), None)?)?;
+    let mut said = String::new();
+    let releases = from.releases()?;
+    if releases.is_empty() {
+        return Err(Error::Absent(format!("a release in {}", flags.from.display())));
+    }
+    for (name, version) in releases {
+        let signed = from.release(&name, &version)?;
+        let refused = |refused| Error::Refused(format!("{name}@{version}: {refused}"));
+        let (release, digest) = release::unverified(&signed).map_err(refused)?;
+        let new = copy(&from, &*to, &release, &digest, &signed)?;
+        said.push_str(&format!("{name}@{version} {digest}: {new} blobs were new\n"));
+    }
+    Ok(said)
+}
+
+/// Whom to trust, and who we are: a file of certificates, and credentials as container tools keep them.
+pub(crate) fn settings(ca: Option<&Path>, credentials: Option<&Path>) -> Result<Settings, Error> {
+    let read = |path: &Path| {
+        fs::read(path).map_err(|e| Error::Refused(format!("cannot read {}: {e}", path.display())))
+    };
+    let settings = Settings { ca: ca.map(read).transpose()?, ..Settings::default() };
+    let usual = match (manifests::env("DOCKER_CONFIG"), manifests::env("HOME")) {
+        (Some(folder), _) => Some(Path::new(&folder).join("config.json")),
+        (None, Some(home)) => Some(Path::new(&home).join(".docker/config.json")),
+        (None, None) => None,
+    };
+    let path = credentials.map(Path::to_path_buf).or(usual.filter(|path| path.is_file()));
+    match path {
+        Some(path) => settings.with_docker_config(&String::from_utf8_lossy(&read(&path)?)),
+        None => Ok(settings),
+    }
+}
