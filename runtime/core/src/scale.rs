@@ -151,6 +151,25 @@ impl Scaler {
         }
     }
 
+    /// Goes on under other settings.
+    pub fn adjust(&mut self, scale: &Scale) {
+        let millis = |time: std::time::Duration| time.as_millis() as u64;
+        let before = std::mem::replace(&mut self.scale, scale.clone());
+        if before.window != scale.window {
+            self.stable = Mean::new(millis(scale.window));
+        }
+        if before.panic_window != scale.panic_window {
+            self.panic = Mean::new(millis(scale.panic_window));
+        }
+        if before.cooldown != scale.cooldown {
+            self.wanted = Peak::new(self.cooldown().max(1).div_ceil(STEPS));
+        }
+        if before.predict != scale.predict {
+            self.forecast = scale.predict.then(|| Box::new(Forecast::new()));
+        }
+        self.replan();
+    }
+
     /// What goes on now. To be called when a request comes to an empty application or the last one ends, and
     /// every second or two while there is any.
     pub fn observe(&mut self, now: Now, sample: Sample) {

@@ -20,6 +20,7 @@ use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::task::JoinHandle;
 
+use crate::apps::{App, STATES};
 use crate::clock::Clock;
 use crate::codec::h1::head::{self, Bounds};
 use crate::codec::h1::write;
@@ -278,6 +279,7 @@ impl Desk {
             uptime_seconds: self.clock.elapsed().as_secs_f64(),
             generation: serving.number,
             upstreams: upstreams.map(|u| (u.meant.name.clone(), u.breaker.clone())).collect(),
+            apps: serving.apps().cloned().collect(),
         };
         let page = self.control.metrics.text(&process, open);
         let kind = match open {
@@ -313,6 +315,7 @@ impl Desk {
             "routes": manifest.routes.iter().map(|r| &*r.name).collect::<Vec<_>>(),
             "filters": manifest.filters.iter().map(|f| &*f.name).collect::<Vec<_>>(),
             "upstreams": manifest.upstreams.iter().map(|u| &*u.name).collect::<Vec<_>>(),
+            "applications": generation.apps().map(|app| application(app)).collect::<Vec<_>>(),
         })
     }
 
@@ -330,6 +333,31 @@ impl Desk {
             Err(_) => json_text(503, &json!({ "result": "failed", "detail": "stopping" })),
         }
     }
+}
+
+/// An application, as the status shows it.
+fn application(app: &App) -> serde_json::Value {
+    let facts = app.facts();
+    let count = |of: usize| facts.instances[of];
+    let state = match facts.instances {
+        _ if facts.rests.is_some() => "resting",
+        [_, ready, ..] if ready > 0 => "awake",
+        [0, ..] => "asleep",
+        _ => "starting",
+    };
+    let mut shown = json!({
+        "upstream": &*app.name,
+        "state": state,
+        "desired": facts.desired,
+        "reason": facts.reason.name(),
+        "in_flight": facts.in_flight,
+        "waiting": facts.waiting,
+        "retry_seconds": facts.rests,
+    });
+    for (at, name) in STATES.iter().enumerate() {
+        shown["instances"][name] = count(at).into();
+    }
+    shown
 }
 
 /// Counts a request that is being answered.

@@ -5,6 +5,7 @@
 
 mod admin;
 mod answer;
+mod apps;
 mod aside;
 mod clock;
 mod codec;

@@ -1,5 +1,6 @@
 //! Figures: each worker counts in a shard of its own, a scrape adds the shards up.
 
+pub(crate) mod apps;
 mod histogram;
 mod kept;
 pub(crate) mod own;
@@ -16,6 +17,7 @@ use pilotlight_abi::Phase;
 use pilotlight_config::manifest::Manifest;
 use pilotlight_filter::{Exchange, FaultKind, Version};
 
+use self::apps::Counts;
 use self::histogram::{COARSE, FINE, Histograms};
 use self::own::Own;
 use crate::drive::Figures;
@@ -27,6 +29,7 @@ pub(crate) struct Registry {
     names: Mutex<Names>,
     /// What programs count.
     pub(crate) own: Own,
+    pub(crate) apps: Counts,
     pub(crate) reloads_ok: AtomicU64,
     pub(crate) reloads_failed: AtomicU64,
     pub(crate) trims: AtomicU64,
@@ -118,6 +121,7 @@ impl Registry {
             shards: Mutex::default(),
             names: Mutex::new(names),
             own: Own::default(),
+            apps: Counts::default(),
             reloads_ok: AtomicU64::new(0),
             reloads_failed: AtomicU64::new(0),
             trims: AtomicU64::new(0),

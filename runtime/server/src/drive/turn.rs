@@ -46,6 +46,8 @@ pub(crate) struct Turn<'a> {
     pub(crate) upstream: Option<usize>,
     /// Tries at an upstream that filters have allowed beside the route's retries.
     pub(crate) more_tries: u32,
+    /// Instances of applications that were gone.
+    pub(super) refusals: u8,
     pub(crate) page: Page,
     captures: Captures,
     /// The path that `captures` are ranges of, where the target needs it.
@@ -76,6 +78,7 @@ impl<'a> Turn<'a> {
             route: None,
             upstream: None,
             more_tries: 0,
+            refusals: 0,
             page: Page::No,
             captures: Captures::default(),
             matched: Vec::new(),

@@ -112,6 +112,7 @@ impl<'a> House<'a> {
         }
         let names: Vec<String> = generation.listeners.iter().map(|l| l.name.to_string()).collect();
         control.log.event(Level::Info, "serving", &[("listeners", &names.join(", "))]);
+        control.apps.adopt(&generation).await;
         drop(generation);
         if let Some(woken) = woken {
             self.rise(woken).await;
@@ -142,10 +143,14 @@ impl<'a> House<'a> {
         let hurry = async {
             tokio::select! { _ = term.recv() => {}, _ = int.recv() => {} }
         };
+        let ends = async {
+            self.drain(drain).await;
+            control.apps.end().await;
+        };
         tokio::select! {
-            () = self.drain(drain) => {}
+            () = ends => {}
             // Asked twice: now.
-            () = hurry => {}
+            () = hurry => control.apps.kill().await,
         }
         Ok(End::Stop)
     }
@@ -184,6 +189,7 @@ impl<'a> House<'a> {
         gateway.control.log.configure(&new.manifest.log);
         let new = Arc::new(new);
         gateway.control.install(new.clone());
+        gateway.control.apps.adopt(&new).await;
         self.open.retain(|open| {
             let stays = new.listeners.iter().find(|l| key(l) == open.key);
             match stays {

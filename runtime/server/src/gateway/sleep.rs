@@ -47,6 +47,7 @@ impl House<'_> {
         }
         // Nothing is waited for from here on: nobody can ask meanwhile.
         quiet &= self.admin.as_ref().is_none_or(|admin| admin.is_quiet());
+        quiet &= control.generation().apps().all(|app| app.is_asleep());
         // Where the server may be the first to speak, silence wakes.
         let hushed = self.sockets(|meant| meant.tcp.is_none());
         hushed.iter().for_each(|(fd, kind)| park::hush(*fd, *kind));

@@ -12,6 +12,7 @@ use pilotlight_filter::host::MetricKind;
 use super::histogram::Histogram;
 use super::own::{Buckets, Family, Series};
 use super::{Registry, lock};
+use crate::apps::App;
 
 /// Facts of the process that only the scrape looks up.
 pub(crate) struct Process {
@@ -20,6 +21,8 @@ pub(crate) struct Process {
     pub(crate) generation: u64,
     /// The upstreams that serve, by name.
     pub(crate) upstreams: Vec<(Arc<str>, Arc<Breaker>)>,
+    /// The applications behind them.
+    pub(crate) apps: Vec<Arc<App>>,
 }
 
 impl Registry {
@@ -29,7 +32,10 @@ impl Registry {
         let mut page = Page { text: String::with_capacity(8192), open_metrics };
         self.requests(&mut page);
         self.gauges(&mut page);
-        breakers(&mut page, &process.upstreams);
+        breakers(&mut page, process);
+        if !process.apps.is_empty() {
+            self.apps.show(&mut page, &process.apps);
+        }
         page.family("pilotlight_reloads", "counter", "Reloads by result.");
         for (result, count) in [("ok", &self.reloads_ok), ("failed", &self.reloads_failed)] {
             let count = count.load(Ordering::Relaxed);
@@ -217,10 +223,13 @@ const ENGINES: [(&str, &str, &str, &str, &str); 6] = [
     ),
 ];
 
-fn breakers(page: &mut Page, upstreams: &[(Arc<str>, Arc<Breaker>)]) {
-    page.family("pilotlight_queue_depth", "gauge", "Exchanges that wait for a connection.");
+fn breakers(page: &mut Page, process: &Process) {
+    let upstreams = &process.upstreams;
+    let help = "Exchanges that wait for a connection, or an instance.";
+    page.family("pilotlight_queue_depth", "gauge", help);
     for (name, breaker) in upstreams {
-        let waiting = breaker.used(Limit::Pending);
+        let app = process.apps.iter().find(|app| app.name == *name);
+        let waiting = breaker.used(Limit::Pending) + app.map_or(0, |app| app.facts().waiting);
         page.sample("pilotlight_queue_depth", &[("upstream", name)], waiting as f64);
     }
     let family = "pilotlight_upstream_overflows";
@@ -237,14 +246,14 @@ fn merge<K: Ord>(into: &mut BTreeMap<K, Histogram>, key: K, histogram: &Histogra
     into.entry(key).or_insert_with(|| Histogram::new(histogram.bounds)).merge(histogram);
 }
 
-struct Page {
+pub(super) struct Page {
     text: String,
     open_metrics: bool,
 }
 
 impl Page {
     /// `name` without the `_total` of counters: OpenMetrics names families so.
-    fn family(&mut self, name: &str, kind: &str, help: &str) {
+    pub(super) fn family(&mut self, name: &str, kind: &str, help: &str) {
         let suffix = self.suffix(kind);
         let _ = writeln!(self.text, "# HELP {name}{suffix} {help}");
         self.kind(name, kind);
@@ -288,15 +297,15 @@ impl Page {
         self.line(name, "_count", labels, None, &total.to_string());
     }
 
-    fn counter(&mut self, name: &str, labels: &[(&str, &str)], count: u64) {
+    pub(super) fn counter(&mut self, name: &str, labels: &[(&str, &str)], count: u64) {
         self.line(name, "_total", labels, None, &count.to_string());
     }
 
-    fn sample(&mut self, name: &str, labels: &[(&str, &str)], value: f64) {
+    pub(super) fn sample(&mut self, name: &str, labels: &[(&str, &str)], value: f64) {
         self.line(name, "", labels, None, &value.to_string());
     }
 
-    fn histogram(&mut self, name: &str, labels: &[(&str, &str)], histogram: &Histogram) {
+    pub(super) fn histogram(&mut self, name: &str, labels: &[(&str, &str)], histogram: &Histogram) {
         let mut total = 0;
         for (bound, count) in histogram.bounds.iter().zip(histogram.counts) {
             total += count;
