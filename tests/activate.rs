@@ -124,14 +124,18 @@ fn it_listens_where_it_is_told_to() {
             (command("{socket}", "", &[]), String::new()),
             (format!("{}, socket = true", command("passed", "", &[])), String::new()),
             (command(&port, "", &[]), at),
-            (format!("{}, ready = \"notify\"", command("{port}", "", &[("WARM", "200")])), String::new()),
+            (
+                format!("{}, ready = \"notify\"", command("{port}", "", &[("WARM", "200")])),
+                String::new(),
+            ),
         ];
         for (activate, more) in ways {
             let gateway = before(&activate, &more).start().await;
             get(&gateway, "/a").await.assert(200);
             // What the gateway has open is its own.
             let fds = get(&gateway, "/fds").await.assert(200).text();
-            let foreign = fds.lines().filter(|to| to.contains("anon_inode") || to.contains("memfd"));
+            let foreign =
+                fds.lines().filter(|to| to.contains("anon_inode") || to.contains("memfd"));
             assert_eq!(foreign.count(), 0, "{fds}");
             let sockets = fds.lines().filter(|to| to.starts_with("socket:")).count();
             assert!(sockets <= 4, "{fds}");
@@ -166,7 +170,10 @@ fn its_state_is_shown_and_counted() {
         assert!(status.contains("\"state\":\"asleep\""), "{status}");
         get(&gateway, "/a").await.assert(200);
         let status = plain(admin, "/status").await;
-        assert!(status.contains("\"state\":\"awake\"") && status.contains("\"ready\":1"), "{status}");
+        assert!(
+            status.contains("\"state\":\"awake\"") && status.contains("\"ready\":1"),
+            "{status}"
+        );
         let page = plain(admin, "/metrics").await;
         for sample in [
             "pilotlight_instances{upstream=\"app\",state=\"ready\"} 1",

@@ -32,7 +32,7 @@ fn serves() {
         unsafe { libc::signal(libc::SIGTERM, libc::SIG_IGN) };
     }
     if modes.contains("child") {
-        Command::new("sleep").arg("1000").spawn().unwrap();
+        std::thread::spawn(|| Command::new("sleep").arg("1000").status().unwrap());
     }
     if modes.contains("strangers") {
         let this = std::env::current_exe().unwrap();
@@ -92,7 +92,7 @@ fn each<S: Read + Write + Send + 'static>(mut accept: impl FnMut() -> S, modes: 
         std::thread::spawn(move || {
             let mut stream = BufReader::new(stream);
             while let Some(path) = next(&mut stream) {
-                if hangs && path != "/health" || hangs && ASKED.load(Ordering::Relaxed) > 0 {
+                if hangs && (path != "/health" || ASKED.load(Ordering::Relaxed) > 0) {
                     ASKED.fetch_add(1, Ordering::Relaxed);
                     std::thread::sleep(Duration::from_secs(1000));
                 }

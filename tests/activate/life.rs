@@ -105,7 +105,11 @@ fn a_reload_leaves_it_alone_or_replaces_it() {
         let gateway = one().start().await;
         let first = pid(&gateway).await;
         // Something else is new, and its own limits of time.
-        changed(&one(), &gateway, "[[routes]]\nmatch = { path = \"/x\" }\nrespond = { body = \"x\" }\n");
+        changed(
+            &one(),
+            &gateway,
+            "[[routes]]\nmatch = { path = \"/x\" }\nrespond = { body = \"x\" }\n",
+        );
         reload(&gateway).await;
         assert_eq!(get(&gateway, "/x").await.text(), "x");
         assert_eq!(pid(&gateway).await, first);
@@ -169,6 +173,19 @@ fn the_gateway_sleeps_when_its_application_does() {
     });
 }
 
+/// Where the gateway has the right to a cgroup; elsewhere it says that it has none.
+#[test]
+fn its_limits_hold_or_are_missed() {
+    run(async {
+        let keys = "limits = { memory = \"64MiB\", processes = 50, cpu = \"50%\" }";
+        let gateway = at_port("", keys, "").start().await;
+        let its = pid(&gateway).await;
+        let groups = std::fs::read_to_string(format!("/proc/{its}/cgroup")).unwrap();
+        let missed = gateway.log().iter().any(|line| line.contains("\"instance without limits\""));
+        assert_ne!(groups.contains("/pilotlight-app-"), missed, "{groups}");
+    });
+}
+
 /// A container's runtime may be any program: this one runs what it is told as a process of its own.
 #[test]
 fn a_container_is_run_and_stopped_by_its_runtime() {
@@ -180,10 +197,18 @@ fn a_container_is_run_and_stopped_by_its_runtime() {
              activate::application::serves --nocapture &\n  echo $! > $name.pid\n  wait $!;;\n\
              stop)\n  kill $(cat $4.pid);;\nesac\n"
         );
-        let setup = before("container = { image = \"shop:1\", port = 80, runtime = \"RUNTIME\" }", "");
+        let setup =
+            before("container = { image = \"shop:1\", port = 80, runtime = \"RUNTIME\" }", "");
         let folder = crate::support::Folder::new();
-        let runtime = folder.write("runtime", script.replace("said", "$(dirname $0)/said").replace("$name.pid", "$(dirname $0)/$name.pid").replace("$4.pid", "$(dirname $0)/$4.pid"));
-        std::fs::set_permissions(&runtime, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+        let runtime = folder.write(
+            "runtime",
+            script
+                .replace("said", "$(dirname $0)/said")
+                .replace("$name.pid", "$(dirname $0)/$name.pid")
+                .replace("$4.pid", "$(dirname $0)/$4.pid"),
+        );
+        std::fs::set_permissions(&runtime, std::os::unix::fs::PermissionsExt::from_mode(0o755))
+            .unwrap();
         let rest = setup.rest.replace("RUNTIME", runtime.to_str().unwrap());
         let mut gateway = Setup { rest, ..setup }.start().await;
         let its = pid(&gateway).await;

@@ -92,6 +92,7 @@ const ABSENCES: &[Absence] = &[
             ("runtime/server/src/load/plan.rs", "what `[gateway] env` lets scripts see"),
             ("runtime/server/src/listener/sockets.rs", "sockets of a service manager"),
             ("runtime/server/src/notify.rs", "the service manager's mailbox"),
+            ("runtime/server/src/apps/process.rs", "what applications inherit"),
         ],
     },
     Absence {

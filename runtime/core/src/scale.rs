@@ -322,7 +322,10 @@ impl Scaler {
         let panics = now.millis < self.panics_until;
         let (quiet, quiet_reason) = self.in_gap(now.millis);
         let first = u32::from(self.sample.load() > 0);
-        let load = self.steady(stable);
+        // After the idle time there is no load, whatever a longer window still says of it.
+        let is_over = quiet_reason != Reason::Recent && self.idle_since.is_some();
+        let load = if is_over { 0 } else { self.steady(stable) };
+        let panics = panics && !is_over;
         let voices = [
             (self.scale.min, Reason::Min),
             (self.scheduled(now), Reason::Schedule),

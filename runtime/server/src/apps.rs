@@ -255,7 +255,14 @@ impl Office {
         self.numbers.get()
     }
 
-    fn event(&self, level: Level, message: &str, app: &str, id: Option<u64>, more: &[(&str, &str)]) {
+    fn event(
+        &self,
+        level: Level,
+        message: &str,
+        app: &str,
+        id: Option<u64>,
+        more: &[(&str, &str)],
+    ) {
         let id = id.map(|id| id.to_string());
         let mut fields = vec![("upstream", app)];
         fields.extend(id.as_deref().map(|id| ("instance", id)));

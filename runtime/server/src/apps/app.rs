@@ -266,8 +266,7 @@ impl Drop for Seat {
     fn drop(&mut self) {
         let mut desk = self.app.lock();
         desk.vacate(self.instance);
-        let is_over =
-            desk.rooms.iter().any(|r| r.id == self.instance && !r.open && r.busy == 0);
+        let is_over = desk.rooms.iter().any(|r| r.id == self.instance && !r.open && r.busy == 0);
         let turn = self.app.turn(&mut desk);
         drop(desk);
         if let Some((waiter, seat)) = turn {
@@ -424,12 +423,7 @@ impl App {
         all.into_iter().for_each(|waiter| drop(waiter.tell.send(Err(UpstreamError::NoEndpoint))));
     }
 
-    pub(super) fn note(
-        &self,
-        instances: [usize; STATES.len()],
-        decision: Decision,
-        planned: bool,
-    ) {
+    pub(super) fn note(&self, instances: [usize; STATES.len()], decision: Decision, planned: bool) {
         let facts = &mut self.lock().facts;
         (facts.instances, facts.planned) = (instances, planned);
         (facts.desired, facts.reason) = (decision.desired, decision.reason);
@@ -439,7 +433,8 @@ impl App {
     pub(crate) fn facts(&self) -> Facts {
         let desk = self.lock();
         let now = self.clock.elapsed();
-        let left = |(until, _): (Duration, _)| until.saturating_sub(now).as_secs_f64().ceil() as u32;
+        let left =
+            |(until, _): (Duration, _)| until.saturating_sub(now).as_secs_f64().ceil() as u32;
         Facts {
             in_flight: desk.rooms.iter().map(|room| room.busy).sum(),
             waiting: desk.waiting.len(),
@@ -454,3 +449,7 @@ impl App {
         facts.waiting == 0 && !facts.planned && facts.instances.iter().all(|count| *count == 0)
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests;

@@ -38,7 +38,8 @@ impl Cgroup {
             ("pids", "pids.max", whole(limits.processes)),
         ];
         for (controller, _, _) in wanted.iter().filter(|(.., value)| value.is_some()) {
-            enable(&below, controller).map_err(|error| format!("controller {controller}: {error}"))?;
+            enable(&below, controller)
+                .map_err(|error| format!("controller {controller}: {error}"))?;
         }
         let path = below.join(name);
         fs::create_dir_all(&path).map_err(said("no group"))?;

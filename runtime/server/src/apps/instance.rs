@@ -35,7 +35,10 @@ pub(super) enum Ask {
 
 /// What it tells the keeper.
 pub(super) enum Told {
-    Ready { endpoint: Arc<Endpoint>, took: Duration },
+    Ready {
+        endpoint: Arc<Endpoint>,
+        took: Duration,
+    },
     /// It was looked at, and is well.
     Well,
     Ended(End),
@@ -149,7 +152,8 @@ impl Instance {
         is_ready: &mut bool,
     ) -> Result<Over, String> {
         let endpoint = &launched.endpoint;
-        let mine = launched.port.filter(|_| matches!(settings.meant.launch, Launch::Command { .. }));
+        let mine =
+            launched.port.filter(|_| matches!(settings.meant.launch, Launch::Command { .. }));
         let mine = mine.map(|port| (process.id(), port));
         let ready = probe::ready(settings, endpoint, launched.mailbox.as_ref(), mine);
         tokio::select! {
@@ -231,7 +235,8 @@ impl Instance {
         let pipes = pipes.filter_map(|(pipe, stream)| Some((pipe?, stream)));
         pipes
             .map(|(pipe, stream)| {
-                let (office, app, id) = (self.office.clone(), self.app.clone(), self.id.to_string());
+                let (office, app, id) =
+                    (self.office.clone(), self.app.clone(), self.id.to_string());
                 tokio::task::spawn_local(async move {
                     output::follow(pipe, &office.log, office.clock, &app.name, &id, stream).await;
                 })

@@ -268,15 +268,15 @@ impl Keeper {
             End::Stopped { killed } => {
                 let how = if killed { "killed" } else { "ended" };
                 let fields = [("reason", member.why), ("how", how), ("ready_seconds", &*lived)];
-                self.log(Level::Info, "instance stopped", member.id, &fields);
-                return self.office.metrics.apps.ended(&self.app.name, member.why);
+                self.office.metrics.apps.ended(&self.app.name, member.why);
+                return self.log(Level::Info, "instance stopped", member.id, &fields);
             }
             // By itself, though it was about to be told to.
             End::Left { status, clean: true } => {
                 self.left = true;
                 let fields = [("reason", "left"), ("how", &*status), ("ready_seconds", &*lived)];
-                self.log(Level::Info, "instance stopped", member.id, &fields);
-                return self.office.metrics.apps.ended(&self.app.name, "left");
+                self.office.metrics.apps.ended(&self.app.name, "left");
+                return self.log(Level::Info, "instance stopped", member.id, &fields);
             }
             End::Left { status, clean: false } => {
                 self.left = true;
@@ -292,12 +292,17 @@ impl Keeper {
         self.office.metrics.apps.ended(&self.app.name, why);
         let pause = self.pause.failed(now, why == "late");
         let text = format!("{:.1}", pause.as_secs_f64());
-        let fields =
-            [("reason", why), ("error", &*detail), ("ready_seconds", &*lived), ("retry_seconds", &text)];
+        let fields = [
+            ("reason", why),
+            ("error", &*detail),
+            ("ready_seconds", &*lived),
+            ("retry_seconds", &text),
+        ];
         self.log(Level::Error, "instance failed", member.id, &fields);
         let others = self.members.iter().any(|member| member.state == State::Ready);
         if !others && let Some(until) = self.pause.until() {
-            let error = if why == "late" { UpstreamError::NotReady } else { UpstreamError::Resting(0) };
+            let error =
+                if why == "late" { UpstreamError::NotReady } else { UpstreamError::Resting(0) };
             self.app.rest(until, error);
         }
     }

@@ -64,7 +64,11 @@ impl Drop for Places {
 impl Launched {
     /// # Errors
     /// No port, or no socket.
-    pub(super) fn new(places: &Rc<Places>, settings: &Settings, name: &str) -> io::Result<Launched> {
+    pub(super) fn new(
+        places: &Rc<Places>,
+        settings: &Settings,
+        name: &str,
+    ) -> io::Result<Launched> {
         let meant = &settings.meant;
         let mut launched = Launched {
             argv: Vec::new(),
@@ -135,9 +139,17 @@ impl Launched {
             Launch::Image { image, port, args, runtime } => {
                 let publish = format!("127.0.0.1:{}:{port}", put(Launch::PORT));
                 let mut argv = runtime.clone();
-                argv.extend::<Vec<_>>(words(&["run", "--rm", "--name", name, "--publish", &publish]));
+                argv.extend::<Vec<_>>(words(&[
+                    "run",
+                    "--rm",
+                    "--name",
+                    name,
+                    "--publish",
+                    &publish,
+                ]));
                 let limits = &meant.limits;
-                let cpus = std::thread::available_parallelism().map_or(1.0, |cpus| cpus.get() as f64);
+                let cpus =
+                    std::thread::available_parallelism().map_or(1.0, |cpus| cpus.get() as f64);
                 let all = [
                     ("--memory", limits.memory.map(|bytes| bytes.to_string())),
                     ("--cpus", limits.cpu.map(|share| format!("{:.3}", share * cpus))),
@@ -206,4 +218,4 @@ fn at_path(path: PathBuf) -> Endpoint {
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
-mod tests;
+pub(super) mod tests;

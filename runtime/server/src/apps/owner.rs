@@ -9,8 +9,10 @@ const LISTENING: &str = "0A";
 /// Whether it is neither a process of this group nor one that its first process has started. Where that
 /// can't be told, it is taken to be.
 pub(super) fn is_foreign(leader: u32, port: u16) -> bool {
-    let sockets: BTreeSet<String> =
-        ["/proc/net/tcp", "/proc/net/tcp6"].iter().flat_map(|table| listening(table, port)).collect();
+    let sockets: BTreeSet<String> = ["/proc/net/tcp", "/proc/net/tcp6"]
+        .iter()
+        .flat_map(|table| listening(table, port))
+        .collect();
     if sockets.is_empty() {
         return false;
     }

@@ -60,7 +60,8 @@ pub(super) async fn answers(settings: &Settings, endpoint: &Endpoint) -> bool {
     let Ok(Some((mut stream, second))) = connected else { return false };
     let Ready::Path(path) = &settings.meant.ready else { return true };
     // Who speaks HTTP/2 by ALPN has shown that it is there.
-    second || timeout(ANSWER, ask(&mut stream, path, endpoint)).await.is_ok_and(|ok| ok == Some(true))
+    second
+        || timeout(ANSWER, ask(&mut stream, path, endpoint)).await.is_ok_and(|ok| ok == Some(true))
 }
 
 /// A connection, and whether HTTP/2 was agreed on.

@@ -77,7 +77,12 @@ impl Process {
                 }
                 // Whatever has come over an exec of ours is not theirs.
                 const CLOEXEC: libc::c_ulong = 1 << 2;
-                libc::syscall(libc::SYS_close_range, FIRST as libc::c_ulong, u32::MAX as libc::c_ulong, CLOEXEC);
+                libc::syscall(
+                    libc::SYS_close_range,
+                    FIRST as libc::c_ulong,
+                    u32::MAX as libc::c_ulong,
+                    CLOEXEC,
+                );
                 match &passed {
                     Some(fd) if fd.as_raw_fd() == FIRST => {
                         checked(libc::fcntl(FIRST, libc::F_SETFD, 0))?;

@@ -18,9 +18,9 @@ use super::tunnel::Switched;
 use super::turn::Turn;
 use super::{Left, Reached};
 use crate::answer::{self, Problem};
+use crate::apps::{Did, Witness};
 use crate::codec::{Downstream, Length};
 use crate::forward;
-use crate::apps::{Did, Witness};
 use crate::upstream::{Incoming, Lease, Upstream, UpstreamError};
 
 /// Interim responses that one exchange may have.

@@ -31,7 +31,7 @@ impl Upstream {
         let Some(app) = &self.shared.app else { return self.lease(worker, tried) };
         let seat = app.enter().await?;
         let mut lease = self.instance(worker, &seat).lease(worker, &[])?;
-        lease.seat = Some(seat);
+        lease.seat = Some(Box::new(seat));
         Ok(lease)
     }
 

@@ -26,7 +26,7 @@ pub(crate) struct Lease {
     /// The connection that it shares with others.
     shares: Option<Rc<Multiplexed>>,
     /// At the instance of an application that it goes to.
-    pub(super) seat: Option<Seat>,
+    pub(super) seat: Option<Box<Seat>>,
     _request: Option<breaker::Permit>,
 }
 
@@ -238,7 +238,7 @@ impl Lease {
 
     /// Who is to be told how an instance did, where there is one.
     pub(crate) fn witness(&self) -> Option<Witness> {
-        self.seat.as_ref().map(Seat::witness)
+        self.seat.as_ref().map(|seat| seat.witness())
     }
 
     /// The endpoint's address, for logs and scripts.

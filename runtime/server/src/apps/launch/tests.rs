@@ -4,7 +4,8 @@ use pilotlight_config::manifest::{Activate, Cron, InstanceLimits, Scale, Schedul
 
 use super::*;
 
-fn settings(launch: Launch, listens: Listens) -> Settings {
+/// Of an application with ten places, in its queue and at an instance.
+pub(in crate::apps) fn settings(launch: Launch, listens: Listens) -> Settings {
     let second = Duration::from_secs(1);
     let endpoint = (listens == Listens::Endpoint).then(|| at_port(9000));
     let schedule = Cron::new("* * * * *").unwrap();

@@ -12,14 +12,13 @@ fn registry(names: &[&str]) -> (Registry, Vec<u32>) {
 }
 
 fn page(registry: &Registry) -> String {
-    let process =
-        Process {
-            resident_bytes: 0,
-            uptime_seconds: 0.0,
-            generation: 1,
-            upstreams: Vec::new(),
-            apps: Vec::new(),
-        };
+    let process = Process {
+        resident_bytes: 0,
+        uptime_seconds: 0.0,
+        generation: 1,
+        upstreams: Vec::new(),
+        apps: Vec::new(),
+    };
     let text = registry.text(&process, false);
     let mut lines: Vec<&str> = text.lines().filter(|line| line.contains('{')).collect();
     lines.sort_unstable();

@@ -19,14 +19,13 @@ fn open(
 
 /// The page, without our own families.
 fn page(registry: &Registry, open_metrics: bool) -> Vec<String> {
-    let process =
-        Process {
-            resident_bytes: 0,
-            uptime_seconds: 0.0,
-            generation: 1,
-            upstreams: Vec::new(),
-            apps: Vec::new(),
-        };
+    let process = Process {
+        resident_bytes: 0,
+        uptime_seconds: 0.0,
+        generation: 1,
+        upstreams: Vec::new(),
+        apps: Vec::new(),
+    };
     let text = registry.text(&process, open_metrics);
     text.lines().filter(|line| !line.contains("pilotlight_")).map(str::to_owned).collect()
 }
