@@ -10,7 +10,7 @@ use std::time::Duration;
 use self::application::command;
 use crate::support::gateway::Setup;
 use crate::support::message::{ALL, ask};
-use crate::support::{Answer, Gateway, Request, free_address, h1, run, soon};
+use crate::support::{Answer, Gateway, Request, free_address, full, h1, run, soon};
 
 const ROUTE: &str = "[[routes]]\nupstream = \"app\"\n";
 

@@ -173,6 +173,31 @@ fn the_gateway_sleeps_when_its_application_does() {
     });
 }
 
+/// Asleep it knows when the next instance is due: up to a minute.
+#[test]
+fn a_schedule_wakes_a_gateway_that_sleeps() {
+    if !full() {
+        return;
+    }
+    run(async {
+        let unix = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+        let minute = (unix.as_secs() + 10) / 60 + 1;
+        let cron = format!("{} {} * * *", minute % 60, minute / 60 % 24);
+        let scale =
+            format!("scale = {{ schedule = [{{ cron = {cron:?}, min = 1, zone = \"UTC\" }}] }}");
+        let mut setup = at_port("", "", &scale);
+        setup.gateway = "idle = { sleep = \"100ms\" }".into();
+        let gateway = setup.start().await;
+        crate::sleep::asleep(&gateway).await;
+        let due = async {
+            while gateway.logged(&["\"instance ready\""]).await.is_err() {}
+        };
+        tokio::time::timeout(Duration::from_secs(90), due).await.unwrap();
+        gateway.logged(&["\"awake\"", "\"reason\":\"schedule\""]).await.unwrap();
+        gateway.logged(&["\"instance starts\"", "\"reason\":\"schedule\""]).await.unwrap();
+    });
+}
+
 /// Where the gateway has the right to a cgroup; elsewhere it says that it has none.
 #[test]
 fn its_limits_hold_or_are_missed() {

@@ -81,8 +81,8 @@ pub(crate) struct Facts {
     pub(crate) waiting: usize,
     /// Seconds until the next try, after crashes.
     pub(crate) rests: Option<u32>,
-    /// There will be more to do without a request.
-    planned: bool,
+    /// When there is more to do without a request: on the process's clock.
+    planned: Option<Duration>,
 }
 
 /// What instances do, as [`Facts::instances`] counts them.
@@ -131,7 +131,7 @@ impl App {
                 in_flight: 0,
                 waiting: 0,
                 rests: None,
-                planned: false,
+                planned: None,
             },
         };
         let (settings, desk) = (ArcSwap::from_pointee(settings), Mutex::new(desk));
@@ -423,7 +423,7 @@ impl App {
         all.into_iter().for_each(|waiter| drop(waiter.tell.send(Err(UpstreamError::NoEndpoint))));
     }
 
-    pub(super) fn note(&self, instances: [usize; STATES.len()], decision: Decision, planned: bool) {
+    pub(super) fn note(&self, instances: [usize; STATES.len()], decision: Decision, planned: Option<Duration>) {
         let facts = &mut self.lock().facts;
         (facts.instances, facts.planned) = (instances, planned);
         (facts.desired, facts.reason) = (decision.desired, decision.reason);
@@ -443,10 +443,16 @@ impl App {
         }
     }
 
-    /// Whether nothing runs, nobody waits, and nothing is to be begun without a request.
+    /// Whether nothing runs and nobody waits.
     pub(crate) fn is_asleep(&self) -> bool {
         let facts = self.facts();
-        facts.waiting == 0 && !facts.planned && facts.instances.iter().all(|count| *count == 0)
+        facts.waiting == 0 && facts.instances.iter().all(|count| *count == 0)
+    }
+
+    /// In how long something is to be begun without a request, if anything is.
+    pub(crate) fn wakes_in(&self) -> Option<Duration> {
+        let at = self.lock().facts.planned;
+        at.map(|at| at.saturating_sub(self.clock.elapsed()))
     }
 }
 

@@ -310,7 +310,7 @@ impl Keeper {
     fn note(&self, next: Option<Duration>) {
         let mut counts = [0; STATES.len()];
         self.members.iter().for_each(|member| counts[member.state as usize] += 1);
-        self.app.note(counts, self.decided, next.is_some());
+        self.app.note(counts, self.decided, next);
     }
 
     fn tell_scale(&self, from: u32, to: Decision) {

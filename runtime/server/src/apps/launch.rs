@@ -111,7 +111,8 @@ impl Launched {
             let mailbox = UnixDatagram::bind(&path)?;
             mailbox.set_nonblocking(true)?;
             launched.env.push(("NOTIFY_SOCKET".into(), path.to_string_lossy().into_owned()));
-            (launched.mailbox, launched.files) = (Some(mailbox), vec![path]);
+            launched.mailbox = Some(mailbox);
+            launched.files.push(path);
         }
         Ok(launched)
     }
