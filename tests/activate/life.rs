@@ -189,9 +189,7 @@ fn a_schedule_wakes_a_gateway_that_sleeps() {
         setup.gateway = "idle = { sleep = \"100ms\" }".into();
         let gateway = setup.start().await;
         crate::sleep::asleep(&gateway).await;
-        let due = async {
-            while gateway.logged(&["\"instance ready\""]).await.is_err() {}
-        };
+        let due = async { while gateway.logged(&["\"instance ready\""]).await.is_err() {} };
         tokio::time::timeout(Duration::from_secs(90), due).await.unwrap();
         gateway.logged(&["\"awake\"", "\"reason\":\"schedule\""]).await.unwrap();
         gateway.logged(&["\"instance starts\"", "\"reason\":\"schedule\""]).await.unwrap();

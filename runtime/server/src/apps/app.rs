@@ -423,7 +423,12 @@ impl App {
         all.into_iter().for_each(|waiter| drop(waiter.tell.send(Err(UpstreamError::NoEndpoint))));
     }
 
-    pub(super) fn note(&self, instances: [usize; STATES.len()], decision: Decision, planned: Option<Duration>) {
+    pub(super) fn note(
+        &self,
+        instances: [usize; STATES.len()],
+        decision: Decision,
+        planned: Option<Duration>,
+    ) {
         let facts = &mut self.lock().facts;
         (facts.instances, facts.planned) = (instances, planned);
         (facts.desired, facts.reason) = (decision.desired, decision.reason);

@@ -23,8 +23,7 @@ pub(super) enum Reason {
 }
 
 /// As the log has it.
-const REASONS: [&str; 6] =
-    ["connection", "datagram", "admin", "signal", "fault", "schedule"];
+const REASONS: [&str; 6] = ["connection", "datagram", "admin", "signal", "fault", "schedule"];
 
 /// The reason of this name.
 pub(crate) fn reason(name: &str) -> Option<&'static str> {
