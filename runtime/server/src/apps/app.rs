@@ -48,6 +48,8 @@ struct Desk {
     /// Nobody waits before then, and why.
     rests: Option<(Duration, UpstreamError)>,
     closed: bool,
+    /// The keeper saw them busy, and wants to know when nobody is any more.
+    watched: bool,
     facts: Facts,
 }
 
@@ -124,6 +126,7 @@ impl App {
             arrivals: 0,
             rests: None,
             closed: false,
+            watched: false,
             facts: Facts {
                 instances: [0; STATES.len()],
                 desired: 0,
@@ -268,11 +271,13 @@ impl Drop for Seat {
         desk.vacate(self.instance);
         let is_over = desk.rooms.iter().any(|r| r.id == self.instance && !r.open && r.busy == 0);
         let turn = self.app.turn(&mut desk);
+        let rests = desk.watched && desk.rooms.iter().all(|room| room.busy == 0);
+        desk.watched &= !rests;
         drop(desk);
         if let Some((waiter, seat)) = turn {
             drop(waiter.tell.send(Ok(seat)));
         }
-        if is_over {
+        if is_over || rests {
             self.app.bell.notify_one();
         }
     }
@@ -333,8 +338,10 @@ impl Witness {
 impl App {
     pub(super) fn sample(&self) -> Sample {
         let mut desk = self.lock();
+        let in_flight = desk.rooms.iter().map(|room| room.busy).sum();
+        desk.watched = in_flight > 0;
         Sample {
-            in_flight: desk.rooms.iter().map(|room| room.busy).sum(),
+            in_flight,
             queued: u32::try_from(desk.waiting.len()).unwrap_or(u32::MAX),
             arrivals: std::mem::take(&mut desk.arrivals),
             ready: desk.rooms.iter().filter(|room| room.open).count() as u32,

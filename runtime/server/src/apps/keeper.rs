@@ -28,6 +28,8 @@ pub(super) struct Keeper {
     pause: Pause,
     /// One has ended by itself, and nobody has asked for it since.
     left: bool,
+    /// Since when there was no request.
+    quiet: Option<Duration>,
     decided: Decision,
     tell: mpsc::Sender<(u64, Told)>,
     told: mpsc::Receiver<(u64, Told)>,
@@ -72,6 +74,7 @@ impl Keeper {
             members: Vec::new(),
             pause: Pause::default(),
             left: false,
+            quiet: None,
             decided: Decision { desired: 0, reason: Reason::Idle },
             tell,
             told,
@@ -146,7 +149,14 @@ impl Keeper {
         for id in self.app.suspects() {
             self.ask(id, Ask::Look);
         }
-        self.left &= sample.in_flight + sample.queued == 0;
+        let load = sample.in_flight + sample.queued;
+        let began = Duration::from_millis(now.millis);
+        self.quiet = match (load, sample.arrivals) {
+            (0, 0) => self.quiet.or(Some(began)),
+            (0, _) => Some(began),
+            _ => None,
+        };
+        self.left &= load == 0;
         let idles = self.left
             && !matches!(
                 decision.reason,
@@ -156,7 +166,9 @@ impl Keeper {
         self.settle(desired, decision.reason);
         let at = self.scaler.next(now).map(Duration::from_millis);
         let rested = self.pause.until().filter(|_| desired > 0);
-        at.into_iter().chain(rested).chain(self.serves_until).min()
+        let idle = self.app.settings.load().meant.scale.idle;
+        let over = self.quiet.map(|since| since + idle).filter(|at| desired > 0 && *at > began);
+        at.into_iter().chain(rested).chain(over).chain(self.serves_until).min()
     }
 
     fn settle(&mut self, desired: usize, reason: Reason) {
