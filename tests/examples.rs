@@ -139,6 +139,19 @@ fn a_filter_in_c_guards_paths() {
 }
 
 #[test]
+fn an_application_runs_only_while_somebody_uses_it() {
+    run(async {
+        let gateway = serve("sleeping-app").await;
+        let first = get(&gateway, "/").await.assert(200).text();
+        assert!(first.starts_with("hello from process "), "{first}");
+        assert_eq!(get(&gateway, "/").await.assert(200).text(), first);
+        // On a working day one stays.
+        let stopped = gateway.logged(&["\"instance stopped\"", "\"reason\":\"idle\""]).await;
+        assert!(stopped.is_ok() || gateway.log().iter().any(|l| l.contains("\"schedule\"")));
+    });
+}
+
+#[test]
 fn a_node_that_sleeps_counts_on() {
     run(async {
         let gateway = serve("sleep").await;

@@ -13,6 +13,7 @@
     clippy::print_stderr
 )]
 
+mod activate;
 mod applications;
 mod cases;
 mod clients;

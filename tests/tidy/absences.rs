@@ -87,13 +87,14 @@ const ABSENCES: &[Absence] = &[
     Absence {
         what: "the environment is read where a manifest is loaded and at the door",
         below: ALL,
-        words: &["env::var", "env::vars", "env::var_os"],
+        words: &["env::var", "env::vars", "env::var_os", "env::vars_os"],
         except: &[
             ("runtime/pilotlight/src/", "the door"),
             ("edge-deploy/cli/src/", "the fleet's door"),
             ("runtime/server/src/load/plan.rs", "what `[gateway] env` lets scripts see"),
             ("runtime/server/src/listener/sockets.rs", "sockets of a service manager"),
             ("runtime/server/src/notify.rs", "the service manager's mailbox"),
+            ("runtime/server/src/apps/process.rs", "what applications inherit"),
         ],
     },
     Absence {

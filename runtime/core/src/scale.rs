@@ -151,6 +151,25 @@ impl Scaler {
         }
     }
 
+    /// Goes on under other settings.
+    pub fn adjust(&mut self, scale: &Scale) {
+        let millis = |time: std::time::Duration| time.as_millis() as u64;
+        let before = std::mem::replace(&mut self.scale, scale.clone());
+        if before.window != scale.window {
+            self.stable = Mean::new(millis(scale.window));
+        }
+        if before.panic_window != scale.panic_window {
+            self.panic = Mean::new(millis(scale.panic_window));
+        }
+        if before.cooldown != scale.cooldown {
+            self.wanted = Peak::new(self.cooldown().max(1).div_ceil(STEPS));
+        }
+        if before.predict != scale.predict {
+            self.forecast = scale.predict.then(|| Box::new(Forecast::new()));
+        }
+        self.replan();
+    }
+
     /// What goes on now. To be called when a request comes to an empty application or the last one ends, and
     /// every second or two while there is any.
     pub fn observe(&mut self, now: Now, sample: Sample) {
@@ -303,7 +322,10 @@ impl Scaler {
         let panics = now.millis < self.panics_until;
         let (quiet, quiet_reason) = self.in_gap(now.millis);
         let first = u32::from(self.sample.load() > 0);
-        let load = self.steady(stable);
+        // After the idle time there is no load, whatever a longer window still says of it.
+        let is_over = quiet_reason != Reason::Recent && self.idle_since.is_some();
+        let load = if is_over { 0 } else { self.steady(stable) };
+        let panics = panics && !is_over;
         let voices = [
             (self.scale.min, Reason::Min),
             (self.scheduled(now), Reason::Schedule),

@@ -21,6 +21,7 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 use crate::admission::Figures;
+use crate::apps::{App, STATES};
 use crate::clock::{self, Clock};
 use crate::codec::h1::head::{self, Bounds};
 use crate::codec::h1::write;
@@ -283,6 +284,7 @@ impl Desk {
             pressure: self.control.pressure.level(),
             cpu_seconds: clock::cpu().as_secs_f64(),
             workers: self.control.workers.load(Ordering::Relaxed),
+            apps: serving.apps().cloned().collect(),
         };
         let page = self.control.metrics.text(&process, open);
         let kind = match open {
@@ -329,6 +331,7 @@ impl Desk {
             "upstreams": manifest.upstreams.iter().map(|u| &*u.name).collect::<Vec<_>>(),
             "admission": gates,
             "memory": memory,
+            "applications": generation.apps().map(|app| application(app)).collect::<Vec<_>>(),
         })
     }
 
@@ -346,6 +349,31 @@ impl Desk {
             Err(_) => json_text(503, &json!({ "result": "failed", "detail": "stopping" })),
         }
     }
+}
+
+/// An application, as the status shows it.
+fn application(app: &App) -> serde_json::Value {
+    let facts = app.facts();
+    let count = |of: usize| facts.instances[of];
+    let state = match facts.instances {
+        _ if facts.rests.is_some() => "resting",
+        [_, ready, ..] if ready > 0 => "awake",
+        [0, ..] => "asleep",
+        _ => "starting",
+    };
+    let mut shown = json!({
+        "upstream": &*app.name,
+        "state": state,
+        "desired": facts.desired,
+        "reason": facts.reason.name(),
+        "in_flight": facts.in_flight,
+        "waiting": facts.waiting,
+        "retry_seconds": facts.rests,
+    });
+    for (at, name) in STATES.iter().enumerate() {
+        shown["instances"][name] = count(at).into();
+    }
+    shown
 }
 
 /// Counts a request that is being answered.

@@ -34,6 +34,18 @@ impl Clock {
     }
 }
 
+/// Seconds by which the machine's local time is ahead of UTC then.
+pub(crate) fn offset(unix: i64) -> i32 {
+    let time = unix as libc::time_t;
+    // SAFETY: both are live; zeros are a `tm`, whose `tm_zone` nobody reads.
+    let local = unsafe {
+        let mut local: libc::tm = std::mem::zeroed();
+        libc::localtime_r(&raw const time, &raw mut local);
+        local
+    };
+    i32::try_from(local.tm_gmtoff).unwrap_or(0)
+}
+
 /// Wall clock, since 1970, for what outlives the process.
 pub(crate) fn wall() -> Duration {
     Duration::from_nanos(nanos(libc::CLOCK_REALTIME))

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
 
+use crate::apps::Apps;
 use crate::clock::Clock;
 use crate::generation::Generation;
 use crate::idle::Memory;
@@ -21,6 +22,7 @@ pub(crate) struct Control {
     pub(crate) metrics: Arc<Registry>,
     pub(crate) memory: Arc<Memory>,
     pub(crate) pressure: Pressure,
+    pub(crate) apps: Apps,
     draining: AtomicBool,
     /// How many workers run.
     pub(crate) workers: AtomicUsize,
@@ -39,6 +41,7 @@ impl Control {
         Control {
             generation: ArcSwap::new(generation),
             number,
+            apps: Apps::new(log.clone(), metrics.clone(), clock),
             log,
             metrics,
             memory: Arc::new(Memory::new(clock, collect)),

@@ -143,7 +143,7 @@ async fn reach(
 ) -> Result<Reached, UpstreamError> {
     let mut tried = Vec::new();
     loop {
-        let mut lease = upstream.lease(worker, &tried)?;
+        let mut lease = upstream.reach(worker, &tried).await?;
         passage.endpoint = Some(lease.address());
         let error = match lease.bare().await {
             Ok((stream, permit)) => return Ok(Reached { stream, lease, permit }),

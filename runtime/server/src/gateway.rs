@@ -120,6 +120,7 @@ impl Gateway {
         drop(house);
         threads.into_iter().for_each(Thread::join);
         let control = &self.control;
+        control.apps.finish();
         let end = served?;
         let ended = match (end, bed) {
             (house::End::Sleep, Some(mut bed)) => {

@@ -16,6 +16,7 @@ use pilotlight_core::router::Router;
 use pilotlight_filter::{Chain, Library, Link, OnError, Realm, host};
 
 use crate::admission::Gates;
+use crate::apps::App;
 use crate::aside::Pools;
 use crate::clock::{self, Clock};
 use crate::metrics::Series;
@@ -73,6 +74,13 @@ pub(crate) struct Listener {
 /// Whether a filter of a listener takes part in TLS handshakes.
 pub(crate) fn takes_part(phases: Phases) -> bool {
     Phase::HANDSHAKES.into_iter().any(|phase| phase.is_of_client() && phases.has(phase))
+}
+
+impl Generation {
+    /// The applications behind its upstreams.
+    pub(crate) fn apps(&self) -> impl Iterator<Item = &Arc<App>> {
+        self.upstreams.iter().filter_map(|shared| shared.app.as_ref())
+    }
 }
 
 fn seed() -> u64 {

@@ -6,6 +6,7 @@
 mod admin;
 mod admission;
 mod answer;
+mod apps;
 mod aside;
 mod clock;
 mod codec;

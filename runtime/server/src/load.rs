@@ -11,9 +11,11 @@ use pilotlight_config::{Loaded, Place, Problem, Report, Spot};
 use pilotlight_core::router::Router;
 use pilotlight_filter::host::{self, socket::TlsFiles};
 use pilotlight_filter::{Engine, Library, LoadError};
+use rustls::ClientConfig;
 
 use self::plan::kind;
 use crate::admission::Gates;
+use crate::apps::{App, Settings};
 use crate::aside::Pools;
 use crate::clock::Clock;
 use crate::generation::{Generation, Listener, ProgramRef, takes_part};
@@ -48,7 +50,7 @@ impl Loader {
         let number = old.map_or(1, |old| old.number + 1);
         let (libraries, programs) = self.programs(&manifest, number, &mut report);
         let client_tls = ClientTls::default();
-        let upstreams = upstreams(&manifest, old, &client_tls, &mut report);
+        let upstreams = self.upstreams(&manifest, old, &client_tls, &mut report);
         let listeners = listeners(&manifest, &programs, old, &mut report);
         let program_tls = program_tls(&manifest, &mut report);
         if report.has_errors() {
@@ -126,6 +128,50 @@ impl Loader {
         (libraries, programs)
     }
 
+    /// Upstreams that mean the same as before are the same: their connections and counts go on.
+    fn upstreams(
+        &self,
+        manifest: &Manifest,
+        old: Option<&Generation>,
+        client_tls: &ClientTls,
+        report: &mut Report,
+    ) -> Vec<Arc<Shared>> {
+        let mut all = Vec::with_capacity(manifest.upstreams.len());
+        for meant in &manifest.upstreams {
+            let tls = match meant.endpoints.iter().any(|e| e.tls) {
+                false => None,
+                true => match client_tls.config(&meant.tls, meant.protocol) {
+                    Ok(config) => Some(config),
+                    Err(problem) => {
+                        report.push(tls_problem(&problem, &meant.place, false));
+                        continue;
+                    }
+                },
+            };
+            let same = |known: &&Arc<Shared>| tls.is_none() && facts(&known.meant) == facts(meant);
+            let kept = old.and_then(|old| old.upstreams.iter().find(same)).cloned();
+            all.push(kept.unwrap_or_else(|| {
+                let app = self.app(meant, tls.clone(), old);
+                Shared::new(meant.clone(), tls, app)
+            }));
+        }
+        all
+    }
+
+    /// The application behind an upstream: the one that runs, where it stays the same.
+    fn app(
+        &self,
+        meant: &manifest::Upstream,
+        tls: Option<Arc<ClientConfig>>,
+        old: Option<&Generation>,
+    ) -> Option<Arc<App>> {
+        let activate = meant.activate.clone()?;
+        let settings = Settings::new(meant, activate, tls);
+        let mut apps = old.iter().flat_map(|old| &old.upstreams).filter_map(|old| old.app.as_ref());
+        let kept = apps.find(|app| app.goes_on(&meant.name, &settings)).cloned();
+        Some(kept.unwrap_or_else(|| App::new(meant.name.clone(), settings, self.clock)))
+    }
+
     /// Dictionaries keep their entries over a reload when their size is the same.
     fn dictionaries(
         &self,
@@ -193,36 +239,6 @@ fn tls_problem(problem: &TlsProblem, fallback: &Place, warning: bool) -> Problem
         Some(hint) => made.hint(hint.clone()),
         None => made,
     }
-}
-
-/// Upstreams that mean the same as before are the same: their connections and counts go on.
-fn upstreams(
-    manifest: &Manifest,
-    old: Option<&Generation>,
-    client_tls: &ClientTls,
-    report: &mut Report,
-) -> Vec<Arc<Shared>> {
-    let mut all = Vec::with_capacity(manifest.upstreams.len());
-    for meant in &manifest.upstreams {
-        if meant.activate.is_some() {
-            let message = "applications are not started by this version yet";
-            report.push(Problem::error(&meant.place, message));
-        }
-        let tls = match meant.endpoints.iter().any(|e| e.tls) {
-            false => None,
-            true => match client_tls.config(&meant.tls, meant.protocol) {
-                Ok(config) => Some(config),
-                Err(problem) => {
-                    report.push(tls_problem(&problem, &meant.place, false));
-                    continue;
-                }
-            },
-        };
-        let same = |known: &&Arc<Shared>| tls.is_none() && facts(&known.meant) == facts(meant);
-        let kept = old.and_then(|old| old.upstreams.iter().find(same)).cloned();
-        all.push(kept.unwrap_or_else(|| Shared::new(meant.clone(), tls)));
-    }
-    all
 }
 
 /// What programs' connections trust and show: files that can't be used are found here, not by a script.

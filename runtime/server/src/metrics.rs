@@ -1,5 +1,6 @@
 //! Figures: each worker counts in a shard of its own, a scrape adds the shards up.
 
+pub(crate) mod apps;
 mod histogram;
 mod kept;
 pub(crate) mod own;
@@ -17,6 +18,7 @@ use pilotlight_config::manifest::Manifest;
 use pilotlight_core::admission::Why;
 use pilotlight_filter::{Exchange, FaultKind, Version};
 
+use self::apps::Counts;
 use self::histogram::{COARSE, FINE, Histograms};
 use self::own::Own;
 use crate::admission::At;
@@ -29,6 +31,7 @@ pub(crate) struct Registry {
     names: Mutex<Names>,
     /// What programs count.
     pub(crate) own: Own,
+    pub(crate) apps: Counts,
     pub(crate) reloads_ok: AtomicU64,
     pub(crate) reloads_failed: AtomicU64,
     pub(crate) trims: AtomicU64,
@@ -124,6 +127,7 @@ impl Registry {
             shards: Mutex::default(),
             names: Mutex::new(names),
             own: Own::default(),
+            apps: Counts::default(),
             reloads_ok: AtomicU64::new(0),
             reloads_failed: AtomicU64::new(0),
             trims: AtomicU64::new(0),

@@ -70,6 +70,25 @@ fn the_first_request_starts_one_and_the_idle_time_stops_it() {
 }
 
 #[test]
+fn an_idle_time_shorter_than_the_window_stops_it_too() {
+    let mut play = Play::new(&Scale { idle: Duration::from_secs(3), ..scale() });
+    assert_eq!(play.on(100, 1), [(0, 1, Reason::Activate)]);
+    assert_eq!(play.on(400, 0), [(103, 0, Reason::Idle)]);
+}
+
+#[test]
+fn other_settings_stop_nothing() {
+    let mut play = Play::new(&scale());
+    play.on(10, 1);
+    let window = Duration::from_secs(30);
+    play.scaler.adjust(&Scale { window, max: 3, predict: true, ..scale() });
+    assert_eq!(play.on(200, 0), []);
+    assert_eq!(play.on(200, 0), [(310, 0, Reason::Idle)]);
+    play.scaler.adjust(&Scale { min: 2, ..scale() });
+    assert_eq!(play.on(200, 0), [(410, 2, Reason::Min)]);
+}
+
+#[test]
 fn a_flood_is_met_at_once_but_not_past_the_surge() {
     let mut play = Play::new(&scale());
     let said = play.on(60, 100);

@@ -40,11 +40,11 @@ impl Turn<'_> {
     pub(super) fn knock(&mut self, exchange: &Exchange, at: At, index: usize) -> Option<Held> {
         let gate = self.local.generation.gates.at(at, index)?.clone();
         // A subrequest is part of its parent, which is on a route already.
-        if at == At::Route && exchange.parent.is_some() { None } else { self.enter(at, gate) }
+        if at == At::Route && exchange.parent.is_some() { None } else { self.ring(at, gate) }
     }
 
     #[cold]
-    fn enter(&mut self, at: At, gate: Arc<Gate>) -> Option<Held> {
+    fn ring(&mut self, at: At, gate: Arc<Gate>) -> Option<Held> {
         let routes = &self.local.generation.manifest.routes;
         let priority = self.route().map(|route| routes[route].priority).unwrap_or_default();
         let pass = &mut self.passes.get_or_insert_default()[at as usize];

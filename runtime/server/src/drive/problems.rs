@@ -44,9 +44,16 @@ pub(super) fn problem(error: UpstreamError) -> Problem {
         UpstreamError::Limit => ("the upstream is at its limit", "connection_limit_reached"),
         UpstreamError::NoEndpoint => ("no endpoint is available", "destination_unavailable"),
         UpstreamError::NotTaken => ("the upstream did not take the request", "http_request_denied"),
+        UpstreamError::NotReady => ("the application was not ready in time", "connection_timeout"),
+        UpstreamError::Resting(_) => {
+            ("the application can't be started", "destination_unavailable")
+        }
     };
     let status = error.status();
-    let retry_after = (status == 503).then_some(1);
+    let retry_after = match error {
+        UpstreamError::Resting(seconds) => Some(seconds),
+        _ => (status == 503).then_some(1),
+    };
     Problem { retry_after, ..Problem::new(status, detail).proxy(name) }
 }
 

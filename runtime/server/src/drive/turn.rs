@@ -48,6 +48,8 @@ pub(crate) struct Turn<'a> {
     pub(crate) upstream: Option<usize>,
     /// Tries at an upstream that filters have allowed beside the route's retries.
     pub(crate) more_tries: u32,
+    /// Instances of applications that were gone.
+    pub(super) refusals: u8,
     pub(crate) page: Page,
     /// Leave of the gates that it passed, if it came to any: of its route, of its upstream.
     pub(super) passes: Option<Box<[Option<Pass>; 2]>>,
@@ -80,6 +82,7 @@ impl<'a> Turn<'a> {
             route: None,
             upstream: None,
             more_tries: 0,
+            refusals: 0,
             page: Page::No,
             passes: None,
             captures: Captures::default(),

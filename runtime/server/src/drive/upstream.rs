@@ -2,6 +2,7 @@
 //! try again where that is safe.
 
 use std::future::poll_fn;
+use std::pin::pin;
 use std::rc::Rc;
 use std::task::Poll;
 
@@ -17,12 +18,16 @@ use super::tunnel::Switched;
 use super::turn::Turn;
 use super::{Left, Reached};
 use crate::answer::{self, Problem};
+use crate::apps::{Did, Witness};
 use crate::codec::{Downstream, Length};
 use crate::forward;
-use crate::upstream::{Incoming, Lease, UpstreamError};
+use crate::upstream::{Incoming, Lease, Upstream, UpstreamError};
 
 /// Interim responses that one exchange may have.
 const INTERIM_MAX: u32 = 8;
+
+/// Instances that may turn out to be gone when an exchange comes to them.
+const REFUSALS: u8 = 3;
 
 /// How a try ended.
 enum Tried {
@@ -53,7 +58,7 @@ impl Turn<'_> {
         route: &Route,
         target: usize,
     ) -> Result<Reached, Left> {
-        (exchange.failure, self.more_tries) = (None, 0);
+        (exchange.failure, self.more_tries, self.refusals) = (None, 0, 0);
         let mut upstream = match self.choose(exchange, down, target).await? {
             Ok(upstream) => upstream,
             Err(reached) => return Ok(reached),
@@ -71,11 +76,16 @@ impl Turn<'_> {
         let mut tried = Vec::new();
         let mut refreshed = false;
         loop {
-            let lease = match upstream.lease(&self.inlet.worker, &tried) {
+            let lease = match &upstream.shared.app {
+                None => upstream.lease(&self.inlet.worker, &tried),
+                Some(_) => Box::pin(self.enter(down, &upstream)).await?,
+            };
+            let lease = match lease {
                 Ok(lease) => lease,
                 Err(error) => return Ok(self.fail(exchange, problem(error))),
             };
             let endpoint = lease.endpoint;
+            let witness = lease.witness();
             if !self.chain.is_empty() {
                 exchange.server = Some(lease.address());
             }
@@ -97,8 +107,12 @@ impl Turn<'_> {
                 outcome,
                 Tried::Failed(UpstreamError::Closed { fresh: false } | UpstreamError::NotTaken)
             );
-            if stale && !refreshed && retry::refreshes(&facts, begun) {
-                refreshed = true;
+            let lost = match witness {
+                None => false,
+                Some(witness) => self.testify(&witness, &outcome),
+            };
+            if stale && !refreshed && retry::refreshes(&facts, begun) || lost {
+                refreshed |= stale;
                 exchange.stats.retries += 1;
                 self.give_up(exchange);
                 continue;
@@ -139,6 +153,42 @@ impl Turn<'_> {
                 Tried::Failed(error) => return Ok(self.fail(exchange, problem(error))),
             }
         }
+    }
+
+    /// Waits for an instance of an application, and for a place there.
+    #[cold]
+    async fn enter(
+        &mut self,
+        down: &mut dyn Downstream,
+        upstream: &Rc<Upstream>,
+    ) -> Result<Result<Lease, UpstreamError>, Left> {
+        let worker = self.inlet.worker.clone();
+        let mut entering = pin!(upstream.reach(&worker, &[]));
+        poll_fn(|cx| {
+            if let Poll::Ready(entered) = entering.as_mut().poll(cx) {
+                return Poll::Ready(Ok(entered));
+            }
+            if self.timer.poll(cx).is_ready() {
+                return Poll::Ready(Ok(Err(UpstreamError::NotReady)));
+            }
+            down.poll_gone(cx).map(|()| Err(Left))
+        })
+        .await
+    }
+
+    /// Says how an instance did. True: it took no connection, and the next one is asked.
+    #[cold]
+    fn testify(&mut self, witness: &Witness, outcome: &Tried) -> bool {
+        let did = match outcome {
+            Tried::Failed(UpstreamError::Refused) => Did::Refuse,
+            Tried::Failed(UpstreamError::ConnectTimeout) | Tried::TimedOut => Did::Silence,
+            Tried::Failed(_) | Tried::Broken(_) => return false,
+            Tried::Answered(_) | Tried::Switched(_) => Did::Answer,
+        };
+        witness.tell(did);
+        let asks = did == Did::Refuse && self.refusals < REFUSALS;
+        self.refusals += u8::from(asks);
+        asks
     }
 
     /// One try at one endpoint. The flag says whether bytes of the request may have arrived.

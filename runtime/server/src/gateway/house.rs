@@ -123,6 +123,7 @@ impl<'a> House<'a> {
         }
         let names: Vec<String> = generation.listeners.iter().map(|l| l.name.to_string()).collect();
         control.log.event(Level::Info, "serving", &[("listeners", &names.join(", "))]);
+        control.apps.adopt(&generation).await;
         drop(generation);
         if let Some(woken) = woken {
             self.rise(woken).await;
@@ -154,10 +155,14 @@ impl<'a> House<'a> {
         let hurry = async {
             tokio::select! { _ = term.recv() => {}, _ = int.recv() => {} }
         };
+        let ends = async {
+            self.drain(drain).await;
+            control.apps.end().await;
+        };
         tokio::select! {
-            () = self.drain(drain) => {}
+            () = ends => {}
             // Asked twice: now.
-            () = hurry => {}
+            () = hurry => control.apps.kill().await,
         }
         Ok(End::Stop)
     }
@@ -211,6 +216,7 @@ impl<'a> House<'a> {
         let new = Arc::new(new);
         gateway.control.install(new.clone());
         self.watch_memory();
+        gateway.control.apps.adopt(&new).await;
         self.open.retain(|open| {
             let stays = new.listeners.iter().find(|l| key(l) == open.key);
             match stays {

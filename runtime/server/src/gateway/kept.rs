@@ -21,6 +21,7 @@ use crate::tls::tickets;
 const TICKETS: &str = "tickets";
 const QUIC: &str = "quic";
 const METRICS: &str = "metrics";
+const APPS: &str = "applications";
 /// What the parts of dictionaries begin with.
 const SHARED: &str = "shared ";
 /// Where it lies when no descriptor can hold it, in `cache_dir`.
@@ -35,6 +36,7 @@ fn written(control: &Control) -> Vec<u8> {
         all.part(TICKETS, tickets::keep);
         all.part(QUIC, quic::keys::keep);
         all.part(METRICS, |part| control.metrics.keep(part));
+        all.part(APPS, |part| control.apps.states.keep(part));
         for (name, shared) in &generation.dictionaries {
             let room = STATE_MAX.saturating_sub(all.0.len());
             let mut lost = 0;
@@ -202,6 +204,7 @@ pub(super) fn take_back(control: &Control, woken: Option<&Woken>) {
             TICKETS => tickets::take_back(&mut part),
             QUIC => quic::keys::take_back(&mut part),
             METRICS => control.metrics.take_back(&mut part),
+            APPS => control.apps.states.take_back(&mut part),
             // One that the manifest does not have any more is nobody's.
             other => match other.strip_prefix(SHARED).map(|name| generation.dictionaries.get(name))
             {

@@ -8,6 +8,7 @@
 
 use std::os::fd::{AsRawFd, RawFd};
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use pilotlight_config::manifest::{Address, Listener};
 use pilotlight_filter::host::Level;
@@ -24,6 +25,9 @@ const REFUSAL: &[u8] =
     b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: text/plain; charset=utf-8\r\n\
     content-length: 33\r\nretry-after: 10\r\ncache-control: no-store\r\nconnection: close\r\n\r\n\
     the gateway could not be started\n";
+
+/// It does not sleep for less, when it knows.
+const NAP: Duration = Duration::from_secs(1);
 
 impl House<'_> {
     /// Resolves when there was nothing to do for as long as the manifest says.
@@ -47,6 +51,9 @@ impl House<'_> {
         }
         // Nothing is waited for from here on: nobody can ask meanwhile.
         quiet &= self.admin.as_ref().is_none_or(|admin| admin.is_quiet());
+        quiet &= control.generation().apps().all(|app| app.is_asleep());
+        // Nobody would wake it for them, once it has left.
+        quiet &= self.wakes_in().is_none_or(|time| !self.is_held() && time >= NAP);
         // Where the server may be the first to speak, silence wakes.
         let hushed = self.sockets(|meant| meant.tcp.is_none());
         hushed.iter().for_each(|(fd, kind)| park::hush(*fd, *kind));
@@ -71,6 +78,12 @@ impl House<'_> {
         notify("STATUS=asleep");
         notify::watch(false);
         Some(End::Sleep)
+    }
+
+    /// When an application is to be started without a request.
+    pub(super) fn wakes_in(&self) -> Option<Duration> {
+        let generation = self.gateway.control.generation();
+        generation.apps().filter_map(|app| app.wakes_in()).min()
     }
 
     /// Whether the service manager holds all sockets, so that it starts us when something comes.
@@ -111,7 +124,11 @@ impl House<'_> {
             answers.extend(admin.canned());
             sockets.extend(admin.held());
         }
-        Bed::new(sockets, answers, REFUSAL)
+        let mut bed = Bed::new(sockets, answers, REFUSAL);
+        if let Some(time) = self.wakes_in() {
+            bed.wake_after(time);
+        }
+        bed
     }
 
     /// It was woken, and serves again: says so, and serves the connection that woke it.

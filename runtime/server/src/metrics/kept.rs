@@ -31,6 +31,7 @@ impl Registry {
             to.number(*count);
         }
         keep_all(&wakes.times, to);
+        self.apps.keep(to);
         let names = lock(&self.names);
         to.number(names.list.len() as u64);
         names.list.iter().for_each(|name| to.bytes(name.as_bytes()));
@@ -64,6 +65,7 @@ impl Registry {
             }
         }
         read_all(&mut lock(&self.wakes).times, |place| place, from)?;
+        self.apps.take_back(from)?;
         // Names had other numbers then.
         let mut numbers = Vec::new();
         for _ in 0..from.number()? {
@@ -218,10 +220,24 @@ fn keep_all(histograms: &Histograms, to: &mut Writer) {
     to.number(histograms.iter().count() as u64);
     for (place, histogram) in histograms.iter() {
         to.number(place as u64);
-        to.number(u64::from(histogram.bounds.len() == FINE.len()));
-        histogram.counts.iter().for_each(|count| to.number(*count));
-        to.float(histogram.sum);
+        keep_histogram(histogram, to);
     }
+}
+
+pub(super) fn keep_histogram(histogram: &Histogram, to: &mut Writer) {
+    to.number(u64::from(histogram.bounds.len() == FINE.len()));
+    histogram.counts.iter().for_each(|count| to.number(*count));
+    to.float(histogram.sum);
+}
+
+pub(super) fn read_histogram(from: &mut Reader<'_>) -> Option<Histogram> {
+    let bounds = if from.number()? == 1 { FINE } else { COARSE };
+    let mut kept = Histogram::new(bounds);
+    for count in &mut kept.counts {
+        *count = from.number()?;
+    }
+    kept.sum = from.float()?;
+    Some(kept)
 }
 
 fn read_all(
@@ -231,13 +247,8 @@ fn read_all(
 ) -> Option<()> {
     for _ in 0..from.number()? {
         let at = place(from.number()? as usize);
-        let bounds = if from.number()? == 1 { FINE } else { COARSE };
-        let mut kept = Histogram::new(bounds);
-        for count in &mut kept.counts {
-            *count = from.number()?;
-        }
-        kept.sum = from.float()?;
-        histograms.at(at, bounds).merge(&kept);
+        let kept = read_histogram(from)?;
+        histograms.at(at, kept.bounds).merge(&kept);
     }
     Some(())
 }

@@ -13,6 +13,7 @@ use super::histogram::Histogram;
 use super::own::{Buckets, Family, Series};
 use super::{Registry, lock};
 use crate::admission::{At, Figures};
+use crate::apps::App;
 
 /// Facts of the process that only the scrape looks up.
 #[derive(Default)]
@@ -27,6 +28,8 @@ pub(crate) struct Process {
     pub(crate) pressure: f64,
     pub(crate) cpu_seconds: f64,
     pub(crate) workers: usize,
+    /// The applications behind them.
+    pub(crate) apps: Vec<Arc<App>>,
 }
 
 impl Registry {
@@ -37,6 +40,9 @@ impl Registry {
         self.requests(&mut page);
         self.gauges(&mut page);
         load(&mut page, process);
+        if !process.apps.is_empty() {
+            self.apps.show(&mut page, &process.apps);
+        }
         page.family("pilotlight_reloads", "counter", "Reloads by result.");
         for (result, count) in [("ok", &self.reloads_ok), ("failed", &self.reloads_failed)] {
             let count = count.load(Ordering::Relaxed);
@@ -244,11 +250,12 @@ const ENGINES: [(&str, &str, &str, &str, &str); 6] = [
 /// How busy upstreams and gates are: what those ask for who decide how many nodes there are.
 #[cold]
 fn load(page: &mut Page, process: &Process) {
-    let Process { upstreams, gates, .. } = process;
+    let Process { upstreams, gates, apps, .. } = process;
     let rows = upstreams.iter().map(|(name, breaker)| {
         let is_mine = |(at, of, _): &&(At, Arc<str>, Figures)| *at == At::Upstream && of == name;
         let gate = gates.iter().find(is_mine).map(|(.., figures)| figures);
-        let waiting = gate.map_or(0, |gate| gate.waiting);
+        let app = apps.iter().find(|app| app.name == *name).map(|app| app.facts().waiting);
+        let waiting = gate.map_or(0, |gate| gate.waiting) + app.unwrap_or(0);
         let flying = breaker.used(Limit::Requests);
         let limit = gate.map_or(breaker.max(Limit::Requests), |gate| gate.limit as usize);
         let depth = breaker.used(Limit::Pending) + waiting;
@@ -290,14 +297,14 @@ fn merge<K: Ord>(into: &mut BTreeMap<K, Histogram>, key: K, histogram: &Histogra
     into.entry(key).or_insert_with(|| Histogram::new(histogram.bounds)).merge(histogram);
 }
 
-struct Page {
+pub(super) struct Page {
     text: String,
     open_metrics: bool,
 }
 
 impl Page {
     /// `name` without the `_total` of counters: OpenMetrics names families so.
-    fn family(&mut self, name: &str, kind: &str, help: &str) {
+    pub(super) fn family(&mut self, name: &str, kind: &str, help: &str) {
         let suffix = self.suffix(kind);
         let _ = writeln!(self.text, "# HELP {name}{suffix} {help}");
         self.kind(name, kind);
@@ -351,15 +358,15 @@ impl Page {
         self.line(name, "_count", labels, None, &total.to_string());
     }
 
-    fn counter(&mut self, name: &str, labels: &[(&str, &str)], count: u64) {
+    pub(super) fn counter(&mut self, name: &str, labels: &[(&str, &str)], count: u64) {
         self.line(name, "_total", labels, None, &count.to_string());
     }
 
-    fn sample(&mut self, name: &str, labels: &[(&str, &str)], value: f64) {
+    pub(super) fn sample(&mut self, name: &str, labels: &[(&str, &str)], value: f64) {
         self.line(name, "", labels, None, &value.to_string());
     }
 
-    fn histogram(&mut self, name: &str, labels: &[(&str, &str)], histogram: &Histogram) {
+    pub(super) fn histogram(&mut self, name: &str, labels: &[(&str, &str)], histogram: &Histogram) {
         let mut total = 0;
         for (bound, count) in histogram.bounds.iter().zip(histogram.counts) {
             total += count;

@@ -6,6 +6,7 @@ use std::io::{self, Write};
 use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
+use std::time::Duration;
 
 use socket2::Socket;
 
@@ -22,6 +23,8 @@ pub struct Bed {
     refusal: Vec<u8>,
     /// What outlives sleep.
     pub(super) state: Option<OwnedFd>,
+    /// When it is to wake without being asked: on the kernel's clock, or 0.
+    alarm: u64,
 }
 
 /// A socket that stays open.
@@ -46,12 +49,18 @@ pub(crate) struct Canned {
 
 impl Bed {
     pub(crate) fn new(sockets: Vec<Held>, answers: Vec<Canned>, refusal: &[u8]) -> Bed {
-        Bed { sockets, answers, refusal: refusal.to_vec(), state: None }
+        Bed { sockets, answers, refusal: refusal.to_vec(), state: None, alarm: 0 }
     }
 
     /// What outlives sleep.
     pub(crate) fn keep(&mut self, state: Option<OwnedFd>) {
         self.state = state;
+    }
+
+    /// It is to wake after so long, whoever comes or not.
+    pub(crate) fn wake_after(&mut self, time: Duration) {
+        let nanos = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+        self.alarm = clock::monotonic().saturating_add(nanos).max(1);
     }
 
     /// Becomes the parked form: same process, same descriptors. Returns when the system refuses,
@@ -113,6 +122,7 @@ impl Bed {
             carried: (-1).into(),
             by: (-1).into(),
             slept: clock::monotonic().into(),
+            alarm: self.alarm,
             ..Head::default()
         };
         let mut out = raw(&own).to_vec();
@@ -177,4 +187,4 @@ pub(crate) fn memory_file(name: &std::ffi::CStr, bytes: &[u8]) -> io::Result<Own
 }
 
 const _: () = assert!(size_of::<Place>() == 16 && size_of::<Answer>() == 24);
-const _: () = assert!(size_of::<Head>() == 88);
+const _: () = assert!(size_of::<Head>() == 96);

@@ -10,7 +10,7 @@ use std::ptr;
 use super::{PARKED, VARIABLE, WOKEN};
 
 /// What a plan of this layout begins with.
-pub(super) const MAGIC: u64 = u64::from_le_bytes(*b"PLPARK01");
+pub(super) const MAGIC: u64 = u64::from_le_bytes(*b"PLPARK02");
 /// Arguments of a command line that can be kept.
 pub(super) const ARGUMENTS_MAX: usize = 1024;
 
@@ -55,6 +55,8 @@ pub(super) struct Head {
     pub(super) slept: Cell<u64>,
     pub(super) woken: Cell<u64>,
     pub(super) not_before: Cell<u64>,
+    /// When it is to wake without being asked; 0: never.
+    pub(super) alarm: u64,
 }
 
 /// What a socket is for.

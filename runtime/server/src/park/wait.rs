@@ -54,7 +54,13 @@ fn wait(plan: &Plan) {
         add(poll, signals, SIGNALS);
         let mut listens = false;
         loop {
-            let left = head.not_before.get().saturating_sub(clock::monotonic());
+            let now = clock::monotonic();
+            let left = head.not_before.get().saturating_sub(now);
+            if left == 0 && head.alarm > 0 && head.alarm <= now {
+                // When the kernel refuses, there is a time before which it must not try again.
+                wake(plan, Reason::Schedule, SIGNALS);
+                continue;
+            }
             let refusing = left > 0 && head.failures.get() >= PATIENCE;
             if !listens && (left == 0 || refusing) {
                 listens = true;
@@ -62,7 +68,8 @@ fn wait(plan: &Plan) {
                     add(poll, place.fd, at);
                 }
             }
-            let timeout = match left {
+            let alarm = head.alarm.saturating_sub(now);
+            let timeout = match if left > 0 { left } else { alarm } {
                 0 => -1,
                 _ => (left / 1_000_000 + 1).min(c_int::MAX as u64) as c_int,
             };

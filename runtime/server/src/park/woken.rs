@@ -19,10 +19,11 @@ pub(super) enum Reason {
     Admin = 2,
     Signal = 3,
     Fault = 4,
+    Schedule = 5,
 }
 
 /// As the log has it.
-const REASONS: [&str; 5] = ["connection", "datagram", "admin", "signal", "fault"];
+const REASONS: [&str; 6] = ["connection", "datagram", "admin", "signal", "fault", "schedule"];
 
 /// The reason of this name.
 pub(crate) fn reason(name: &str) -> Option<&'static str> {

@@ -94,7 +94,7 @@ pub(super) async fn ask(
     put(&mut trailers, &request.trailers)?;
     let mut stale = false;
     loop {
-        let mut lease = upstream.lease(worker, &[]).map_err(|e| error(e.to_string()))?;
+        let mut lease = upstream.reach(worker, &[]).await.map_err(|e| error(e.to_string()))?;
         let reused = if stale { None } else { lease.reuse() };
         let mut out = match reused {
             Some(out) => out,

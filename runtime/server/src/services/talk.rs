@@ -37,7 +37,7 @@ pub(super) async fn talk(
         let body = Some(body);
         return Ok(Box::new(Under { out, response, body, ended, told, pace, _lease: lease }));
     }
-    let mut lease = upstream.lease(&worker, &[]).map_err(|e| error(e.to_string()))?;
+    let mut lease = upstream.reach(&worker, &[]).await.map_err(|e| error(e.to_string()))?;
     // A connection that was kept may be closing just now, and what is sent piece by piece can't be
     // sent again.
     let opened = fetch::within(connect, UpstreamError::ConnectTimeout, lease.connect(true)).await;

@@ -89,7 +89,8 @@ async fn stream(
     }
 }
 
-async fn plain(endpoint: &Endpoint) -> Result<Plain, UpstreamError> {
+/// A connection without TLS.
+pub(crate) async fn plain(endpoint: &Endpoint) -> Result<Plain, UpstreamError> {
     if let Some(path) = &endpoint.unix {
         let stream = UnixStream::connect(path).await.map_err(refused)?;
         return Ok(Plain::Unix(stream));

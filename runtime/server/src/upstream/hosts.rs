@@ -118,7 +118,7 @@ impl Hosts {
             true => Some(client_tls.config(&meant.tls, meant.protocol)?),
             false => None,
         };
-        let upstream = Rc::new(Upstream::new(Shared::new(meant, tls), worker.random()));
+        let upstream = Rc::new(Upstream::new(Shared::new(meant, tls, None), worker.random()));
         if kept.len() >= HOSTS_MAX
             && let Some(any) = kept.keys().next().cloned()
         {

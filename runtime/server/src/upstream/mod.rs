@@ -4,6 +4,7 @@ pub(crate) mod connect;
 pub(crate) mod h1;
 pub(crate) mod h2;
 mod hosts;
+mod instances;
 mod lease;
 mod pool;
 mod queue;
@@ -49,14 +50,22 @@ pub(crate) enum UpstreamError {
     /// It refused the stream before it looked at it (HTTP/2 REFUSED_STREAM, GOAWAY).
     #[error("http_request_denied")]
     NotTaken,
+    /// The application behind it was not ready in time.
+    #[error("connection_timeout")]
+    NotReady,
+    /// It crashes again and again, and is not started for so many seconds.
+    #[error("destination_unavailable")]
+    Resting(u32),
 }
 
 impl UpstreamError {
     /// The status that tells the client.
     pub(crate) fn status(self) -> u16 {
         match self {
-            UpstreamError::ConnectTimeout | UpstreamError::ResponseTimeout => 504,
-            UpstreamError::Limit | UpstreamError::NoEndpoint => 503,
+            UpstreamError::ConnectTimeout
+            | UpstreamError::ResponseTimeout
+            | UpstreamError::NotReady => 504,
+            UpstreamError::Limit | UpstreamError::NoEndpoint | UpstreamError::Resting(_) => 503,
             _ => 502,
         }
     }

@@ -11,9 +11,11 @@ use pilotlight_core::breaker::{self, Breaker, Limit};
 use rustls::ClientConfig;
 use tokio::sync::{Notify, watch};
 
+use super::instances::Instances;
 use super::lease::{Lease, Opening};
 use super::queue::Queue;
 use super::{UpstreamError, h1, h2};
+use crate::apps::App;
 use crate::worker::Worker;
 
 /// What all workers know of an upstream.
@@ -21,17 +23,37 @@ pub(crate) struct Shared {
     pub(crate) meant: manifest::Upstream,
     pub(crate) breaker: Arc<Breaker>,
     pub(crate) tls: Option<Arc<ClientConfig>>,
+    /// The application behind it, if the gateway starts and stops that.
+    pub(crate) app: Option<Arc<App>>,
     /// A connection has ended: there is room for another.
-    pub(super) freed: Notify,
+    pub(super) freed: Arc<Notify>,
     /// A request waits: workers should let go of connections that idle.
-    pub(super) wanted: watch::Sender<()>,
+    pub(super) wanted: Arc<watch::Sender<()>>,
 }
 
 impl Shared {
-    pub(crate) fn new(meant: manifest::Upstream, tls: Option<Arc<ClientConfig>>) -> Arc<Shared> {
+    pub(crate) fn new(
+        meant: manifest::Upstream,
+        tls: Option<Arc<ClientConfig>>,
+        app: Option<Arc<App>>,
+    ) -> Arc<Shared> {
         let breaker = Breaker::new(&meant.breaker);
-        let (freed, wanted) = (Notify::new(), watch::Sender::new(()));
-        Arc::new(Shared { meant, breaker, tls, freed, wanted })
+        let (freed, wanted) = (Arc::default(), Arc::new(watch::Sender::new(())));
+        Arc::new(Shared { meant, breaker, tls, app, freed, wanted })
+    }
+
+    /// The same at one endpoint: limits are those of all together.
+    pub(super) fn at(&self, endpoint: manifest::Endpoint) -> Arc<Shared> {
+        let mut meant = self.meant.clone();
+        (meant.endpoints, meant.activate) = (vec![endpoint], None);
+        Arc::new(Shared {
+            meant,
+            breaker: self.breaker.clone(),
+            tls: self.tls.clone(),
+            app: None,
+            freed: self.freed.clone(),
+            wanted: self.wanted.clone(),
+        })
     }
 
     /// Leave for one more connection.
@@ -60,6 +82,8 @@ pub(crate) struct Upstream {
     balancer: RefCell<Balancer>,
     pub(super) endpoints: Vec<Endpoint>,
     pub(super) queue: Queue,
+    /// Those of the application behind it.
+    pub(super) instances: Instances,
     sweeping: Cell<bool>,
 }
 
@@ -114,6 +138,7 @@ impl Upstream {
             balancer: RefCell::new(Balancer::new(&meant.balance, &weights).starting_at(seed)),
             endpoints: meant.endpoints.iter().map(Endpoint::new).collect(),
             queue: Queue::default(),
+            instances: Instances::default(),
             sweeping: Cell::new(false),
             shared,
         }
@@ -169,6 +194,7 @@ impl Upstream {
         for endpoint in &self.endpoints {
             endpoint.close_idle(u64::MAX, true);
         }
+        self.instances.trim();
     }
 
     /// Gives a connection that idles up, so that there is room for another; the oldest first.

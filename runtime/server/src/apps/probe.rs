@@ -1,0 +1,107 @@
+//! Whether an instance takes requests.
+
+use std::io;
+use std::os::unix::net::UnixDatagram;
+use std::time::Duration;
+
+use pilotlight_config::manifest::{Endpoint, Ready};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::time::{sleep, timeout};
+
+use super::app::Settings;
+use super::owner;
+use crate::stream::Stream;
+use crate::tls::ClientTls;
+use crate::upstream::connect::plain;
+
+/// The waits between two looks; the last one repeats.
+const PACE: [u64; 6] = [2, 5, 10, 20, 50, 100];
+/// A connection to the same machine is there at once, or not.
+const CONNECT: Duration = Duration::from_millis(500);
+/// For an answer.
+const ANSWER: Duration = Duration::from_secs(2);
+/// Of a response's head, as much as is looked at.
+const HEAD: usize = 16;
+/// Of a message to `NOTIFY_SOCKET`.
+const MESSAGE: usize = 4096;
+
+/// Waits until it is ready; for how long is the caller's matter.
+///
+/// # Errors
+/// Somebody else listens where it should.
+pub(super) async fn ready(
+    settings: &Settings,
+    endpoint: &Endpoint,
+    mailbox: Option<&UnixDatagram>,
+    mine: Option<(u32, u16)>,
+) -> Result<(), String> {
+    match (&settings.meant.ready, mailbox) {
+        (Ready::Notify, Some(mailbox)) => told(mailbox).await.map_err(|error| error.to_string())?,
+        _ => {
+            let mut pace = PACE.iter().copied();
+            let mut wait = PACE[0];
+            while !answers(settings, endpoint).await {
+                wait = pace.next().unwrap_or(wait);
+                sleep(Duration::from_millis(wait)).await;
+            }
+        }
+    }
+    if let Some((leader, port)) = mine
+        && owner::is_foreign(leader, port)
+    {
+        return Err(format!("another process listens at its port {port}"));
+    }
+    Ok(())
+}
+
+/// One look.
+pub(super) async fn answers(settings: &Settings, endpoint: &Endpoint) -> bool {
+    let connected = timeout(CONNECT, connect(settings, endpoint)).await;
+    let Ok(Some((mut stream, second))) = connected else { return false };
+    let Ready::Path(path) = &settings.meant.ready else { return true };
+    // Who speaks HTTP/2 by ALPN has shown that it is there.
+    second
+        || timeout(ANSWER, ask(&mut stream, path, endpoint)).await.is_ok_and(|ok| ok == Some(true))
+}
+
+/// A connection, and whether HTTP/2 was agreed on.
+async fn connect(settings: &Settings, endpoint: &Endpoint) -> Option<(Stream, bool)> {
+    let plain = plain(endpoint).await.ok()?;
+    let Some(tls) = settings.tls.clone().filter(|_| endpoint.tls) else {
+        return Some((Stream::from(plain), false));
+    };
+    let name = settings.server_name.as_deref().unwrap_or(&endpoint.host);
+    let (stream, alpn) = ClientTls::connect(tls, name, plain).await.ok()?;
+    Some((stream, alpn.as_deref() == Some(b"h2")))
+}
+
+/// Whether it answers well.
+async fn ask(stream: &mut Stream, path: &str, endpoint: &Endpoint) -> Option<bool> {
+    let host = if endpoint.unix.is_some() { "localhost" } else { &endpoint.host };
+    let request = format!(
+        "GET {path} HTTP/1.1\r\nhost: {host}\r\nuser-agent: pilotlight-probe\r\nconnection: close\r\n\r\n"
+    );
+    stream.write_all(request.as_bytes()).await.ok()?;
+    let mut head = [0; HEAD];
+    let mut read = 0;
+    while read < b"HTTP/1.1 200".len() {
+        match stream.read(&mut head[read..]).await.ok()? {
+            0 => return Some(false),
+            more => read += more,
+        }
+    }
+    let status = head.strip_prefix(b"HTTP/1.")?.get(2..5)?;
+    Some(matches!(status, [b'2' | b'3', ..]))
+}
+
+/// Waits until it says so.
+async fn told(mailbox: &UnixDatagram) -> io::Result<()> {
+    let mailbox = tokio::net::UnixDatagram::from_std(mailbox.try_clone()?)?;
+    let mut message = vec![0; MESSAGE];
+    loop {
+        let length = mailbox.recv(&mut message).await?;
+        if message[..length].split(|b| *b == b'\n').any(|line| line == b"READY=1") {
+            return Ok(());
+        }
+    }
+}
