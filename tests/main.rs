@@ -42,4 +42,5 @@ mod support;
 mod tcp;
 mod testing;
 mod tidy;
+mod upgrade;
 mod watching;

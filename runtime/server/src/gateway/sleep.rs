@@ -47,6 +47,8 @@ impl House<'_> {
         }
         // Nothing is waited for from here on: nobody can ask meanwhile.
         quiet &= self.admin.as_ref().is_none_or(|admin| admin.is_quiet());
+        // Asleep it would keep from the process before what is that one's.
+        quiet &= !self.open.iter().flat_map(|open| &open.sockets).any(|s| s.passage.has_elder());
         // Where the server may be the first to speak, silence wakes.
         let hushed = self.sockets(|meant| meant.tcp.is_none());
         hushed.iter().for_each(|(fd, kind)| park::hush(*fd, *kind));
