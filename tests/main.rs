@@ -44,4 +44,5 @@ mod support;
 mod tcp;
 mod testing;
 mod tidy;
+mod upgrade;
 mod watching;

@@ -9,7 +9,7 @@ use crate::support::message::{Client, Protocol, ask};
 use crate::support::{Certificate, Gateway, Request, Script, Upstream, full, run, soon};
 
 /// One version of everything that a reload can change.
-fn version(number: u32, upstream: &Upstream) -> Setup {
+pub fn version(number: u32, upstream: &Upstream) -> Setup {
     let rest = format!(
         r#"
 [[routes]]
@@ -58,7 +58,7 @@ const CLIENTS: [(Protocol, u32); 3] = [(Protocol::H1, 12), (Protocol::H2, 5), (P
 const BEAT: Duration = Duration::from_millis(20);
 /// What must be reached where the machine is quiet. In a hand-over a QUIC client whose first packet
 /// meets the old process sends it again after a second, or two more.
-const RATE: f64 = 950.0;
+pub const RATE: f64 = 950.0;
 const RATE_OF_HAND_OVER: f64 = 800.0;
 
 impl Load {
@@ -104,7 +104,7 @@ fn is_unprocessed(protocol: Protocol, why: Option<&str>) -> bool {
 }
 
 /// Runs `change` under load: no request fails, and the load is what it claims to be.
-async fn under_load<F: Future<Output = ()>>(
+pub async fn under_load<F: Future<Output = ()>>(
     what: &str,
     least: f64,
     gateway: &Rc<Gateway>,

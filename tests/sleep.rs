@@ -194,8 +194,6 @@ fn signals_reach_the_parked_form() {
             let lines = gateway.log().len();
             gateway.signal(signal);
             gateway.logged_after(lines, &["\"awake\"", "\"reason\":\"signal\""]).await.unwrap();
-            // Awake it has no use for this one.
-            gateway.signal(libc::SIGUSR2);
         }
         asleep(&gateway).await;
         gateway.signal(libc::SIGTERM);

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use super::{FILTER, Running, asleep, is_parked, lasting, plain, sleeper};
 use crate::support::message::{ALL, Protocol, ask};
-use crate::support::{Gateway, Request, run, soon};
+use crate::support::upstream::Step;
+use crate::support::{Gateway, Request, Script, Upstream, run, soon};
 
 fn manifest(gateway: &Gateway) -> String {
     std::fs::read_to_string(gateway.folder.path().join("pilotlight.toml")).unwrap()
@@ -102,5 +103,38 @@ fn a_program_that_was_replaced_meanwhile_is_the_one_that_wakes() {
         plain(clear, "/fixed").await.assert(200);
         let runs = std::fs::read_link(format!("/proc/{}/exe", child.0.id())).unwrap();
         assert_eq!(runs, copy);
+    });
+}
+
+/// It holds handles of its sockets for a while after it woke: none of them may get connections then.
+#[test]
+fn a_drain_right_after_waking_ends_what_is_open() {
+    run(async {
+        let head = "HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\n";
+        let slow = Script::raw(head).then(Step::Pause(Duration::from_millis(400)));
+        let upstream = Upstream::always(slow.then(Step::Send("whole".into()))).await;
+        let mut setup = sleeper("workers = 2\ndrain = \"10s\"");
+        setup.rest.push_str(&format!(
+            "[[routes]]\nmatch = {{ path = \"/slow\" }}\nupstream = \"app\"\n\
+             [upstreams.app]\nendpoints = [\"http://{}\"]\n",
+            upstream.address
+        ));
+        let mut gateway = setup.start().await;
+        asleep(&gateway).await;
+        let request = Request::get("/slow");
+        let asked = async {
+            let each = ALL.map(|protocol| ask(protocol, &gateway, &request));
+            let [h1, h2, h3] = each;
+            let (h1, h2, h3) = tokio::join!(h1, h2, h3);
+            [h1, h2, h3].iter().for_each(|answer| assert_eq!(answer.assert(200).text(), "whole"));
+        };
+        let told = async {
+            upstream.until("three requests", |state| state.requests.len() == 3).await;
+            gateway.signal(libc::SIGTERM);
+        };
+        tokio::join!(asked, told);
+        assert!(gateway.left().await.success());
+        let refused = tokio::net::TcpStream::connect(gateway.clear).await;
+        assert_eq!(refused.unwrap_err().kind(), std::io::ErrorKind::ConnectionRefused);
     });
 }

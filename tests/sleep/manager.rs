@@ -162,3 +162,28 @@ fn it_leaves_and_comes_back_with_what_it_knew() {
         assert_eq!((manager.stored.is_some(), file.exists()), (stores, !stores));
     }
 }
+
+#[test]
+fn an_upgrade_names_its_new_main_process() {
+    let mut manager = Manager::new(&manifest().replace("200ms", "60s"));
+    let clear = manager.tcp.local_addr().unwrap().as_socket().unwrap();
+    let tls = manager.udp.local_addr().unwrap().as_socket().unwrap();
+    let mut child = manager.start(false);
+    manager.told("READY=1");
+    // SAFETY: no memory is involved.
+    let kill = |pid: u32, signal| unsafe { libc::kill(pid as i32, signal) };
+    kill(child.0.id(), libc::SIGUSR2);
+    manager.told("RELOADING=1");
+    let (text, _) = receive(&manager.mailbox);
+    let heir: u32 =
+        text.strip_prefix("MAINPID=").unwrap().split('\n').next().unwrap().parse().unwrap();
+    assert!(text.ends_with("\nREADY=1"), "{text}");
+    assert!(child.0.wait().unwrap().success());
+    // It has the manager's sockets, and a name of its own there.
+    run(async {
+        plain(clear, "/").await.assert(200);
+        h3::Client::connect(tls, "a.test").await.send(&Request::get("/")).await.assert(200);
+    });
+    kill(heir, libc::SIGTERM);
+    manager.told("STOPPING=1");
+}

@@ -161,7 +161,10 @@ impl Gateway {
 const CLOSED: &str = "-- closed --";
 
 fn spawn(under: &[String], folder: &Path) -> (Child, watch::Receiver<Vec<String>>) {
-    let words = under.iter().map(AsRef::as_ref).chain([binary().as_os_str()]);
+    // A program of the folder's own can be replaced.
+    let own = folder.join("pilotlight");
+    let program = if own.exists() { &own } else { binary() };
+    let words = under.iter().map(AsRef::as_ref).chain([program.as_os_str()]);
     let words: Vec<&std::ffi::OsStr> = words.collect();
     let mut command = Command::new(words[0]);
     command.args(&words[1..]).arg("run").arg("pilotlight.toml").current_dir(folder);
@@ -223,6 +226,14 @@ impl Gateway {
         unsafe { libc::kill(self.child.id() as i32, signal) };
     }
 
+    /// Processes that it has started, or one of those, to take over.
+    pub fn heirs(&self) -> Vec<u32> {
+        let log = self.log();
+        let begun = log.iter().filter(|line| line.contains("\"upgrade begun\""));
+        let pid = |line: &String| line.split("\"pid\":\"").nth(1)?.split('"').next()?.parse().ok();
+        begun.map(|line| pid(line).expect(line)).collect()
+    }
+
     /// Waits until it has left.
     pub async fn left(&mut self) -> ExitStatus {
         let mut log = self.log.clone();
@@ -276,6 +287,15 @@ impl Drop for Gateway {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+        for heir in self.heirs() {
+            // Only one of ours: numbers are given again.
+            if std::fs::read_link(format!("/proc/{heir}/cwd"))
+                .is_ok_and(|at| at == self.folder.path())
+            {
+                // SAFETY: no memory is involved.
+                unsafe { libc::kill(heir as i32, libc::SIGKILL) };
+            }
+        }
         if std::thread::panicking() {
             let lines = self.log();
             let from = lines.len().saturating_sub(40);

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use pilotlight_config::Report;
-use pilotlight_server::park::{Bed, Woken};
+use pilotlight_server::park::{Program, Woken};
 use pilotlight_server::{Ended, Gateway, RunError, Source};
 
 use crate::flags::{Ask, COMMANDS, From};
@@ -14,16 +14,23 @@ use crate::{FAILED, REFUSED, allocator, descriptors, engines};
 
 /// Serves until a signal ends it.
 pub(crate) fn run(from: From) -> ExitCode {
-    let mut woken = Woken::take();
+    let mut woken = match Woken::take() {
+        Ok(woken) => woken,
+        Err(error) => {
+            eprintln!("pilotlight: {error}");
+            return ExitCode::from(FAILED);
+        }
+    };
     descriptors::make_room();
+    let program = program();
     loop {
         let source = source(from.clone());
         let code = match Gateway::load(source, engines::all(), allocator::collect) {
             Ok(gateway) => {
                 show(&gateway.warnings);
-                match gateway.run(&mut woken) {
+                match gateway.run(&mut woken, &program) {
                     Ok(Ended::Stopped) => return ExitCode::SUCCESS,
-                    Ok(Ended::Asleep(bed)) => match sleep(bed) {
+                    Ok(Ended::Asleep(bed)) => match bed.lie_down(&program) {
                         // Refused: as if it had been woken at once.
                         Ok(again) => {
                             woken = Some(again);
@@ -49,14 +56,21 @@ pub(crate) fn run(from: From) -> ExitCode {
     }
 }
 
-/// Becomes the parked form; returns only when the system refuses.
-fn sleep(bed: Bed) -> std::io::Result<Woken> {
-    let first = || std::env::args_os().next().unwrap_or_default().into();
-    let program: PathBuf = std::env::current_exe().unwrap_or_else(|_| first());
-    // It may have been replaced since: then the new one is meant.
-    let path = program.to_string_lossy();
-    let program = path.strip_suffix(" (deleted)").map_or(program.clone(), PathBuf::from);
-    bed.lie_down(&program, std::env::args_os().collect(), std::env::vars_os().collect())
+/// This program, as it was started: what is at its path later is its next version.
+fn program() -> Program {
+    let first: PathBuf = std::env::args_os().next().unwrap_or_default().into();
+    // By the name that it was called by, which may be a link to where the version of the day lies.
+    let named = Some(&first).filter(|name| name.components().count() > 1 && name.is_file());
+    let path = named.and_then(|name| std::path::absolute(name).ok());
+    let path = path.or_else(|| std::env::current_exe().ok()).unwrap_or(first);
+    // It may have been replaced already.
+    let text = path.to_string_lossy();
+    let path = text.strip_suffix(" (deleted)").map_or(path.clone(), PathBuf::from);
+    Program {
+        path,
+        arguments: std::env::args_os().collect(),
+        environment: std::env::vars_os().collect(),
+    }
 }
 
 /// Loads everything and says what is wrong.

@@ -1,5 +1,6 @@
 //! The gateway as a whole: load, open, serve, reload, drain. Start-up is a reload from nothing.
 
+mod handover;
 mod house;
 mod kept;
 mod sleep;
@@ -21,7 +22,7 @@ use crate::listener::{self, Opened};
 use crate::load::Loader;
 use crate::log::Log;
 use crate::metrics::Registry;
-use crate::park::{Bed, Woken};
+use crate::park::{Bed, Program, Woken};
 use crate::threads::Thread;
 
 /// Reads the manifest anew, for start-up and for each reload.
@@ -84,16 +85,21 @@ impl Gateway {
     }
 
     /// Opens the sockets (or finds them where it was asleep) and serves until it is told to stop, then
-    /// drains; or until it has nothing to do.
+    /// drains; or until it has nothing to do. It is told to hand over to `program`, too.
     ///
     /// # Errors
     /// A socket that can't be opened, or a system that gives no threads.
-    pub fn run(self, woken: &mut Option<Woken>) -> Result<Ended, RunError> {
+    pub fn run(self, woken: &mut Option<Woken>, program: &Program) -> Result<Ended, RunError> {
         let system = |what| move |error| RunError::System { what, error };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(system("the control loop could not start"))?;
         let workers = self.workers();
         self.control.workers.store(workers, Ordering::Relaxed);
+        if let Some(woken) = &woken {
+            // Before sockets are opened: clients would wait in new ones for a process that may fail.
+            let gone = |error| RunError::System { what: "nobody hands over any more", error };
+            woken.report().map_err(gone)?;
+        }
         let generation = self.control.generation();
         let opened: Vec<Opened> = generation
             .listeners
@@ -107,12 +113,13 @@ impl Gateway {
             let thread = Thread::start(index, self.clock, self.control.clone(), draining.clone());
             threads.push(thread.map_err(system("a worker could not start"))?);
         }
-        let mut house = House::new(&self, &threads);
+        let mut house = House::new(&self, &threads, program);
         let served = runtime.block_on(async {
+            let inbox = house.open_admin(woken.as_ref())?;
             for (listener, opened) in generation.listeners.iter().zip(opened) {
                 house.listen(listener.clone(), opened).await?;
             }
-            house.serve(&drain, woken).await
+            house.serve(inbox, &drain, woken).await
         });
         drop(drain);
         // Before the workers end: handles of their sockets.

@@ -36,6 +36,8 @@ pub(crate) enum Gate {
     Open,
     /// Not now: what comes waits in the kernel's queues.
     Paused,
+    /// Another process does.
+    Left,
     /// Never again.
     Closed,
 }
@@ -49,7 +51,7 @@ pub(crate) async fn accept(
 ) -> io::Result<()> {
     if let Some(socket) = sockets.datagram {
         let (worker, current, gate) = (worker.clone(), current.clone(), gate.clone());
-        quic::open(worker, current, socket.into(), gate)?;
+        quic::open(worker, current, socket.into(), sockets.passage, gate)?;
     }
     let Some(socket) = sockets.stream else { return Ok(()) };
     let acceptor = Acceptor::new(socket)?;
@@ -58,6 +60,7 @@ pub(crate) async fn accept(
         let now = *gate.borrow_and_update();
         match now {
             Gate::Closed => break,
+            Gate::Left => return Ok(()),
             Gate::Paused => {
                 accepting = None;
                 match gate.changed().await {

@@ -21,6 +21,24 @@ pub(crate) fn notify(state: &str) {
     }
 }
 
+/// Another process serves in our place.
+pub(crate) fn succeeded_by(pid: libc::pid_t) {
+    notify(&format!("MAINPID={pid}\nREADY=1"));
+}
+
+/// What the manager has given to the process before this one is ours, which is to be the service's main
+/// one. Called before there are threads.
+#[expect(clippy::disallowed_methods, reason = "there are no threads yet")]
+pub(crate) fn inherit() {
+    let elder = std::os::unix::process::parent_id().to_string();
+    for name in ["LISTEN_PID", "WATCHDOG_PID"] {
+        if var(name).is_some_and(|pid| pid == elder) {
+            // SAFETY: nobody else reads or writes the environment yet.
+            unsafe { std::env::set_var(name, std::process::id().to_string()) };
+        }
+    }
+}
+
 /// The manager's mailbox: a path, or a name without one.
 fn manager() -> Option<UnixDatagram> {
     let path = var("NOTIFY_SOCKET")?;

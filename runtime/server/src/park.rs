@@ -8,17 +8,22 @@
 //! ```
 //! Same process, same descriptors; what one form has to tell the other lies in a memory file
 //! ([`plan`]). Where a service manager holds all sockets the process leaves instead.
+//!
+//! A process that hands over to the next ([`heir`]) does the same, but that it turns a child of its own
+//! into the other form, and goes when that one serves.
 
 mod bed;
 mod guard;
+mod heir;
 mod hush;
 mod plan;
 pub(crate) mod state;
 mod wait;
 mod woken;
 
-pub use self::bed::Bed;
+pub use self::bed::{Bed, Program};
 pub(crate) use self::bed::{Canned, Held};
+pub(crate) use self::heir::Heir;
 pub(crate) use self::hush::{hush, rouse};
 pub(crate) use self::plan::{Kind, answers};
 pub use self::wait::enter;
@@ -31,3 +36,5 @@ pub const VARIABLE: &str = "PILOTLIGHT_SLEEP";
 const PARKED: u8 = b'p';
 /// The form that was woken.
 const WOKEN: u8 = b'w';
+/// The form that takes over from a process that still serves.
+const HEIR: u8 = b'h';

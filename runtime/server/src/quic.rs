@@ -4,9 +4,12 @@
 //! connection reach the worker that owns it as long as the client keeps its address. A client
 //! that moves to another address may reach another worker, which does not know the connection and
 //! answers with a stateless reset; it then connects anew. So migration is announced as off.
+//!
+//! A process that hands over to another shares its sockets with it: see [`passage`].
 
 mod door;
 pub(crate) mod keys;
+mod passage;
 
 use std::cell::Cell;
 use std::io;
@@ -15,11 +18,12 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use self::door::Door;
+pub(crate) use self::passage::{Elders, Passage};
 use arc_swap::ArcSwap;
 use pilotlight_config::manifest;
 use quinn::{
-    Connecting, Endpoint, EndpointConfig, IdleTimeout, Incoming, Runtime, ServerConfig,
-    TokioRuntime, TransportConfig, VarInt,
+    Connecting, ConnectionId, Endpoint, EndpointConfig, IdleTimeout, Incoming, Runtime,
+    ServerConfig, TokioRuntime, TransportConfig, VarInt,
 };
 use tokio::sync::watch;
 
@@ -78,19 +82,21 @@ pub(crate) fn open(
     worker: Rc<Worker>,
     current: Arc<ArcSwap<Listener>>,
     socket: std::net::UdpSocket,
+    passage: Passage,
     gate: watch::Receiver<Gate>,
 ) -> io::Result<()> {
     let Some(newest) = Newest::new(current) else {
         return Err(io::ErrorKind::InvalidInput.into());
     };
     let mut config = EndpointConfig::new(keys::reset());
-    config.cid_generator(keys::ids);
+    let socket_number = passage.socket;
+    config.cid_generator(move || keys::ids(socket_number));
     // The endpoint's own configuration is what makes it listen; each connection gets the newest.
     let listens = Some(ServerConfig::clone(&newest.config));
     let runtime = Arc::new(TokioRuntime);
-    let door = Door::new(runtime.wrap_udp_socket(socket)?);
+    let door = Door::new(runtime.wrap_udp_socket(socket)?, passage);
     let endpoint = Endpoint::new_with_abstract_socket(config, listens, door.clone(), runtime)?;
-    let house = House { worker, newest, endpoint, pending: Rc::default() };
+    let house = House { worker, newest, endpoint, socket: socket_number, pending: Rc::default() };
     tokio::task::spawn_local(house.serve(door, gate));
     Ok(())
 }
@@ -124,6 +130,8 @@ struct House {
     worker: Rc<Worker>,
     newest: Newest,
     endpoint: Endpoint,
+    /// Which of its listener's it is.
+    socket: usize,
     pending: Rc<Cell<usize>>,
 }
 
@@ -149,6 +157,11 @@ impl House {
                         Err(_) => return,
                     }
                 }
+                Gate::Left => {
+                    // What the other process finds to be ours still comes.
+                    door.leave();
+                    break;
+                }
                 Gate::Open => {
                     door.open();
                     accepting.get_or_insert_with(|| worker.accepting());
@@ -163,9 +176,24 @@ impl House {
             }
         }
         drop(accepting);
-        // Without a configuration it refuses new clients, which go where somebody still listens.
-        self.endpoint.set_server_config(None);
-        self.endpoint.wait_idle().await;
+        // Clients that have not heard yet that their connection is over must be told so by us.
+        let mut lasting = Some(worker.count());
+        if *gate.borrow() != Gate::Left {
+            // Without a configuration it refuses new clients, which go where somebody still listens.
+            self.endpoint.set_server_config(None);
+            return self.endpoint.wait_idle().await;
+        }
+        // A client that was asked to show its address may come back to who asked; and what belongs
+        // to a process before this one passes here as long as that is there.
+        loop {
+            let endpoint = self.endpoint.clone();
+            tokio::select! {
+                biased;
+                changed = gate.changed() => if changed.is_err() { return },
+                Some(incoming) = endpoint.accept() => self.begin(incoming),
+                () = endpoint.wait_idle(), if lasting.is_some() => lasting = None,
+            }
+        }
     }
 
     async fn already_there(&self) -> Option<Incoming> {
@@ -186,13 +214,14 @@ impl House {
         } else {
             newest.renew();
             let Some(permit) = worker.admit(&newest.listener) else { return incoming.refuse() };
+            let pending = Pending::new(pending, incoming.orig_dst_cid(), self.socket);
             let Ok(connecting) = incoming.accept_with(newest.config.clone()) else { return };
             let client = Client {
                 worker: worker.clone(),
                 listener: newest.listener.clone(),
                 port: self.endpoint.local_addr().map_or(0, |address| address.port()),
                 counted: worker.count(),
-                pending: Pending::new(pending),
+                pending,
                 _permit: permit,
             };
             tokio::task::spawn_local(client.serve(connecting));
@@ -200,19 +229,21 @@ impl House {
     }
 }
 
-/// A handshake under way.
-struct Pending(Rc<Cell<usize>>);
+/// A handshake under way, by the name that its client has chosen.
+struct Pending(Rc<Cell<usize>>, ConnectionId);
 
 impl Pending {
-    fn new(count: &Rc<Cell<usize>>) -> Pending {
+    fn new(count: &Rc<Cell<usize>>, name: ConnectionId, socket: usize) -> Pending {
         count.set(count.get() + 1);
-        Pending(count.clone())
+        passage::begun(name, socket);
+        Pending(count.clone(), name)
     }
 }
 
 impl Drop for Pending {
     fn drop(&mut self) {
         self.0.set(self.0.get() - 1);
+        passage::ended(&self.1);
     }
 }
 

@@ -16,8 +16,9 @@ use crate::admin::{self, Ask};
 use crate::generation::Listener;
 use crate::listener::{GRACE, Gate, Opened, Sockets};
 use crate::notify::{self, notify};
-use crate::park::{self, Woken};
+use crate::park::{self, Heir, Program, Woken};
 use crate::pressure;
+use crate::quic::Passage;
 use crate::threads::{Order, Thread};
 
 /// A gateway that serves.
@@ -28,6 +29,8 @@ pub(super) struct House<'a> {
     pub(super) admin: Option<admin::Opened>,
     /// Who looks how short memory is, while there are gates to tell.
     watching: Option<JoinHandle<()>>,
+    /// What takes over when it is told to hand over.
+    pub(super) program: &'a Program,
     /// When it last found that it can't sleep: on the gateway's clock.
     pub(super) tried: Duration,
 }
@@ -63,15 +66,34 @@ const ASKS: usize = 16;
 const SETTLED: Duration = Duration::from_secs(5);
 
 impl<'a> House<'a> {
-    pub(super) fn new(gateway: &'a Gateway, threads: &'a [Thread]) -> House<'a> {
+    pub(super) fn new(
+        gateway: &'a Gateway,
+        threads: &'a [Thread],
+        program: &'a Program,
+    ) -> House<'a> {
         House {
             gateway,
             threads,
             open: Vec::new(),
             admin: None,
             watching: None,
+            program,
             tried: Duration::ZERO,
         }
+    }
+
+    /// Opens the admin interface, if there is to be one; returns what it is asked.
+    pub(super) fn open_admin(
+        &mut self,
+        woken: Option<&Woken>,
+    ) -> Result<mpsc::Receiver<Ask>, RunError> {
+        let (asks, inbox) = mpsc::channel(ASKS);
+        let (control, clock) = (&self.gateway.control, self.gateway.clock);
+        if let Some(address) = &control.generation().manifest.gateway.admin {
+            let opened = admin::open(address, control.clone(), clock, asks, woken);
+            self.admin = Some(opened.map_err(RunError::Listen)?);
+        }
+        Ok(inbox)
     }
 
     pub(super) async fn listen(
@@ -83,7 +105,7 @@ impl<'a> House<'a> {
         let key = key(&listener);
         let current = Arc::new(ArcSwap::new(listener));
         let mut kept = Vec::with_capacity(opened.workers.len());
-        for (thread, sockets) in self.threads.iter().zip(opened.workers) {
+        for (thread, sockets) in self.threads.iter().cycle().zip(opened.workers) {
             let system = |error| RunError::System { what: "no more descriptors", error };
             kept.push(sockets.another().map_err(system)?);
             let (listener, gate) = (current.clone(), watched.clone());
@@ -101,6 +123,7 @@ impl<'a> House<'a> {
     /// Signals and the admin interface, until it is time to end.
     pub(super) async fn serve(
         &mut self,
+        mut inbox: mpsc::Receiver<Ask>,
         drain: &watch::Sender<bool>,
         woken: &mut Option<Woken>,
     ) -> Result<End, RunError> {
@@ -111,52 +134,57 @@ impl<'a> House<'a> {
         let (mut hup, mut usr2) = (on(SignalKind::hangup())?, on(SignalKind::user_defined2())?);
         // What came while the form changed comes now.
         park::block_signals(false);
-        let (asks, mut inbox) = mpsc::channel::<Ask>(ASKS);
-        let gateway = self.gateway;
-        let control = &gateway.control;
+        let control = &self.gateway.control;
         let generation = control.generation();
-        let address = generation.manifest.gateway.admin.clone();
-        if let Some(address) = &address {
-            let opened =
-                admin::open(address, control.clone(), gateway.clock, asks.clone(), woken.as_ref());
-            self.admin = Some(opened.map_err(RunError::Listen)?);
-        }
         let names: Vec<String> = generation.listeners.iter().map(|l| l.name.to_string()).collect();
         control.log.event(Level::Info, "serving", &[("listeners", &names.join(", "))]);
         control.apps.adopt(&generation).await;
         drop(generation);
-        if let Some(woken) = woken {
-            self.rise(woken).await;
+        match woken.take_if(|woken| woken.is_heir()) {
+            Some(elder) => self.succeed(elder),
+            None => {
+                if let Some(woken) = woken {
+                    self.rise(woken).await;
+                }
+                notify("READY=1");
+            }
         }
         self.watch_memory();
-        notify("READY=1");
         let mut sign = notify::watchdog().map(tokio::time::interval);
         let settled = tokio::time::sleep(SETTLED);
         tokio::pin!(settled);
+        let mut heir = None;
+        let mut handed_over = false;
         loop {
             tokio::select! {
                 _ = term.recv() => break,
                 _ = int.recv() => break,
-                _ = hup.recv() => drop(self.reload().await),
-                // What wakes it must not end it when it is awake.
-                _ = usr2.recv() => {}
+                _ = hup.recv() => drop(self.reload(&mut heir).await),
+                _ = usr2.recv() => self.call_heir(&mut heir),
+                loaded = told_by(&mut heir) => if self.hand_over(&mut heir, loaded).await {
+                    handed_over = true;
+                    break;
+                },
                 Some(ask) = inbox.recv() => match ask {
-                    Ask::Reload(answer) => drop(answer.send(self.reload().await)),
+                    Ask::Reload(answer) => drop(answer.send(self.reload(&mut heir).await)),
                     Ask::Drain => break,
                 },
-                () = self.tired() => if let Some(end) = self.sleep().await { return Ok(end) },
+                () = self.tired(), if heir.is_none() => if let Some(end) = self.sleep().await { return Ok(end) },
                 () = &mut settled, if woken.is_some() => woken.take().into_iter().for_each(Woken::settle),
                 Some(_) = tick(&mut sign) => notify("WATCHDOG=1"),
             }
         }
         // Its handles would keep sockets open that nobody accepts on.
         woken.take().into_iter().for_each(Woken::settle);
-        notify("STOPPING=1");
+        drop(heir);
+        if !handed_over {
+            notify("STOPPING=1");
+        }
         let hurry = async {
             tokio::select! { _ = term.recv() => {}, _ = int.recv() => {} }
         };
         let ends = async {
-            self.drain(drain).await;
+            self.drain(drain, handed_over).await;
             control.apps.end().await;
         };
         tokio::select! {
@@ -182,7 +210,9 @@ impl<'a> House<'a> {
     }
 
     /// Loads the manifest anew and switches to it; on any mistake the old one goes on.
-    async fn reload(&mut self) -> Result<String, String> {
+    async fn reload(&mut self, heir: &mut Option<Heir>) -> Result<String, String> {
+        // What was begun for the old manifest begins anew.
+        let begun = heir.take().is_some();
         notify("RELOADING=1");
         let outcome = self.switch().await;
         let control = &self.gateway.control;
@@ -194,6 +224,9 @@ impl<'a> House<'a> {
         control.log.event(level, message, &[("detail", text)]);
         control.set_last_reload(outcome.clone());
         notify("READY=1");
+        if begun {
+            self.call_heir(heir);
+        }
         outcome
     }
 
@@ -239,25 +272,32 @@ impl<'a> House<'a> {
     }
 
     /// Accepts no more, lets open exchanges end, and gives up at the manifest's limit.
-    async fn drain(&mut self, drain: &watch::Sender<bool>) {
+    async fn drain(&mut self, drain: &watch::Sender<bool>, handed_over: bool) {
         let limit = self.gateway.control.generation().manifest.gateway.drain;
         self.gateway.control.log.event(Level::Info, "draining", &[]);
         self.gateway.control.set_draining();
         let mut gates = Vec::with_capacity(self.open.len());
+        // Processes before this one get through us what is theirs.
+        let mut elders = Vec::new();
         for open in self.open.drain(..) {
+            elders.extend(open.sockets.iter().map(|sockets| sockets.passage.clone()));
             // Ours first: a socket that nobody accepts on must not get connections.
             drop(open.sockets);
-            let _ = open.gate.send(Gate::Closed);
+            let _ = open.gate.send(if handed_over { Gate::Left } else { Gate::Closed });
             gates.push(open.gate);
         }
+        // Somebody listens already: nobody has to be waited for.
+        let grace = if handed_over { Duration::ZERO } else { GRACE.min(limit / 2) };
         let idle = async {
             // Clients are told to leave once no listener is in their way back: a handshake that it
             // leaves unanswered is tried again after a second.
-            tokio::time::sleep(GRACE.min(limit / 2)).await;
+            tokio::time::sleep(grace).await;
             let _ = drain.send(true);
             // The first figures are from before the drain.
             tokio::time::sleep(Duration::from_millis(20)).await;
-            while self.threads.iter().any(|t| t.busy.load(Ordering::Acquire) > 0) {
+            while self.threads.iter().any(|t| t.busy.load(Ordering::Acquire) > 0)
+                || elders.iter().any(Passage::has_elder)
+            {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
         };
@@ -271,6 +311,14 @@ fn key(listener: &Listener) -> Key {
         address: settings.address.clone(),
         stream: settings.has_streams(),
         datagram: settings.http3,
+    }
+}
+
+/// What the process says that is to take over, if there is one.
+async fn told_by(heir: &mut Option<Heir>) -> Result<(), String> {
+    match heir {
+        Some(heir) => heir.loaded().await,
+        None => std::future::pending().await,
     }
 }
 

@@ -29,8 +29,9 @@ const FILE: &str = "state";
 /// What it is called among the service manager's descriptors.
 const STORED: &str = "pilotlight-state";
 
-/// Everything that is kept, as bytes.
-fn written(control: &Control) -> Vec<u8> {
+/// Everything that is kept, as bytes. A part whose layout changes gets another name: the reader may be
+/// another version's.
+pub(super) fn written(control: &Control) -> Vec<u8> {
     let generation = control.generation();
     state::written(|all| {
         all.part(TICKETS, tickets::keep);
@@ -66,10 +67,18 @@ fn keep_shared(shared: &dyn Shared, to: &mut Writer, room: usize) -> usize {
         match found.kept {
             Kept::List => {
                 entry.number(LIST);
-                // Nobody is there any more whom it would be taken from.
-                while let Ok(Some(item)) = shared.pop(&key, End::Left, &mut text) {
+                // Each item goes to the end of the list: after a round all are where they were.
+                for _ in 0..shared.len(&key).unwrap_or(0) {
+                    let Ok(Some(item)) = shared.pop(&key, End::Left, &mut text) else { break };
                     keep_value(item, &text, &mut entry);
+                    let again = match item {
+                        Kept::Bool(value) => Scalar::Bool(value),
+                        Kept::Number(value) => Scalar::Number(value),
+                        Kept::Text | Kept::List => Scalar::Text(&text),
+                    };
+                    let _ = shared.push(&key, again, End::Right);
                 }
+                shared.expire(&key, if left.is_finite() { left } else { 0.0 }, false);
             }
             plain => keep_value(plain, &text, &mut entry),
         }
@@ -202,7 +211,7 @@ pub(super) fn take_back(control: &Control, woken: Option<&Woken>) {
     for (name, mut part) in state {
         let taken = match name {
             TICKETS => tickets::take_back(&mut part),
-            QUIC => quic::keys::take_back(&mut part),
+            QUIC => quic::keys::take_back(&mut part, woken.is_some_and(Woken::is_heir)),
             METRICS => control.metrics.take_back(&mut part),
             APPS => control.apps.states.take_back(&mut part),
             // One that the manifest does not have any more is nobody's.

@@ -54,6 +54,8 @@ impl House<'_> {
         quiet &= control.generation().apps().all(|app| app.is_asleep());
         // Nobody would wake it for them, once it has left.
         quiet &= self.wakes_in().is_none_or(|time| !self.is_held() && time >= NAP);
+        // Asleep it would keep from the process before what is that one's.
+        quiet &= !self.open.iter().flat_map(|open| &open.sockets).any(|s| s.passage.has_elder());
         // Where the server may be the first to speak, silence wakes.
         let hushed = self.sockets(|meant| meant.tcp.is_none());
         hushed.iter().for_each(|(fd, kind)| park::hush(*fd, *kind));

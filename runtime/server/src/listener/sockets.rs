@@ -9,6 +9,7 @@ use pilotlight_config::manifest::{Address, Listener as Meant};
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
 use crate::park::{self, Held, Kind, Woken};
+use crate::quic::{Elders, Passage};
 
 /// Connections that wait to be accepted, a socket.
 const BACKLOG: i32 = 4096;
@@ -17,11 +18,13 @@ const BACKLOG: i32 = 4096;
 pub(crate) struct Sockets {
     pub(crate) stream: Option<Socket>,
     pub(crate) datagram: Option<Socket>,
+    /// To the processes that have the same socket of datagrams.
+    pub(crate) passage: Passage,
 }
 
 /// The sockets of one listener.
 pub(crate) struct Opened {
-    /// By worker.
+    /// By worker; sockets of datagrams that there are more of go round.
     pub(crate) workers: Vec<Sockets>,
     /// Of workers that were there before sleep and are no more: what waits in them is served first.
     pub(crate) left_over: Vec<Sockets>,
@@ -34,7 +37,11 @@ impl Sockets {
     /// When the system gives no descriptor.
     pub(crate) fn another(&self) -> io::Result<Sockets> {
         let another = |socket: &Option<Socket>| socket.as_ref().map(Socket::try_clone).transpose();
-        Ok(Sockets { stream: another(&self.stream)?, datagram: another(&self.datagram)? })
+        Ok(Sockets {
+            stream: another(&self.stream)?,
+            datagram: another(&self.datagram)?,
+            passage: self.passage.clone(),
+        })
     }
 }
 
@@ -54,14 +61,19 @@ pub(crate) fn name(address: &Address) -> String {
 pub(crate) fn open(meant: &Meant, workers: usize, woken: Option<&Woken>) -> io::Result<Opened> {
     let key = name(&meant.address);
     let found = |kind, worker| woken.and_then(|woken| woken.socket(&key, kind, worker));
+    let elders = woken.map_or(0, |woken| woken.count(&key, Kind::Passage));
+    let elders = Elders::new((0..elders).map(|socket| found(Kind::Passage, socket)));
+    let passage = |socket| Passage::new(socket, &elders);
     let wants_stream = meant.has_streams();
     let mut all = Vec::with_capacity(workers);
     match &meant.address {
         Address::Tcp(address) => {
             let mut address = *address;
-            for worker in 0..workers {
+            // Clients know the sockets that there are: all of them stay, also past the workers.
+            let datagrams = woken.map_or(0, |woken| woken.count(&key, Kind::Datagram));
+            for worker in 0..if meant.http3 { workers.max(datagrams) } else { workers } {
                 let stream = || found(Kind::Stream, worker).map_or_else(|| tcp(address), Ok);
-                let stream = wants_stream.then(stream).transpose()?;
+                let stream = (wants_stream && worker < workers).then(stream).transpose()?;
                 // Port 0: the first socket picks, the others follow.
                 if let Some(bound) = stream.as_ref().and_then(|s| s.local_addr().ok()?.as_socket())
                 {
@@ -69,13 +81,14 @@ pub(crate) fn open(meant: &Meant, workers: usize, woken: Option<&Woken>) -> io::
                 }
                 let datagram = || found(Kind::Datagram, worker).map_or_else(|| udp(address), Ok);
                 let datagram = meant.http3.then(datagram).transpose()?;
-                all.push(Sockets { stream, datagram });
+                all.push(Sockets { stream, datagram, passage: passage(worker) });
             }
         }
         Address::Unix(path) => {
             let socket = found(Kind::Stream, 0).map_or_else(|| unix(path), Ok)?;
             for _ in 0..workers {
-                all.push(Sockets { stream: Some(socket.try_clone()?), datagram: None });
+                let stream = Some(socket.try_clone()?);
+                all.push(Sockets { stream, datagram: None, passage: Passage::default() });
             }
         }
         Address::Inherited(name) => {
@@ -98,6 +111,7 @@ pub(crate) fn open(meant: &Meant, workers: usize, woken: Option<&Woken>) -> io::
                 all.push(Sockets {
                     stream: sockets.0.transpose()?,
                     datagram: sockets.1.transpose()?,
+                    passage: passage(worker),
                 });
             }
         }
@@ -105,7 +119,12 @@ pub(crate) fn open(meant: &Meant, workers: usize, woken: Option<&Woken>) -> io::
     let left_over = match (&meant.address, woken) {
         (Address::Tcp(_), Some(woken)) if wants_stream => {
             let streams = woken.left_over(&key, Kind::Stream, workers).into_iter();
-            streams.map(|stream| Sockets { stream: Some(stream), datagram: None }).collect()
+            let alone = |stream| Sockets {
+                stream: Some(stream),
+                datagram: None,
+                passage: Passage::default(),
+            };
+            streams.map(alone).collect()
         }
         _ => Vec::new(),
     };

@@ -16,8 +16,16 @@ use crate::park::state::{Reader, Writer};
 const PROTOCOLS: [Protocol; 4] = [Protocol::Http1, Protocol::Http2, Protocol::Http3, Protocol::Tcp];
 
 impl Registry {
-    fn plain(&self) -> [&AtomicU64; 5] {
-        [&self.reloads_ok, &self.reloads_failed, &self.trims, &self.sleeps, &self.log_dropped]
+    fn plain(&self) -> [&AtomicU64; 7] {
+        [
+            &self.reloads_ok,
+            &self.reloads_failed,
+            &self.upgrades_ok,
+            &self.upgrades_failed,
+            &self.trims,
+            &self.sleeps,
+            &self.log_dropped,
+        ]
     }
 
     /// Writes all counters down.

@@ -43,10 +43,20 @@ impl Registry {
         if !process.apps.is_empty() {
             self.apps.show(&mut page, &process.apps);
         }
-        page.family("pilotlight_reloads", "counter", "Reloads by result.");
-        for (result, count) in [("ok", &self.reloads_ok), ("failed", &self.reloads_failed)] {
-            let count = count.load(Ordering::Relaxed);
-            page.counter("pilotlight_reloads", &[("result", result)], count);
+        let changes = [
+            ("pilotlight_reloads", "Reloads by result.", &self.reloads_ok, &self.reloads_failed),
+            (
+                "pilotlight_upgrades",
+                "Upgrades by result.",
+                &self.upgrades_ok,
+                &self.upgrades_failed,
+            ),
+        ];
+        for (name, help, ok, failed) in changes {
+            page.family(name, "counter", help);
+            for (result, count) in [("ok", ok), ("failed", failed)] {
+                page.counter(name, &[("result", result)], count.load(Ordering::Relaxed));
+            }
         }
         page.family("pilotlight_trims", "counter", "Times that idle memory was given back.");
         page.counter("pilotlight_trims", &[], self.trims.load(Ordering::Relaxed));

@@ -1,11 +1,11 @@
 //! Falling asleep: the plan is written, and the process becomes its parked form.
 
-use std::ffi::{CString, OsString};
+use std::ffi::{CString, OsString, c_char};
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd, OwnedFd};
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::path::Path;
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use socket2::Socket;
@@ -15,9 +15,19 @@ use super::woken::{self, Woken};
 use super::{PARKED, VARIABLE};
 use crate::clock;
 
+/// The program that a form of the gateway becomes.
+pub struct Program {
+    /// Where it is, also when it is replaced.
+    pub path: PathBuf,
+    /// Its arguments, its name among them.
+    pub arguments: Vec<OsString>,
+    /// Its environment.
+    pub environment: Vec<(OsString, OsString)>,
+}
+
 /// What a gateway that goes to sleep leaves behind: to be given to [`Bed::lie_down`].
 pub struct Bed {
-    sockets: Vec<Held>,
+    pub(super) sockets: Vec<Held>,
     answers: Vec<Canned>,
     /// What clients are told while it can't wake.
     refusal: Vec<u8>,
@@ -25,6 +35,8 @@ pub struct Bed {
     pub(super) state: Option<OwnedFd>,
     /// When it is to wake without being asked: on the kernel's clock, or 0.
     alarm: u64,
+    /// The other end of what it says to the process that hands over.
+    pub(super) elder: Option<OwnedFd>,
 }
 
 /// A socket that stays open.
@@ -49,7 +61,7 @@ pub(crate) struct Canned {
 
 impl Bed {
     pub(crate) fn new(sockets: Vec<Held>, answers: Vec<Canned>, refusal: &[u8]) -> Bed {
-        Bed { sockets, answers, refusal: refusal.to_vec(), state: None, alarm: 0 }
+        Bed { sockets, answers, refusal: refusal.to_vec(), state: None, alarm: 0, elder: None }
     }
 
     /// What outlives sleep.
@@ -68,27 +80,12 @@ impl Bed {
     ///
     /// # Errors
     /// As the system says, when not even that is there.
-    pub fn lie_down(
-        self,
-        program: &Path,
-        arguments: Vec<OsString>,
-        environment: Vec<(OsString, OsString)>,
-    ) -> io::Result<Woken> {
-        let words = arguments.len();
-        let file = memory_file(c"pilotlight-sleep", &self.written(program, arguments))?;
-        let broken = || io::Error::from(io::ErrorKind::InvalidData);
-        let plan = Plan::open(file.as_raw_fd()).ok_or_else(broken)?;
-        let marker = format!("{VARIABLE}={}{}", char::from(PARKED), plan.fd);
-        let others = environment.into_iter().filter(|(name, _)| name != VARIABLE);
-        let entry = |(name, value): (OsString, OsString)| {
-            CString::new([name.as_bytes(), b"=", value.as_bytes()].concat()).ok()
-        };
-        let all: Vec<CString> = others.filter_map(entry).chain(CString::new(marker)).collect();
-        let mut list: Vec<_> = all.iter().map(|one| one.as_ptr()).collect();
-        list.push(std::ptr::null());
+    pub fn lie_down(self, program: &Program) -> io::Result<Woken> {
+        let (file, plan) = self.plan(program)?;
+        let environment = program.environment(PARKED, &plan);
         woken::block_signals(true);
-        if words <= ARGUMENTS_MAX {
-            plan.turn(list.as_ptr());
+        if program.arguments.len() <= ARGUMENTS_MAX {
+            plan.turn(pointers(&environment).as_ptr());
         }
         woken::block_signals(false);
         // Refused: the plan's descriptors have new owners.
@@ -100,27 +97,33 @@ impl Bed {
         Ok(Woken::of(plan))
     }
 
-    fn written(&self, program: &Path, arguments: Vec<OsString>) -> Vec<u8> {
+    /// The plan, and the file that it is in.
+    pub(super) fn plan(&self, program: &Program) -> io::Result<(OwnedFd, Plan)> {
+        let file = memory_file(c"pilotlight-sleep", &self.written(program))?;
+        let broken = || io::Error::from(io::ErrorKind::InvalidData);
+        let plan = Plan::open(file.as_raw_fd()).ok_or_else(broken)?;
+        Ok((file, plan))
+    }
+
+    fn written(&self, program: &Program) -> Vec<u8> {
         let head = size_of::<Head>();
         let (places, answers) = (size_of::<Place>(), size_of::<Answer>());
         let fixed = head + places * self.sockets.len() + answers * self.answers.len();
         let mut texts = Texts { fixed, bytes: Vec::new() };
         let line = |text: Vec<u8>| [text, vec![0]].concat();
-        let words: Vec<u8> = arguments
-            .into_iter()
-            .take(ARGUMENTS_MAX)
-            .flat_map(|one| line(one.into_vec()))
-            .collect();
+        let words = program.arguments.iter().take(ARGUMENTS_MAX);
+        let words: Vec<u8> = words.flat_map(|one| line(one.as_bytes().to_vec())).collect();
         let own = Head {
             magic: MAGIC,
             places: self.sockets.len() as u32,
             answers: self.answers.len() as u32,
-            program: texts.put(&line(program.as_os_str().as_bytes().to_vec())),
+            program: texts.put(&line(program.path.as_os_str().as_bytes().to_vec())),
             arguments: texts.put(&words),
             refusal: texts.put(&self.refusal),
             state: self.state.as_ref().map_or(-1, woken::number).into(),
             carried: (-1).into(),
             by: (-1).into(),
+            elder: self.elder.as_ref().map_or(-1, woken::number).into(),
             slept: clock::monotonic().into(),
             alarm: self.alarm,
             ..Head::default()
@@ -148,6 +151,23 @@ impl Bed {
         out.extend(texts.bytes);
         out
     }
+}
+
+impl Program {
+    /// The environment of one of its forms, with that plan.
+    pub(super) fn environment(&self, form: u8, plan: &Plan) -> Vec<CString> {
+        let marker = format!("{VARIABLE}={}{}", char::from(form), plan.fd);
+        let others = self.environment.iter().filter(|(name, _)| name != VARIABLE);
+        let entry = |(name, value): &(OsString, OsString)| {
+            CString::new([name.as_bytes(), b"=", value.as_bytes()].concat()).ok()
+        };
+        others.filter_map(entry).chain(CString::new(marker)).collect()
+    }
+}
+
+/// A list of texts as the kernel takes it.
+pub(super) fn pointers(texts: &[CString]) -> Vec<*const c_char> {
+    texts.iter().map(|one| one.as_ptr()).chain([std::ptr::null()]).collect()
 }
 
 /// Texts behind what is fixed.

@@ -36,7 +36,7 @@ pub(crate) fn hush(fd: c_int, kind: Kind) {
             set(fd, libc::SOL_SOCKET, libc::SO_ATTACH_FILTER, &program);
         }
         Kind::Stream => set(fd, libc::IPPROTO_TCP, libc::TCP_DEFER_ACCEPT, &SILENT),
-        Kind::Admin => {}
+        Kind::Admin | Kind::Passage => {}
     }
 }
 
@@ -46,7 +46,7 @@ pub(crate) fn rouse(fd: c_int, kind: Kind) {
     match kind {
         Kind::Datagram => set(fd, libc::SOL_SOCKET, libc::SO_DETACH_FILTER, &none),
         Kind::Stream => set(fd, libc::IPPROTO_TCP, libc::TCP_DEFER_ACCEPT, &none),
-        Kind::Admin => {}
+        Kind::Admin | Kind::Passage => {}
     }
 }
 

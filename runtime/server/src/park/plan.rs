@@ -50,7 +50,8 @@ pub(super) struct Head {
     pub(super) reason: Cell<u32>,
     /// Times in a row that waking failed.
     pub(super) failures: Cell<u32>,
-    pub(super) spare: u32,
+    /// The channel to the process that hands over: a descriptor, or -1.
+    pub(super) elder: Cell<i32>,
     /// Nanoseconds of the kernel's clock: when it fell asleep, when it woke, before when it must not.
     pub(super) slept: Cell<u64>,
     pub(super) woken: Cell<u64>,
@@ -66,11 +67,14 @@ pub(crate) enum Kind {
     Stream = 0,
     Datagram = 1,
     Admin = 2,
+    /// No listener's: the way to the process before, beside a socket of datagrams.
+    Passage = 3,
 }
 
 impl Kind {
     pub(super) fn of(number: u8) -> Option<Kind> {
-        [Kind::Stream, Kind::Datagram, Kind::Admin].get(usize::from(number)).copied()
+        let all = [Kind::Stream, Kind::Datagram, Kind::Admin, Kind::Passage];
+        all.get(usize::from(number)).copied()
     }
 }
 
@@ -184,6 +188,15 @@ impl Plan {
 
     /// Becomes another form of the program. Returns only when the kernel refuses.
     pub(super) fn turn(&self, environment: *const *const c_char) {
+        self.run(environment);
+        // It is not there any more: then what runs now.
+        let own = c"/proc/self/exe".as_ptr();
+        // SAFETY: both lists end with null.
+        unsafe { libc::execve(own, LIST.0.get().cast(), environment) };
+    }
+
+    /// Becomes the program as it is on the disk now. Returns only when the kernel refuses.
+    pub(super) fn run(&self, environment: *const *const c_char) {
         // SAFETY: one thread turns, and only once; a handler's stack is too small for it.
         let arguments = unsafe { &mut *LIST.0.get() };
         let text = self.bytes(self.head().arguments);
@@ -198,7 +211,7 @@ impl Plan {
             }
         }
         let head = self.head();
-        let own = [self.fd, head.state.get(), head.carried.get()];
+        let own = [self.fd, head.state.get(), head.carried.get(), head.elder.get()];
         let all = self.places().iter().map(|place| place.fd).chain(own);
         // SAFETY: descriptors that are not open are refused, which is no harm; paths and lists end
         // with zeros, the path as it was written.
@@ -210,9 +223,6 @@ impl Plan {
             if program.last() == Some(&0) {
                 libc::execve(program.as_ptr().cast(), arguments.as_ptr(), environment);
             }
-            // It is not there any more: then what runs now.
-            let own = c"/proc/self/exe".as_ptr();
-            libc::execve(own, arguments.as_ptr(), environment);
         }
     }
 }

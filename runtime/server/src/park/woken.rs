@@ -1,14 +1,20 @@
 //! The gateway after sleep: what it finds of the one that fell asleep.
 
 use std::cell::RefCell;
+use std::io::{self, Read, Write};
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
 use socket2::Socket;
 
+use super::heir::SAID;
 use super::plan::{self, Kind, Plan};
-use super::{PARKED, WOKEN, guard};
-use crate::clock;
+use super::{HEIR, PARKED, WOKEN, guard};
+use crate::{clock, notify};
+
+/// How long an heir waits for who hands over to it.
+const ELDER: Duration = Duration::from_secs(60);
 
 /// Why it woke.
 #[repr(u32)]
@@ -36,6 +42,8 @@ pub struct Woken {
     plan: &'static Plan,
     /// By the plan's places.
     sockets: RefCell<Vec<Option<OwnedFd>>>,
+    /// Who hands over, if this one was not asleep but is an heir.
+    elder: Option<UnixStream>,
     /// The plan's own.
     _file: OwnedFd,
 }
@@ -50,11 +58,18 @@ pub(crate) struct Carried {
 }
 
 impl Woken {
-    /// Takes over what the parked form held, if this process was woken. Called once, before there
-    /// are threads.
-    pub fn take() -> Option<Woken> {
-        let plan = Plan::open(plan::asked(WOKEN)?)?;
-        Some(Woken::of(plan))
+    /// Takes over what the parked form held, if this process was woken, or another one hands over.
+    /// Called once, before there are threads.
+    ///
+    /// # Errors
+    /// When another process hands over, of a version that can't be understood.
+    pub fn take() -> Result<Option<Woken>, &'static str> {
+        if let Some(fd) = plan::asked(HEIR) {
+            let plan = Plan::open(fd).ok_or("the process that hands over is of another version")?;
+            notify::inherit();
+            return Ok(Some(Woken::of(plan)));
+        }
+        Ok(plan::asked(WOKEN).and_then(Plan::open).map(Woken::of))
     }
 
     pub(super) fn of(plan: Plan) -> Woken {
@@ -67,8 +82,29 @@ impl Woken {
         close_on_exec(head.carried.get());
         close_on_exec(head.state.get());
         close_on_exec(plan.fd);
-        guard::arm(plan);
-        Woken { sockets: RefCell::new(sockets), _file: own(plan.fd), plan }
+        let elder = Some(head.elder.replace(-1)).filter(|fd| close_on_exec(*fd));
+        let elder = elder.map(|fd| UnixStream::from(own(fd)));
+        if elder.is_none() {
+            guard::arm(plan);
+        }
+        Woken { sockets: RefCell::new(sockets), elder, _file: own(plan.fd), plan }
+    }
+
+    /// Whether another process hands over to this one.
+    pub(crate) fn is_heir(&self) -> bool {
+        self.elder.is_some()
+    }
+
+    /// Says that it has come as far as it can, and waits until it may go on: when it has loaded, and
+    /// when it serves.
+    ///
+    /// # Errors
+    /// When there is nobody any more who would hand over.
+    pub(crate) fn report(&self) -> io::Result<()> {
+        let Some(mut elder) = self.elder.as_ref() else { return Ok(()) };
+        elder.set_read_timeout(Some(ELDER))?;
+        elder.write_all(&[SAID])?;
+        elder.read_exact(&mut [0])
     }
 
     /// A worker's socket of a listener, another handle of it.
@@ -83,6 +119,11 @@ impl Woken {
         let mut sockets = self.sockets.borrow_mut();
         let at = self.places(key, kind).filter(|(_, of)| *of >= workers);
         at.filter_map(|(at, _)| Some(Socket::from(sockets.get_mut(at)?.take()?))).collect()
+    }
+
+    /// How many sockets of a kind a listener has.
+    pub(crate) fn count(&self, key: &str, kind: Kind) -> usize {
+        self.places(key, kind).count()
     }
 
     fn places(&self, key: &str, kind: Kind) -> impl Iterator<Item = (usize, usize)> {
@@ -144,6 +185,10 @@ impl Woken {
     /// It can't serve: back to the parked form, which waits before it tries again. Returns only
     /// when the kernel refuses.
     pub fn back(self) {
+        if self.is_heir() {
+            // The elder goes on.
+            return;
+        }
         self.plan.failed(clock::monotonic());
         block_signals(true);
         plan::become_next(PARKED);
