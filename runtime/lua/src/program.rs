@@ -10,6 +10,7 @@ use pilotlight_filter::abi::{Phase, Phases, limit};
 use pilotlight_filter::{Exchange, Fault, FaultKind, Spec};
 
 use crate::export::Export;
+use crate::known::Trial;
 use crate::output::Output;
 use crate::stack::{Compiler, Kind, Stack};
 use crate::visit::{Ran, Visit};
@@ -33,6 +34,10 @@ pub(crate) struct Script {
     pub(crate) eager: bool,
     /// Names of what it offers to modules.
     pub(crate) exports: Vec<Box<str>>,
+    /// The libraries that it names, if it can reach no others.
+    named: Option<Box<str>>,
+    /// How it was tried, if the same trial would go well again.
+    pub(crate) trial: Option<Trial>,
 }
 
 /// What a filter runs.
@@ -45,7 +50,8 @@ pub(crate) enum Code {
     Kong(String),
 }
 
-/// A script's bytecode, which we made (users' is never taken), and its name in messages.
+/// A script's text, or its bytecode when it has been tried here (users' is never taken), and its name in
+/// messages.
 pub(crate) struct Chunk {
     pub(crate) code: Vec<u8>,
     pub(crate) name: String,
@@ -129,11 +135,32 @@ impl Step {
     }
 }
 
+/// The libraries that a script names; `None` when it may reach any, by a name that it makes up.
+fn named(code: &Code) -> Option<Box<str>> {
+    const ANY: [&[u8]; 7] =
+        [b"_G", b"require", b"package", b"load", b"loadstring", b"loadfile", b"dofile"];
+    const LIBRARIES: [&str; 9] =
+        ["string", "table", "coroutine", "math", "bit", "os", "debug", "jit", "gateway"];
+    let Code::Native(chunk) = code else { return None };
+    let mut has = [false; LIBRARIES.len()];
+    for word in chunk.code.split(|byte| !byte.is_ascii_alphanumeric() && *byte != b'_') {
+        if ANY.contains(&word) {
+            return None;
+        }
+        if let Some(at) = LIBRARIES.iter().position(|name| name.as_bytes() == word) {
+            has[at] = true;
+        }
+    }
+    let named = LIBRARIES.iter().zip(has).filter(|(_, has)| *has).map(|(name, _)| *name);
+    Some(named.collect::<Vec<_>>().join(" ").into())
+}
+
 impl Script {
     pub(crate) fn new(spec: &Spec, code: Code) -> Script {
         let default = Duration::from_micros(limit::FILTER_CPU_MICROS);
         Script {
             name: spec.name.clone(),
+            named: named(&code),
             code,
             config: spec.config.clone(),
             config_is_json: spec.config_is_json,
@@ -144,6 +171,7 @@ impl Script {
             phases: Phases::NONE,
             eager: false,
             exports: Vec::new(),
+            trial: None,
         }
     }
 
@@ -261,7 +289,11 @@ impl Script {
                 stack.push_bytes(&self.config);
                 stack.push_bool(self.config_is_json);
                 stack.push_bool(self.target);
-                Ok(6)
+                match &self.named {
+                    Some(named) => stack.push_bytes(named.as_bytes()),
+                    None => stack.push_nil(),
+                }
+                Ok(7)
             }
             Code::OpenResty(steps, settings) => {
                 stack.push_bytes(b"ngx");

@@ -128,7 +128,27 @@ local function searcher(env)
   end
 end
 
-function pl.environment(config, name)
+-- What each script has of its own, and may change.
+local libraries = {
+  string = function() return copy(pl.string) end,
+  table = function() return copy(pl.table) end,
+  coroutine = function() return copy(pl.coroutine) end,
+  math = function() return copy(math) end,
+  bit = function() return copy(bit) end,
+  os = function()
+    return {
+      time = os_time, date = os_date, difftime = difftime, clock = pl.monotonic, getenv = slow.env,
+    }
+  end,
+  debug = function() return { traceback = traceback } end,
+  jit = function()
+    return { version = jit.version, version_num = jit.version_num, os = jit.os, arch = jit.arch }
+  end,
+}
+
+-- `named`: the libraries that the script can reach; nil: all, by whatever name. Most scripts name two or
+-- three, and what each has of its own is copied for it.
+function pl.environment(config, name, named)
   local env = {
     _VERSION = _VERSION,
     assert = assert, error = error, ipairs = ipairs, next = next, pairs = pairs, pcall = pcall,
@@ -136,15 +156,12 @@ function pl.environment(config, name)
     setmetatable = setmetatable, getmetatable = getmetatable, tonumber = tonumber,
     tostring = pl.tostring, type = type, unpack = unpack, xpcall = xpcall, print = print,
     collectgarbage = collectgarbage,
-    string = copy(pl.string), table = copy(pl.table), coroutine = copy(pl.coroutine),
-    math = copy(math), bit = copy(bit),
-    os = {
-      time = os_time, date = os_date, difftime = difftime, clock = pl.monotonic, getenv = slow.env,
-    },
-    debug = { traceback = traceback },
-    jit = { version = jit.version, version_num = jit.version_num, os = jit.os, arch = jit.arch },
-    gateway = pl.gateway(config, name),
   }
+  for library, make in stock_pairs(libraries) do
+    if not named or named:find(library, 1, true) then env[library] = make() end
+  end
+  if not named or named:find("gateway", 1, true) then env.gateway = pl.gateway(config, name) end
+  if named then return env end
   env._G = env
   env.load, env.loadstring = loader(env)
   local loaded = {
@@ -187,7 +204,7 @@ local phases = {
 local before = { request_body = 2, response_body = 2 }
 
 -- Runs a script's chunk and its init; answers its phases, and which of them want a context.
-local function native(chunk, name, config, is_json, target)
+local function native(chunk, name, config, is_json, target, named)
   if is_json then
     local decoded, why = slow.json_decode(config)
     if decoded == nil and why then error("config: " .. why, 0) end
@@ -195,7 +212,7 @@ local function native(chunk, name, config, is_json, target)
   elseif config == "" then
     config = nil
   end
-  local env = pl.environment(config, name)
+  local env = pl.environment(config, name, named)
   setfenv(chunk, env)
   local filter = chunk()
   if type(filter) == "function" and target then filter = { request = filter } end
