@@ -3,9 +3,10 @@
 use std::os::raw::c_int;
 use std::path::Path;
 use std::rc::Rc;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use memchr::memmem;
 use pilotlight_filter::abi::{Phase, Phases, limit};
 use pilotlight_filter::{Exchange, Fault, FaultKind, Spec};
 
@@ -34,8 +35,8 @@ pub(crate) struct Script {
     pub(crate) eager: bool,
     /// Names of what it offers to modules.
     pub(crate) exports: Vec<Box<str>>,
-    /// The libraries that it names, if it can reach no others.
-    named: Option<Box<str>>,
+    /// What it names of its environment, if it can reach nothing else; known from its first boot on.
+    named: OnceLock<Option<Box<str>>>,
     /// How it was tried, if the same trial would go well again.
     pub(crate) trial: Option<Trial>,
 }
@@ -135,24 +136,18 @@ impl Step {
     }
 }
 
-/// The libraries that a script names; `None` when it may reach any, by a name that it makes up.
-fn named(code: &Code) -> Option<Box<str>> {
-    const ANY: [&[u8]; 7] =
-        [b"_G", b"require", b"package", b"load", b"loadstring", b"loadfile", b"dofile"];
-    const LIBRARIES: [&str; 9] =
-        ["string", "table", "coroutine", "math", "bit", "os", "debug", "jit", "gateway"];
-    let Code::Native(chunk) = code else { return None };
-    let mut has = [false; LIBRARIES.len()];
-    for word in chunk.code.split(|byte| !byte.is_ascii_alphanumeric() && *byte != b'_') {
-        if ANY.contains(&word) {
-            return None;
-        }
-        if let Some(at) = LIBRARIES.iter().position(|name| name.as_bytes() == word) {
-            has[at] = true;
-        }
+/// What a script, text or bytecode, may name of its environment, with spaces between; `None` when it may
+/// reach any, by a name that it makes up. A name that is part of another word counts, too.
+fn named(code: &[u8]) -> Option<Box<str>> {
+    const ANY: [&str; 5] = ["_G", "require", "package", "load", "dofile"];
+    const NAMES: &str = "_VERSION assert bit collectgarbage coroutine debug error gateway getmetatable ipairs \
+        jit math next os pairs pcall print rawequal rawget rawlen rawset select setmetatable string table \
+        tonumber tostring type unpack xpcall";
+    let has = |name: &&str| memmem::find(code, name.as_bytes()).is_some();
+    match ANY.iter().any(has) {
+        true => None,
+        false => Some(NAMES.split(' ').filter(has).collect::<Vec<_>>().join(" ").into()),
     }
-    let named = LIBRARIES.iter().zip(has).filter(|(_, has)| *has).map(|(name, _)| *name);
-    Some(named.collect::<Vec<_>>().join(" ").into())
 }
 
 impl Script {
@@ -160,7 +155,7 @@ impl Script {
         let default = Duration::from_micros(limit::FILTER_CPU_MICROS);
         Script {
             name: spec.name.clone(),
-            named: named(&code),
+            named: OnceLock::new(),
             code,
             config: spec.config.clone(),
             config_is_json: spec.config_is_json,
@@ -289,7 +284,7 @@ impl Script {
                 stack.push_bytes(&self.config);
                 stack.push_bool(self.config_is_json);
                 stack.push_bool(self.target);
-                match &self.named {
+                match self.named.get_or_init(|| named(&chunk.code)) {
                     Some(named) => stack.push_bytes(named.as_bytes()),
                     None => stack.push_nil(),
                 }

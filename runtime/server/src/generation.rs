@@ -24,6 +24,9 @@ use crate::tls::{ClientTls, ProgramTls, ServerTls};
 use crate::upstream::{Hosts, Shared, Upstream};
 use crate::worker::Worker;
 
+/// What engines have loaded, by the engines' names.
+pub(crate) type Libraries = Vec<(&'static str, Arc<dyn Library>)>;
+
 /// What a manifest became.
 pub(crate) struct Generation {
     /// Counts up with each reload.
@@ -31,7 +34,7 @@ pub(crate) struct Generation {
     pub(crate) manifest: Manifest,
     pub(crate) router: Router,
     /// One an engine that has something to run, by the engine's name.
-    pub(crate) libraries: Vec<(&'static str, Arc<dyn Library>)>,
+    pub(crate) libraries: Libraries,
     /// For each filter of the manifest, where its program is.
     pub(crate) programs: Vec<ProgramRef>,
     pub(crate) upstreams: Vec<Arc<Shared>>,

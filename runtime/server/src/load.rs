@@ -15,7 +15,7 @@ use pilotlight_filter::{Engine, Library, LoadError};
 use self::plan::kind;
 use crate::aside::Pools;
 use crate::clock::Clock;
-use crate::generation::{Generation, Listener, ProgramRef, takes_part};
+use crate::generation::{Generation, Libraries, Listener, ProgramRef, takes_part};
 use crate::metrics::Registry;
 use crate::services::dictionary;
 use crate::tls::{ClientTls, ProgramTls, ServerTls, TlsProblem};
@@ -82,7 +82,7 @@ impl Loader {
         number: u64,
         found: &Found<'_>,
         report: &mut Report,
-    ) -> (Vec<(&'static str, Arc<dyn Library>)>, Vec<ProgramRef>) {
+    ) -> (Libraries, Vec<ProgramRef>) {
         let mut libraries = Vec::new();
         let nowhere = ProgramRef { library: 0, index: 0, phases: Phases::NONE };
         let mut programs = vec![nowhere; manifest.filters.len()];

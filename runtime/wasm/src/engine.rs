@@ -425,14 +425,14 @@ impl Loader<'_> {
     /// What the cache has of it.
     fn cached(&mut self, key: &str) -> Result<Option<Code>, Mistake> {
         let engine = &self.engine.machine()?.engine;
-        Ok(self.from_cache(engine, key).unwrap_or_else(|why| {
+        Ok(self.of_cache(engine, key).unwrap_or_else(|why| {
             let text = format!("what the cache has of it is {why}: it is made anew");
             self.notes.push(Mistake::new(text));
             None
         }))
     }
 
-    fn from_cache(
+    fn of_cache(
         &mut self,
         engine: &wasmtime::Engine,
         key: &str,
@@ -450,7 +450,7 @@ impl Loader<'_> {
         let engine = &self.engine.machine().ok()?.engine;
         let cache = Cache { dir: &self.plan.cache_dir };
         cache.put(key, file).ok()?;
-        self.from_cache(engine, key).ok()?
+        self.of_cache(engine, key).ok()?
     }
 
     /// A file that was compiled before, here or elsewhere.

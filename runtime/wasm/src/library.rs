@@ -24,7 +24,7 @@ use crate::workshop::Later;
 #[derive(Default)]
 pub(crate) struct Programs {
     pub(crate) filters: Vec<Entry>,
-    pub(crate) modules: Vec<(Arc<str>, Arc<Later<Arc<Callee>>>)>,
+    pub(crate) modules: Vec<Named>,
     /// How many were mapped and tried at this load.
     pub(crate) tried: usize,
     /// Memory of all instances.
@@ -34,6 +34,9 @@ pub(crate) struct Programs {
     /// There is one when there is a program.
     pub(crate) ticker: Option<Arc<Ticker>>,
 }
+
+/// A module that scripts call, by its name.
+type Named = (Arc<str>, Arc<Later<Arc<Callee>>>);
 
 /// A filter, or an application.
 pub(crate) enum Entry {
@@ -111,7 +114,7 @@ impl Library for Programs {
                 }
             }
         };
-        let shelf = |(name, callee): &(Arc<str>, Arc<Later<Arc<Callee>>>)| {
+        let shelf = |(name, callee): &Named| {
             let (callee, ticker) = (Arc::clone(callee), Arc::clone(ticker));
             let gauge = Gauge::new(&self.budget);
             (Arc::clone(name), Shelf { callee, ticker, gauge, pool: OnceCell::new() })

@@ -146,22 +146,34 @@ local libraries = {
   end,
 }
 
--- `named`: the libraries that the script can reach; nil: all, by whatever name. Most scripts name two or
--- three, and what each has of its own is copied for it.
+-- What is the same for all.
+local plain = {
+  _VERSION = _VERSION,
+  assert = assert, error = error, ipairs = ipairs, next = next, pairs = pairs, pcall = pcall,
+  rawequal = rawequal, rawget = rawget, rawset = rawset, rawlen = rawlen, select = select,
+  setmetatable = setmetatable, getmetatable = getmetatable, tonumber = tonumber,
+  tostring = pl.tostring, type = type, unpack = unpack, xpcall = xpcall, print = print,
+  collectgarbage = collectgarbage,
+}
+
+-- `named`: what the script can reach; nil: all, by whatever name. Most scripts name a few, and an
+-- environment is most of what one of many scripts takes.
 function pl.environment(config, name, named)
-  local env = {
-    _VERSION = _VERSION,
-    assert = assert, error = error, ipairs = ipairs, next = next, pairs = pairs, pcall = pcall,
-    rawequal = rawequal, rawget = rawget, rawset = rawset, rawlen = rawlen, select = select,
-    setmetatable = setmetatable, getmetatable = getmetatable, tonumber = tonumber,
-    tostring = pl.tostring, type = type, unpack = unpack, xpcall = xpcall, print = print,
-    collectgarbage = collectgarbage,
-  }
-  for library, make in stock_pairs(libraries) do
-    if not named or named:find(library, 1, true) then env[library] = make() end
+  local env = {}
+  if named and not pl.ffi and not pl.io then
+    for each in named:gmatch("%S+") do
+      local make = libraries[each]
+      if each == "gateway" then
+        env.gateway = pl.gateway(config, name)
+      else
+        env[each] = make and make() or plain[each]
+      end
+    end
+    return env
   end
-  if not named or named:find("gateway", 1, true) then env.gateway = pl.gateway(config, name) end
-  if named then return env end
+  for each, value in stock_pairs(plain) do env[each] = value end
+  for library, make in stock_pairs(libraries) do env[library] = make() end
+  env.gateway = pl.gateway(config, name)
   env._G = env
   env.load, env.loadstring = loader(env)
   local loaded = {
