@@ -10,7 +10,7 @@ use pilotlight_config::manifest::{self, Manifest};
 use pilotlight_config::{Loaded, Place, Problem, Report, Spot};
 use pilotlight_core::router::Router;
 use pilotlight_filter::host::{self, socket::TlsFiles};
-use pilotlight_filter::{Engine, Library, LoadError};
+use pilotlight_filter::{Engine, LoadError};
 
 use self::plan::kind;
 use crate::aside::Pools;
@@ -25,7 +25,7 @@ mod plan;
 
 pub use self::plan::plan_of;
 
-/// What [`Library::found`] gave before sleep, by the engine's name.
+/// What a library has `found` before sleep, by the engine's name.
 pub(crate) type Found<'a> = dyn Fn(&str) -> Vec<u8> + 'a;
 
 /// What a generation is built with.

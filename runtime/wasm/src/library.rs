@@ -66,6 +66,7 @@ impl Place {
 struct Shelf {
     callee: Arc<Later<Arc<Callee>>>,
     ticker: Arc<Ticker>,
+    services: Rc<dyn Services>,
     gauge: Arc<Gauge>,
     /// Made when a script first asks for it.
     pool: OnceCell<Rc<modules::Pool>>,
@@ -74,7 +75,6 @@ struct Shelf {
 struct Worker {
     filters: Vec<Place>,
     modules: HashMap<Arc<str>, Shelf>,
-    services: Rc<dyn Services>,
 }
 
 impl Library for Programs {
@@ -98,7 +98,7 @@ impl Library for Programs {
     fn open(&self, services: Rc<dyn Services>) -> Rc<dyn Realm> {
         let Some(ticker) = &self.ticker else {
             let (filters, modules) = (Vec::new(), HashMap::new());
-            return Rc::new(Worker { filters, modules, services });
+            return Rc::new(Worker { filters, modules });
         };
         let place = |entry: &Entry| {
             let (ticker, services) = (Arc::clone(ticker), Rc::clone(&services));
@@ -117,12 +117,12 @@ impl Library for Programs {
         let shelf = |(name, callee): &Named| {
             let (callee, ticker) = (Arc::clone(callee), Arc::clone(ticker));
             let gauge = Gauge::new(&self.budget);
-            (Arc::clone(name), Shelf { callee, ticker, gauge, pool: OnceCell::new() })
+            let services = Rc::clone(&services);
+            (Arc::clone(name), Shelf { callee, ticker, services, gauge, pool: OnceCell::new() })
         };
         Rc::new(Worker {
             filters: self.filters.iter().map(place).collect(),
             modules: self.modules.iter().map(shelf).collect(),
-            services,
         })
     }
 }
@@ -153,14 +153,14 @@ impl Realm for Worker {
         let pool = match (shelf.pool.get(), shelf.callee.get()) {
             (Some(pool), _) => pool,
             (None, Ok(callee)) => shelf.pool.get_or_init(|| {
-                let (ticker, services) = (Arc::clone(&shelf.ticker), Rc::clone(&self.services));
+                let (ticker, services) = (Arc::clone(&shelf.ticker), Rc::clone(&shelf.services));
                 let gauge = Arc::clone(&shelf.gauge);
                 Rc::new(modules::Pool::new(Arc::clone(callee), ticker, services, gauge))
             }),
             (None, Err(fault)) => {
                 let (filter, message) = (name, &*fault.message);
                 let line = LogLine { level: Level::Error, filter, id: "", message, fields: &[] };
-                self.services.log(&line);
+                shelf.services.log(&line);
                 return None;
             }
         };

@@ -212,6 +212,7 @@ fn a_filter_is_tried_once_for_each_configuration() {
 
 /// What is known to be good is not even mapped before the first exchange that it serves.
 #[test]
+#[allow(clippy::disallowed_methods)]
 fn a_module_is_mapped_at_its_first_use() {
     let folder = Folder::new();
     let file = folder.write("guest.wasm", &guest("headers.wat"));
