@@ -2,6 +2,7 @@
 
 mod cycles;
 mod faults;
+mod known;
 mod manager;
 mod state;
 

@@ -13,7 +13,7 @@ def load(name):
 
 A, B, C, D2, D3, DH, F = (load(n) for n in ("A", "B", "C-c8", "D2", "D3", "DH", "F"))
 ONE, L, LJ, L2, L3 = load("A-c1"), load("L"), load("LJ"), load("L2"), load("L3")
-J, SOAK, T, W = load("J"), load("SOAK"), load("T"), load("W")
+J, SOAK, T, W, R = load("J"), load("SOAK"), load("T"), load("W"), load("R")
 I, S, E, M, N, O = (load(n) for n in "ISEMNO")
 SCALE = {"p50": 1e6, "p99": 1e6}
 
@@ -138,6 +138,15 @@ table(["", "Pilotlight", "Envoy"], [
 ] + [row(f"{n} {label}: time that they add to the start (ms)", "{:.1f}", *(grown(f"{w}-many", kind, n, "start") for w in ("ours", "envoy")))
     for kind, label in (("small", "header filters in C"), ("redact", "JSON redactors in Rust")) for n in (20, 50)])
 
+print("## Memory of many programs, MiB proportional\n")
+held = lambda who, kind, when, what="Pss": mib(R.get(f"{who}:{kind}", {}).get(when, {}).get(what))
+table(["", "Pilotlight", "nginx with Lua"], [
+    row(name, "{:.1f}", *(held(w, kind, when) for w in ("ours-many", "nginx-lua")))
+    for name, kind, when in (("20 Lua filters (Pilotlight: and 10 in Wasm), idle", "few", "idle"), ("the same, all used", "few", "used"),
+                             ("1,894 routes with 2 scripts each on 8 workers, none used", "many", "idle"), ("the same, each used on each worker", "many", "used"),
+                             ("500 VMs and 10,000 connections: before", "burst", "idle"), ("at once", "burst", "full"), ("five seconds after", "burst", "used"))
+])
+
 print("## Latency, microseconds: p50 / p99 at 4,000 requests a second offered\n")
 both = lambda t, p: None if of(t, p) is None else f"{of(t, p, 'p50'):.0f} / {of(t, p, 'p99'):.0f}"
 table(["", "Pilotlight", "nginx", "HAProxy", "Envoy", "Caddy", "forwarder"], [
@@ -220,6 +229,11 @@ GOALS = [
      ["{:.3f}; {:.3f}", *(ratio(grown("ours-many", k, 20, "served"), grown("envoy-many", k, 20, "served")) for k in ("small", "redact"))], 0.2),
     ("W5", "50 modules from the cache add at most 10 ms to the start (small; JSON redaction)",
      ["{:+.1f}; {:+.1f} ms", *(grown("ours-many", k, 50, "start") for k in ("small", "redact"))], 10),
+    ("R1", "20 Lua and 10 Wasm filters loaded, idle: at most 8 MiB resident", ["{:.1f} MiB", held("ours-many", "few", "idle", "Rss")], 8),
+    ("", "and 5 MiB proportional", ["{:.1f} MiB", held("ours-many", "few", "idle")], 5),
+    ("R2", "1,894 routes with 2 scripts on 8 workers: at most 15 MiB when none is used", ["{:.1f} MiB", held("ours-many", "many", "idle")], 15),
+    ("", "at most 50 MiB when each is used on each worker", ["{:.1f} MiB", held("ours-many", "many", "used")], 50),
+    ("R3", "five seconds after a burst at most 10 % and 1 MiB over idle", ["{:+.1f} MiB over", minus(held("ours-many", "burst", "used"), ratio(held("ours-many", "burst", "idle"), 1 / 1.1))], 1),
     ("W6", "a call from Lua with two integers at most 300 ns (on a fiber; inline)",
      ["{:.0f}; {:.0f} ns", *(heavy(f"{w}-add", "calls-none") for w in ("calls", "inline"))], 300),
     ("", "a call from Lua with a KiB each way at most 1,000 ns (on a fiber; inline)",

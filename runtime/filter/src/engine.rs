@@ -58,6 +58,8 @@ pub struct Plan {
     pub kong: String,
     /// Redis servers that scripts reach by name.
     pub redis: Vec<RedisSpec>,
+    /// What this engine's [`Library::found`] gave before the gateway slept; empty: nothing is known.
+    pub found: Vec<u8>,
 }
 
 /// Bounds of modules as a whole.
@@ -347,6 +349,17 @@ pub trait Library: Send + Sync {
     /// What is odd about programs that are loaded all the same.
     fn notes(&self) -> &[LoadError] {
         &[]
+    }
+
+    /// What was found out about the programs, in the engine's own words: the next form of the gateway
+    /// need not try again what is as it was.
+    fn found(&self) -> Vec<u8> {
+        Vec::new()
+    }
+
+    /// How many programs had to be tried, because nothing was known of them.
+    fn tried(&self) -> usize {
+        0
     }
 
     /// This worker's side: VMs and instances, made when first needed.

@@ -1,4 +1,5 @@
-//! Loading: every script compiled, run and asked for its phases, before any traffic.
+//! Loading: every script compiled, run and asked for its phases, before any traffic; but for those that
+//! the last form of this gateway has run as they are.
 
 use std::path::Path;
 use std::rc::Rc;
@@ -11,6 +12,7 @@ use pilotlight_filter::engine::{
 use pilotlight_filter::host::Services;
 use pilotlight_filter::{Fault, Spec};
 
+use crate::known::{self, Known, Read};
 use crate::prelude::dump;
 use crate::program::{Chunk, Code, Script, Step, chunk_name};
 use crate::realm::{LuaRealm, OpenRealm};
@@ -40,6 +42,8 @@ pub(crate) struct LuaLibrary {
     pub(crate) world: Arc<World>,
     /// Bytes of a worker's common VM.
     pub(crate) memory: u64,
+    /// How many scripts were tried at this load.
+    tried: usize,
 }
 
 /// What is shared by threads is the library; realms keep it alive.
@@ -48,6 +52,14 @@ struct Shelf(Arc<LuaLibrary>);
 impl Library for Shelf {
     fn phases(&self, index: usize) -> Phases {
         self.0.scripts.get(index).map_or(Phases::NONE, |script| script.phases)
+    }
+
+    fn found(&self) -> Vec<u8> {
+        known::written(&self.0.scripts)
+    }
+
+    fn tried(&self) -> usize {
+        self.0.tried
     }
 
     fn open(&self, services: Rc<dyn Services>) -> Rc<dyn Realm> {
@@ -75,9 +87,12 @@ impl Engine for LuaEngine {
         let memory = if plan.script.memory == 0 { MEMORY } else { plan.script.memory };
         let memory = memory.max(MEMORY_LEAST);
         let (mut scripts, mut errors) = (Vec::<Script>::new(), Vec::new());
+        let (mut known, mut tried) = (Known::new(&plan.found, &world), 0);
         for spec in &plan.filters {
-            match load(spec, memory, &world, plan.now) {
-                Ok(script) => {
+            let memory = spec.memory.unwrap_or(memory).max(MEMORY_LEAST);
+            match load(spec, memory, &world, plan.now, &mut known) {
+                Ok((script, is_known)) => {
+                    tried += usize::from(!is_known);
                     errors.extend(scripts.iter().find_map(|other| twice(spec, &script, other)));
                     scripts.push(script);
                 }
@@ -85,7 +100,7 @@ impl Engine for LuaEngine {
             }
         }
         if errors.is_empty() {
-            Ok(Arc::new(Shelf(Arc::new(LuaLibrary { scripts, world, memory }))))
+            Ok(Arc::new(Shelf(Arc::new(LuaLibrary { scripts, world, memory, tried }))))
         } else {
             Err(errors)
         }
@@ -108,34 +123,64 @@ fn vars(plan: &Plan) -> String {
     serde_json::Value::Object(routes.collect()).to_string()
 }
 
-/// Compiles a filter's scripts and boots them once, in a VM of its own that is thrown away.
-fn load(spec: &Spec, memory: u64, world: &Arc<World>, now: f64) -> Result<Script, LoadError> {
-    let memory = spec.memory.unwrap_or(memory).max(MEMORY_LEAST);
-    let services: Rc<dyn Services> = Rc::new(Scratch { now });
-    let refuse = |fault: Fault| mistake(spec, &fault.message);
-    let vm = Vm::new(memory, services, world).map_err(refuse)?;
+/// Reads a filter's scripts. Unless that is known to go well, compiles them and boots them once, in a VM of
+/// their own that is thrown away. True: it is known.
+fn load(
+    spec: &Spec,
+    memory: u64,
+    world: &Arc<World>,
+    now: f64,
+    known: &mut Known<'_>,
+) -> Result<(Script, bool), LoadError> {
     let code = match &spec.program {
-        Source::Native(file) => Code::Native(compile(spec, &vm, file, chunk_name(file))?),
+        Source::Native(file) => Code::Native(read(spec, file, chunk_name(file))?),
         Source::Text { name, text } => {
-            Code::Native(compile_text(spec, &vm, text.as_bytes(), format!("={name}"))?)
+            Code::Native(Chunk { code: text.as_bytes().to_vec(), name: format!("={name}") })
         }
         Source::OpenResty(scripts) => {
-            Code::OpenResty(steps(spec, &vm, scripts)?, scripts.settings.clone())
+            Code::OpenResty(steps(spec, scripts)?, scripts.settings.clone())
         }
         Source::Kong { plugin } => Code::Kong(plugin.clone()),
     };
     let mut script = Script::new(spec, code);
     script.memory = script.memory.map(|memory| memory.max(MEMORY_LEAST));
+    let (trial, is_known) = known.trial(&mut script);
+    script.trial = match is_known {
+        true => Some(trial),
+        false => known.done(trial, boot_once(spec, &mut script, memory, world, now)?),
+    };
+    Ok((script, is_known))
+}
+
+/// Compiles and tries a script; gives what it has read.
+fn boot_once(
+    spec: &Spec,
+    script: &mut Script,
+    memory: u64,
+    world: &Arc<World>,
+    now: f64,
+) -> Result<Read, LoadError> {
+    let services: Rc<dyn Services> = Rc::new(Scratch { now });
+    let refuse = |fault: Fault| mistake(spec, &fault.message);
+    let vm = Vm::new(memory, services, world).map_err(refuse)?;
+    match &mut script.code {
+        Code::Native(chunk) => compile(&vm, chunk).map_err(refuse)?,
+        Code::OpenResty(steps, _) => {
+            steps.iter_mut().try_for_each(|step| compile(&vm, &mut step.chunk)).map_err(refuse)?;
+        }
+        Code::Kong(_) => {}
+    }
+    vm.begin_reads();
     let booted = script.boot(&vm).map_err(refuse)?;
     script.phases = booted.phases();
     script.exports = booted.exports.into_iter().map(|export| export.name).collect();
     script.eager = vm.tasks.were_used();
-    Ok(script)
+    Ok(vm.take_reads())
 }
 
 /// The scripts of nginx's phases, in the order in which they run.
-fn steps(spec: &Spec, vm: &Vm, scripts: &OpenResty) -> Result<Vec<Step>, LoadError> {
-    let chunk = |file: &ScriptFile| compile(spec, vm, &file.path, format!("@{}", file.name));
+fn steps(spec: &Spec, scripts: &OpenResty) -> Result<Vec<Step>, LoadError> {
+    let chunk = |file: &ScriptFile| read(spec, &file.path, format!("@{}", file.name));
     let set = scripts.set.iter().map(|set| {
         let sets = Some((set.var.clone(), set.args.clone()));
         Ok(Step { phase: "set", chunk: chunk(&set.file)?, sets })
@@ -153,8 +198,8 @@ fn steps(spec: &Spec, vm: &Vm, scripts: &OpenResty) -> Result<Vec<Step>, LoadErr
     Ok(steps)
 }
 
-/// Compiles a script. What it is called begins with `@`.
-fn compile(spec: &Spec, vm: &Vm, file: &Path, name: String) -> Result<Chunk, LoadError> {
+/// Reads a script. What it is called begins with `@`.
+fn read(spec: &Spec, file: &Path, name: String) -> Result<Chunk, LoadError> {
     let error = |message: String| LoadError {
         program: spec.name.clone(),
         file: Some(file.into()),
@@ -168,24 +213,24 @@ fn compile(spec: &Spec, vm: &Vm, file: &Path, name: String) -> Result<Chunk, Loa
         error.hint = Some("give the script's source".into());
         return Err(error);
     }
-    compile_text(spec, vm, without_shebang(&text), name)
+    Ok(Chunk { code: without_shebang(text), name })
 }
 
-fn compile_text(spec: &Spec, vm: &Vm, text: &[u8], name: String) -> Result<Chunk, LoadError> {
+/// Makes bytecode of a text.
+fn compile(vm: &Vm, chunk: &mut Chunk) -> Result<(), Fault> {
     let thread = vm.thread();
-    let loaded = vm.load(thread.stack, text, &name);
-    loaded.map_err(|fault| mistake(spec, &fault.message))?;
-    let code = dump(thread.stack);
+    vm.load(thread.stack, &chunk.code, &chunk.name)?;
+    chunk.code = dump(thread.stack);
     vm.recycle(thread);
-    Ok(Chunk { code, name })
+    Ok(())
 }
 
 /// `#!` lines are for shells; the line stays, so that numbers are right.
-fn without_shebang(text: &[u8]) -> &[u8] {
-    match text.first() {
-        Some(b'#') => &text[text.iter().position(|b| *b == b'\n').unwrap_or(text.len())..],
-        _ => text,
+fn without_shebang(mut text: Vec<u8>) -> Vec<u8> {
+    if text.first() == Some(&b'#') {
+        text.drain(..text.iter().position(|b| *b == b'\n').unwrap_or(text.len()));
     }
+    text
 }
 
 /// Takes `name.lua:12: message` apart, where it is of one of the filter's own scripts.

@@ -26,6 +26,7 @@ mod guard;
 mod handle;
 mod json;
 mod kept;
+mod known;
 mod leave;
 mod output;
 mod parcel;

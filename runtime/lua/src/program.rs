@@ -3,13 +3,15 @@
 use std::os::raw::c_int;
 use std::path::Path;
 use std::rc::Rc;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use memchr::memmem;
 use pilotlight_filter::abi::{Phase, Phases, limit};
 use pilotlight_filter::{Exchange, Fault, FaultKind, Spec};
 
 use crate::export::Export;
+use crate::known::Trial;
 use crate::output::Output;
 use crate::stack::{Compiler, Kind, Stack};
 use crate::visit::{Ran, Visit};
@@ -33,6 +35,10 @@ pub(crate) struct Script {
     pub(crate) eager: bool,
     /// Names of what it offers to modules.
     pub(crate) exports: Vec<Box<str>>,
+    /// What it names of its environment, if it can reach nothing else; known from its first boot on.
+    named: OnceLock<Option<Box<str>>>,
+    /// How it was tried, if the same trial would go well again.
+    pub(crate) trial: Option<Trial>,
 }
 
 /// What a filter runs.
@@ -45,7 +51,8 @@ pub(crate) enum Code {
     Kong(String),
 }
 
-/// A script's bytecode, which we made (users' is never taken), and its name in messages.
+/// A script's text, or its bytecode when it has been tried here (users' is never taken), and its name in
+/// messages.
 pub(crate) struct Chunk {
     pub(crate) code: Vec<u8>,
     pub(crate) name: String,
@@ -129,11 +136,26 @@ impl Step {
     }
 }
 
+/// What a script, text or bytecode, may name of its environment, with spaces between; `None` when it may
+/// reach any, by a name that it makes up. A name that is part of another word counts, too.
+fn named(code: &[u8]) -> Option<Box<str>> {
+    const ANY: [&str; 5] = ["_G", "require", "package", "load", "dofile"];
+    const NAMES: &str = "_VERSION assert bit collectgarbage coroutine debug error gateway getmetatable ipairs \
+        jit math next os pairs pcall print rawequal rawget rawlen rawset select setmetatable string table \
+        tonumber tostring type unpack xpcall";
+    let has = |name: &&str| memmem::find(code, name.as_bytes()).is_some();
+    match ANY.iter().any(has) {
+        true => None,
+        false => Some(NAMES.split(' ').filter(has).collect::<Vec<_>>().join(" ").into()),
+    }
+}
+
 impl Script {
     pub(crate) fn new(spec: &Spec, code: Code) -> Script {
         let default = Duration::from_micros(limit::FILTER_CPU_MICROS);
         Script {
             name: spec.name.clone(),
+            named: OnceLock::new(),
             code,
             config: spec.config.clone(),
             config_is_json: spec.config_is_json,
@@ -144,6 +166,7 @@ impl Script {
             phases: Phases::NONE,
             eager: false,
             exports: Vec::new(),
+            trial: None,
         }
     }
 
@@ -261,7 +284,11 @@ impl Script {
                 stack.push_bytes(&self.config);
                 stack.push_bool(self.config_is_json);
                 stack.push_bool(self.target);
-                Ok(6)
+                match self.named.get_or_init(|| named(&chunk.code)) {
+                    Some(named) => stack.push_bytes(named.as_bytes()),
+                    None => stack.push_nil(),
+                }
+                Ok(7)
             }
             Code::OpenResty(steps, settings) => {
                 stack.push_bytes(b"ngx");

@@ -21,6 +21,7 @@ use crate::arena::{self, Arena};
 use crate::counts;
 use crate::export::Export;
 use crate::handle::Handles;
+use crate::known::Read;
 use crate::prelude;
 use crate::program::Program;
 use crate::socket::{End, Owner};
@@ -314,6 +315,18 @@ impl Vm {
     pub(crate) fn take_exports(&self) -> Vec<Export> {
         // SAFETY: as in `begin_call`.
         unsafe { (*self.window).host.exports.take() }.unwrap_or_default()
+    }
+
+    /// What a script reads is taken down from now on.
+    pub(crate) fn begin_reads(&self) {
+        // SAFETY: as in `begin_call`.
+        unsafe { (*self.window).host.read = Some(Read::new()) };
+    }
+
+    /// What it has read since.
+    pub(crate) fn take_reads(&self) -> Read {
+        // SAFETY: as in `begin_call`.
+        unsafe { (*self.window).host.read.take() }.unwrap_or_default()
     }
 
     /// Whether a script runs in it: no other may.

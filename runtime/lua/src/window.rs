@@ -13,6 +13,7 @@ use pilotlight_filter::host::{Called, Metric, Module, Services, Shared};
 
 use crate::calls::world::Berth;
 use crate::export::Export;
+use crate::known::Read;
 use crate::output::Output;
 use crate::regex::Regexes;
 use crate::socket::{Owner, Sockets};
@@ -82,6 +83,8 @@ pub(crate) struct Host {
     pub(crate) tokens: Rc<Tokens>,
     /// What the script that is being booted offers to modules; `None` when none is.
     pub(crate) exports: Option<Vec<Export>>,
+    /// What the script that is being tried has read; `None` when none is.
+    pub(crate) read: Option<Read>,
     pub(crate) wreck: Wreck,
     /// Where the script at hand stood when it had held its worker for long.
     pub(crate) stall: Option<Box<str>>,
@@ -150,6 +153,7 @@ impl Window {
                 berths: Vec::new(),
                 last_berth: 0,
                 exports: None,
+                read: None,
                 wreck: Wreck::default(),
                 stall: None,
                 broken: None,

@@ -25,7 +25,8 @@ pub(crate) fn run(from: From) -> ExitCode {
     let program = program();
     loop {
         let source = source(from.clone());
-        let code = match Gateway::load(source, engines::all(), allocator::collect) {
+        let loaded = Gateway::wake(source, engines::all(), allocator::collect, woken.as_ref());
+        let code = match loaded {
             Ok(gateway) => {
                 show(&gateway.warnings);
                 match gateway.run(&mut woken, &program) {

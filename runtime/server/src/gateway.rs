@@ -9,13 +9,14 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use pilotlight_config::manifest;
+use pilotlight_config::manifest::{self, Manifest};
 use pilotlight_config::{Loaded, Report};
 use pilotlight_filter::Engine;
 use pilotlight_filter::host::Level;
 use tokio::sync::watch;
 
 use self::house::House;
+use self::kept::Past;
 use crate::clock::Clock;
 use crate::control::Control;
 use crate::listener::{self, Opened};
@@ -34,6 +35,7 @@ pub struct Gateway {
     loader: Loader,
     control: Arc<Control>,
     clock: Clock,
+    past: Past,
     /// What was probably not meant.
     pub warnings: Report,
 }
@@ -63,7 +65,7 @@ pub enum RunError {
 }
 
 impl Gateway {
-    /// Reads and loads everything; opens nothing. `collect` makes the allocator give back what the
+    /// Reads, loads and tries everything; opens nothing. `collect` makes the allocator give back what the
     /// calling thread has freed: idle workers call it.
     ///
     /// # Errors
@@ -73,15 +75,40 @@ impl Gateway {
         engines: Vec<Arc<dyn Engine>>,
         collect: fn(),
     ) -> Result<Gateway, Report> {
+        Gateway::made(source, engines, collect, |_| Past::default())
+    }
+
+    /// The same for one that is to run, and may have been asleep before (`woken`: as this process): what
+    /// it has kept is not tried again.
+    ///
+    /// # Errors
+    /// Every problem that was found.
+    pub fn wake(
+        source: Source,
+        engines: Vec<Arc<dyn Engine>>,
+        collect: fn(),
+        woken: Option<&Woken>,
+    ) -> Result<Gateway, Report> {
+        Gateway::made(source, engines, collect, |manifest| Past::find(manifest, woken))
+    }
+
+    fn made(
+        source: Source,
+        engines: Vec<Arc<dyn Engine>>,
+        collect: fn(),
+        past: impl FnOnce(&Manifest) -> Past,
+    ) -> Result<Gateway, Report> {
         let clock = Clock::new();
         let metrics = Arc::new(Registry::new());
         let loader = Loader { engines, clock, metrics: metrics.clone() };
         let loaded = source()?;
         let settings = loaded.manifest.log.clone();
-        let (generation, warnings) = loader.load(loaded, None)?;
+        let past = past(&loaded.manifest);
+        let found = |engine: &str| past.found(engine);
+        let (generation, warnings) = loader.load(loaded, None, &found)?;
         let log = Arc::new(Log::new(&settings, clock, metrics.clone()));
         let control = Arc::new(Control::new(Arc::new(generation), log, metrics, clock, collect));
-        Ok(Gateway { source, loader, control, clock, warnings })
+        Ok(Gateway { source, loader, control, clock, past, warnings })
     }
 
     /// Opens the sockets (or finds them where it was asleep) and serves until it is told to stop, then
@@ -89,24 +116,28 @@ impl Gateway {
     ///
     /// # Errors
     /// A socket that can't be opened, or a system that gives no threads.
-    pub fn run(self, woken: &mut Option<Woken>, program: &Program) -> Result<Ended, RunError> {
+    pub fn run(mut self, woken: &mut Option<Woken>, program: &Program) -> Result<Ended, RunError> {
         let system = |what| move |error| RunError::System { what, error };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(system("the control loop could not start"))?;
         let workers = self.workers();
         self.control.workers.store(workers, Ordering::Relaxed);
+        let generation = self.control.generation();
         if let Some(woken) = &woken {
             // Before sockets are opened: clients would wait in new ones for a process that may fail.
             let gone = |error| RunError::System { what: "nobody hands over any more", error };
             woken.report().map_err(gone)?;
+            if woken.is_heir() {
+                // Written when we had loaded.
+                self.past = Past::find(&generation.manifest, Some(woken));
+            }
         }
-        let generation = self.control.generation();
         let opened: Vec<Opened> = generation
             .listeners
             .iter()
             .map(|l| open(&l.settings, workers, woken.as_ref()))
             .collect::<Result<_, _>>()?;
-        kept::take_back(&self.control, woken.as_ref());
+        std::mem::take(&mut self.past).take_back(&self.control);
         let (drain, draining) = watch::channel(false);
         let mut threads = Vec::with_capacity(workers);
         for index in 0..workers {

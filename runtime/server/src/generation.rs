@@ -26,14 +26,17 @@ use crate::tls::{ClientTls, ProgramTls, ServerTls};
 use crate::upstream::{Hosts, Shared, Upstream};
 use crate::worker::Worker;
 
+/// What engines have loaded, by the engines' names.
+pub(crate) type Libraries = Vec<(&'static str, Arc<dyn Library>)>;
+
 /// What a manifest became.
 pub(crate) struct Generation {
     /// Counts up with each reload.
     pub(crate) number: u64,
     pub(crate) manifest: Manifest,
     pub(crate) router: Router,
-    /// One an engine that has something to run.
-    pub(crate) libraries: Vec<Arc<dyn Library>>,
+    /// One an engine that has something to run, by the engine's name.
+    pub(crate) libraries: Libraries,
     /// For each filter of the manifest, where its program is.
     pub(crate) programs: Vec<ProgramRef>,
     pub(crate) upstreams: Vec<Arc<Shared>>,
@@ -126,7 +129,7 @@ impl Local {
         Rc::new_cyclic(|local| {
             let host = |_| Host::new(worker.clone(), local.clone(), clock);
             let realms =
-                generation.libraries.iter().map(|library| library.open(host(()))).collect();
+                generation.libraries.iter().map(|(_, library)| library.open(host(()))).collect();
             Local {
                 generation: generation.clone(),
                 realms,

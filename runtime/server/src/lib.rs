@@ -1,7 +1,7 @@
 //! The I/O shell: sockets, protocols, upstreams, and the loop that drives every exchange.
 //!
-//! [`Gateway::load`] takes a manifest and the engines, and finds every mistake; [`Gateway::run`]
-//! opens the sockets and serves until a signal ends it.
+//! [`Gateway::load`] takes a manifest and the engines, and finds every mistake, as [`Gateway::wake`] does
+//! for one that may have been asleep; [`Gateway::run`] opens the sockets and serves until a signal ends it.
 
 mod admin;
 mod admission;

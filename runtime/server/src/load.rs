@@ -10,7 +10,7 @@ use pilotlight_config::manifest::{self, Manifest};
 use pilotlight_config::{Loaded, Place, Problem, Report, Spot};
 use pilotlight_core::router::Router;
 use pilotlight_filter::host::{self, socket::TlsFiles};
-use pilotlight_filter::{Engine, Library, LoadError};
+use pilotlight_filter::{Engine, LoadError};
 use rustls::ClientConfig;
 
 use self::plan::kind;
@@ -18,7 +18,7 @@ use crate::admission::Gates;
 use crate::apps::{App, Settings};
 use crate::aside::Pools;
 use crate::clock::Clock;
-use crate::generation::{Generation, Listener, ProgramRef, takes_part};
+use crate::generation::{Generation, Libraries, Listener, ProgramRef, takes_part};
 use crate::metrics::Registry;
 use crate::services::dictionary;
 use crate::tls::{ClientTls, ProgramTls, ServerTls, TlsProblem};
@@ -28,6 +28,9 @@ mod plan;
 
 pub use self::plan::plan_of;
 
+/// What a library has `found` before sleep, by the engine's name.
+pub(crate) type Found<'a> = dyn Fn(&str) -> Vec<u8> + 'a;
+
 /// What a generation is built with.
 pub(crate) struct Loader {
     pub(crate) engines: Vec<Arc<dyn Engine>>,
@@ -36,7 +39,8 @@ pub(crate) struct Loader {
 }
 
 impl Loader {
-    /// Loads everything that `loaded` names; what `old` has and the new one keeps is carried over.
+    /// Loads everything that `loaded` names; what `old` has and the new one keeps is carried over, and what
+    /// the engines have `found` before is not tried again.
     ///
     /// # Errors
     /// All problems at once; the report holds the warnings too.
@@ -45,10 +49,11 @@ impl Loader {
         &self,
         loaded: Loaded,
         old: Option<&Generation>,
+        found: &Found<'_>,
     ) -> Result<(Generation, Report), Report> {
         let Loaded { manifest, warnings: mut report } = loaded;
         let number = old.map_or(1, |old| old.number + 1);
-        let (libraries, programs) = self.programs(&manifest, number, &mut report);
+        let (libraries, programs) = self.programs(&manifest, number, found, &mut report);
         let client_tls = ClientTls::default();
         let upstreams = self.upstreams(&manifest, old, &client_tls, &mut report);
         let listeners = listeners(&manifest, &programs, old, &mut report);
@@ -79,14 +84,16 @@ impl Loader {
         &self,
         manifest: &Manifest,
         number: u64,
+        found: &Found<'_>,
         report: &mut Report,
-    ) -> (Vec<Arc<dyn Library>>, Vec<ProgramRef>) {
+    ) -> (Libraries, Vec<ProgramRef>) {
         let mut libraries = Vec::new();
         let nowhere = ProgramRef { library: 0, index: 0, phases: Phases::NONE };
         let mut programs = vec![nowhere; manifest.filters.len()];
         for engine in &self.engines {
             let now = self.clock.wall().as_secs_f64();
-            let (plan, mine) = plan_of(manifest, engine.name(), number, now);
+            let (mut plan, mine) = plan_of(manifest, engine.name(), number, now);
+            plan.found = found(engine.name());
             if plan.filters.is_empty() && plan.modules.is_empty() {
                 continue;
             }
@@ -114,7 +121,7 @@ impl Loader {
                         programs[index] =
                             ProgramRef { library: libraries.len(), index: place, phases };
                     }
-                    libraries.push(library);
+                    libraries.push((engine.name(), library));
                 }
             }
         }

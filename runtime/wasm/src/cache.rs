@@ -13,9 +13,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use ring::digest::{Context, SHA256, SHA256_OUTPUT_LEN, digest};
-use wasmtime::Engine;
 
-use crate::code::Code;
 use crate::config::{CONFIG, MACHINE};
 use crate::ledger::{Facts, Ledger};
 
@@ -25,6 +23,14 @@ const SEAL: usize = MAGIC.len() + SHA256_OUTPUT_LEN;
 /// A folder of compiled modules.
 pub(crate) struct Cache<'a> {
     pub(crate) dir: &'a Path,
+}
+
+/// A file of machine code.
+pub(crate) struct Found {
+    pub(crate) file: File,
+    pub(crate) facts: Facts,
+    /// It was mapped before: it is of this machine and version.
+    pub(crate) is_known: bool,
 }
 
 /// The name under which the machine code of `source` is kept.
@@ -86,16 +92,15 @@ impl Cache<'_> {
         self.dir.join(format!("{key}.cwasm"))
     }
 
-    /// The code kept under `key`, mapped; `None` when there is none.
+    /// The file of the code that is kept under `key`, whole; `None` when there is none.
     ///
     /// # Errors
     /// There is a file, but not one to be run: what is wrong with it.
-    pub(crate) fn get(
+    pub(crate) fn find(
         &self,
-        engine: &Engine,
         key: &str,
         ledger: &mut Ledger<'_>,
-    ) -> Result<Option<Code>, &'static str> {
+    ) -> Result<Option<Found>, &'static str> {
         let path = self.path(key);
         let Ok(file) = File::open(&path) else { return Ok(None) };
         let metadata = file.metadata().map_err(|_| "unreadable")?;
@@ -103,17 +108,14 @@ impl Cache<'_> {
             return Err("one that others may have written");
         }
         let facts = Facts::of(&metadata);
-        if ledger.key(&facts) != Some(key) {
+        let is_known = ledger.key(&facts) == Some(key);
+        if !is_known {
             ledger.begin();
             if !is_whole(&file, metadata.len()).unwrap_or(false) {
                 return Err("damaged");
             }
-            ledger.note(facts, key);
         }
-        // SAFETY: the compiler of this very build wrote the file (its seal is whole and nobody
-        // else can write it), and files of the cache are replaced, never changed.
-        let code = unsafe { Code::map(engine, file) };
-        code.map(Some).ok_or("of another version or machine")
+        Ok(Some(Found { file, facts, is_known }))
     }
 
     /// Keeps a sealed file under `key`. A reader sees the old file or the new, never a part.

@@ -2,9 +2,12 @@
 //! The trial sees a world that is always the same, so what went well once is not tried again (`ledger`).
 
 use std::cell::Cell;
+use std::fmt::{self, Display, Formatter};
 use std::rc::Rc;
 use std::sync::Arc;
 
+use pilotlight_filter::abi::Phases;
+use pilotlight_filter::engine::{ModuleSpec, Plan, Spec};
 use pilotlight_filter::{Fault, Services};
 
 use crate::cache;
@@ -14,20 +17,57 @@ use crate::proxy_wasm::hub::Hub;
 use crate::proxy_wasm::instance::Ready;
 use crate::proxy_wasm::pool::{Pool, Program};
 use crate::ticker::Ticker;
+use crate::workshop::{Later, Runs};
 
-/// A trial, by all that its course depends on beside this build: the module by the key of its content, what the
-/// manifest says of both it and the memory of `all` instances.
-pub(crate) fn name(program: &Program, key: &str, all: u64) -> String {
-    let Program { name, config, memory, text, root_id, space, upstreams, .. } = program;
-    let given = (key, all, name, config, memory, text, root_id, space.id(), upstreams);
-    cache::key(format!("{given:?}").as_bytes())
+/// What a trial tells of a program.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Outcome {
+    pub(crate) phases: Phases,
+    /// It has something to do without an exchange: it is started with its worker.
+    pub(crate) eager: bool,
+    /// ABI 0.1.0: a field that is not there is empty.
+    pub(crate) old: bool,
+    /// ABI 0.2.100: callbacks say how they stop.
+    pub(crate) higress: bool,
 }
 
-/// Starts it, from `inline`, in an instance that is thrown away. True when it has something to do without
+/// As the ledger has it: a word.
+impl Display for Outcome {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let bit = |on: bool, bit: u32| u32::from(on) << bit;
+        let flags = bit(self.eager, 16) | bit(self.old, 17) | bit(self.higress, 18);
+        write!(f, "{}", u32::from(self.phases.bits()) | flags)
+    }
+}
+
+impl Outcome {
+    pub(crate) fn of(word: &str) -> Option<Outcome> {
+        let bits: u32 = word.parse().ok()?;
+        let has = |bit: u32| bits & 1 << bit != 0;
+        let phases = Phases::from_bits(bits as u16);
+        Some(Outcome { phases, eager: has(16), old: has(17), higress: has(18) })
+    }
+}
+
+/// A filter's or an application's trial, by all that its course depends on beside this build: the module by the
+/// key of its content, what the manifest says of both it and the memory of all instances.
+pub(crate) fn filter(spec: &Spec, memory: u64, key: &str, plan: &Plan) -> String {
+    let Spec { name, config, proxy, target, flow, .. } = spec;
+    let given = (key, plan.bounds.memory, &plan.upstreams);
+    cache::key(format!("{:?}", (given, name, config, memory, proxy, target, flow)).as_bytes())
+}
+
+/// The same of a module that scripts call: nothing of it runs.
+pub(crate) fn module(spec: &ModuleSpec, key: &str) -> String {
+    let ModuleSpec { memory, functions, .. } = spec;
+    cache::key(format!("{:?}", ("module", key, memory, functions)).as_bytes())
+}
+
+/// Starts a filter, from `inline`, in an instance that is thrown away. True when it has something to do without
 /// an exchange.
 pub(crate) fn start(
     program: &Program,
-    inline: Ready,
+    inline: Runs<Ready>,
     ticker: &Arc<Ticker>,
     budget: &Arc<Budget>,
 ) -> Result<bool, Mistake> {
@@ -35,8 +75,7 @@ pub(crate) fn start(
     let hub = Arc::<Hub>::default();
     let trial = Program {
         name: Arc::clone(&program.name),
-        ready: inline,
-        pooled: None,
+        runs: Later::now(inline),
         config: program.config.clone(),
         on_fiber: false,
         root_id: program.root_id.clone(),

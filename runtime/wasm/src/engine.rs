@@ -1,6 +1,6 @@
 //! The engine: loads a generation's Wasm.
 
-use std::collections::HashMap;
+use std::fs::File;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -8,55 +8,59 @@ use std::sync::{Arc, OnceLock};
 use pilotlight_abi::limit::{WASM_APP_MEMORY, WASM_FILTER_MEMORY};
 use pilotlight_filter::engine::{LoadError, ModuleSpec, Plan, Spec};
 use pilotlight_filter::{Engine, Library};
-use wasmtime::{InstancePre, Module};
+use wasmtime::Module;
 
 use crate::cache::{self, Cache};
-use crate::check;
+use crate::check::{self, Outcome};
 use crate::code::Code;
 use crate::compile::{CompileError, CompileWith};
 #[cfg(feature = "components")]
 use crate::component::app::App;
 use crate::config::{self, Shape};
-use crate::host::{Budget, Host, Slots};
+use crate::host::{Budget, Slots};
 use crate::ledger::Ledger;
 use crate::library::{Entry, Programs};
-use crate::modules::{self, Callee};
+use crate::modules::Callee;
 use crate::proxy_wasm::abi;
 use crate::proxy_wasm::hub::Hub;
 use crate::proxy_wasm::instance::{self, Ready};
-use crate::proxy_wasm::link::Links;
 use crate::proxy_wasm::pool::Program;
 use crate::source::Source;
 use crate::ticker::Ticker;
 use crate::vm;
+use crate::workshop::{Later, Runs, Workshop, mapped};
 
 /// Wasm filters and modules, on wasmtime. Nothing of it is made until a manifest names one.
 pub struct WasmEngine {
     compile: CompileWith,
-    machine: OnceLock<Result<Machine, String>>,
+    machine: OnceLock<Result<Arc<Machine>, String>>,
     compiled: AtomicU64,
     hub: Arc<Hub>,
     budget: Arc<Budget>,
 }
 
-struct Machine {
-    engine: wasmtime::Engine,
+pub(crate) struct Machine {
+    pub(crate) engine: wasmtime::Engine,
     ticker: Arc<Ticker>,
     /// Made with the first filter that asks for an instance an exchange.
-    filters: Pooled,
+    pub(crate) filters: Pooled,
     /// Made with the first application.
     #[cfg(feature = "components")]
-    applications: Pooled,
+    pub(crate) applications: Pooled,
 }
 
 /// An engine with slots for instances, if there was room for one.
-type Pooled = OnceLock<Option<(wasmtime::Engine, Slots)>>;
+pub(crate) type Pooled = OnceLock<Option<(wasmtime::Engine, Slots)>>;
 
 /// Slots that are never handed out: one that was given up may still be being cleaned.
 const SLOTS_SPARE: u32 = 8;
 
 impl Machine {
-    fn pool<'a>(&self, pool: &'a Pooled, shape: &Shape) -> Option<&'a (wasmtime::Engine, Slots)> {
+    pub(crate) fn pool<'a>(
+        &self,
+        pool: &'a Pooled,
+        shape: &Shape,
+    ) -> Option<&'a (wasmtime::Engine, Slots)> {
         let make = || {
             let (engine, slots) = config::fleeting(shape)?;
             self.ticker.add(&engine);
@@ -99,19 +103,19 @@ impl WasmEngine {
         self.compiled.load(Ordering::Relaxed)
     }
 
-    fn machine(&self) -> Result<&Machine, Mistake> {
+    fn machine(&self) -> Result<&Arc<Machine>, Mistake> {
         let made = self.machine.get_or_init(|| {
             let config = config::lasting().map_err(|error| error.to_string())?;
             let engine = wasmtime::Engine::new(&config).map_err(|error| error.to_string())?;
             let ticker = Arc::new(Ticker::start().map_err(|error| error.to_string())?);
             ticker.add(&engine);
-            Ok(Machine {
+            Ok(Arc::new(Machine {
                 engine,
                 ticker,
                 filters: OnceLock::new(),
                 #[cfg(feature = "components")]
                 applications: OnceLock::new(),
-            })
+            }))
         });
         made.as_ref().map_err(|error| Mistake::new(format!("no Wasm engine here: {error}")))
     }
@@ -127,8 +131,8 @@ impl Engine for WasmEngine {
         let mut programs = Programs { budget: Arc::clone(&self.budget), ..Programs::default() };
         let mut mistakes = Vec::new();
         let ledger = Ledger::open(&plan.cache_dir);
-        let (seen, links, notes) = (HashMap::new(), Vec::new(), Vec::new());
-        let mut loader = Loader { engine: self, plan, seen, links, ledger, notes };
+        let mut loader =
+            Loader { engine: self, plan, shop: None, ledger, notes: Vec::new(), tried: 0 };
         for spec in &plan.filters {
             // The dialects are Lua's: only a mistake of the caller's brings one here.
             let file = spec.program.native().unwrap_or(Path::new(""));
@@ -143,10 +147,11 @@ impl Engine for WasmEngine {
             let loaded = loader.callee(spec);
             programs.notes.extend(named(&spec.name, &spec.file, std::mem::take(&mut loader.notes)));
             match loaded {
-                Ok(callee) => programs.modules.push(Arc::new(callee)),
+                Ok(callee) => programs.modules.push((Arc::clone(&spec.name), Arc::new(callee))),
                 Err(all) => mistakes.extend(named(&spec.name, &spec.file, all)),
             }
         }
+        programs.tried = loader.tried;
         if !mistakes.is_empty() {
             self.budget.set(before);
             return Err(mistakes);
@@ -169,36 +174,59 @@ fn named(program: &Arc<str>, file: &Path, all: Vec<Mistake>) -> impl Iterator<It
     })
 }
 
-/// Loads one plan; a file that several programs name is compiled and mapped once.
+/// Whether its calls may take long.
+fn on_fiber(spec: &Spec) -> bool {
+    spec.cpu > vm::INLINE
+}
+
+/// Whether its instances have slots of the pool.
+fn pools(spec: &Spec, memory: u64) -> bool {
+    spec.fresh && !on_fiber(spec) && memory <= config::FILTERS.memory
+}
+
+/// Loads one plan. What the ledger knows to be good is not mapped: that waits for the first instance.
 struct Loader<'a> {
     engine: &'a WasmEngine,
     plan: &'a Plan,
-    seen: HashMap<String, Code>,
-    links: Vec<Links>,
+    /// Made with the first program.
+    shop: Option<Arc<Workshop>>,
     ledger: Ledger<'a>,
     /// What is odd about the program at hand, and no mistake.
     notes: Vec<Mistake>,
+    /// Programs that nothing was known of.
+    tried: usize,
 }
 
 impl Loader<'_> {
     fn program(&mut self, spec: &Spec, file: &Path) -> Result<Entry, Vec<Mistake>> {
         let default = if spec.target { WASM_APP_MEMORY } else { WASM_FILTER_MEMORY };
         let memory = spec.memory.unwrap_or(default);
-        let (code, key) = self.code(file, memory).map_err(|mistake| vec![mistake])?;
+        let mut source = self.open(file)?;
+        let trial = check::filter(spec, memory, &source.key, self.plan);
+        if let Some((outcome, file)) = self.known(&trial, &source.key) {
+            return self.known_program(spec, memory, outcome, file, source.key);
+        }
+        let code = self.code(&mut source, memory)?;
         let mistake = match (code, spec.target) {
             (Code::Module(module), false) => {
-                return self.filter(spec, &key, module, memory).map(|f| Entry::Filter(Arc::new(f)));
+                let program = self.filter(spec, &source.key, &module, memory, &trial)?;
+                self.ledger.note_trial(trial, program.outcome.to_string());
+                return Ok(Entry::Filter(Arc::new(program)));
             }
             (Code::Module(_), true) => Mistake::new("a core module, not a component")
                 .hint("build a component for the world `wasi:http/proxy`"),
             #[cfg(feature = "components")]
             (Code::Component(component), true) => {
-                self.notes.extend(crate::component::missing(&component));
-                let mut app = App::new(spec, &component)?;
-                if memory <= config::APPLICATIONS.memory {
-                    app.pooled = self.fleeting(&key);
+                self.tried += 1;
+                let missing = crate::component::missing(&component);
+                let file = self.pool_file(memory <= config::APPLICATIONS.memory, &source.key);
+                let runs = self.shop()?.app(&component, file.as_ref())?;
+                // What is odd about it is said each time.
+                if missing.is_none() {
+                    self.ledger.note_trial(trial, Outcome::default().to_string());
                 }
-                return Ok(Entry::App(Arc::new(app)));
+                self.notes.extend(missing);
+                return Ok(Entry::App(Arc::new(App::new(spec, Later::now(runs)))));
             }
             #[cfg(feature = "components")]
             (Code::Component(_), false) => Mistake::new("a component, not a proxy-wasm module")
@@ -207,14 +235,49 @@ impl Loader<'_> {
         Err(vec![mistake])
     }
 
+    /// What came of a trial that has gone well before, and the file that the code is to be mapped from.
+    fn known(&mut self, trial: &str, key: &str) -> Option<(Outcome, File)> {
+        let outcome = Outcome::of(self.ledger.tried(trial)?)?;
+        let found = Cache { dir: &self.plan.cache_dir }.find(key, &mut self.ledger).ok()??;
+        found.is_known.then_some((outcome, found.file))
+    }
+
+    /// A program that is mapped when its first instance is made.
+    fn known_program(
+        &mut self,
+        spec: &Spec,
+        memory: u64,
+        outcome: Outcome,
+        file: File,
+        key: String,
+    ) -> Result<Entry, Vec<Mistake>> {
+        let shop = Arc::clone(self.shop()?);
+        #[cfg(feature = "components")]
+        if spec.target {
+            let pools = memory <= config::APPLICATIONS.memory;
+            let runs = Later::new(move || match shop.map(&key, &file)? {
+                Code::Component(component) => shop.app(&component, pools.then_some(&file)),
+                Code::Module(_) => Err(Vec::new()),
+            });
+            return Ok(Entry::App(Arc::new(App::new(spec, runs))));
+        }
+        let (on_fiber, pools) = (on_fiber(spec), pools(spec, memory));
+        let runs = Later::new(move || {
+            let module = shop.map(&key, &file)?.module().ok_or_else(Vec::new)?;
+            shop.filter(&module, on_fiber, pools.then_some(&file))
+        });
+        Ok(Entry::Filter(Arc::new(self.made(spec, memory, outcome, runs))))
+    }
+
     fn filter(
         &mut self,
         spec: &Spec,
         key: &str,
-        module: Module,
+        module: &Module,
         memory: u64,
+        trial: &str,
     ) -> Result<Program, Vec<Mistake>> {
-        let Some(marker) = instance::marker(&module) else {
+        let Some(marker) = instance::marker(module) else {
             let mut exports = module.exports().map(|export| export.name());
             if let Some(other) = exports.find(|name| name.starts_with("proxy_abi_version_")) {
                 let mistake = Mistake::new(format!("it is of an ABI not known here, {other}"));
@@ -225,39 +288,63 @@ impl Loader<'_> {
                 "build it with a proxy-wasm SDK, or name it under [modules] for scripts to call",
             )]);
         };
-        if let Some(name) = instance::malformed(&module) {
+        if let Some(name) = instance::malformed(module) {
             return Err(vec![Mistake::new(format!("{name} has the wrong signature"))]);
         }
-        match (instance::of_connections(&module), spec.flow) {
+        match (instance::of_connections(module), spec.flow) {
             (None, true) => {
                 let mistake = Mistake::new("it has no callback for connections");
                 return Err(vec![mistake.hint(
                     "a listener for tcp needs filters with callbacks such as proxy_on_downstream_data",
                 )]);
             }
-            (Some(name), false) if !instance::of_exchanges(&module) => {
+            (Some(name), false) if !instance::of_exchanges(module) => {
                 let text = format!("it filters bytes of connections ({name}), and nothing else");
                 let hint = "put it into the `filters` of a listener with protocols = [\"tcp\"]";
                 return Err(vec![Mistake::new(text).hint(hint)]);
             }
             _ => {}
         }
-        let on_fiber = spec.cpu > vm::INLINE;
-        let mut program = Program {
+        let file = self.pool_file(pools(spec, memory), key);
+        let shop = Arc::clone(self.shop()?);
+        let runs = shop.filter(module, on_fiber(spec), file.as_ref())?;
+        let outcome = Outcome {
+            phases: instance::phases(module),
+            eager: false,
+            old: marker == abi::OLD,
+            higress: marker == abi::HIGRESS,
+        };
+        let mut program = self.made(spec, memory, outcome, Later::now(runs));
+        if let Some(known) = self.ledger.tried(trial).and_then(Outcome::of) {
+            program.outcome.eager = known.eager;
+            return Ok(program);
+        }
+        self.tried += 1;
+        let inline = shop.filter(module, false, None)?;
+        let (ticker, budget) = (&shop.machine.ticker, &self.engine.budget);
+        let eager = check::start(&program, inline, ticker, budget);
+        program.outcome.eager = eager.map_err(|mistake| vec![mistake])?;
+        Ok(program)
+    }
+
+    fn made(
+        &self,
+        spec: &Spec,
+        memory: u64,
+        outcome: Outcome,
+        runs: Later<Runs<Ready>>,
+    ) -> Program {
+        Program {
             name: Arc::clone(&spec.name),
-            ready: Ready::new(self.link(&module, on_fiber)?),
-            pooled: None,
-            phases: instance::phases(&module),
+            runs,
+            outcome,
             config: spec.config.clone().into(),
             cpu: spec.cpu,
             memory,
             fresh: spec.fresh,
-            on_fiber,
-            eager: false,
+            on_fiber: on_fiber(spec),
             hold_headers: spec.proxy.hold_headers,
             text: spec.proxy.text,
-            old: marker == abi::OLD,
-            higress: marker == abi::HIGRESS,
             root_id: spec.proxy.root_id.as_str().into(),
             space: match &*spec.proxy.vm_id {
                 "" => self.engine.hub.space(&spec.name),
@@ -265,113 +352,96 @@ impl Loader<'_> {
             },
             hub: Arc::clone(&self.engine.hub),
             upstreams: self.plan.upstreams.as_slice().into(),
-        };
-        let trial = check::name(&program, key, self.plan.bounds.memory);
-        program.eager = match self.ledger.tried(&trial) {
-            Some(eager) => eager,
-            None => {
-                let inline = Ready::new(self.link(&module, false)?);
-                let machine = self.engine.machine().map_err(|mistake| vec![mistake])?;
-                let eager = check::start(&program, inline, &machine.ticker, &self.engine.budget)
-                    .map_err(|mistake| vec![mistake])?;
-                self.ledger.note_trial(trial, eager);
-                eager
-            }
-        };
-        if spec.fresh && !on_fiber && memory <= config::FILTERS.memory {
-            program.pooled = self.pooled(key);
         }
-        Ok(program)
     }
 
-    /// The same file in the pool's engine; without a cache to map it from, there is none.
-    fn pooled(&mut self, key: &str) -> Option<(Ready, Slots)> {
-        let wasm = self.engine;
-        let machine = wasm.machine().ok()?;
-        let (engine, slots) = machine.pool(&machine.filters, &config::FILTERS)?;
-        let module = self.again(engine, key)?.module()?;
-        Some((Ready::new(self.link(&module, false).ok()?), Arc::clone(slots)))
-    }
-
-    /// The same of an application.
-    #[cfg(feature = "components")]
-    fn fleeting(&mut self, key: &str) -> Option<(crate::component::app::Ready, Slots)> {
-        let wasm = self.engine;
-        let machine = wasm.machine().ok()?;
-        let (engine, slots) = machine.pool(&machine.applications, &config::APPLICATIONS)?;
-        let Code::Component(component) = self.again(engine, key)? else { return None };
-        let ready = crate::component::app::Ready::new(&component).ok()?;
-        Some((ready, Arc::clone(slots)))
-    }
-
-    fn again(&mut self, engine: &wasmtime::Engine, key: &str) -> Option<Code> {
+    /// The file that a pool takes a program from, if it is to; without a cache, there is none.
+    fn pool_file(&mut self, pools: bool, key: &str) -> Option<File> {
         let cache = Cache { dir: &self.plan.cache_dir };
-        cache.get(engine, key, &mut self.ledger).ok()?
+        if pools { Some(cache.find(key, &mut self.ledger).ok()??.file) } else { None }
     }
 
-    fn callee(&mut self, spec: &ModuleSpec) -> Result<Callee, Vec<Mistake>> {
-        let (code, _) = self.code(&spec.file, spec.memory).map_err(|mistake| vec![mistake])?;
-        let code = match code {
-            Code::Module(module) => {
-                let pre = self.link(&module, spec.cpu > vm::INLINE)?;
-                modules::Code::Core(modules::core::Core::new(spec, &module, pre)?)
-            }
-            #[cfg(feature = "components")]
-            Code::Component(component) => {
-                self.notes.extend(crate::component::missing(&component));
-                modules::Code::Typed(crate::component::callee(spec, &component)?)
-            }
-        };
-        Ok(Callee::new(spec, code))
+    fn callee(&mut self, spec: &ModuleSpec) -> Result<Later<Arc<Callee>>, Vec<Mistake>> {
+        let mut source = self.open(&spec.file)?;
+        let trial = check::module(spec, &source.key);
+        let shop = Arc::clone(self.shop()?);
+        if let Some((_, file)) = self.known(&trial, &source.key) {
+            let (spec, key) = (spec.clone(), source.key);
+            return Ok(Later::new(move || {
+                Ok(Arc::new(shop.callee(&spec, shop.map(&key, &file)?)?.0))
+            }));
+        }
+        self.tried += 1;
+        let (callee, notes) = shop.callee(spec, self.code(&mut source, spec.memory)?)?;
+        if notes.is_empty() {
+            self.ledger.note_trial(trial, Outcome::default().to_string());
+        }
+        self.notes.extend(notes);
+        Ok(Later::now(Arc::new(callee)))
     }
 
-    fn link(&mut self, module: &Module, on_fiber: bool) -> Result<InstancePre<Host>, Vec<Mistake>> {
-        let at = self.links.iter().position(|links| links.fit(module, on_fiber));
-        let at = at.unwrap_or_else(|| {
-            self.links.push(Links::new(module.engine(), on_fiber));
-            self.links.len() - 1
-        });
-        let own = |texts: Vec<String>| texts.into_iter().map(Mistake::new).collect();
-        self.links[at].link(module).map_err(own)
+    fn shop(&mut self) -> Result<&Arc<Workshop>, Vec<Mistake>> {
+        if self.shop.is_none() {
+            let machine = self.engine.machine().map_err(|mistake| vec![mistake])?;
+            self.shop = Some(Arc::new(Workshop::new(Arc::clone(machine))));
+        }
+        self.shop.as_ref().ok_or_else(Vec::new)
     }
 
-    /// The code in a file: from this load, from the cache, or compiled now; and the key of its content.
-    fn code(&mut self, file: &Path, memory: u64) -> Result<(Code, String), Mistake> {
-        let mut source = Source::open(file, &mut self.ledger)?;
-        let code = match self.seen.get(&source.key) {
-            Some(code) => code.clone(),
+    fn open<'f>(&mut self, file: &'f Path) -> Result<Source<'f>, Vec<Mistake>> {
+        Source::open(file, &mut self.ledger).map_err(|mistake| vec![mistake])
+    }
+
+    /// The code in a file: from this load, from the cache, or compiled now.
+    fn code(&mut self, source: &mut Source<'_>, memory: u64) -> Result<Code, Vec<Mistake>> {
+        let shop = Arc::clone(self.shop()?);
+        let code = match shop.seen(&source.key) {
+            Some(code) => code,
             None => {
-                let code = match self.cached(&source.key)? {
-                    Some(code) => code,
-                    None => {
-                        let bytes = source.read()?;
-                        match source.is_ahead() {
-                            true => self.ahead(&source.key, &bytes)?,
-                            false => self.compiled(&source.key, &bytes)?,
-                        }
-                    }
-                };
-                self.seen.insert(source.key.clone(), code.clone());
+                let code = self.anew(source).map_err(|mistake| vec![mistake])?;
+                shop.note(&source.key, &code);
                 code
             }
         };
         let needs = code.first_memory();
         if needs > memory {
             let text = format!("it begins with {needs} bytes of memory; its limit is {memory}");
-            return Err(Mistake::new(text).hint("raise `limits.memory`"));
+            return Err(vec![Mistake::new(text).hint("raise `limits.memory`")]);
         }
-        Ok((code, source.key))
+        Ok(code)
+    }
+
+    fn anew(&mut self, source: &mut Source<'_>) -> Result<Code, Mistake> {
+        if let Some(code) = self.cached(&source.key)? {
+            return Ok(code);
+        }
+        let bytes = source.read()?;
+        match source.is_ahead() {
+            true => self.ahead(&source.key, &bytes),
+            false => self.compiled(&source.key, &bytes),
+        }
     }
 
     /// What the cache has of it.
     fn cached(&mut self, key: &str) -> Result<Option<Code>, Mistake> {
         let engine = &self.engine.machine()?.engine;
-        let cache = Cache { dir: &self.plan.cache_dir };
-        Ok(cache.get(engine, key, &mut self.ledger).unwrap_or_else(|why| {
+        Ok(self.of_cache(engine, key).unwrap_or_else(|why| {
             let text = format!("what the cache has of it is {why}: it is made anew");
             self.notes.push(Mistake::new(text));
             None
         }))
+    }
+
+    fn of_cache(
+        &mut self,
+        engine: &wasmtime::Engine,
+        key: &str,
+    ) -> Result<Option<Code>, &'static str> {
+        let cache = Cache { dir: &self.plan.cache_dir };
+        let Some(found) = cache.find(key, &mut self.ledger)? else { return Ok(None) };
+        let code = mapped(engine, &found.file).ok_or("of another version or machine")?;
+        self.ledger.note(found.facts, key);
+        Ok(Some(code))
     }
 
     /// Keeps machine code, and gives it as the cache has it; `None`: a cache that can't be written
@@ -380,7 +450,7 @@ impl Loader<'_> {
         let engine = &self.engine.machine().ok()?.engine;
         let cache = Cache { dir: &self.plan.cache_dir };
         cache.put(key, file).ok()?;
-        cache.get(engine, key, &mut self.ledger).ok()?
+        self.of_cache(engine, key).ok()?
     }
 
     /// A file that was compiled before, here or elsewhere.

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! a file's device, inode, size and times ─▶ the key of what is in it
-//! a filter's trial (`check`), by its name ─▶ whether it has work of its own
+//! a program's trial (`check`), by its name ─▶ what came of it, so that it need not even be mapped
 //! ```
 //! It lies in the cache's folder and is trusted as the files there are: written by us, and by nobody
 //! else. Who changes a file changes its times, and it is hashed anew; a file so young that a change
@@ -72,9 +72,9 @@ impl Ledger<'_> {
         self.known.get(&file.name()).map(String::as_str)
     }
 
-    /// Whether a filter has work of its own, if its trial went well before.
-    pub(crate) fn tried(&self, trial: &str) -> Option<bool> {
-        self.known.get(trial).map(|eager| eager == "true")
+    /// What came of a program's trial, if it went well before.
+    pub(crate) fn tried(&self, trial: &str) -> Option<&str> {
+        self.known.get(trial).map(String::as_str)
     }
 
     /// Says that files are about to be read: those that are younger than this are not noted.
@@ -96,10 +96,10 @@ impl Ledger<'_> {
         }
     }
 
-    /// Notes a trial that went well.
-    pub(crate) fn note_trial(&mut self, trial: String, eager: bool) {
+    /// Notes a trial that went well, and what came of it: a word.
+    pub(crate) fn note_trial(&mut self, trial: String, outcome: String) {
         self.begin();
-        self.add(trial, eager.to_string());
+        self.add(trial, outcome);
     }
 
     fn add(&mut self, name: String, value: String) {

@@ -28,6 +28,7 @@ mod stage;
 mod ticker;
 mod vm;
 mod wasi;
+mod workshop;
 
 pub use compile::{CompileError, CompileWith, compile};
 pub use engine::WasmEngine;

@@ -1,5 +1,6 @@
 //! The loaded programs of a generation, and a worker's side of them.
 
+use std::cell::OnceCell;
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -7,7 +8,7 @@ use std::sync::atomic::Ordering;
 
 use pilotlight_abi::Phases;
 use pilotlight_filter::engine::LoadError;
-use pilotlight_filter::host::Module;
+use pilotlight_filter::host::{Level, LogLine, Module};
 use pilotlight_filter::{Filter, Library, Realm, Services};
 
 #[cfg(feature = "components")]
@@ -17,12 +18,15 @@ use crate::modules::{self, Callee};
 use crate::proxy_wasm::filter;
 use crate::proxy_wasm::pool::{Pool, Program};
 use crate::ticker::Ticker;
+use crate::workshop::Later;
 
 /// What a manifest's Wasm came to.
 #[derive(Default)]
 pub(crate) struct Programs {
     pub(crate) filters: Vec<Entry>,
-    pub(crate) modules: Vec<Arc<Callee>>,
+    pub(crate) modules: Vec<Named>,
+    /// How many were mapped and tried at this load.
+    pub(crate) tried: usize,
     /// Memory of all instances.
     pub(crate) budget: Arc<Budget>,
     /// What is odd about them.
@@ -30,6 +34,9 @@ pub(crate) struct Programs {
     /// There is one when there is a program.
     pub(crate) ticker: Option<Arc<Ticker>>,
 }
+
+/// A module that scripts call, by its name.
+type Named = (Arc<str>, Arc<Later<Arc<Callee>>>);
 
 /// A filter, or an application.
 pub(crate) enum Entry {
@@ -55,15 +62,25 @@ impl Place {
     }
 }
 
+/// A module on one worker.
+struct Shelf {
+    callee: Arc<Later<Arc<Callee>>>,
+    ticker: Arc<Ticker>,
+    services: Rc<dyn Services>,
+    gauge: Arc<Gauge>,
+    /// Made when a script first asks for it.
+    pool: OnceCell<Rc<modules::Pool>>,
+}
+
 struct Worker {
     filters: Vec<Place>,
-    modules: HashMap<Arc<str>, Rc<modules::Pool>>,
+    modules: HashMap<Arc<str>, Shelf>,
 }
 
 impl Library for Programs {
     fn phases(&self, index: usize) -> Phases {
         match self.filters.get(index) {
-            Some(Entry::Filter(program)) => program.phases,
+            Some(Entry::Filter(program)) => program.outcome.phases,
             #[cfg(feature = "components")]
             Some(Entry::App(_)) => Phases::NONE.with(pilotlight_abi::Phase::Request),
             None => Phases::NONE,
@@ -74,9 +91,14 @@ impl Library for Programs {
         &self.notes
     }
 
+    fn tried(&self) -> usize {
+        self.tried
+    }
+
     fn open(&self, services: Rc<dyn Services>) -> Rc<dyn Realm> {
         let Some(ticker) = &self.ticker else {
-            return Rc::new(Worker { filters: Vec::new(), modules: HashMap::new() });
+            let (filters, modules) = (Vec::new(), HashMap::new());
+            return Rc::new(Worker { filters, modules });
         };
         let place = |entry: &Entry| {
             let (ticker, services) = (Arc::clone(ticker), Rc::clone(&services));
@@ -92,15 +114,15 @@ impl Library for Programs {
                 }
             }
         };
-        let callee = |callee: &Arc<Callee>| {
+        let shelf = |(name, callee): &Named| {
+            let (callee, ticker) = (Arc::clone(callee), Arc::clone(ticker));
+            let gauge = Gauge::new(&self.budget);
             let services = Rc::clone(&services);
-            let (ticker, gauge) = (Arc::clone(ticker), Gauge::new(&self.budget));
-            let pool = modules::Pool::new(Arc::clone(callee), ticker, services, gauge);
-            (Arc::clone(&callee.name), Rc::new(pool))
+            (Arc::clone(name), Shelf { callee, ticker, services, gauge, pool: OnceCell::new() })
         };
         Rc::new(Worker {
             filters: self.filters.iter().map(place).collect(),
-            modules: self.modules.iter().map(callee).collect(),
+            modules: self.modules.iter().map(shelf).collect(),
         })
     }
 }
@@ -127,7 +149,21 @@ impl Realm for Worker {
     }
 
     fn module(&self, name: &str) -> Option<Rc<dyn Module>> {
-        let pool = self.modules.get(name)?;
+        let shelf = self.modules.get(name)?;
+        let pool = match (shelf.pool.get(), shelf.callee.get()) {
+            (Some(pool), _) => pool,
+            (None, Ok(callee)) => shelf.pool.get_or_init(|| {
+                let (ticker, services) = (Arc::clone(&shelf.ticker), Rc::clone(&shelf.services));
+                let gauge = Arc::clone(&shelf.gauge);
+                Rc::new(modules::Pool::new(Arc::clone(callee), ticker, services, gauge))
+            }),
+            (None, Err(fault)) => {
+                let (filter, message) = (name, &*fault.message);
+                let line = LogLine { level: Level::Error, filter, id: "", message, fields: &[] };
+                shelf.services.log(&line);
+                return None;
+            }
+        };
         Some(Rc::new(modules::Handle(Rc::clone(pool))))
     }
 
@@ -140,7 +176,7 @@ impl Realm for Worker {
                 Place::App(_) => {}
             }
         }
-        self.modules.values().for_each(|pool| pool.trim());
+        self.modules.values().filter_map(|shelf| shelf.pool.get()).for_each(|pool| pool.trim());
     }
 
     fn is_busy(&self) -> bool {
@@ -152,7 +188,7 @@ impl Realm for Worker {
     }
 
     fn gauges(&self, report: &mut dyn FnMut(&'static str, &str, u64)) {
-        let modules = self.modules.iter().map(|(name, pool)| (&**name, &*pool.gauge));
+        let modules = self.modules.iter().map(|(name, shelf)| (&**name, &*shelf.gauge));
         for (name, gauge) in self.filters.iter().map(Place::memory).chain(modules) {
             report("wasm_memory", name, gauge.bytes.load(Ordering::Relaxed));
             report("wasm_instances", name, gauge.instances.load(Ordering::Relaxed));

@@ -193,12 +193,54 @@ fn a_filter_is_tried_once_for_each_configuration() {
     assert_eq!(begun("x"), Some(0));
     let ledger = folder.0.join("cache/known");
     let text = std::fs::read_to_string(&ledger).unwrap();
-    std::fs::write(&ledger, text.replace(" false", " true")).unwrap();
+    let eager = |line: &str| match line
+        .rsplit_once(' ')
+        .map(|(trial, word)| (trial, word.parse::<u32>()))
+    {
+        Some((trial, Ok(bits))) => format!("{trial} {}", bits | 1 << 16),
+        _ => line.to_owned(),
+    };
+    let (head, known) = text.split_once('\n').unwrap();
+    let known = known.lines().map(eager).collect::<Vec<_>>().join("\n");
+    std::fs::write(&ledger, format!("{head}\n{known}")).unwrap();
     assert_eq!(begun("x"), Some(1), "what the ledger has of it is not tried again");
     assert_eq!(begun("y"), Some(0), "another configuration is");
     for _ in 0..2 {
         assert_eq!(begun("no"), None, "what went wrong is");
     }
+}
+
+/// What is known to be good is not even mapped before the first exchange that it serves.
+#[test]
+#[allow(clippy::disallowed_methods)]
+fn a_module_is_mapped_at_its_first_use() {
+    let folder = Folder::new();
+    let file = folder.write("guest.wasm", &guest("headers.wat"));
+    let engine = WasmEngine::new(CompileWith::Here);
+    let loaded = || load(&engine, &folder, vec![spec(file.clone())], Vec::new()).unwrap();
+    let cache = folder.0.join("cache").display().to_string();
+    let is_mapped = || std::fs::read_to_string("/proc/self/maps").unwrap().contains(&cache);
+    let first = loaded();
+    assert_eq!(first.tried(), 1);
+    let phases = first.phases(0);
+    drop(first);
+    // So young a file is hashed each time, and mapped to see that it can be.
+    std::thread::sleep(Duration::from_millis(2100));
+    assert_eq!(loaded().tried(), 0);
+    assert!(!is_mapped());
+    let library = loaded();
+    assert_eq!((library.tried(), library.phases(0)), (0, phases));
+    let realms = [(); 2].map(|()| library.open(std::rc::Rc::new(World::default())));
+    assert!(!is_mapped());
+    for realm in realms {
+        let mut exchange = exchange("/", &[("x-a", "1")]);
+        run(&mut *realm.start(0), Phase::Request, &mut exchange).unwrap();
+        assert_eq!(header(&exchange, "x-b"), Some("1"));
+        assert!(is_mapped());
+    }
+    // Other content is another trial.
+    folder.write("guest.wasm", &guest("reply.wat"));
+    assert_eq!(loaded().tried(), 1);
 }
 
 #[test]

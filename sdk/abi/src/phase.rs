@@ -106,6 +106,16 @@ impl Phases {
     /// No phase.
     pub const NONE: Phases = Phases(0);
 
+    /// The set as a number, for [`Phases::from_bits`] of the same build.
+    pub const fn bits(self) -> u16 {
+        self.0
+    }
+
+    /// The set that a number stands for.
+    pub const fn from_bits(bits: u16) -> Phases {
+        Phases(bits)
+    }
+
     /// This set and `phase`.
     pub const fn with(self, phase: Phase) -> Phases {
         Phases(self.0 | 1 << phase as u16)

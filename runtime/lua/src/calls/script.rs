@@ -9,11 +9,13 @@ use mlua_sys::lua_State;
 
 use super::Slow;
 use crate::guard::outside;
+use crate::known;
 use crate::prelude;
 use crate::stack::Stack;
 use crate::value::{nothing, refuse};
 use crate::vm::window_of;
 use crate::watchdog::{pause, proceed, stopping};
+use crate::window::Host;
 
 /// Source text of one chunk.
 const SOURCE_MAX: usize = 512 * 1024;
@@ -156,6 +158,10 @@ unsafe extern "C-unwind" fn compile(state: *mut lua_State) -> c_int {
 unsafe extern "C-unwind" fn find_module(state: *mut lua_State) -> c_int {
     // SAFETY: Lua calls with a live state; the window outlives the VM.
     let (stack, window) = unsafe { (Stack::new(state), window_of(state)) };
+    let Host { world, read, .. } = &mut window.host;
+    let mut note = |path: &str, found: Option<&[u8]>| {
+        read.iter_mut().for_each(|read| read.push((path.into(), found.map(known::sum))));
+    };
     let name = stack.text(1).unwrap_or_default();
     let odd = |b: u8| !(b.is_ascii_alphanumeric() || b"._-/".contains(&b));
     if name.is_empty() || name.bytes().any(odd) || name.contains("..") || name.starts_with('/') {
@@ -163,9 +169,11 @@ unsafe extern "C-unwind" fn find_module(state: *mut lua_State) -> c_int {
     }
     let below = name.replace('.', "/");
     let mut tried = String::new();
-    for pattern in &window.host.world.script.path {
+    for pattern in &world.script.path {
         let path = pattern.replace('?', &below);
-        match std::fs::read(Path::new(&path)) {
+        let found = std::fs::read(Path::new(&path));
+        note(&path, found.as_deref().ok());
+        match found {
             Ok(text) => {
                 stack.push_bytes(&text);
                 stack.push_bytes(path.as_bytes());

@@ -128,23 +128,52 @@ local function searcher(env)
   end
 end
 
-function pl.environment(config, name)
-  local env = {
-    _VERSION = _VERSION,
-    assert = assert, error = error, ipairs = ipairs, next = next, pairs = pairs, pcall = pcall,
-    rawequal = rawequal, rawget = rawget, rawset = rawset, rawlen = rawlen, select = select,
-    setmetatable = setmetatable, getmetatable = getmetatable, tonumber = tonumber,
-    tostring = pl.tostring, type = type, unpack = unpack, xpcall = xpcall, print = print,
-    collectgarbage = collectgarbage,
-    string = copy(pl.string), table = copy(pl.table), coroutine = copy(pl.coroutine),
-    math = copy(math), bit = copy(bit),
-    os = {
+-- What each script has of its own, and may change.
+local libraries = {
+  string = function() return copy(pl.string) end,
+  table = function() return copy(pl.table) end,
+  coroutine = function() return copy(pl.coroutine) end,
+  math = function() return copy(math) end,
+  bit = function() return copy(bit) end,
+  os = function()
+    return {
       time = os_time, date = os_date, difftime = difftime, clock = pl.monotonic, getenv = slow.env,
-    },
-    debug = { traceback = traceback },
-    jit = { version = jit.version, version_num = jit.version_num, os = jit.os, arch = jit.arch },
-    gateway = pl.gateway(config, name),
-  }
+    }
+  end,
+  debug = function() return { traceback = traceback } end,
+  jit = function()
+    return { version = jit.version, version_num = jit.version_num, os = jit.os, arch = jit.arch }
+  end,
+}
+
+-- What is the same for all.
+local plain = {
+  _VERSION = _VERSION,
+  assert = assert, error = error, ipairs = ipairs, next = next, pairs = pairs, pcall = pcall,
+  rawequal = rawequal, rawget = rawget, rawset = rawset, rawlen = rawlen, select = select,
+  setmetatable = setmetatable, getmetatable = getmetatable, tonumber = tonumber,
+  tostring = pl.tostring, type = type, unpack = unpack, xpcall = xpcall, print = print,
+  collectgarbage = collectgarbage,
+}
+
+-- `named`: what the script can reach; nil: all, by whatever name. Most scripts name a few, and an
+-- environment is most of what one of many scripts takes.
+function pl.environment(config, name, named)
+  local env = {}
+  if named and not pl.ffi and not pl.io then
+    for each in named:gmatch("%S+") do
+      local make = libraries[each]
+      if each == "gateway" then
+        env.gateway = pl.gateway(config, name)
+      else
+        env[each] = make and make() or plain[each]
+      end
+    end
+    return env
+  end
+  for each, value in stock_pairs(plain) do env[each] = value end
+  for library, make in stock_pairs(libraries) do env[library] = make() end
+  env.gateway = pl.gateway(config, name)
   env._G = env
   env.load, env.loadstring = loader(env)
   local loaded = {
@@ -187,7 +216,7 @@ local phases = {
 local before = { request_body = 2, response_body = 2 }
 
 -- Runs a script's chunk and its init; answers its phases, and which of them want a context.
-local function native(chunk, name, config, is_json, target)
+local function native(chunk, name, config, is_json, target, named)
   if is_json then
     local decoded, why = slow.json_decode(config)
     if decoded == nil and why then error("config: " .. why, 0) end
@@ -195,7 +224,7 @@ local function native(chunk, name, config, is_json, target)
   elseif config == "" then
     config = nil
   end
-  local env = pl.environment(config, name)
+  local env = pl.environment(config, name, named)
   setfenv(chunk, env)
   local filter = chunk()
   if type(filter) == "function" and target then filter = { request = filter } end

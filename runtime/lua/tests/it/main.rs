@@ -11,6 +11,7 @@ mod crypto;
 mod datagrams;
 mod encode;
 mod exports;
+mod known;
 mod libraries;
 mod limits;
 mod messages;

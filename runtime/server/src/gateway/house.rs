@@ -234,7 +234,7 @@ impl<'a> House<'a> {
         let gateway = self.gateway;
         let old = gateway.control.generation();
         let loaded = (gateway.source)().map_err(|report| report.render(false))?;
-        let loaded = gateway.loader.load(loaded, Some(&old));
+        let loaded = gateway.loader.load(loaded, Some(&old), &|_| Vec::new());
         let (new, _warnings) = loaded.map_err(|report| report.render(false))?;
         // New sockets first: a port in use refuses the reload and harms nothing.
         let mut added = Vec::new();

@@ -1,13 +1,15 @@
-//! What outlives sleep: keys by which clients come back, what programs share, what was counted.
+//! What outlives sleep: keys by which clients come back, what programs share, what was counted, and what was
+//! found out about programs.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use pilotlight_abi::shared::{End, Kept, Put, Scalar};
+use pilotlight_config::manifest::Manifest;
 use pilotlight_filter::host::{Level, Shared};
 
 use crate::control::Control;
@@ -22,6 +24,9 @@ const TICKETS: &str = "tickets";
 const QUIC: &str = "quic";
 const METRICS: &str = "metrics";
 const APPS: &str = "applications";
+/// Which build has found out what follows; and what the parts of engines begin with.
+const BUILD: &str = "build";
+const FOUND: &str = "found ";
 /// What the parts of dictionaries begin with.
 const SHARED: &str = "shared ";
 /// Where it lies when no descriptor can hold it, in `cache_dir`.
@@ -38,6 +43,10 @@ pub(super) fn written(control: &Control) -> Vec<u8> {
         all.part(QUIC, quic::keys::keep);
         all.part(METRICS, |part| control.metrics.keep(part));
         all.part(APPS, |part| control.apps.states.keep(part));
+        all.part(BUILD, |part| part.0.extend(build()));
+        for (engine, library) in &generation.libraries {
+            all.part(&format!("{FOUND}{engine}"), |part| part.0.extend(library.found()));
+        }
         for (name, shared) in &generation.dictionaries {
             let room = STATE_MAX.saturating_sub(all.0.len());
             let mut lost = 0;
@@ -180,51 +189,107 @@ fn write(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     fs::rename(new, path)
 }
 
-/// Takes back what an earlier form has kept, wherever it lies.
-pub(super) fn take_back(control: &Control, woken: Option<&Woken>) {
-    let mut bytes = Vec::new();
-    let mut read = |file: OwnedFd| {
-        let mut file = File::from(file);
-        let whole = file.seek(SeekFrom::Start(0)).and_then(|_| file.read_to_end(&mut bytes));
-        drop(whole.inspect_err(|error| lost(control, &error.to_string())));
-    };
-    let mut same_boot = true;
-    if let Some(woken) = woken {
-        woken.state().into_iter().for_each(read);
-    } else if let Some(stored) = listener::handed(STORED) {
-        read(stored);
-        notify::forget(STORED);
-    } else if listener::is_activated() {
-        let path = path(control);
-        bytes = fs::read(&path).unwrap_or_default();
-        drop(fs::remove_file(path));
-        same_boot = false;
-    }
-    if bytes.is_empty() {
-        return;
-    }
-    let state = match State::open(&bytes, same_boot) {
-        Ok(state) => state,
-        Err(why) => return lost(control, why),
-    };
-    let (generation, age) = (control.generation(), state.age);
-    for (name, mut part) in state {
-        let taken = match name {
-            TICKETS => tickets::take_back(&mut part),
-            QUIC => quic::keys::take_back(&mut part, woken.is_some_and(Woken::is_heir)),
-            METRICS => control.metrics.take_back(&mut part),
-            APPS => control.apps.states.take_back(&mut part),
-            // One that the manifest does not have any more is nobody's.
-            other => match other.strip_prefix(SHARED).map(|name| generation.dictionaries.get(name))
-            {
-                Some(Some(shared)) => fill(&**shared, &mut part, age),
-                _ => Some(()),
-            },
+/// What an earlier form has kept, as it was found.
+#[derive(Default)]
+pub(super) struct Past {
+    state: Option<State>,
+    /// It is of a process that still runs.
+    inherited: bool,
+    /// Where it still lies.
+    place: Option<Place>,
+    /// Why it can't be read.
+    trouble: Option<String>,
+}
+
+/// Where it is to be taken from when the gateway serves.
+enum Place {
+    Manager,
+    File(PathBuf),
+}
+
+impl Past {
+    /// Looks for it, wherever it lies. It stays there: this start may fail.
+    pub(super) fn find(manifest: &Manifest, woken: Option<&Woken>) -> Past {
+        let inherited = woken.is_some_and(Woken::is_heir);
+        let mut past = Past { inherited, ..Past::default() };
+        let mut bytes = Vec::new();
+        let mut read = |file: OwnedFd| {
+            let mut file = File::from(file);
+            file.seek(SeekFrom::Start(0)).and_then(|_| file.read_to_end(&mut bytes)).err()
         };
-        if taken.is_none() {
-            lost(control, name);
+        let mut same_boot = true;
+        let error = if let Some(woken) = woken {
+            woken.state().and_then(read)
+        } else if let Some(stored) = listener::handed(STORED) {
+            past.place = Some(Place::Manager);
+            read(stored)
+        } else if listener::is_activated() {
+            let path = manifest.gateway.cache_dir.join(FILE);
+            bytes = fs::read(&path).unwrap_or_default();
+            past.place = Some(Place::File(path));
+            same_boot = false;
+            None
+        } else {
+            None
+        };
+        past.trouble = error.map(|error| error.to_string());
+        if !bytes.is_empty() {
+            match State::open(bytes, same_boot) {
+                Ok(state) => past.state = Some(state),
+                Err(why) => past.trouble = Some(why.to_owned()),
+            }
+        }
+        past
+    }
+
+    /// What an engine has found out about its programs; nothing when another build has.
+    pub(super) fn found(&self, engine: &str) -> Vec<u8> {
+        let part = |name: &str| {
+            let mut parts = self.state.iter().flat_map(State::parts);
+            parts.find(|(known, _)| *known == name).map(|(_, part)| part.0.to_vec())
+        };
+        match part(BUILD).is_some_and(|then| then == build()) {
+            true => part(&format!("{FOUND}{engine}")).unwrap_or_default(),
+            false => Vec::new(),
         }
     }
+
+    /// Takes it back, from where it lies.
+    pub(super) fn take_back(self, control: &Control) {
+        match self.place {
+            Some(Place::Manager) => notify::forget(STORED),
+            Some(Place::File(path)) => drop(fs::remove_file(path)),
+            None => {}
+        }
+        self.trouble.iter().for_each(|why| lost(control, why));
+        let Some(state) = self.state else { return };
+        let (generation, age) = (control.generation(), state.age);
+        for (name, mut part) in state.parts() {
+            let taken = match name {
+                TICKETS => tickets::take_back(&mut part),
+                QUIC => quic::keys::take_back(&mut part, self.inherited),
+                METRICS => control.metrics.take_back(&mut part),
+                APPS => control.apps.states.take_back(&mut part),
+                // One that the manifest does not have any more is nobody's.
+                other => {
+                    match other.strip_prefix(SHARED).map(|name| generation.dictionaries.get(name)) {
+                        Some(Some(shared)) => fill(&**shared, &mut part, age),
+                        _ => Some(()),
+                    }
+                }
+            };
+            if taken.is_none() {
+                lost(control, name);
+            }
+        }
+    }
+}
+
+/// What tells this build from another: another may find otherwise.
+fn build() -> Vec<u8> {
+    let Ok(facts) = fs::metadata("/proc/self/exe") else { return Vec::new() };
+    let time = [facts.mtime(), facts.mtime_nsec(), facts.ctime(), facts.ctime_nsec()];
+    format!("{} {} {} {time:?}", facts.dev(), facts.ino(), facts.size()).into_bytes()
 }
 
 fn lost(control: &Control, why: &str) {

@@ -161,8 +161,12 @@ impl House<'_> {
         let slept = format!("{:.3}", slept.as_secs_f64());
         let took = format!("{:.6}", took.as_secs_f64());
         let failures = failures.to_string();
+        let generation = control.generation();
+        let tried = generation.libraries.iter().map(|(_, library)| library.tried()).sum::<usize>();
+        let tried = tried.to_string();
         let mut fields =
             vec![("reason", reason), ("slept_seconds", &*slept), ("wake_seconds", &*took)];
+        fields.push(("tried", &*tried));
         if failures != "0" {
             fields.push(("failed_tries", &*failures));
         }

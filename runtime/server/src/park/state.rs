@@ -77,18 +77,21 @@ impl<'a> Reader<'a> {
 }
 
 /// What was kept, checked.
-pub(crate) struct State<'a> {
+pub(crate) struct State {
     /// How long ago.
     pub(crate) age: Duration,
-    parts: Reader<'a>,
+    bytes: Vec<u8>,
 }
 
-impl<'a> State<'a> {
+/// What comes before the parts: magic, sum, two clocks.
+const HEAD: usize = MAGIC.len() + SUM + 16;
+
+impl State {
     /// `same_boot`: it was written since the kernel started, whose clock then counts.
     ///
     /// # Errors
     /// Why it can't be read.
-    pub(crate) fn open(bytes: &'a [u8], same_boot: bool) -> Result<State<'a>, &'static str> {
+    pub(crate) fn open(bytes: Vec<u8>, same_boot: bool) -> Result<State, &'static str> {
         let rest = bytes.strip_prefix(MAGIC).ok_or("of another version")?;
         let (sum, body) = rest.split_at_checked(SUM).ok_or("too short")?;
         if digest(&SHA256, body).as_ref() != sum {
@@ -101,15 +104,13 @@ impl<'a> State<'a> {
             // A clock that was set back meanwhile has not made it younger than new.
             false => (clock::wall().as_nanos() as u64, wall),
         };
-        Ok(State { age: Duration::from_nanos(now.saturating_sub(then)), parts })
+        Ok(State { age: Duration::from_nanos(now.saturating_sub(then)), bytes })
     }
-}
 
-impl<'a> Iterator for State<'a> {
-    type Item = (&'a str, Reader<'a>);
-
-    fn next(&mut self) -> Option<(&'a str, Reader<'a>)> {
-        Some((self.parts.text()?, Reader(self.parts.bytes()?)))
+    /// The parts by their names, in the order in which they were written.
+    pub(crate) fn parts(&self) -> impl Iterator<Item = (&str, Reader<'_>)> {
+        let mut left = Reader(self.bytes.get(HEAD..).unwrap_or_default());
+        std::iter::from_fn(move || Some((left.text()?, Reader(left.bytes()?))))
     }
 }
 

@@ -26,18 +26,18 @@ use super::wasi::{self, IncomingRequest, Outparam};
 use super::world::{AHEAD_MAX, Door, FieldList, Grants, World};
 use crate::engine::Mistake;
 use crate::fault::fault_of;
-use crate::host::{Gauge, Host, Limits, Parts, Slot, Slots};
+use crate::host::{Gauge, Host, Limits, Parts, Slot};
 use crate::stage::Stage;
 use crate::ticker::Ticker;
 use crate::vm;
+use crate::workshop::{Later, Runs};
 
 /// An application.
 pub(crate) struct App {
     pub(crate) name: Arc<str>,
-    ready: Ready,
-    /// The same in the pool, and the pool's free slots: exchanges past these have instances of their
-    /// own all the same.
-    pub(crate) pooled: Option<(Ready, Slots)>,
+    /// Mapped when first asked for. Exchanges past the pool's free slots have instances of their own all the
+    /// same.
+    runs: Later<Runs<Ready>>,
     grants: Arc<Grants>,
     cpu: Duration,
     memory: u64,
@@ -78,24 +78,24 @@ impl Ready {
 }
 
 impl App {
-    pub(crate) fn new(spec: &Spec, component: &Component) -> Result<App, Vec<Mistake>> {
+    pub(crate) fn new(spec: &Spec, runs: Later<Runs<Ready>>) -> App {
         let config: serde_json::Value = serde_json::from_slice(&spec.config).unwrap_or_default();
         let instances = config.get("instances").and_then(serde_json::Value::as_u64);
-        Ok(App {
+        App {
             name: Arc::clone(&spec.name),
-            ready: Ready::new(component)?,
-            pooled: None,
+            runs,
             grants: Arc::new(grants(&config)),
             cpu: spec.cpu,
             memory: spec.memory.unwrap_or(WASM_APP_MEMORY),
             instances: instances.unwrap_or(WASM_INSTANCES),
-        })
+        }
     }
 
     /// Runs it once.
     async fn run(self: Arc<App>, mut host: Host) -> Result<(), Fault> {
-        let mut ready = &self.ready;
-        if let Some((pooled, slots)) = &self.pooled
+        let runs = self.runs.get()?;
+        let mut ready = &runs.ready;
+        if let Some((pooled, slots)) = &runs.pooled
             && let Some(slot) = Slot::take(slots)
         {
             (ready, host.slot) = (pooled, Some(slot));

@@ -15,8 +15,8 @@ fn folder(name: &str) -> (PathBuf, Facts, Facts) {
     let old = Facts { inode: 1, modified, changed, ..young };
     ledger.note(young, "young");
     ledger.note(old, "old");
-    ledger.note_trial("quiet".into(), false);
-    ledger.note_trial("ticks".into(), true);
+    ledger.note_trial("quiet".into(), "0".into());
+    ledger.note_trial("ticks".into(), "1".into());
     drop(ledger);
     (dir, old, young)
 }
@@ -28,7 +28,7 @@ fn what_was_hashed_is_known_unless_it_changes() {
     assert_eq!(ledger.key(&old), Some("old"));
     assert_eq!(ledger.key(&young), None);
     let tried = ["quiet", "ticks", "another"].map(|trial| ledger.tried(trial));
-    assert_eq!(tried, [Some(false), Some(true), None]);
+    assert_eq!(tried, [Some("0"), Some("1"), None]);
     for changed in [
         Facts { size: old.size + 1, ..old },
         Facts { changed: old.changed + 1, ..old },

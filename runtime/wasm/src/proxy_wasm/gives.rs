@@ -73,7 +73,9 @@ pub(crate) fn field(mem: &mut [u8], host: &mut Host, [map, key, len]: [u32; 3]) 
     scratch(host, |host, out| match host.proxy.incoming.map(map) {
         Some(list) => fields::get_of(list, key, out),
         None => match host.with_messages(|e| fields::get(e, map, key, out)) {
-            Some(Status::NotFound) if host.proxy.program.as_ref().is_some_and(|p| p.old) => {
+            Some(Status::NotFound)
+                if host.proxy.program.as_ref().is_some_and(|p| p.outcome.old) =>
+            {
                 Status::Ok
             }
             status => status.unwrap_or(Status::NotFound),

@@ -55,7 +55,7 @@ impl Drop for InExchange {
         if self.pool.program.fresh || self.alive().is_none() {
             return;
         }
-        if running.is_none() && !self.pool.program.phases.has(Phase::Log) {
+        if running.is_none() && !self.pool.program.outcome.phases.has(Phase::Log) {
             return self.forget();
         }
         let mut rest = InExchange {

@@ -99,7 +99,7 @@ impl InExchange {
         }
         let pulls = stop.shows
             && matches!(phase, Phase::Request | Phase::Response)
-            && self.pool.program.phases.has(match phase {
+            && self.pool.program.outcome.phases.has(match phase {
                 Phase::Request => Phase::RequestBody,
                 _ => Phase::ResponseBody,
             })
@@ -122,12 +122,13 @@ impl InExchange {
         let program = &self.pool.program;
         let of_head = matches!(phase, Phase::Request | Phase::Response) && !of_body;
         let stops = match answer {
-            2 | 3 if program.higress && of_body => true,
-            3 | 4 if program.higress && of_head => true,
+            2 | 3 if program.outcome.higress && of_body => true,
+            3 | 4 if program.outcome.higress && of_head => true,
             answer => answer == PAUSE,
         };
-        let shows = if program.higress { of_body || answer == PAUSE } else { program.hold_headers };
-        stops.then_some(Stop { shows, drops: program.higress && of_body && answer == 3 })
+        let shows =
+            if program.outcome.higress { of_body || answer == PAUSE } else { program.hold_headers };
+        stops.then_some(Stop { shows, drops: program.outcome.higress && of_body && answer == 3 })
     }
 
     /// Looks at a pause: what has come, whether it is over, whether anything can end it.
@@ -252,7 +253,7 @@ impl InExchange {
         last: bool,
     ) -> Result<Verdict, Fault> {
         let (phase, side) = (call.phase, usize::from(call.phase.is_response()));
-        let phases = self.pool.program.phases;
+        let phases = self.pool.program.outcome.phases;
         let Some(stream) = self.stream.as_deref_mut() else { return Ok(Verdict::Continue) };
         stream.waiting[side] = None;
         if phase == Phase::Log {

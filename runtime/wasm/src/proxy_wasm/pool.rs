@@ -9,7 +9,6 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
-use pilotlight_abi::Phases;
 use pilotlight_abi::limit::{WASM_CRASHES, WASM_INSTANCES};
 use pilotlight_filter::host::Level;
 use pilotlight_filter::{Fault, FaultKind, Services};
@@ -17,10 +16,12 @@ use pilotlight_filter::{Fault, FaultKind, Services};
 use super::hub::{Hub, Space};
 use super::instance::{Instanced, Ready};
 use super::root::{self, Root};
-use crate::host::{Gauge, Host, Limits, Parts, Slot, Slots};
+use crate::check::Outcome;
+use crate::host::{Gauge, Host, Limits, Parts, Slot};
 use crate::stage::Stage;
 use crate::ticker::Ticker;
 use crate::vm;
+use crate::workshop::{Later, Runs};
 
 /// Seconds in which crashes are counted.
 const WINDOW: f64 = 10.0;
@@ -30,10 +31,9 @@ const BACK_OFF: (f64, f64) = (0.1, 10.0);
 /// A filter, ready to be instantiated.
 pub(crate) struct Program {
     pub(crate) name: Arc<str>,
-    pub(crate) ready: Ready,
-    /// The same in the pool, for instances that serve one exchange; and the pool's free slots.
-    pub(crate) pooled: Option<(Ready, Slots)>,
-    pub(crate) phases: Phases,
+    /// Mapped when first asked for.
+    pub(crate) runs: Later<Runs<Ready>>,
+    pub(crate) outcome: Outcome,
     pub(crate) config: Bytes,
     /// Of one call of a phase.
     pub(crate) cpu: Duration,
@@ -42,14 +42,8 @@ pub(crate) struct Program {
     pub(crate) fresh: bool,
     /// Its calls may take long.
     pub(crate) on_fiber: bool,
-    /// It has something to do without an exchange: it is started with its worker.
-    pub(crate) eager: bool,
     /// Body callbacks are called while the head is held.
     pub(crate) hold_headers: bool,
-    /// ABI 0.1.0: a field that is not there is empty.
-    pub(crate) old: bool,
-    /// ABI 0.2.100: callbacks say how they stop.
-    pub(crate) higress: bool,
     /// Properties are text, as in ngx_wasm_module.
     pub(crate) text: bool,
     /// `plugin_root_id`.
@@ -199,7 +193,7 @@ impl Pool {
             crashes: Cell::default(),
             closed: Cell::new(false),
         });
-        if pool.program.eager {
+        if pool.program.outcome.eager {
             pool.begin_later(Duration::ZERO);
         }
         pool
@@ -232,7 +226,8 @@ impl Pool {
         if program.on_fiber {
             let (shared, pool, program) = (shared.clone(), self.clone(), program.clone());
             self.services.spawn(Box::pin(async move {
-                match Instanced::start(&program.ready, host).await {
+                let started = async { Instanced::start(&program.runs.get()?.ready, host).await };
+                match started.await {
                     Ok(instance) => shared.put(Box::new(instance)),
                     Err(fault) => {
                         shared.failed.replace(Some(fault));
@@ -241,8 +236,9 @@ impl Pool {
                 }
             }));
         } else {
-            let mut ready = &program.ready;
-            if let Some((pooled, slots)) = &program.pooled
+            let runs = program.runs.get()?;
+            let mut ready = &runs.ready;
+            if let Some((pooled, slots)) = &runs.pooled
                 && let Some(slot) = Slot::take(slots)
             {
                 (ready, host.slot) = (pooled, Some(slot));
@@ -283,7 +279,7 @@ impl Pool {
             self.say(crashes.pause);
         }
         self.crashes.set(crashes);
-        if self.program.eager && !self.closed.get() {
+        if self.program.outcome.eager && !self.closed.get() {
             let rest = (crashes.until - now).max(BACK_OFF.0);
             self.begin_later(Duration::from_secs_f64(rest));
         }

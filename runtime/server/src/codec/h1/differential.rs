@@ -174,7 +174,8 @@ impl Rig {
         );
         let (clock, metrics) = (Clock::new(), Arc::new(Registry::new()));
         let loader = Loader { engines, clock, metrics: metrics.clone() };
-        let loaded = parse_str(&text, Path::new("/edge")).and_then(|l| loader.load(l, None));
+        let loaded = parse_str(&text, Path::new("/edge"))
+            .and_then(|l| loader.load(l, None, &|_| Vec::new()));
         let (generation, _) = loaded.unwrap_or_else(|report| panic!("{}", report.render(false)));
         let log = Arc::new(Log::new(&generation.manifest.log, clock, metrics.clone()));
         let listener = generation.listeners[0].clone();

@@ -15,16 +15,17 @@ fn sample() -> Vec<u8> {
 #[test]
 fn what_is_written_is_read() {
     let bytes = sample();
-    let mut state = State::open(&bytes, true).unwrap();
+    let state = State::open(bytes, true).unwrap();
     assert!(state.age < Duration::from_secs(60));
-    let (name, mut part) = state.next().unwrap();
+    let mut parts = state.parts();
+    let (name, mut part) = parts.next().unwrap();
     assert_eq!(
         (name, part.number(), part.text(), part.number()),
         ("a", Some(7), Some("seven"), None)
     );
-    let (name, mut part) = state.next().unwrap();
+    let (name, mut part) = parts.next().unwrap();
     assert_eq!((name, part.float(), part.float()), ("b", Some(0.5), None));
-    assert!(state.next().is_none());
+    assert!(parts.next().is_none());
 }
 
 #[test]
@@ -33,8 +34,8 @@ fn what_is_damaged_is_refused() {
     for at in 0..bytes.len() {
         let mut broken = bytes.clone();
         broken[at] ^= 1;
-        assert!(State::open(&broken, true).is_err(), "{at}");
-        assert!(State::open(&bytes[..at], true).is_err(), "{at}");
+        assert!(State::open(broken, true).is_err(), "{at}");
+        assert!(State::open(bytes[..at].to_vec(), true).is_err(), "{at}");
     }
 }
 
