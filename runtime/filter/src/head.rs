@@ -283,10 +283,12 @@ pub fn is_authority(authority: &[u8]) -> bool {
     let (host, port) = authority.split_at(end.unwrap_or(authority.len()));
     let port_ok = match port {
         [] => true,
-        [b':', digits @ ..] => {
-            digits.len() <= 5
-                && digits.iter().all(u8::is_ascii_digit)
-                && digits.iter().fold(0u32, |n, d| n * 10 + u32::from(d - b'0')) <= 65_535
+        [b':', digits @ ..] if digits.len() <= 5 => {
+            let number = digits.iter().try_fold(0u32, |number, byte| {
+                let digit = byte.wrapping_sub(b'0');
+                (digit < 10).then(|| number * 10 + u32::from(digit))
+            });
+            number.is_some_and(|number| number <= 65_535)
         }
         _ => false,
     };

@@ -37,14 +37,14 @@ enum Out {
 impl Turn<'_> {
     /// Comes to where a gate may stand; `None`: it goes on.
     #[inline]
-    pub(super) fn knock(&mut self, exchange: &Exchange, at: At, index: usize) -> Option<Held> {
+    pub(super) fn knock(&mut self, exchange: &Exchange, at: At, index: usize) -> Option<Box<Held>> {
         let gate = self.local.generation.gates.at(at, index)?.clone();
         // A subrequest is part of its parent, which is on a route already.
         if at == At::Route && exchange.parent.is_some() { None } else { self.ring(at, gate) }
     }
 
     #[cold]
-    fn ring(&mut self, at: At, gate: Arc<Gate>) -> Option<Held> {
+    fn ring(&mut self, at: At, gate: Arc<Gate>) -> Option<Box<Held>> {
         let routes = &self.local.generation.manifest.routes;
         let priority = self.route().map(|route| routes[route].priority).unwrap_or_default();
         let pass = &mut self.passes.get_or_insert_default()[at as usize];
@@ -58,7 +58,7 @@ impl Turn<'_> {
                 *pass = Some(leave);
                 None
             }
-            entry => Some(Held { at, gate, entry }),
+            entry => Some(Box::new(Held { at, gate, entry })),
         }
     }
 
@@ -67,9 +67,9 @@ impl Turn<'_> {
         &mut self,
         exchange: &mut Exchange,
         down: &mut dyn Downstream,
-        held: Held,
+        held: Box<Held>,
     ) -> Result<Option<Reached>, Left> {
-        let Held { at, gate, entry } = held;
+        let Held { at, gate, entry } = *held;
         let out = match entry {
             Entry::In(_) => return Ok(None),
             Entry::Shed(shed) => Out::Shed(shed),
