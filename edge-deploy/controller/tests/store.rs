@@ -1,0 +1,143 @@
+//! What any store must do: the same suite for all of them.
+#![allow(clippy::unwrap_used)]
+
+use std::path::PathBuf;
+
+use pilotlight_controller::store::{
+    Audit, Begun, Entry, Happened, Record, Role, Sqlite, Store, Token, Write,
+};
+use pilotlight_fleet::manifest::{Fleet, From, Rollout};
+use pilotlight_fleet::plan::{Content, Digest, Node, Plan};
+use pilotlight_fleet::rollout::{Now, Reported};
+
+/// A store that is opened again and again.
+type Open<'a> = &'a dyn Fn() -> Box<dyn Store>;
+
+fn now(steady: u64) -> Now {
+    Now { steady, wall: 1_000_000 }
+}
+
+fn begun(id: u64) -> Begun {
+    let text = "kind = \"rollout\"\nrelease = \"edge@1\"\ntarget = 'role == \"pop\"'\n\
+                pace = { start = \"50/min\" }\n[[waves]]\nname = \"all\"\npick = \"rest\"\n[gate]\nsoak = \"1m\"\n";
+    let from = From { env: &|_| None, disk: &pilotlight_config::Local };
+    let (rollout, _) = Rollout::parse(text, &PathBuf::from("rollout.toml"), from)
+        .unwrap_or_else(|report| std::panic::panic_any(report.render(false)));
+    let nodes = [Node {
+        id: "n1".into(),
+        labels: [("role".to_owned(), "pop".into())].into(),
+        ..Node::default()
+    }];
+    let content = Content { digest: Digest::of_bytes(b"x"), ..Content::default() };
+    let plan = Plan::new(&rollout, &content, &Fleet::default(), &nodes);
+    Begun { id, plan, fleet: Fleet::default(), by: "ann".into(), now: now(5) }
+}
+
+fn record(id: &str, seq: u64) -> Record {
+    let node = Node { id: id.into(), ..Node::default() };
+    Record { node, seq, boots: vec!["a".into()], ..Record::default() }
+}
+
+fn entry(rollout: u64, seq: u64, what: Happened) -> Entry {
+    Entry { rollout, seq, now: now(seq), what }
+}
+
+fn line(seq: u64, before: Option<Digest>) -> Audit {
+    Audit { seq, at: 7, who: "ann".into(), what: format!("did {seq}"), before }
+}
+
+fn suite(open: Open<'_>) {
+    // Nothing is there yet.
+    let mut store = open();
+    let saved = store.load().unwrap();
+    assert!(saved.nodes.is_empty() && saved.audit.is_none() && saved.steady == 0);
+    assert!(store.journal(1).unwrap().is_empty());
+
+    // What was written is there, also for who opens it again; the last row of a name counts.
+    let first = line(1, None);
+    let second = line(2, Some(first.digest()));
+    let report = Happened::Report { node: 0, reported: Reported::Ready };
+    let token = Token { name: "ann".into(), role: Role::Operator, hash: Digest::of_bytes(b"t") };
+    let all = [
+        Write::Node(Box::new(record("n1", 1))),
+        Write::Node(Box::new(record("n1", 2))),
+        Write::Node(Box::new(record("n0", 9))),
+        Write::Rollout(Box::new(begun(1))),
+        Write::Rollout(Box::new(begun(2))),
+        Write::Entry(entry(1, 1, Happened::Tick)),
+        Write::Entry(entry(1, 2, report.clone())),
+        Write::Entry(entry(2, 1, Happened::Approve { by: "bob".into() })),
+        Write::Token(token.clone()),
+        Write::Token(Token { name: "gone".into(), ..token.clone() }),
+        Write::Revoke("gone".into()),
+        Write::Audit(first.clone()),
+        Write::Audit(second.clone()),
+        Write::Steady(77),
+    ];
+    store.commit(&all).unwrap();
+    drop(store);
+    let mut store = open();
+    let saved = store.load().unwrap();
+    assert_eq!(saved.nodes, [record("n0", 9), record("n1", 2)]);
+    assert_eq!(saved.rollouts, [begun(1), begun(2)]);
+    assert_eq!(saved.tokens, [token]);
+    assert_eq!((saved.steady, saved.audit), (77, Some(second.clone())));
+    assert_eq!(store.journal(1).unwrap(), [entry(1, 1, Happened::Tick), entry(1, 2, report)]);
+    assert_eq!(store.audit(0, 10).unwrap(), [first.clone(), second.clone()]);
+    assert_eq!(store.audit(1, 10).unwrap(), [second.clone()]);
+    assert_eq!(store.audit(0, 1).unwrap(), [first]);
+
+    // All or nothing; and nobody writes over a journal or a log.
+    for twice in
+        [Write::Entry(entry(1, 2, Happened::Tick)), Write::Audit(line(2, Some(second.digest())))]
+    {
+        let batch = [Write::Node(Box::new(record("n9", 1))), twice, Write::Steady(99)];
+        assert!(store.commit(&batch).is_err());
+    }
+    let saved = store.load().unwrap();
+    assert_eq!((saved.nodes.len(), saved.steady), (2, 77));
+    assert_eq!(store.journal(1).unwrap().len(), 2);
+
+    // Another part of the same journal goes behind.
+    store.commit(&[Write::Entry(entry(1, 3, Happened::Seen { node: 0 }))]).unwrap();
+    drop(store);
+    assert_eq!(open().journal(1).unwrap().len(), 3);
+}
+
+struct Scratch(PathBuf);
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        drop(std::fs::remove_dir_all(&self.0));
+    }
+}
+
+fn scratch(name: &str) -> Scratch {
+    let folder =
+        std::env::temp_dir().join(format!("pilotlight-store-{name}-{}", std::process::id()));
+    drop(std::fs::remove_dir_all(&folder));
+    std::fs::create_dir_all(&folder).unwrap();
+    Scratch(folder)
+}
+
+#[test]
+fn sqlite_keeps_what_it_is_told() {
+    let folder = scratch("suite");
+    let file = folder.0.join("controller.db");
+    suite(&|| Box::new(Sqlite::open(&file).unwrap()));
+}
+
+#[test]
+fn a_file_of_sqlite_has_one_controller() {
+    let folder = scratch("one");
+    let file = folder.0.join("controller.db");
+    let mut first = Sqlite::open(&file).unwrap();
+    first.commit(&[Write::Steady(1)]).unwrap();
+    let second = Sqlite::open(&file);
+    assert!(
+        second.is_err()
+            || second.is_ok_and(|mut second| second.commit(&[Write::Steady(2)]).is_err())
+    );
+    drop(first);
+    assert_eq!(Sqlite::open(&file).unwrap().load().unwrap().steady, 1);
+}
