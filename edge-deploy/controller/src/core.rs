@@ -120,6 +120,8 @@ pub struct Core {
     releases: HashMap<Digest, Release>,
     rollouts: BTreeMap<u64, Running>,
     tokens: BTreeMap<String, Token>,
+    /// Their names, by what is known of them.
+    hashes: HashMap<Digest, String>,
     /// When each node was heard of, in the controller's time.
     heard: HashMap<String, u64>,
     last: Option<Audit>,
@@ -137,6 +139,7 @@ impl Core {
             nodes: saved.nodes.into_iter().map(|node| (node.node.id.clone(), node)).collect(),
             releases: saved.releases.into_iter().collect(),
             rollouts: BTreeMap::new(),
+            hashes: saved.tokens.iter().map(|t| (t.hash.clone(), t.name.clone())).collect(),
             tokens: saved.tokens.into_iter().map(|token| (token.name.clone(), token)).collect(),
             heard: HashMap::new(),
             last: saved.audit,
@@ -147,6 +150,7 @@ impl Core {
         for begun in saved.rollouts {
             let journal = store.journal(begun.id)?;
             core.rollouts.insert(begun.id, Running::replay(begun, journal));
+            core.forget();
         }
         Ok(core)
     }
@@ -167,12 +171,17 @@ impl Core {
     /// A new token for this name.
     fn give(&mut self, name: &str, role: Role, chance: &[u8; 24], by: &str, now: Now) -> String {
         let text: String = chance.iter().map(|byte| format!("{byte:02x}")).collect();
-        let hash = Digest::of_bytes(text.as_bytes());
+        self.admit(name, role, Digest::of_bytes(text.as_bytes()), by, now);
+        text
+    }
+
+    /// Whoever has what this is the digest of is this name.
+    fn admit(&mut self, name: &str, role: Role, hash: Digest, by: &str, now: Now) {
         let token = Token { name: name.into(), role, hash };
+        self.hashes.insert(token.hash.clone(), name.into());
         self.tokens.insert(name.into(), token.clone());
         self.writes.push(Write::Token(token));
         self.note(by, format!("gave a token for {role:?} to {name}"), now);
-        text
     }
 
     /// What must last, in its order.
@@ -243,7 +252,7 @@ impl Core {
     /// The token that came with a request, if it is one.
     fn token(&self, request: &Request) -> Option<&Token> {
         let hash = Digest::of_bytes(request.token.as_ref()?.as_bytes());
-        self.tokens.values().find(|token| token.hash == hash)
+        self.tokens.get(self.hashes.get(&hash)?)
     }
 
     /// Who asks, if they may.

@@ -92,7 +92,7 @@ impl Resident {
         let desired = node.desired.clone();
         let line = match node.controllers.is_empty() {
             true => None,
-            false => Some(Line::new(node, &content, disk.at("node.token"))?),
+            false => Some(Line::new(node, &content, &disk.at("node.token"))?),
         };
         let agent = Agent::new(settings);
         Ok(Resident {

@@ -4,10 +4,9 @@
 //! hear lies here until the agent looks. Without a controller a node goes on as it is, and says how it stands when
 //! one is there again.
 
-use std::fs::{self, OpenOptions};
-use std::io::{self, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::PathBuf;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -22,6 +21,7 @@ use serde::Deserialize;
 
 use super::disk::Disk;
 use super::world::Outside;
+use crate::keys;
 
 /// A controller that has no news says so after this time, in seconds: shorter than what NATs forget after.
 const WAIT: u64 = 50;
@@ -58,7 +58,7 @@ struct Shared {
     urls: Vec<String>,
     settings: Settings,
     /// The node's own token, and one that admits it.
-    own: PathBuf,
+    own: String,
     admits: Option<PathBuf>,
 }
 
@@ -87,13 +87,23 @@ struct Told {
 }
 
 impl Line {
-    pub(super) fn new(node: &Node, settings: &Settings, own: PathBuf) -> Result<Line, String> {
+    pub(super) fn new(node: &Node, settings: &Settings, own: &Path) -> Result<Line, String> {
         let mut settings = settings.clone();
         if let Some(path) = &node.identity {
             let read = fs::read(path);
             settings.identity =
                 Some(read.map_err(|error| format!("cannot read {}: {error}", path.display()))?);
         }
+        let failed = |error: io::Error| format!("{}: {error}", own.display());
+        if !own.exists() {
+            let secret = keys::secret().ok_or("the system has no randomness")?;
+            // Half a token is none: it is seen whole, or not at all.
+            let new = own.with_extension("token.new");
+            drop(fs::remove_file(&new));
+            keys::write(&new, &secret, 0o600).map_err(failed)?;
+            fs::rename(&new, own).map_err(failed)?;
+        }
+        let own = fs::read_to_string(own).map_err(failed)?.trim().to_owned();
         // Differs at each start, and is no secret.
         let boot = fs::read_to_string("/proc/sys/kernel/random/uuid").unwrap_or_default();
         let status = Status {
@@ -167,16 +177,30 @@ impl Line {
     /// Asks each controller in turn, without waiting for news.
     pub(super) fn ask_once(&self) {
         for at in 0..self.0.urls.len() {
-            match self.exchange(at, 0) {
+            // Who is admitted asks once more.
+            let version = self.state().version;
+            let asked = self.api(at).and_then(|api| {
+                self.exchange(&api, 0)?;
+                if self.state().said < version { self.exchange(&api, 0) } else { Ok(()) }
+            });
+            match asked {
                 Ok(()) => return,
                 Err(why) => self.trouble(Some(why)),
             }
         }
     }
 
+    fn api(&self, at: usize) -> Result<Api, String> {
+        let url = self.0.urls.get(at).map_or("", String::as_str);
+        let made = Api::new(url, &self.0.settings, Some(self.0.own.clone()), SILENCE);
+        made.map_err(|error| error.to_string())
+    }
+
     /// Speaks for as long as the process lives.
     fn talk(&self, wait: u64) {
         let (mut at, mut failures) = (0, 0u32);
+        // Kept, so that its connection is.
+        let mut api = None;
         loop {
             if wait == 0 {
                 let mut state = self.state();
@@ -184,8 +208,13 @@ impl Line {
                     state = self.0.news.wait(state).unwrap_or_else(PoisonError::into_inner);
                 }
             }
-            match self.exchange(at, wait) {
-                Ok(()) => {
+            let open = match api.take() {
+                Some(api) => Ok(api),
+                None => self.api(at),
+            };
+            match open.and_then(|api| self.exchange(&api, wait).map(|()| api)) {
+                Ok(open) => {
+                    api = Some(open);
                     failures = 0;
                     self.trouble(None);
                 }
@@ -210,11 +239,8 @@ impl Line {
     }
 
     /// Says how it stands, and hears what it should run.
-    fn exchange(&self, at: usize, wait: u64) -> Result<(), String> {
-        let url = self.0.urls.get(at).map_or("", String::as_str);
-        let token = fs::read_to_string(&self.0.own).ok().map(|token| token.trim().to_owned());
-        let has_token = token.is_some();
-        let api = Api::new(url, &self.0.settings, token, SILENCE).map_err(|e| e.to_string())?;
+    fn exchange(&self, api: &Api, wait: u64) -> Result<(), String> {
+        let url = api.url();
         let (body, version, path, sample) = {
             let mut state = self.state();
             state.status.seq += 1;
@@ -247,7 +273,7 @@ impl Line {
                 state.sample.add(&sample);
                 drop(state);
                 return match refused {
-                    Ok((401, _)) if !has_token => self.enrol(url),
+                    Ok((401, _)) => self.enrol(url),
                     Ok((status, body)) => Err(format!("{url}: {status}: {}", why(&body))),
                     Err(error) => Err(error.to_string()),
                 };
@@ -259,12 +285,8 @@ impl Line {
         Ok(())
     }
 
-    /// A token of its own for the one that admits it.
+    /// Its own token is admitted by the one for all. It may be said twice.
     fn enrol(&self, url: &str) -> Result<(), String> {
-        #[derive(Deserialize)]
-        struct Given {
-            token: String,
-        }
         let Some(admits) = &self.0.admits else {
             return Err(format!(
                 "{url}: this node is not enrolled\nhint: token = \"FILE\" in node.toml"
@@ -274,22 +296,18 @@ impl Line {
             .map_err(|error| format!("cannot read {}: {error}", admits.display()))?;
         let api = Api::new(url, &self.0.settings, Some(token.trim().into()), SILENCE)
             .map_err(|error| error.to_string())?;
-        let body = serde_json::json!({ "node": self.state().status.node }).to_string();
+        let node = self.state().status.node.clone();
+        let body = serde_json::json!({ "node": node, "secret": self.0.own }).to_string();
         let answer = api.call("POST", "/v1/enrol", Some(body.as_bytes()));
-        let (status, body) = answer.map_err(|error| error.to_string())?;
-        if status != 200 {
-            return Err(format!("{url}: {status}: {}", why(&body)));
+        match answer.map_err(|error| error.to_string())? {
+            (200, _) => {
+                println!("enrolled at {url}");
+                // One that admits and refuses in turn gets no more of this node's time than another.
+                std::thread::park_timeout(AGAIN.0);
+                Ok(())
+            }
+            (status, body) => Err(format!("{url}: {status}: {}", why(&body))),
         }
-        let given: Given = serde_json::from_slice(&body).map_err(|error| error.to_string())?;
-        let failed = |error: io::Error| format!("{}: {error}", self.0.own.display());
-        let new = self.0.own.with_extension("token.new");
-        drop(fs::remove_file(&new));
-        let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new);
-        let mut file = file.map_err(failed)?;
-        file.write_all(given.token.as_bytes()).and_then(|()| file.sync_all()).map_err(failed)?;
-        fs::rename(&new, &self.0.own).map_err(failed)?;
-        println!("enrolled at {url}");
-        Ok(())
     }
 
     /// Said when it begins, when it is another one, and when it is over.

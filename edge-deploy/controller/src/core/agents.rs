@@ -16,6 +16,8 @@ const SEEN: i64 = 600;
 /// Bounds of what a node may say of itself.
 const LABELS: usize = 64;
 const NODES: usize = 1_000_000;
+/// The shortest token.
+const SECRET: usize = 32;
 
 impl Core {
     /// A node that has a token for all gets one of its own.
@@ -23,8 +25,10 @@ impl Core {
         #[derive(Deserialize)]
         struct Enrolment {
             node: String,
+            /// The token that it will have: its own choice, so that an answer that is lost loses nothing.
+            secret: String,
         }
-        let Enrolment { node } = Core::read(request)?;
+        let Enrolment { node, secret } = Core::read(request)?;
         let may = self.token(request).is_some_and(|token| token.role == Role::Enrol);
         if !may && self.settings.enrol != Enrol::Open {
             return refused(401, "a token for enrolment is needed");
@@ -32,13 +36,20 @@ impl Core {
         if !is_name(&node) {
             return refused(400, "this is no name for a node");
         }
-        let name = format!("node:{node}");
-        if self.tokens.contains_key(&name) {
-            // Else whoever has the token could speak for every node.
-            return refused(409, format!("{node} is enrolled; an operator may revoke {name}"));
+        if secret.len() < SECRET {
+            return refused(400, "the node's own token is too short");
         }
-        let token = self.give(&name, Role::Node, &request.chance, "controller", now);
-        Ok(Answer::json(&json!({ "token": token })))
+        let (name, hash) = (format!("node:{node}"), Digest::of_bytes(secret.as_bytes()));
+        match self.tokens.get(&name) {
+            Some(token) if token.hash == hash => {}
+            // Else whoever has the token could speak for every node.
+            Some(_) => {
+                return refused(409, format!("{node} is enrolled; an operator may revoke {name}"));
+            }
+            None if self.hashes.contains_key(&hash) => return refused(409, "this token is taken"),
+            None => self.admit(&name, Role::Node, hash, "controller", now),
+        }
+        Ok(Answer::json(&json!({ "node": node })))
     }
 
     /// A node says where it is, and asks what it should run.
@@ -75,12 +86,14 @@ impl Core {
     fn desired(&self, id: &str, now: Now) -> Desired {
         let Some(record) = self.nodes.get(id) else { return Desired::default() };
         let wish = &record.wish;
-        let left = wish.until.map(|until| until.saturating_sub(now.steady));
+        // What it has proved before it may have again: its disk may be a new one.
+        let proven = wish.placed.is_some() && wish.placed == record.good;
+        let left = wish.until.filter(|_| !proven).map(|until| until.saturating_sub(now.steady));
         Desired {
             serial: wish.serial,
             release: wish.placed.as_ref().map(|placed| placed.release.clone()),
             vars: wish.placed.as_ref().map(|placed| placed.vars.clone()).unwrap_or_default(),
-            switch: wish.switch && left != Some(0),
+            switch: proven || wish.switch && left != Some(0),
             lease: left,
             probation: Some(wish.probation),
             retry: wish.retry,
@@ -121,7 +134,11 @@ impl Core {
         let replaced = status.seen > record.wish.serial;
         if replaced {
             // It has followed a wish that nobody here has given: this store is an old one.
-            record.wish.serial = status.seen + 1;
+            // What that one was is not known: it stays as it is, whatever was wished when the backup was made.
+            let runs = record.node.runs.as_ref();
+            let placed = record.good.clone().filter(|good| runs.is_some_and(|runs| good.is(runs)));
+            let probation = record.wish.probation;
+            record.wish = Wish { serial: status.seen + 1, placed, probation, ..Wish::default() };
             self.changed.insert(id.clone());
         }
         let (rollout, relabelled) =

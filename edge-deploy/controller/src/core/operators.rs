@@ -82,6 +82,7 @@ impl Core {
         let (running, commands) = Running::begin(begun);
         let ids: Vec<String> = running.places.keys().cloned().collect();
         self.rollouts.insert(id, running);
+        self.forget();
         self.carry_out(id, &commands, now);
         // Those who wait on a line are there.
         let within = 120_000;
@@ -398,9 +399,10 @@ impl Core {
         if by == name {
             return refused(409, "nobody takes their own token");
         }
-        if self.tokens.remove(name).is_none() {
+        let Some(token) = self.tokens.remove(name) else {
             return refused(404, "there is no token of this name");
-        }
+        };
+        self.hashes.remove(&token.hash);
         self.writes.push(Write::Revoke(name.into()));
         self.note(&by, format!("revoked the token {name}"), now);
         Ok(Answer::json(&json!({ "revoked": name })))

@@ -1,6 +1,6 @@
 //! Rollouts under way: events into their machines, commands out to nodes' wishes.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
 use pilotlight_fleet::evidence::Sample;
 use pilotlight_fleet::plan::Digest;
@@ -14,6 +14,8 @@ use crate::store::{Begun, Entry, Happened, Placed, Wish, Write};
 const BACK: u64 = 5_000;
 /// Notes that are shown.
 const NOTES: usize = 200;
+/// Rollouts that are at hand.
+const REMEMBERED: usize = 20;
 
 /// A rollout, as far as its journal goes.
 pub(super) struct Running {
@@ -229,6 +231,16 @@ impl Core {
             record.rollout = if joined { Some(id) } else { taken };
             self.writes.push(Write::Node(Box::new(record.clone())));
         }
+    }
+
+    /// Old rollouts stay in the store; here are those that somebody may still ask about.
+    pub(super) fn forget(&mut self) {
+        let old = self.rollouts.keys().rev().nth(REMEMBERED).copied();
+        let Some(old) = old else { return };
+        let used: BTreeSet<u64> = self.nodes.values().filter_map(|record| record.rollout).collect();
+        self.rollouts.retain(|id, running| {
+            *id > old || used.contains(id) || running.machine.outcome().is_none()
+        });
     }
 
     /// Something is wrong with what is believed: nothing new begins until somebody has looked.
