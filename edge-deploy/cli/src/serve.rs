@@ -8,7 +8,7 @@ use std::sync::Arc;
 use pilotlight_content::Place;
 use pilotlight_controller::core::Settings;
 use pilotlight_controller::serve::{self, Fetch, Outside};
-use pilotlight_controller::store::{Sqlite, Store};
+use pilotlight_controller::store::{Postgres, Sqlite, Store};
 use pilotlight_fleet::manifest::{Controller, Enrol, Fleet};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -120,10 +120,7 @@ fn store(url: &str, folder: &Path) -> Result<Box<dyn Store>, String> {
             drop(std::fs::set_permissions(&path, mode));
             Ok(Box::new(opened))
         }
-        None => {
-            Err("this build keeps its state in SQLite\nhint: store = \"sqlite:controller.db\""
-                .into())
-        }
+        None => Ok(Box::new(Postgres::open(url).map_err(|error| error.to_string())?)),
     }
 }
 

@@ -15,8 +15,11 @@ use pilotlight_fleet::release::Release;
 use pilotlight_fleet::rollout::{Event, Now, Reported};
 use serde::{Deserialize, Serialize};
 
+mod postgres;
+mod sql;
 mod sqlite;
 
+pub use postgres::Postgres;
 pub use sqlite::Sqlite;
 
 /// Where it is kept. One controller has it at a time.

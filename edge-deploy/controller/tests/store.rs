@@ -2,9 +2,10 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use std::path::PathBuf;
+use std::process::{Command, Stdio};
 
 use pilotlight_controller::store::{
-    Audit, Begun, Entry, Happened, Record, Role, Sqlite, Store, Token, Write,
+    Audit, Begun, Entry, Happened, Postgres, Record, Role, Sqlite, Store, Token, Write,
 };
 use pilotlight_fleet::manifest::{Fleet, From, Rollout};
 use pilotlight_fleet::plan::{Content, Digest, Node, Plan};
@@ -125,6 +126,93 @@ fn sqlite_keeps_what_it_is_told() {
     let folder = scratch("suite");
     let file = folder.0.join("controller.db");
     suite(&|| Box::new(Sqlite::open(&file).unwrap()));
+}
+
+/// A server of Debian's, with a database of its own, for as long as this lives.
+struct Server {
+    programs: PathBuf,
+    folder: Scratch,
+}
+
+impl Server {
+    /// Without one on this machine there is nothing to try.
+    fn start() -> Option<Server> {
+        let versions = std::fs::read_dir("/usr/lib/postgresql").ok()?;
+        let programs = versions.filter_map(Result::ok).map(|version| version.path().join("bin"));
+        let programs = programs.filter(|path| path.join("initdb").is_file()).max()?;
+        let server = Server { programs, folder: scratch("postgres") };
+        let folder = server.folder.0.display().to_string();
+        // It refuses to run as root.
+        if is_root() {
+            assert!(Command::new("chown").args(["postgres", &folder]).status().unwrap().success());
+        }
+        let data = format!("{folder}/data");
+        server.run("initdb", &["-D", &data, "-A", "trust", "-U", "fleet", "--no-sync"]);
+        let options = format!("-k {folder} -c listen_addresses= -c fsync=off");
+        let log = format!("{folder}/log");
+        server.run("pg_ctl", &["-D", &data, "-l", &log, "-o", &options, "-w", "start"]);
+        Some(server)
+    }
+
+    fn run(&self, program: &str, arguments: &[&str]) {
+        let path = self.programs.join(program);
+        let mut command = match is_root() {
+            true => {
+                let mut command = Command::new("runuser");
+                command.args(["-u", "postgres", "--"]).arg(path);
+                command
+            }
+            false => Command::new(path),
+        };
+        command.args(arguments).current_dir(&self.folder.0).stdin(Stdio::null());
+        let status = command.stdout(Stdio::null()).stderr(Stdio::null()).status().unwrap();
+        assert!(status.success(), "{program}: {status}");
+    }
+
+    fn url(&self) -> String {
+        format!("host={} user=fleet dbname=postgres", self.folder.0.display())
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let data = self.folder.0.join("data").display().to_string();
+        self.run("pg_ctl", &["-D", &data, "-m", "immediate", "-w", "stop"]);
+    }
+}
+
+fn is_root() -> bool {
+    let id = Command::new("id").arg("-u").output().unwrap();
+    id.stdout == b"0\n"
+}
+
+#[test]
+fn postgresql_keeps_what_it_is_told() {
+    let Some(server) = Server::start() else {
+        eprintln!("there is no PostgreSQL here");
+        return;
+    };
+    suite(&|| Box::new(again(&server.url())));
+    // It has one controller; one that was cut off is none any more.
+    let mut first = again(&server.url());
+    first.commit(&[Write::Steady(100)]).unwrap();
+    let second = Postgres::open(&server.url()).err().unwrap().to_string();
+    assert!(second.contains("another controller"), "{second}");
+    let data = server.folder.0.join("data").display().to_string();
+    server.run("pg_ctl", &["-D", &data, "-m", "immediate", "-w", "restart"]);
+    assert!(first.commit(&[Write::Steady(101)]).is_err());
+    assert_eq!(again(&server.url()).load().unwrap().steady, 100);
+}
+
+/// A connection that was closed is gone for the server a moment later.
+fn again(url: &str) -> Postgres {
+    for _ in 0..100 {
+        if let Ok(store) = Postgres::open(url) {
+            return store;
+        }
+        std::thread::park_timeout(std::time::Duration::from_millis(50));
+    }
+    Postgres::open(url).unwrap()
 }
 
 #[test]
