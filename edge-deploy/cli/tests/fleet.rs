@@ -135,6 +135,36 @@ fn a_wave_waits_for_who_may_say_yes() {
 }
 
 #[test]
+fn a_node_with_a_certificate_is_served_by_a_timer() {
+    let fleet = Fleet::new("timer");
+    let folder = fleet.timed("c1");
+    // Somebody else's certificate is none.
+    fleet.timed("c2.x");
+    std::fs::write(
+        fleet.folder.join("c2.x.pem"),
+        std::fs::read(fleet.folder.join("c1.pem")).unwrap(),
+    )
+    .unwrap();
+    let (_, said) = fleet.once("c2.x");
+    assert!(said.contains("not enrolled"), "{said}");
+    assert_eq!(fleet.once("c1").0, 0);
+    assert_eq!(fleet.inventory()[0]["id"], "c1");
+    fleet.pack("1.0.0", "-- one");
+    fleet.begin("1.0.0", ROLLOUT);
+    let status = || std::fs::read_to_string(folder.join("state/status.json")).unwrap_or_default();
+    fleet.until("it has it", || {
+        let (code, said) = fleet.once("c1");
+        assert!(code == 0 || said.contains("way"), "{code} {said}");
+        status().contains("edge@1.0.0")
+    });
+    fleet.once("c1");
+    fleet.until("it is done", || {
+        fleet.once("c1");
+        fleet.status()["phase"] == "done"
+    });
+}
+
+#[test]
 fn a_controller_that_lies_makes_nobody_run_what_was_not_signed() {
     let fleet = Fleet::new("lies");
     fleet.pack("1.0.0", "-- one");

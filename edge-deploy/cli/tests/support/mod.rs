@@ -46,6 +46,7 @@ impl Fleet {
         let key = rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned()]).unwrap();
         fleet.write("fleet.pem", &key.cert.pem());
         fleet.write("fleet.key", &key.signing_key.serialize_pem());
+        fleet.authority();
         fleet.write("pilotlight", PROGRAM);
         let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
         fs::set_permissions(fleet.folder.join("pilotlight"), mode).unwrap();
@@ -71,7 +72,7 @@ impl Fleet {
             "controller.toml",
             &format!(
                 "kind = \"controller\"\naddress = \"{}\"\nsources = [\"content\"]\ntrust = [\"release.pub\"]\n\
-                 tls = {{ certificate = \"fleet.pem\", key = \"fleet.key\" }}\n",
+                 tls = {{ certificate = \"fleet.pem\", key = \"fleet.key\", clients = \"clients.pem\" }}\n",
                 self.address
             ),
         );
@@ -169,18 +170,57 @@ impl Fleet {
         assert_eq!(code, 0, "{said}");
     }
 
+    /// An authority, and a certificate that says who `c1` is.
+    fn authority(&self) {
+        let key = rcgen::KeyPair::generate().unwrap();
+        let mut params = rcgen::CertificateParams::new(Vec::new()).unwrap();
+        params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+        let ca = params.self_signed(&key).unwrap();
+        self.write("clients.pem", &ca.pem());
+        let issuer = rcgen::Issuer::from_params(&params, &key);
+        let own = rcgen::KeyPair::generate().unwrap();
+        let mut params = rcgen::CertificateParams::new(vec!["c1".to_owned()]).unwrap();
+        params.extended_key_usages = vec![rcgen::ExtendedKeyUsagePurpose::ClientAuth];
+        let certificate = params.signed_by(&own, &issuer).unwrap();
+        self.write("c1.pem", &format!("{}{}", certificate.pem(), own.serialize_pem()));
+    }
+
+    /// Runs a node's agent until it has nothing to do, as a timer would.
+    pub(crate) fn once(&self, id: &str) -> (i32, String) {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_edge-deploy"));
+        command.args(["agent", "node.toml", "--once"]).current_dir(self.folder.join(id));
+        let output = command.output().unwrap();
+        let said = [output.stdout, output.stderr].concat();
+        (output.status.code().unwrap(), String::from_utf8(said).unwrap())
+    }
+
     pub(crate) fn node(&self, id: &str) -> Node {
         self.node_of(id, &format!("https://{}", self.address))
     }
 
     /// A node of this controller.
     pub(crate) fn node_of(&self, id: &str, controller: &str) -> Node {
+        let folder = self.prepare(id, controller, "token = \"../enrol.token\"");
+        let log = fs::File::create(folder.join("agent.log")).unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_edge-deploy"));
+        command.args(["agent", "node.toml"]).current_dir(&folder).stdin(Stdio::null());
+        let agent = command.stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap();
+        Node { folder, agent }
+    }
+
+    /// A node that has a gateway, and whose agent a timer runs; a certificate says who it is.
+    pub(crate) fn timed(&self, id: &str) -> PathBuf {
+        let controller = format!("https://{}", self.address);
+        self.prepare(id, &controller, &format!("identity = \"../{id}.pem\""))
+    }
+
+    fn prepare(&self, id: &str, controller: &str, admits: &str) -> PathBuf {
         let folder = self.folder.join(id);
         self.write(
             &format!("{id}/node.toml"),
             &format!(
                 "kind = \"node\"\nid = \"{id}\"\nlabels = {{ role = \"pop\" }}\n\
-                 controllers = [\"{controller}\"]\nca = \"../fleet.pem\"\ntoken = \"../enrol.token\"\n\
+                 controllers = [\"{controller}\"]\nca = \"../fleet.pem\"\n{admits}\n\
                  sources = [\"../content\"]\ntrust = [\"../release.pub\"]\n\
                  gateway = {{ admin = \"unix:run/admin.sock\", program = \"../pilotlight\" }}\n\
                  store = {{ dir = \"state\", keep = 3, reserve = \"1MiB\" }}\n"
@@ -190,11 +230,7 @@ impl Fleet {
         let listener = UnixListener::bind(folder.join("run/admin.sock")).unwrap();
         let of = folder.clone();
         std::thread::spawn(move || stand_in(&listener, &of));
-        let log = fs::File::create(folder.join("agent.log")).unwrap();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_edge-deploy"));
-        command.args(["agent", "node.toml"]).current_dir(&folder).stdin(Stdio::null());
-        let agent = command.stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap();
-        Node { folder, agent }
+        folder
     }
 
     pub(crate) fn until(&self, what: &str, is: impl Fn() -> bool) {
