@@ -113,7 +113,10 @@ impl Resident {
             line.open().map_err(|error| format!("a thread: {error}"))?;
         }
         loop {
-            self.report(once);
+            self.report();
+            if let Some(line) = self.line.as_ref().filter(|line| once && !line.has_said()) {
+                line.ask_once();
+            }
             self.look()?;
             let step = self.agent.step(&mut self.disk, &mut self.world, self.clock.now());
             // A disk that fails is tried again; nothing was switched.
@@ -128,11 +131,15 @@ impl Resident {
                 Next::Settled if !once => LOOK,
                 Next::Later(_) | Next::Settled => {
                     // What it has come to may bring the next wish.
-                    self.report(once);
-                    match self.line.as_ref().is_some_and(Line::has_news) {
-                        true => Duration::ZERO,
-                        false => return Ok(self.code()),
+                    self.report();
+                    let news = self.line.as_ref().is_some_and(|line| {
+                        line.ask_once();
+                        line.has_news()
+                    });
+                    if !news {
+                        return Ok(self.code());
                     }
+                    Duration::ZERO
                 }
             };
             // A controller's word ends the wait, and nothing else.
@@ -142,8 +149,8 @@ impl Resident {
         }
     }
 
-    /// Says how it stands to whoever holds the line; with `once` they are asked here and now.
-    fn report(&mut self, once: bool) {
+    /// Says how it stands to whoever holds the line.
+    fn report(&mut self) {
         let Some(line) = &self.line else { return };
         let known = Known {
             now: self.clock.now(),
@@ -151,9 +158,6 @@ impl Resident {
             on_trial: self.agent.is_on_trial(),
         };
         line.say(&known, &self.disk, &mut self.world);
-        if once {
-            line.ask_once();
-        }
     }
 
     /// Looks what is wanted.

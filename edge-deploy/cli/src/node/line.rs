@@ -113,7 +113,8 @@ impl Line {
             ..Status::default()
         };
         Ok(Line(Arc::new(Shared {
-            state: Mutex::new(State { status, ..State::default() }),
+            // That it is there is the first thing to be said.
+            state: Mutex::new(State { status, version: 1, ..State::default() }),
             news: Condvar::new(),
             urls: node.controllers.clone(),
             settings,
@@ -139,11 +140,15 @@ impl Line {
     pub(super) fn say(&self, known: &Known<'_>, disk: &Disk, world: &mut Outside) {
         let pointer = Pointer::read(disk).unwrap_or_default();
         let gateway = world.version();
+        let due = {
+            let state = self.state();
+            state.counters.is_none() || known.now >= state.counted + COUNT
+        };
+        let counters = if due { world.observe().counters } else { None };
         let mut state = self.state();
-        let counts = state.counters.is_none() || known.now >= state.counted + COUNT;
-        if counts {
+        if due {
             state.counted = known.now;
-            state.count(world.observe().counters);
+            state.count(counters);
         }
         let old = state.status.clone();
         let status = &mut state.status;
@@ -172,6 +177,12 @@ impl Line {
     /// Whether another wish is there that nobody has looked at.
     pub(super) fn has_news(&self) -> bool {
         self.state().heard.desired.is_some()
+    }
+
+    /// Whether all that there is to say was said.
+    pub(super) fn has_said(&self) -> bool {
+        let state = self.state();
+        state.said >= state.version
     }
 
     /// Asks each controller in turn, without waiting for news.
