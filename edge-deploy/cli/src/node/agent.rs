@@ -114,8 +114,9 @@ impl Resident {
         }
         loop {
             self.report();
-            if let Some(line) = self.line.as_ref().filter(|line| once && !line.has_said()) {
-                line.ask_once();
+            let now = self.clock.now();
+            if let Some(line) = self.line.as_ref().filter(|line| once && line.wants(now)) {
+                line.ask_once(now);
             }
             self.look()?;
             let step = self.agent.step(&mut self.disk, &mut self.world, self.clock.now());
@@ -133,7 +134,7 @@ impl Resident {
                     // What it has come to may bring the next wish.
                     self.report();
                     let news = self.line.as_ref().is_some_and(|line| {
-                        line.ask_once();
+                        line.ask_once(now);
                         line.has_news()
                     });
                     if !news {

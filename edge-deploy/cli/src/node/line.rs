@@ -25,7 +25,10 @@ use crate::keys;
 
 /// A controller that has no news says so after this time, in seconds: shorter than what NATs forget after.
 const WAIT: u64 = 50;
-const SILENCE: Duration = Duration::from_secs(75);
+/// Past that, a controller that says nothing is not there.
+const SILENCE: Duration = Duration::from_secs(15);
+/// A timer's agent looks after a probation rather than after a controller that is away.
+const AWAY: Duration = Duration::from_secs(30);
 /// After a failure: doubled up to the second.
 const AGAIN: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(60));
 /// How often traffic is counted.
@@ -76,6 +79,8 @@ struct State {
     counters: Option<Counters>,
     counted: Duration,
     beat: Duration,
+    /// When nobody answered a timer's agent.
+    failed: Option<Duration>,
     /// What went wrong, so that it is told once.
     trouble: Option<String>,
 }
@@ -179,31 +184,34 @@ impl Line {
         self.state().heard.desired.is_some()
     }
 
-    /// Whether all that there is to say was said.
-    pub(super) fn has_said(&self) -> bool {
+    /// Whether there is something to say, and perhaps somebody who hears it.
+    pub(super) fn wants(&self, now: Duration) -> bool {
         let state = self.state();
-        state.said >= state.version
+        state.said < state.version && state.failed.is_none_or(|at| now >= at + AWAY)
     }
 
     /// Asks each controller in turn, without waiting for news.
-    pub(super) fn ask_once(&self) {
+    pub(super) fn ask_once(&self, now: Duration) {
         for at in 0..self.0.urls.len() {
             // Who is admitted asks once more.
             let version = self.state().version;
-            let asked = self.api(at).and_then(|api| {
+            let asked = self.api(at, 0).and_then(|api| {
                 self.exchange(&api, 0)?;
                 if self.state().said < version { self.exchange(&api, 0) } else { Ok(()) }
             });
             match asked {
-                Ok(()) => return,
+                Ok(()) => return self.state().failed = None,
                 Err(why) => self.trouble(Some(why)),
             }
         }
+        self.state().failed = Some(now);
     }
 
-    fn api(&self, at: usize) -> Result<Api, String> {
+    /// To one of them, which may wait so many seconds for news.
+    fn api(&self, at: usize, wait: u64) -> Result<Api, String> {
         let url = self.0.urls.get(at).map_or("", String::as_str);
-        let made = Api::new(url, &self.0.settings, Some(self.0.own.clone()), SILENCE);
+        let silence = SILENCE + Duration::from_secs(wait);
+        let made = Api::new(url, &self.0.settings, Some(self.0.own.clone()), silence);
         made.map_err(|error| error.to_string())
     }
 
@@ -221,7 +229,7 @@ impl Line {
             }
             let open = match api.take() {
                 Some(api) => Ok(api),
-                None => self.api(at),
+                None => self.api(at, wait),
             };
             match open.and_then(|api| self.exchange(&api, wait).map(|()| api)) {
                 Ok(open) => {
