@@ -18,10 +18,17 @@ const LICENCES: &[&str] = &[
 
 /// Crates that stand in the tree in two versions, and who holds the older one.
 const TWICE: &[(&str, &str)] = &[
+    ("base64", "ureq; the fleet's PostgreSQL"),
+    ("block-buffer", "sha2, as below"),
     ("cpufeatures", "sha2 of the Wasm compiler's cache key; chacha20 of quinn's randomness"),
+    ("crypto-common", "sha2, as below"),
+    ("digest", "sha2, as below"),
     ("embedded-io", "postcard, of compiled modules, names both"),
+    ("fallible-iterator", "the fleet's PostgreSQL; its SQLite"),
     ("getrandom", "ring; the randomness of connection ids and tests"),
     ("hashbrown", "wasmtime; indexmap"),
+    ("md-5", "scripts; the fleet's PostgreSQL"),
+    ("sha2", "scripts and the Wasm compiler's cache key; the fleet's PostgreSQL"),
     ("syn", "macros that have not moved yet"),
     ("wasm-encoder", "wasmtime; wat, in tests"),
     ("wasmparser", "wasmtime; wat, in tests"),

@@ -29,10 +29,17 @@ const HOUSE: &[(&str, u8, &[&str])] = &[
     ),
     ("pilotlight-agent", 3, &["pilotlight-fleet", "pilotlight-config"]),
     ("pilotlight-content", 3, &["pilotlight-fleet"]),
+    ("pilotlight-controller", 3, &["pilotlight-fleet"]),
     (
         "edge-deploy",
         4,
-        &["pilotlight-agent", "pilotlight-content", "pilotlight-fleet", "pilotlight-config"],
+        &[
+            "pilotlight-agent",
+            "pilotlight-content",
+            "pilotlight-controller",
+            "pilotlight-fleet",
+            "pilotlight-config",
+        ],
     ),
     (
         "pilotlight",

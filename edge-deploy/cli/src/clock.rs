@@ -1,7 +1,7 @@
 //! Time and signals: the one place of this binary that reads the clock, and that waits.
 
 use std::io;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 /// Time since some start; it only rises.
 #[derive(Debug, Clone, Copy)]
@@ -15,6 +15,13 @@ impl Clock {
 
     pub(crate) fn now(self) -> Duration {
         self.0.elapsed()
+    }
+
+    /// Seconds since 1970, as far as this machine knows.
+    #[expect(clippy::disallowed_methods, reason = "the clock")]
+    pub(crate) fn wall() -> i64 {
+        let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+        since.map_or(0, |since| i64::try_from(since.as_secs()).unwrap_or(i64::MAX))
     }
 }
 

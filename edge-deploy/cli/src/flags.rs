@@ -2,6 +2,10 @@
 
 use std::path::PathBuf;
 
+mod operate;
+
+pub(crate) use operate::{Operate, Verb};
+
 use lexopt::prelude::{Long, Short, Value, ValueExt};
 
 /// A command with its flags.
@@ -17,6 +21,8 @@ pub(crate) enum Command {
     Push(Push),
     Agent(Agent),
     Launch(Launch),
+    Serve { file: PathBuf },
+    Operate(Operate),
 }
 
 /// Whose agent.
@@ -73,6 +79,29 @@ pub(crate) const COMMANDS: &[(&str, &str)] = &[
         "push DIR DESTINATION [--ca FILE]",
         "bring what is packed to a folder, oci://... or https://...",
     ),
+    ("serve [controller.toml]", "the controller: nodes ask it what they should run"),
+    (
+        "plan [rollout.toml] [--json]",
+        "who would get it, in which wave, what changes; prints a digest",
+    ),
+    ("apply [rollout.toml] --plan DIGEST", "begin it, if the plan is still that one"),
+    (
+        "status [ROLLOUT] [--watch] [--json]",
+        "waves, failures by kind, who is behind; the last rollout if none is named",
+    ),
+    (
+        "pause | resume | approve | abort | revert [ROLLOUT] [--reason TEXT]",
+        "what an operator does to a rollout; each is recorded",
+    ),
+    (
+        "nodes [--where EXPR] [--json]",
+        "the inventory: what runs, what should, when it was heard of",
+    ),
+    (
+        "token new NAME --role enrol|viewer|operator|admin",
+        "a token: for nodes that are new, or for people; it is shown once",
+    ),
+    ("token revoke NAME", "end a token; a node's is node:NAME"),
     ("agent [node.toml] [--once]", "on a node: bring it what it should run, and watch that"),
     ("launch [node.toml]", "on a node: start its gateway, and go back from a release that crashes"),
     ("check FILE...", "read manifests of a fleet and print every problem"),
@@ -117,6 +146,11 @@ pub(crate) fn parse() -> Result<Command, lexopt::Error> {
         },
         "pack" => pack(&mut parser),
         "push" => push(&mut parser),
+        "serve" => match paths(&mut parser)?.as_slice() {
+            [] => Ok(Command::Serve { file: "controller.toml".into() }),
+            [file] => Ok(Command::Serve { file: file.clone() }),
+            _ => Err("serve takes one manifest of a controller".into()),
+        },
         "agent" => agent(&mut parser),
         "launch" => match paths(&mut parser)?.as_slice() {
             [] => Ok(Command::Launch(Launch { node: NODE.into() })),
@@ -124,6 +158,7 @@ pub(crate) fn parse() -> Result<Command, lexopt::Error> {
             _ => Err("launch takes one manifest of a node".into()),
         },
         "simulate" => simulate(&mut parser),
+        other if Verb::of(other).is_some() => operate::parse(other, &mut parser),
         other => Err(format!("unknown command \"{other}\"").into()),
     }
 }

@@ -42,7 +42,15 @@ pub(crate) fn new(path: &Path) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-fn write(file: &Path, text: &str, mode: u32) -> io::Result<()> {
+/// A secret of a node's own.
+pub(crate) fn secret() -> Option<String> {
+    let mut bytes = [0; 24];
+    SystemRandom::new().fill(&mut bytes).ok()?;
+    Some(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+/// Writes a file that is not there yet, and lasts.
+pub(crate) fn write(file: &Path, text: &str, mode: u32) -> io::Result<()> {
     if let Some(folder) = file.parent().filter(|folder| !folder.as_os_str().is_empty()) {
         std::fs::create_dir_all(folder)?;
     }

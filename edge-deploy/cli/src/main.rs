@@ -1,7 +1,7 @@
 //! `edge-deploy`: the fleet's binary. Flags in, a command run, an exit code out.
 //!
 //! Exit codes: 0 done; 1 failed while running, or a simulated rollout that did not get through; 2 bad usage
-//! or a bad manifest.
+//! or a bad manifest; 3 a rollout that was taken back or has expired; 4 one that waits for an operator.
 
 mod clock;
 mod flags;
@@ -10,8 +10,10 @@ mod init;
 mod keys;
 mod manifests;
 mod node;
+mod operate;
 mod pack;
 mod push;
+mod serve;
 mod simulate;
 
 use std::fmt::Write as _;
@@ -24,6 +26,10 @@ use flags::Command;
 const FAILED: u8 = 1;
 /// Bad usage or a bad manifest.
 const REFUSED: u8 = 2;
+/// A rollout that was taken back, or has expired.
+const BACK: u8 = 3;
+/// A rollout that waits for an operator.
+const WAITS: u8 = 4;
 
 fn main() -> ExitCode {
     let command = match flags::parse() {
@@ -47,6 +53,8 @@ fn main() -> ExitCode {
         Command::Launch(launch) => node::launch(&launch),
         Command::Push(push) => push::push(&push),
         Command::Check { files } => manifests::check(&files),
+        Command::Serve { file } => serve::serve(&file),
+        Command::Operate(operate) => operate::operate(&operate),
         Command::Simulate(simulate) => simulate::simulate(&simulate),
     }
 }
@@ -56,7 +64,7 @@ fn help() -> ExitCode {
     for (usage, does) in flags::COMMANDS {
         let _ = writeln!(text, "  {usage}\n      {does}");
     }
-    text.push_str("\nexit codes: 0 done; 1 failed while running; 2 bad usage or a bad manifest\n");
+    text.push_str("\nexit codes: 0 done; 1 failed while running; 2 bad usage or a bad manifest; 3 taken back; 4 waits for an operator\n");
     print(&text);
     ExitCode::SUCCESS
 }

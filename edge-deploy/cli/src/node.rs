@@ -5,10 +5,11 @@ mod admin;
 mod agent;
 mod disk;
 mod launcher;
+mod line;
 mod links;
 mod world;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use pilotlight_agent::Settings;
@@ -26,19 +27,26 @@ fn read(file: &Path) -> Result<Node, ExitCode> {
 
 /// What an agent is told of its node.
 fn settings(node: &Node) -> Result<Settings, String> {
+    let trust = trust(&node.trust, node.threshold, "node.toml")?;
+    let (safety, keep, reserve) = (node.safety.clone(), node.keep, node.reserve);
+    Ok(Settings { trust, safety, keep, reserve })
+}
+
+/// Keys from files, which a manifest names.
+pub(crate) fn trust(files: &[PathBuf], threshold: usize, manifest: &str) -> Result<Trust, String> {
     let mut keys = Vec::new();
-    for file in &node.trust {
+    for file in files {
         let text = std::fs::read_to_string(file)
             .map_err(|error| format!("cannot read {}: {error}", file.display()))?;
         let key = PublicKey::parse(&text);
         keys.push(key.ok_or_else(|| format!("{} is no public key", file.display()))?);
     }
     if keys.is_empty() {
-        return Err("nobody is trusted\nhint: trust = [\"keys/release.pub\"] in node.toml".into());
+        return Err(format!(
+            "nobody is trusted\nhint: trust = [\"keys/release.pub\"] in {manifest}"
+        ));
     }
-    let trust = Trust { keys, threshold: node.threshold };
-    let (safety, keep, reserve) = (node.safety.clone(), node.keep, node.reserve);
-    Ok(Settings { trust, safety, keep, reserve })
+    Ok(Trust { keys, threshold })
 }
 
 fn refuse(why: &str) -> ExitCode {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Deserialize;
-use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
+use ureq::tls::{Certificate, ClientCert, PemItem, PrivateKey, RootCerts, TlsConfig, parse_pem};
 
 use crate::Error;
 
@@ -21,6 +21,8 @@ pub struct Settings {
     pub ca: Option<Vec<u8>>,
     /// For hosts (with their ports): what stands behind `Basic`.
     pub credentials: BTreeMap<String, String>,
+    /// A certificate with its chain, and its key, in PEM: for servers that ask who we are.
+    pub identity: Option<Vec<u8>>,
 }
 
 impl Settings {
@@ -88,17 +90,27 @@ impl<'a> Ask<'a> {
 
 impl Client {
     pub(crate) fn new(url: &str, settings: &Settings) -> Result<Client, Error> {
+        Client::patient(url, settings, SILENCE)
+    }
+
+    /// One whose server may be silent for so long.
+    pub(crate) fn patient(
+        url: &str,
+        settings: &Settings,
+        silence: Duration,
+    ) -> Result<Client, Error> {
         let mut config = ureq::Agent::config_builder()
             .http_status_as_error(false)
             .max_redirects(5)
             .timeout_connect(Some(CONNECT))
-            .timeout_per_read(Some(SILENCE))
+            .timeout_per_read(Some(silence))
             .timeout_per_write(Some(SILENCE))
             .accept_encoding("identity")
             .user_agent(concat!("edge-deploy/", env!("CARGO_PKG_VERSION")));
         if url.starts_with("https://") {
             let tls = TlsConfig::builder()
                 .root_certs(roots(settings)?)
+                .client_cert(settings.identity.as_deref().map(identity).transpose()?)
                 .unversioned_rustls_crypto_provider(Arc::new(
                     rustls::crypto::ring::default_provider(),
                 ))
@@ -193,5 +205,21 @@ fn roots(settings: &Settings) -> Result<RootCerts, Error> {
     match certificates.is_empty() {
         true => Err(Error::Refused("there are no certificates of authorities".into())),
         false => Ok(RootCerts::new_with_certs(&certificates)),
+    }
+}
+
+fn identity(pem: &[u8]) -> Result<ClientCert, Error> {
+    let (mut certificates, mut key): (Vec<Certificate<'static>>, Option<PrivateKey<'static>>) =
+        Default::default();
+    for item in parse_pem(pem).flatten() {
+        match item {
+            PemItem::Certificate(certificate) => certificates.push(certificate),
+            PemItem::PrivateKey(private) => key = Some(private),
+            _ => {}
+        }
+    }
+    match key {
+        Some(key) if !certificates.is_empty() => Ok(ClientCert::new_with_certs(&certificates, key)),
+        _ => Err(Error::Refused("the identity is no certificate with its key".into())),
     }
 }

@@ -4,6 +4,7 @@
 //! digests. None of them is trusted: a release is verified by its signatures, a blob by its digest
 //! ([`fetch`]), so a mirror can withhold and delay, and nothing else.
 
+pub mod api;
 mod directory;
 pub mod fetch;
 mod http;

@@ -14,6 +14,7 @@ use serde_json::json;
 
 use super::disk::Disk;
 use super::launcher::shared;
+use super::line::{Known, Line};
 use super::world::Outside;
 use super::{read, refuse, settings};
 use crate::clock::{Clock, Signals};
@@ -23,7 +24,7 @@ use crate::{FAILED, REFUSED, flags, gateway, print, push};
 const LOOK: Duration = Duration::from_secs(1);
 
 pub(crate) fn agent(flags: &flags::Agent) -> ExitCode {
-    let signals = match Signals::block(&[libc::SIGTERM, libc::SIGINT]) {
+    let signals = match Signals::block(&[libc::SIGTERM, libc::SIGINT, libc::SIGUSR1]) {
         Ok(signals) => signals,
         Err(error) => return refuse(&format!("signals: {error}")),
     };
@@ -49,6 +50,8 @@ struct Resident {
     world: Outside,
     clock: Clock,
     desired: PathBuf,
+    /// To controllers, if there are any: then no file says what should run.
+    line: Option<Line>,
     /// Its text when it was last read.
     text: Vec<u8>,
     /// What was last said.
@@ -87,6 +90,10 @@ impl Resident {
             version: None,
         };
         let desired = node.desired.clone();
+        let line = match node.controllers.is_empty() {
+            true => None,
+            false => Some(Line::new(node, &content, &disk.at("node.token"))?),
+        };
         let agent = Agent::new(settings);
         Ok(Resident {
             agent,
@@ -94,6 +101,7 @@ impl Resident {
             world,
             clock,
             desired,
+            line,
             text: Vec::new(),
             said: None,
             _alone: alone,
@@ -101,7 +109,15 @@ impl Resident {
     }
 
     fn run(&mut self, signals: &Signals, once: bool) -> Result<ExitCode, String> {
+        if let Some(line) = self.line.as_ref().filter(|_| !once) {
+            line.open().map_err(|error| format!("a thread: {error}"))?;
+        }
         loop {
+            self.report();
+            let now = self.clock.now();
+            if let Some(line) = self.line.as_ref().filter(|line| once && line.wants(now)) {
+                line.ask_once(now);
+            }
             self.look()?;
             let step = self.agent.step(&mut self.disk, &mut self.world, self.clock.now());
             // A disk that fails is tried again; nothing was switched.
@@ -114,16 +130,49 @@ impl Resident {
                 Next::Now => Duration::ZERO,
                 Next::Later(pause) if !once || self.agent.is_on_trial() => pause.min(LOOK),
                 Next::Settled if !once => LOOK,
-                Next::Later(_) | Next::Settled => return Ok(self.code()),
+                Next::Later(_) | Next::Settled => {
+                    // What it has come to may bring the next wish.
+                    self.report();
+                    let news = self.line.as_ref().is_some_and(|line| {
+                        line.ask_once(now);
+                        line.has_news()
+                    });
+                    if !news {
+                        return Ok(self.code());
+                    }
+                    Duration::ZERO
+                }
             };
-            if signals.wait(pause).is_some() {
+            // A controller's word ends the wait, and nothing else.
+            if signals.wait(pause).is_some_and(|signal| signal != libc::SIGUSR1) {
                 return Ok(ExitCode::SUCCESS);
             }
         }
     }
 
+    /// Says how it stands to whoever holds the line.
+    fn report(&mut self) {
+        let Some(line) = &self.line else { return };
+        let known = Known {
+            now: self.clock.now(),
+            progress: self.agent.progress(),
+            on_trial: self.agent.is_on_trial(),
+        };
+        line.say(&known, &self.disk, &mut self.world);
+    }
+
     /// Looks what is wanted.
     fn look(&mut self) -> Result<(), String> {
+        if let Some(line) = &self.line {
+            let heard = line.heard();
+            if heard.contact {
+                self.agent.contact(self.clock.now());
+            }
+            if let Some(desired) = heard.desired {
+                self.agent.desire(desired, self.clock.now());
+            }
+            return Ok(());
+        }
         let shown = self.desired.display();
         let text = match fs::read(&self.desired) {
             Ok(text) => text,

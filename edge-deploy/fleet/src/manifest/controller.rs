@@ -14,6 +14,8 @@ pub struct Controller {
     pub address: String,
     /// Certificate and key.
     pub tls: Option<(PathBuf, PathBuf)>,
+    /// Authorities of nodes' certificates.
+    pub clients: Option<PathBuf>,
     /// "sqlite:FILE" or "postgres://...".
     pub store: String,
     /// Where content lies.
@@ -66,6 +68,8 @@ tables! {
         certificate: String,
         /// PEM file: the private key.
         key: String,
+        /// PEM file: authorities whose certificates say who a node is.
+        clients: String,
     }
 }
 
@@ -82,8 +86,10 @@ impl Controller {
                 scene.error(&store.place, "this is not the URL of a store", Some(hint));
             }
         }
+        let mut clients = None;
         let tls = typed.tls.and_then(|tls| {
             let tls = tls.value;
+            clients = tls.clients.map(|path| scene.file(&path, "the authorities"));
             let certificate = scene.file(&tls.certificate?, "the certificate");
             Some((certificate, scene.file(&tls.key?, "the key")))
         });
@@ -91,6 +97,7 @@ impl Controller {
         let controller = Controller {
             address: or(typed.address, "[::]:9443".into()),
             tls,
+            clients,
             store: or(typed.store, "sqlite:controller.db".into()),
             sources: listed(typed.sources),
             trust: trust.iter().map(|path| scene.path(path)).collect(),

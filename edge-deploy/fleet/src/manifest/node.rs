@@ -29,6 +29,10 @@ pub struct Node {
     pub ca: Option<PathBuf>,
     /// Credentials for sources, as container tools keep them.
     pub credentials: Option<PathBuf>,
+    /// A token that admits it to the fleet, once.
+    pub token: Option<PathBuf>,
+    /// A certificate with its key, by which controllers know it.
+    pub identity: Option<PathBuf>,
     /// What should run, where no controller says it.
     pub desired: PathBuf,
     /// Files with secrets, by their names.
@@ -103,6 +107,10 @@ tables! {
         ca: String,
         /// Credentials for sources, as Docker and Podman keep them (`config.json`).
         credentials: String,
+        /// A file with a token that admits it to the fleet; it gets one of its own for it.
+        token: String,
+        /// PEM file: a certificate whose name is the node's, and its key, by which controllers know it.
+        identity: String,
         /// What should run (JSON), where there is no controller. Default "desired.json".
         desired: String,
         /// A folder of secrets: files by their names. Default "secrets".
@@ -186,6 +194,8 @@ impl Node {
             threshold: scene.usize(typed.threshold.as_ref(), &THRESHOLD),
             ca: typed.ca.map(|path| scene.file(&path, "the authorities")),
             credentials: typed.credentials.map(|path| scene.file(&path, "the credentials")),
+            token: typed.token.map(|path| scene.path(&path)),
+            identity: typed.identity.map(|path| scene.file(&path, "the identity")),
             desired: scene.path(&or(typed.desired, "desired.json".into())),
             secrets: scene.path(&or(typed.secrets, "secrets".into())),
             dir: scene.path(&or(store.dir, "state".into())),

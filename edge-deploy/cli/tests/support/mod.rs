@@ -1,0 +1,317 @@
+//! A controller and nodes in a folder of their own.
+
+use std::fs;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::os::unix::net::UnixListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+pub(crate) struct Fleet {
+    pub(crate) folder: PathBuf,
+    controller: Option<Child>,
+    address: String,
+    token: String,
+}
+
+/// A node whose gateway is a stand-in.
+pub(crate) struct Node {
+    folder: PathBuf,
+    agent: Child,
+}
+
+/// A gateway's program as far as agents run it.
+const PROGRAM: &str = "#!/bin/sh\n[ \"$1\" = version ] && echo pilotlight 0.1.0\nexit 0\n";
+const MANIFEST: &str = r#"
+[gateway]
+admin = "unix:run/admin.sock"
+[[listeners]]
+address = "127.0.0.1:0"
+[[routes]]
+match = { path = "/*" }
+filters = ["hello"]
+respond = { status = 200, body = "no filter\n" }
+[filters.hello]
+lua = "filters/hello.lua"
+"#;
+
+impl Fleet {
+    pub(crate) fn new(name: &str) -> Fleet {
+        let folder = std::env::temp_dir().join(format!("edge-fleet-{name}-{}", std::process::id()));
+        drop(fs::remove_dir_all(&folder));
+        let mut fleet =
+            Fleet { folder, controller: None, address: "127.0.0.1:0".into(), token: String::new() };
+        let key = rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned()]).unwrap();
+        fleet.write("fleet.pem", &key.cert.pem());
+        fleet.write("fleet.key", &key.signing_key.serialize_pem());
+        fleet.authority();
+        fleet.write("pilotlight", PROGRAM);
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        fs::set_permissions(fleet.folder.join("pilotlight"), mode).unwrap();
+        fleet.write("pilotlight.toml", MANIFEST);
+        assert_eq!(fleet.run(&["keys", "new", "release"]).0, 0);
+        assert_eq!(fleet.run(&["keys", "new", "thief"]).0, 0);
+        fleet.start();
+        let (code, said) = fleet.run(&["token", "new", "nodes", "--role", "enrol"]);
+        assert_eq!(code, 0, "{said}");
+        fleet.write("enrol.token", &said);
+        fleet
+    }
+
+    pub(crate) fn write(&self, name: &str, text: &str) {
+        let path = self.folder.join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+
+    /// Starts the controller, where it was before.
+    pub(crate) fn start(&mut self) {
+        self.write(
+            "controller.toml",
+            &format!(
+                "kind = \"controller\"\naddress = \"{}\"\nsources = [\"content\"]\ntrust = [\"release.pub\"]\n\
+                 tls = {{ certificate = \"fleet.pem\", key = \"fleet.key\", clients = \"clients.pem\" }}\n",
+                self.address
+            ),
+        );
+        let log = fs::File::create(self.folder.join("controller.log")).unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_edge-deploy"));
+        command.args(["serve"]).current_dir(&self.folder).stdin(Stdio::null());
+        let mut child = command.stdout(Stdio::piped()).stderr(log).spawn().unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let Some(Ok(first)) = lines.next() else {
+            let said = fs::read_to_string(self.folder.join("controller.log"));
+            panic!("no controller: {said:?}");
+        };
+        self.address = first.strip_prefix("listening on https://").unwrap().to_owned();
+        if self.token.is_empty() {
+            let second = lines.next().unwrap().unwrap();
+            self.token = second.rsplit_once(' ').unwrap().1.to_owned();
+        }
+        self.controller = Some(child);
+    }
+
+    /// Ends it as a power cut would.
+    pub(crate) fn kill(&mut self) {
+        let mut child = self.controller.take().unwrap();
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+
+    pub(crate) fn run(&self, arguments: &[&str]) -> (i32, String) {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_edge-deploy"));
+        command.args(arguments).current_dir(&self.folder);
+        command.env("EDGE_DEPLOY_CONTROLLER", format!("https://{}", self.address));
+        command.env("EDGE_DEPLOY_TOKEN", &self.token).env("EDGE_DEPLOY_CA", "fleet.pem");
+        let output = command.output().unwrap();
+        let said = [output.stdout, output.stderr].concat();
+        (output.status.code().unwrap(), String::from_utf8(said).unwrap())
+    }
+
+    pub(crate) fn get(&self, path: &str) -> String {
+        let settings = pilotlight_content::Settings {
+            ca: Some(fs::read(self.folder.join("fleet.pem")).unwrap()),
+            ..Default::default()
+        };
+        let url = format!("https://{}", self.address);
+        let token = Some(self.token.clone());
+        let second = Duration::from_secs(10);
+        let api = pilotlight_content::api::Api::new(&url, &settings, token, second).unwrap();
+        let (status, body) = api.call("GET", path, None).unwrap();
+        assert_eq!(status, 200);
+        String::from_utf8(body).unwrap()
+    }
+
+    pub(crate) fn status(&self) -> Value {
+        serde_json::from_str(&self.get("/v1/rollouts/latest")).unwrap()
+    }
+
+    pub(crate) fn inventory(&self) -> Vec<Value> {
+        serde_json::from_str(&self.get("/v1/nodes")).unwrap()
+    }
+
+    /// Packs a release with this filter, signed by whom the nodes trust.
+    pub(crate) fn pack(&self, version: &str, filter: &str) {
+        self.signed(version, filter, "release.key");
+    }
+
+    /// And by somebody else.
+    pub(crate) fn forge(&self, version: &str, filter: &str) {
+        self.signed(version, filter, "thief.key");
+    }
+
+    fn signed(&self, version: &str, filter: &str, key: &str) {
+        self.write("filters/hello.lua", &format!("{filter}\n-- {version}\nreturn {{}}\n"));
+        self.write(
+            "release.toml",
+            &format!(
+                "kind = \"release\"\nname = \"edge\"\nversion = \"{version}\"\ngateway = \"pilotlight.toml\"\n"
+            ),
+        );
+        let (code, said) =
+            self.run(&["pack", "--key", key, "-o", "content", "--gateway", "pilotlight"]);
+        assert_eq!(code, 0, "{said}");
+    }
+
+    pub(crate) fn rollout(&self, version: &str, text: &str) {
+        self.write("rollout.toml", &format!("release = \"edge@{version}\"\n{text}"));
+    }
+
+    /// Plans and applies.
+    pub(crate) fn begin(&self, version: &str, text: &str) {
+        self.rollout(version, text);
+        let (code, said) = self.run(&["plan", "rollout.toml", "--json"]);
+        assert_eq!(code, 0, "{said}");
+        let told: Value = serde_json::from_str(&said).unwrap();
+        let digest = told["digest"].as_str().unwrap();
+        let (code, said) = self.run(&["apply", "rollout.toml", "--plan", digest]);
+        assert_eq!(code, 0, "{said}");
+    }
+
+    /// An authority, and a certificate that says who `c1` is.
+    fn authority(&self) {
+        let key = rcgen::KeyPair::generate().unwrap();
+        let mut params = rcgen::CertificateParams::new(Vec::new()).unwrap();
+        params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+        let ca = params.self_signed(&key).unwrap();
+        self.write("clients.pem", &ca.pem());
+        let issuer = rcgen::Issuer::from_params(&params, &key);
+        let own = rcgen::KeyPair::generate().unwrap();
+        let mut params = rcgen::CertificateParams::new(vec!["c1".to_owned()]).unwrap();
+        params.extended_key_usages = vec![rcgen::ExtendedKeyUsagePurpose::ClientAuth];
+        let certificate = params.signed_by(&own, &issuer).unwrap();
+        self.write("c1.pem", &format!("{}{}", certificate.pem(), own.serialize_pem()));
+    }
+
+    /// Runs a node's agent until it has nothing to do, as a timer would.
+    pub(crate) fn once(&self, id: &str) -> (i32, String) {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_edge-deploy"));
+        command.args(["agent", "node.toml", "--once"]).current_dir(self.folder.join(id));
+        let output = command.output().unwrap();
+        let said = [output.stdout, output.stderr].concat();
+        (output.status.code().unwrap(), String::from_utf8(said).unwrap())
+    }
+
+    pub(crate) fn node(&self, id: &str) -> Node {
+        self.node_of(id, &format!("https://{}", self.address))
+    }
+
+    /// A node of this controller.
+    pub(crate) fn node_of(&self, id: &str, controller: &str) -> Node {
+        let folder = self.prepare(id, controller, "token = \"../enrol.token\"");
+        let log = fs::File::create(folder.join("agent.log")).unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_edge-deploy"));
+        command.args(["agent", "node.toml"]).current_dir(&folder).stdin(Stdio::null());
+        let agent = command.stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap();
+        Node { folder, agent }
+    }
+
+    /// A node that has a gateway, and whose agent a timer runs; a certificate says who it is.
+    pub(crate) fn timed(&self, id: &str) -> PathBuf {
+        let controller = format!("https://{}", self.address);
+        self.prepare(id, &controller, &format!("identity = \"../{id}.pem\""))
+    }
+
+    fn prepare(&self, id: &str, controller: &str, admits: &str) -> PathBuf {
+        let folder = self.folder.join(id);
+        self.write(
+            &format!("{id}/node.toml"),
+            &format!(
+                "kind = \"node\"\nid = \"{id}\"\nlabels = {{ role = \"pop\" }}\n\
+                 controllers = [\"{controller}\"]\nca = \"../fleet.pem\"\n{admits}\n\
+                 sources = [\"../content\"]\ntrust = [\"../release.pub\"]\n\
+                 gateway = {{ admin = \"unix:run/admin.sock\", program = \"../pilotlight\" }}\n\
+                 store = {{ dir = \"state\", keep = 3, reserve = \"1MiB\" }}\n"
+            ),
+        );
+        fs::create_dir_all(folder.join("run")).unwrap();
+        let listener = UnixListener::bind(folder.join("run/admin.sock")).unwrap();
+        let of = folder.clone();
+        std::thread::spawn(move || stand_in(&listener, &of));
+        folder
+    }
+
+    pub(crate) fn until(&self, what: &str, is: impl Fn() -> bool) {
+        let begun = Instant::now();
+        while !is() {
+            if begun.elapsed() > Duration::from_secs(60) {
+                let read =
+                    |path: &str| fs::read_to_string(self.folder.join(path)).unwrap_or_default();
+                panic!(
+                    "not within a minute: {what}\n{}\n{}\n{}",
+                    read("controller.log"),
+                    read("n1/agent.log"),
+                    self.run(&["status"]).1
+                );
+            }
+            std::thread::park_timeout(Duration::from_millis(50));
+        }
+    }
+}
+
+impl Drop for Fleet {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.controller.take() {
+            drop(child.kill());
+            drop(child.wait());
+        }
+        if !std::thread::panicking() {
+            drop(fs::remove_dir_all(&self.folder));
+        }
+    }
+}
+
+impl Node {
+    /// What the agent has committed, as it says.
+    pub(crate) fn runs(&self) -> String {
+        let text = fs::read(self.folder.join("state/status.json")).unwrap_or_default();
+        let status: Value = serde_json::from_slice(&text).unwrap_or_default();
+        status["runs"].as_str().unwrap_or("null").to_owned()
+    }
+
+    pub(crate) fn said(&self) -> String {
+        fs::read_to_string(self.folder.join("agent.log")).unwrap_or_default()
+    }
+
+    /// Whether its gateway has ever loaded this version.
+    pub(crate) fn loaded(&self, version: &str) -> bool {
+        let log = fs::read_to_string(self.folder.join("loaded")).unwrap_or_default();
+        log.contains(&format!("-- {version}\n"))
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        drop(self.agent.kill());
+        drop(self.agent.wait());
+    }
+}
+
+/// A gateway's admin interface: a filter that says so fails at each request.
+fn stand_in(listener: &UnixListener, node: &Path) {
+    let filter = || fs::read_to_string(node.join("state/current/filters/hello.lua"));
+    let mut runs = String::new();
+    for stream in listener.incoming() {
+        let Ok(mut stream) = stream else { return };
+        let mut bytes = [0; 1024];
+        let read = stream.read(&mut bytes).unwrap_or(0);
+        let asked = String::from_utf8_lossy(&bytes[..read]).into_owned();
+        let body = if asked.starts_with("POST /reload") {
+            runs = filter().unwrap_or_default();
+            let log = fs::OpenOptions::new().create(true).append(true).open(node.join("loaded"));
+            drop(log.and_then(|mut log| log.write_all(runs.as_bytes())));
+            "{}".to_owned()
+        } else if asked.starts_with("GET /metrics") {
+            let failed = if runs.contains("CRASH") { 50 } else { 0 };
+            format!(
+                "pilotlight_requests_total{{status=\"200\"}} 100\npilotlight_filter_errors_total{{kind=\"script\"}} {failed}\n"
+            )
+        } else {
+            "ready\n".to_owned()
+        };
+        let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", body.len());
+        drop(stream.write_all(format!("{head}{body}").as_bytes()));
+    }
+}

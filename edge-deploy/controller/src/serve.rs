@@ -1,0 +1,311 @@
+//! Sockets around the core: HTTP/1 over TLS, on one thread. hyper, because it is here already and keeps ten thousand
+//! polls that wait at a few kilobytes each; threads would not.
+
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::mpsc::sync_channel;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, Full, Limited};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper::{Response, header};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use ring::rand::{SecureRandom as _, SystemRandom};
+use rustls::pki_types::CertificateDer;
+use tokio::net::TcpListener;
+use tokio::sync::{Semaphore, oneshot};
+use tokio_rustls::TlsAcceptor;
+
+use crate::core::{Answer, Core, Outcome, Request, Settings};
+use crate::keeper::{Asking, BATCH, Desk, Keeper};
+use crate::store::Store;
+
+/// Connections at a time.
+const CONNECTIONS: usize = 20_000;
+/// The largest body.
+const LARGEST: usize = 256 << 10;
+/// The longest wait of a poll.
+const WAIT: Duration = Duration::from_secs(300);
+const HANDSHAKE: Duration = Duration::from_secs(10);
+const HEAD: Duration = Duration::from_secs(120);
+
+/// Gets a signed release by name and version, from wherever releases lie.
+pub type Fetch = Arc<dyn Fn(&str, &str) -> Result<Vec<u8>, String> + Send + Sync>;
+
+/// All that a controller needs from outside.
+pub struct Outside {
+    /// Where it listens, not yet waited at.
+    pub listener: std::net::TcpListener,
+    /// Certificates; without them all is in clear text.
+    pub tls: Option<Arc<rustls::ServerConfig>>,
+    /// Where it is kept.
+    pub store: Box<dyn Store>,
+    /// Where releases come from.
+    pub fetch: Fetch,
+    /// Time since the start, and seconds since 1970.
+    pub clock: Box<dyn Fn() -> (Duration, i64) + Send>,
+    /// Is told the address, and on the first start an operator's token.
+    pub begun: Box<dyn FnOnce(SocketAddr, Option<String>)>,
+    /// Ends it.
+    pub stop: oneshot::Receiver<()>,
+}
+
+/// Serves until it is told to stop.
+///
+/// Errors: for people.
+pub fn serve(settings: Settings, mut outside: Outside) -> Result<(), String> {
+    let saved = outside.store.load().map_err(|error| error.to_string())?;
+    let base = saved.steady;
+    let mut core =
+        Core::new(settings, &mut *outside.store, saved).map_err(|error| error.to_string())?;
+    let base = base.max(core.latest());
+    let (run, wall) = (outside.clock)();
+    let now = pilotlight_fleet::rollout::Now {
+        steady: base.saturating_add(u64::try_from(run.as_millis()).unwrap_or(0)),
+        wall,
+    };
+    let token = core.first_token(&chance()?, now);
+    core.heed_holds(now);
+    // Nobody is told of a token that is not kept.
+    outside.store.commit(&core.writes()).map_err(|error| error.to_string())?;
+    let keeper = Keeper { core, store: outside.store, base, clock: outside.clock };
+    let (send, receive) = sync_channel::<Asking>(BATCH * 16);
+    let (failed, mut failure) = oneshot::channel();
+    let thread = std::thread::Builder::new().name("keeper".into()).spawn(move || {
+        let ended = keeper.run(&receive);
+        // The receiver waits for it, or has ended by itself.
+        let _ = failed.send(());
+        ended
+    });
+    let thread = thread.map_err(|error| error.to_string())?;
+    let address = outside.listener.local_addr().map_err(|error| error.to_string())?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .max_blocking_threads(8)
+        .build()
+        .map_err(|error| error.to_string())?;
+    (outside.begun)(address, token);
+    let door = Arc::new(Door { desk: Desk(send), fetch: outside.fetch });
+    let (listener, tls, stop) = (outside.listener, outside.tls, outside.stop);
+    let served = runtime.block_on(async move {
+        listener.set_nonblocking(true)?;
+        let listener = TcpListener::from_std(listener)?;
+        let room = Arc::new(Semaphore::new(CONNECTIONS));
+        tokio::select! {
+            never = accept(&listener, tls, door, room) => never,
+            _ = stop => Ok(()),
+            _ = &mut failure => Ok(()),
+        }
+    });
+    // The keeper ends when all its askers have.
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    let ended = thread.join().map_err(|_| "the keeper has panicked".to_owned())?;
+    ended.map_err(|error| error.to_string())?;
+    served.map_err(|error| format!("{address}: {error}"))
+}
+
+fn chance() -> Result<[u8; 24], String> {
+    let mut bytes = [0; 24];
+    let filled = SystemRandom::new().fill(&mut bytes);
+    filled.map_err(|_| "the system has no randomness".to_owned()).map(|()| bytes)
+}
+
+struct Door {
+    desk: Desk,
+    fetch: Fetch,
+}
+
+async fn accept(
+    listener: &TcpListener,
+    tls: Option<Arc<rustls::ServerConfig>>,
+    door: Arc<Door>,
+    room: Arc<Semaphore>,
+) -> std::io::Result<()> {
+    let acceptor = tls.map(TlsAcceptor::from);
+    loop {
+        let Ok(permit) = Arc::clone(&room).acquire_owned().await else { return Ok(()) };
+        let stream = match listener.accept().await {
+            Ok((stream, _)) => stream,
+            // Out of descriptors, most likely: those who leave give some back.
+            Err(_) => {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                continue;
+            }
+        };
+        let (door, acceptor) = (Arc::clone(&door), acceptor.clone());
+        tokio::spawn(async move {
+            let _permit = permit;
+            drop(stream.set_nodelay(true));
+            match acceptor {
+                None => connection(TokioIo::new(stream), None, door).await,
+                Some(acceptor) => {
+                    let shaken = tokio::time::timeout(HANDSHAKE, acceptor.accept(stream)).await;
+                    let Ok(Ok(stream)) = shaken else { return };
+                    let certificates = stream.get_ref().1.peer_certificates();
+                    let certificate = certificates.and_then(|all| all.first()).cloned();
+                    let certificate = certificate.map(CertificateDer::into_owned);
+                    connection(TokioIo::new(stream), certificate, door).await;
+                }
+            }
+        });
+    }
+}
+
+async fn connection<I>(io: I, certificate: Option<CertificateDer<'static>>, door: Arc<Door>)
+where
+    I: hyper::rt::Read + hyper::rt::Write + Unpin,
+{
+    let service = service_fn(move |request| {
+        let (door, certificate) = (Arc::clone(&door), certificate.clone());
+        async move { Ok::<_, Infallible>(respond(request, certificate, &door).await) }
+    });
+    let mut http = hyper::server::conn::http1::Builder::new();
+    http.timer(TokioTimer::new()).header_read_timeout(HEAD).max_buf_size(32 << 10);
+    // Who breaks off has broken off.
+    drop(http.serve_connection(io, service).await);
+}
+
+async fn respond(
+    request: hyper::Request<Incoming>,
+    certificate: Option<CertificateDer<'static>>,
+    door: &Door,
+) -> Response<Full<Bytes>> {
+    let answer = match read(request, certificate).await {
+        Ok(request) => answer(request, door).await,
+        Err(refusal) => refusal,
+    };
+    let (status, body) = (answer.status, Full::new(Bytes::from(answer.body)));
+    let mut response = Response::new(body);
+    *response.status_mut() = hyper::StatusCode::from_u16(status).unwrap_or_default();
+    let fields = response.headers_mut();
+    fields.insert(header::CONTENT_TYPE, header::HeaderValue::from_static(answer.kind));
+    fields.insert(header::CACHE_CONTROL, header::HeaderValue::from_static("no-store"));
+    if status == 401 {
+        // A browser asks its user: the token is the password.
+        let asks = header::HeaderValue::from_static("Basic realm=\"fleet\"");
+        fields.insert(header::WWW_AUTHENTICATE, asks);
+    }
+    if status == 503 {
+        fields.insert(header::RETRY_AFTER, header::HeaderValue::from_static("5"));
+    }
+    response
+}
+
+async fn answer(mut request: Request, door: &Door) -> Answer {
+    let busy = || Answer::refusal(503, "too much to do");
+    let wait = request.query.get("wait").and_then(|wait| wait.parse().ok()).unwrap_or(0);
+    let wait = Duration::from_secs(wait).min(WAIT);
+    loop {
+        match door.desk.ask(request.clone(), wait).await {
+            None => return busy(),
+            Some(Outcome::Answer(answer)) => return answer,
+            Some(Outcome::Wait { .. }) => return Answer::nothing(),
+            Some(Outcome::Fetch { name, version }) if request.release.is_none() => {
+                let fetch = Arc::clone(&door.fetch);
+                let fetched = tokio::task::spawn_blocking(move || fetch(&name, &version)).await;
+                request.release = Some(fetched.unwrap_or_else(|error| Err(error.to_string())));
+            }
+            Some(Outcome::Fetch { .. }) => return busy(),
+        }
+    }
+}
+
+async fn read(
+    request: hyper::Request<Incoming>,
+    certificate: Option<CertificateDer<'static>>,
+) -> Result<Request, Answer> {
+    let (head, body) = request.into_parts();
+    let authorization = head.headers.get(header::AUTHORIZATION);
+    let token = authorization.and_then(|field| token(field.to_str().ok()?));
+    let query = head.uri.query().map(query).unwrap_or_default();
+    let body = Limited::new(body, LARGEST).collect();
+    let body = match tokio::time::timeout(HEAD, body).await {
+        Ok(Ok(body)) => body.to_bytes().to_vec(),
+        _ => return Err(Answer::refusal(413, "the body is too long, or does not come")),
+    };
+    let chance = chance().map_err(|error| Answer::refusal(500, &error))?;
+    let (method, path) = (head.method.as_str().into(), head.uri.path().into());
+    Ok(Request { method, path, query, token, certificate, body, release: None, chance })
+}
+
+/// The token in a field: `Bearer`, or the password of `Basic`.
+fn token(field: &str) -> Option<String> {
+    if let Some(token) = field.strip_prefix("Bearer ") {
+        return Some(token.trim().into());
+    }
+    let bytes = base64(field.strip_prefix("Basic ")?.trim())?;
+    let text = String::from_utf8(bytes).ok()?;
+    text.split_once(':').map(|(_, token)| token.to_owned())
+}
+
+fn base64(text: &str) -> Option<Vec<u8>> {
+    let (mut bytes, mut bits, mut count) = (Vec::new(), 0u32, 0);
+    for c in text.trim_end_matches('=').bytes() {
+        let value = match c {
+            b'A'..=b'Z' => c - b'A',
+            b'a'..=b'z' => c - b'a' + 26,
+            b'0'..=b'9' => c - b'0' + 52,
+            b'+' => 62,
+            b'/' => 63,
+            _ => return None,
+        };
+        bits = bits << 6 | u32::from(value);
+        count += 6;
+        if count >= 8 {
+            count -= 8;
+            bytes.push((bits >> count) as u8);
+            bits &= (1 << count) - 1;
+        }
+    }
+    Some(bytes)
+}
+
+/// `name=value&...`
+fn query(text: &str) -> BTreeMap<String, String> {
+    let pairs = text.split('&').filter_map(|pair| pair.split_once('='));
+    pairs.map(|(name, value)| (decode(name), decode(value))).collect()
+}
+
+fn decode(text: &str) -> String {
+    let mut bytes = Vec::new();
+    let mut rest = text.as_bytes();
+    while let [first, behind @ ..] = rest {
+        let digits = behind.get(..2).and_then(|digits| std::str::from_utf8(digits).ok());
+        let escaped = digits.and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        match (first, escaped) {
+            (b'%', Some(byte)) => {
+                bytes.push(byte);
+                rest = behind.get(2..).unwrap_or(&[]);
+            }
+            (b'+', _) => {
+                bytes.push(b' ');
+                rest = behind;
+            }
+            (byte, _) => {
+                bytes.push(*byte);
+                rest = behind;
+            }
+        }
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn queries_and_tokens_are_read_as_they_are_written() {
+        let asked = query("where=role%20%3D%3D+%22pop%22&wait=5&x");
+        assert_eq!(asked["where"], "role == \"pop\"");
+        assert_eq!((asked["wait"].as_str(), asked.len()), ("5", 2));
+        assert_eq!(token("Bearer abc").as_deref(), Some("abc"));
+        assert_eq!(token("Basic b3A6czNjcmV0").as_deref(), Some("s3cret"));
+        assert_eq!(token("Basic ###"), None);
+        assert_eq!(decode("%zz%4"), "%zz%4");
+    }
+}
