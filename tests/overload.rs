@@ -235,9 +235,12 @@ fn waiting_ends_late_by_leaving_or_by_who_is_more_important() {
         let shop = Workshop::start(0, Duration::ZERO).await;
         let keys = "admission = { min = 1, max = 1, queue = 1 }";
         let (gateway, admin) = gateway(keys, &shop).await;
-        let holders =
-            ["/normal/0", "/critical/0"].map(|path| tokio::spawn(ask(gateway.clone(), path)));
-        shop.holds(2).await;
+        // One after the other: what is critical would take the place of all others, and not one of its own.
+        let mut holders = Vec::new();
+        for path in ["/normal/0", "/critical/0"] {
+            holders.push(tokio::spawn(ask(gateway.clone(), path)));
+            shop.holds(holders.len()).await;
+        }
         // It has waited for too long.
         ask(gateway.clone(), "/normal/late").await.assert(503);
         until(admin, &shed("late"), 1.0).await;
