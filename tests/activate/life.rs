@@ -86,6 +86,22 @@ fn the_fewest_are_there_without_a_request() {
     });
 }
 
+#[test]
+fn an_upgrade_starts_its_own_and_ends_the_old_ones() {
+    run(async {
+        let fixed = free_address().port().to_string();
+        let at = format!("endpoints = [\"http://127.0.0.1:{fixed}\"]");
+        for setup in [at_port("", "", ""), before(&command(&fixed, "", &[]), &at)] {
+            let gateway = setup.start().await;
+            let first = pid(&gateway).await;
+            gateway.signal(libc::SIGUSR2);
+            gateway.logged(&["\"handed over\""]).await.unwrap();
+            assert_ne!(pid(&gateway).await, first);
+            gone(first).await;
+        }
+    });
+}
+
 /// Of the listener and the routes around it.
 fn changed(setup: &Setup, gateway: &Gateway, rest: &str) {
     let text = setup.manifest(gateway.clear, gateway.tls);

@@ -21,14 +21,17 @@ mod probe;
 mod process;
 mod states;
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::io;
+use std::os::unix::net::UnixStream;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use pilotlight_filter::host::Level;
+use tokio::io::AsyncReadExt;
+use tokio::net::UnixStream as Channel;
 use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinSet, LocalSet};
 
@@ -59,8 +62,8 @@ struct Thread {
 }
 
 enum Order {
-    /// These are the applications from now on.
-    Adopt { apps: Vec<Arc<App>>, drain: Duration },
+    /// These are the applications from now on; `elder` ends when the process before has left.
+    Adopt { apps: Vec<Arc<App>>, drain: Duration, elder: Option<UnixStream> },
     /// All end.
     End(Wish),
 }
@@ -85,8 +88,9 @@ impl Apps {
         Apps { log, metrics, clock, states, thread }
     }
 
-    /// A generation serves: its applications are kept, those that it has not end.
-    pub(crate) async fn adopt(&self, generation: &Generation) {
+    /// A generation serves: its applications are kept, those that it has not end. Where a process before
+    /// this one is still there, and has some, `elder` is open.
+    pub(crate) async fn adopt(&self, generation: &Generation, elder: Option<UnixStream>) {
         let drain = generation.manifest.gateway.drain;
         let mut apps = Vec::new();
         for shared in &generation.upstreams {
@@ -97,7 +101,7 @@ impl Apps {
             }
         }
         if let Some(orders) = self.orders(!apps.is_empty()) {
-            drop(orders.send(Order::Adopt { apps, drain }).await);
+            drop(orders.send(Order::Adopt { apps, drain, elder }).await);
         }
     }
 
@@ -158,6 +162,7 @@ impl Apps {
                 clock,
                 states,
                 places: Rc::default(),
+                elder: RefCell::default(),
                 drain: Cell::default(),
                 numbers: Cell::default(),
             });
@@ -178,6 +183,8 @@ struct Office {
     clock: Clock,
     states: Arc<States>,
     places: Rc<Places>,
+    /// Closed when the process before has left, and its applications with it.
+    elder: RefCell<Option<watch::Receiver<()>>>,
     drain: Cell<Duration>,
     numbers: Cell<u64>,
 }
@@ -199,8 +206,11 @@ impl Office {
         while !ends || !keepers.is_empty() {
             tokio::select! {
                 order = orders.recv(), if hears => match order {
-                    Some(Order::Adopt { apps, drain }) if !ends => {
+                    Some(Order::Adopt { apps, drain, elder }) if !ends => {
                         self.drain.set(drain);
+                        if let Some(elder) = elder {
+                            self.succeed(elder);
+                        }
                         self.adopt(&mut kept, &mut keepers, apps);
                     }
                     Some(Order::Adopt { .. }) => {}
@@ -217,6 +227,19 @@ impl Office {
                 Some(_) = keepers.join_next() => kept.retain(|kept| kept.over.has_changed().is_ok()),
             }
         }
+    }
+
+    /// There is a process before this one: hears when it has left.
+    fn succeed(&self, elder: UnixStream) {
+        let (ends, over) = watch::channel(());
+        *self.elder.borrow_mut() = Some(over);
+        tokio::task::spawn_local(async move {
+            let _ends = ends;
+            let elder = elder.set_nonblocking(true).and_then(|()| Channel::from_std(elder));
+            if let Ok(mut elder) = elder {
+                while elder.read_u8().await.is_ok() {}
+            }
+        });
     }
 
     fn adopt(
@@ -237,7 +260,8 @@ impl Office {
             let (ends, over) = watch::channel(());
             // Two can't listen at one place.
             let before = kept.iter().filter(|old| old.app.is_in_the_way_of(&app));
-            let before: Vec<_> = before.map(|old| old.over.clone()).collect();
+            let elder = self.elder.borrow().clone().filter(|_| app.has_place());
+            let before: Vec<_> = before.map(|old| old.over.clone()).chain(elder).collect();
             let (office, its) = (self.clone(), app.clone());
             keepers.spawn_local(async move {
                 let _ends = ends;

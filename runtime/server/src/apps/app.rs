@@ -147,6 +147,11 @@ impl App {
         place(self).is_some() && place(self) == place(other)
     }
 
+    /// Whether it listens at a place that is not of our choice.
+    pub(super) fn has_place(&self) -> bool {
+        self.settings.load().endpoint.is_some()
+    }
+
     /// Whether it can go on under these settings.
     pub(crate) fn goes_on(&self, name: &str, settings: &Settings) -> bool {
         *self.name == *name && self.settings.load().is_same(settings)

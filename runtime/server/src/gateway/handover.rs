@@ -6,6 +6,7 @@
 //! ```
 //! Both have the same sockets: nothing that waits in them is lost, whoever takes it.
 
+use std::os::unix::net::UnixStream;
 use std::sync::atomic::Ordering;
 
 use pilotlight_filter::host::Level;
@@ -110,13 +111,15 @@ impl House<'_> {
         notify("READY=1");
     }
 
-    /// It serves in the place of another process, which may go now.
-    pub(super) fn succeed(&self, elder: Woken) {
+    /// It serves in the place of another process, which may go now. What is returned ends when it has.
+    pub(super) fn succeed(&self, elder: Woken) -> Option<UnixStream> {
         let control = &self.gateway.control;
         control.metrics.upgrades_ok.fetch_add(1, Ordering::Relaxed);
         control.log.event(Level::Info, "taken over", &[]);
         // Whoever started it goes as soon as it hears: if it has gone already, all the better.
         drop(elder.report());
+        let channel = elder.elder();
         elder.settle();
+        channel
     }
 }

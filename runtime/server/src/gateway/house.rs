@@ -138,17 +138,18 @@ impl<'a> House<'a> {
         let generation = control.generation();
         let names: Vec<String> = generation.listeners.iter().map(|l| l.name.to_string()).collect();
         control.log.event(Level::Info, "serving", &[("listeners", &names.join(", "))]);
-        control.apps.adopt(&generation).await;
-        drop(generation);
-        match woken.take_if(|woken| woken.is_heir()) {
+        let elder = match woken.take_if(|woken| woken.is_heir()) {
             Some(elder) => self.succeed(elder),
             None => {
                 if let Some(woken) = woken {
                     self.rise(woken).await;
                 }
                 notify("READY=1");
+                None
             }
-        }
+        };
+        control.apps.adopt(&generation, elder).await;
+        drop(generation);
         self.watch_memory();
         let mut sign = notify::watchdog().map(tokio::time::interval);
         let settled = tokio::time::sleep(SETTLED);
@@ -249,7 +250,7 @@ impl<'a> House<'a> {
         let new = Arc::new(new);
         gateway.control.install(new.clone());
         self.watch_memory();
-        gateway.control.apps.adopt(&new).await;
+        gateway.control.apps.adopt(&new, None).await;
         self.open.retain(|open| {
             let stays = new.listeners.iter().find(|l| key(l) == open.key);
             match stays {

@@ -9,7 +9,7 @@
 
 use std::fs::File;
 use std::io::{self, Write};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, IntoRawFd, OwnedFd};
 use std::os::unix::net::UnixStream as Blocking;
 use std::os::unix::process::ExitStatusExt;
 use std::pin::Pin;
@@ -122,10 +122,11 @@ impl Heir {
         }
     }
 
-    /// It is on its own from now on.
+    /// It is on its own from now on. The channel closes with this process: so it hears that we have left.
     pub(crate) async fn release(mut self) {
         drop(self.channel.write_u8(SAID).await);
         self.pid = 0;
+        drop(self.channel.as_fd().try_clone_to_owned().map(IntoRawFd::into_raw_fd));
     }
 
     /// It says nothing more: how it ended.

@@ -172,6 +172,11 @@ impl Woken {
         (since(slept, woken), since(woken, clock::monotonic()))
     }
 
+    /// Ends when the process that hands over has left.
+    pub(crate) fn elder(&self) -> Option<UnixStream> {
+        self.elder.as_ref()?.try_clone().ok()
+    }
+
     /// It serves, and has for a while: there is no way back any more.
     pub(crate) fn settle(self) {
         guard::disarm();
