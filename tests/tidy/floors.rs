@@ -29,7 +29,7 @@ const HOUSE: &[(&str, u8, &[&str])] = &[
     ),
     ("pilotlight-agent", 3, &["pilotlight-fleet", "pilotlight-config"]),
     ("pilotlight-content", 3, &["pilotlight-fleet"]),
-    ("pilotlight-controller", 3, &["pilotlight-fleet"]),
+    ("pilotlight-controller", 3, &["pilotlight-fleet", "pilotlight-core"]),
     (
         "edge-deploy",
         4,
