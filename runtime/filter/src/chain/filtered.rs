@@ -7,12 +7,16 @@ use pilotlight_abi::Phase;
 
 use super::{Chain, Observer, Passed};
 use crate::body::{BodyError, Frame};
-use crate::exchange::Exchange;
+use crate::exchange::{Exchange, Origin};
 use crate::filter::Chunk;
 
 /// Takes the body of an exchange's request through its chain. Nothing is read ahead.
 #[derive(Default)]
-pub struct Filtered(Stage);
+pub struct Filtered {
+    stage: Stage,
+    /// The walk under way began before there was a response: one of a filter is its own answer.
+    is_first: bool,
+}
 
 #[derive(Default)]
 enum Stage {
@@ -45,13 +49,13 @@ impl Filtered {
         observer: &dyn Observer,
     ) -> Poll<Result<Option<Bytes>, Stopped>> {
         loop {
-            match &mut self.0 {
+            match &mut self.stage {
                 Stage::Done => return Poll::Ready(Ok(None)),
                 Stage::Pull => {
                     let filtered = chain.wants(Phase::RequestBody);
                     match ready!(exchange.request.body.poll_frame(cx)) {
                         Some(Ok(Frame::Data(data))) if filtered => {
-                            self.0 = Stage::Filter(Chunk { data, last: false });
+                            self.stage = Stage::Filter(Chunk { data, last: false });
                         }
                         Some(Ok(Frame::Data(data))) => return Poll::Ready(Ok(Some(data))),
                         Some(Ok(Frame::Trailers(trailers))) => {
@@ -64,9 +68,17 @@ impl Filtered {
                 }
                 Stage::Filter(chunk) => {
                     let phase = Phase::RequestBody;
-                    ready!(walk(cx, phase, exchange, Some(chunk), chain, observer))?;
+                    ready!(walk(
+                        cx,
+                        phase,
+                        exchange,
+                        Some(chunk),
+                        chain,
+                        observer,
+                        &mut self.is_first
+                    ))?;
                     let chunk = std::mem::take(chunk);
-                    self.0 = if chunk.last { Stage::Trailers } else { Stage::Pull };
+                    self.stage = if chunk.last { Stage::Trailers } else { Stage::Pull };
                     if !chunk.data.is_empty() {
                         return Poll::Ready(Ok(Some(chunk.data)));
                     }
@@ -74,9 +86,17 @@ impl Filtered {
                 Stage::Trailers => {
                     let phase = Phase::RequestTrailers;
                     if exchange.request.body.trailers().is_some() && chain.wants(phase) {
-                        ready!(walk(cx, phase, exchange, None, chain, observer))?;
+                        ready!(walk(
+                            cx,
+                            phase,
+                            exchange,
+                            None,
+                            chain,
+                            observer,
+                            &mut self.is_first
+                        ))?;
                     }
-                    self.0 = Stage::Done;
+                    self.stage = Stage::Done;
                 }
             }
         }
@@ -84,11 +104,11 @@ impl Filtered {
 
     /// Whether a filter has what was taken last.
     pub fn is_held(&self) -> bool {
-        matches!(self.0, Stage::Filter(_) | Stage::Trailers)
+        matches!(self.stage, Stage::Filter(_) | Stage::Trailers)
     }
 
     fn end(&mut self, filtered: bool) {
-        self.0 = match filtered {
+        self.stage = match filtered {
             true => Stage::Filter(Chunk { last: true, ..Chunk::default() }),
             false => Stage::Trailers,
         };
@@ -104,13 +124,20 @@ fn walk(
     chunk: Option<&mut Chunk>,
     chain: &mut Chain,
     observer: &dyn Observer,
+    is_first: &mut bool,
 ) -> Poll<Result<(), Stopped>> {
-    let begun = exchange.response.origin.is_some();
+    // A filter may be interrupted between its answer and its saying so.
+    *is_first = match exchange.response.origin {
+        None => true,
+        Some(origin) => *is_first && origin == Origin::Filter,
+    };
+    let begun = !*is_first;
     let response = begun.then(|| std::mem::take(&mut exchange.response));
     let polled = chain.poll(cx, phase, exchange, chunk, observer);
     if let Some(response) = response {
         exchange.response = response;
     }
+    *is_first &= polled.is_pending();
     polled.map(|passed| match passed {
         Passed::Through => Ok(()),
         Passed::Replied if begun => Err(Stopped::By(Passed::Closed)),

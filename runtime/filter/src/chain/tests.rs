@@ -109,6 +109,46 @@ fn a_body_that_was_taken_is_put_back() {
     assert_eq!(body.whole(), Some(&b"abcd"[..]));
 }
 
+/// Answers as a body comes, and is interrupted before it has said that it has.
+struct Halting(bool);
+
+impl Filter for Halting {
+    fn poll(&mut self, _: &mut Context<'_>, call: Call<'_>) -> Poll<Result<Verdict, Fault>> {
+        if call.chunk.is_none() {
+            return Poll::Ready(Ok(Verdict::Continue));
+        }
+        if std::mem::replace(&mut self.0, true) {
+            return Poll::Ready(Ok(Verdict::Reply));
+        }
+        call.exchange.reply(422, "no".into());
+        Poll::Pending
+    }
+}
+
+#[test]
+fn an_answer_that_takes_its_time_is_the_answer() {
+    let mut cx = Context::from_waker(Waker::noop());
+    for (origin, stopped, status) in
+        [(None, Passed::Replied, 422), (Some(Origin::Upstream), Passed::Closed, 200)]
+    {
+        let phases = Phases::NONE.with(Phase::RequestBody);
+        let filter = Box::new(Halting(false));
+        let link = Link { name: Arc::from("slow"), phases, on_error: OnError::Close, filter };
+        let (mut chain, mut exchange) = (Chain::new(vec![link]), exchange());
+        exchange.request.body = Body::full("abc".into());
+        let begun = chain.poll(&mut cx, Phase::Request, &mut exchange, None, &Nobody);
+        assert_eq!(begun, Poll::Ready(Passed::Through));
+        exchange.response.origin = origin;
+        exchange.response.head.status = 200;
+        let mut body = Filtered::default();
+        let first = body.poll_data(&mut cx, &mut exchange, &mut chain, &Nobody);
+        assert_eq!(first, Poll::Pending);
+        let ended = body.poll_data(&mut cx, &mut exchange, &mut chain, &Nobody);
+        assert_eq!(ended, Poll::Ready(Err(Stopped::By(stopped))));
+        assert_eq!(exchange.response.head.status, status);
+    }
+}
+
 /// Stands before a target: what passes becomes upper case, a `!` is answered.
 struct Judge;
 
