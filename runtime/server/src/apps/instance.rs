@@ -20,6 +20,7 @@ use super::Office;
 use super::app::{App, Settings};
 use super::cgroup::Cgroup;
 use super::launch::Launched;
+use super::probe::Sight;
 use super::process::{Process, Spec};
 use super::{output, probe};
 
@@ -280,7 +281,7 @@ async fn asked(asks: &mut watch::Receiver<Ask>, least: Ask) {
 
 async fn looks_well(settings: &Settings, endpoint: &Endpoint) -> bool {
     for _ in 0..LOOKS {
-        if probe::answers(settings, endpoint).await {
+        if probe::look(settings, endpoint).await == Sight::Ready {
             return true;
         }
         sleep(LAST_WORDS).await;

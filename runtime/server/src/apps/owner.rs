@@ -1,5 +1,7 @@
 //! Who listens at a port: an application that took another's must not get its requests.
 
+mod listening;
+
 use std::collections::BTreeSet;
 use std::fs;
 
@@ -9,10 +11,7 @@ const LISTENING: &str = "0A";
 /// Whether it is neither a process of this group nor one that its first process has started. Where that
 /// can't be told, it is taken to be.
 pub(super) fn is_foreign(leader: u32, port: u16) -> bool {
-    let sockets: BTreeSet<String> = ["/proc/net/tcp", "/proc/net/tcp6"]
-        .iter()
-        .flat_map(|table| listening(table, port))
-        .collect();
+    let sockets = sockets(port);
     if sockets.is_empty() {
         return false;
     }
@@ -25,7 +24,18 @@ pub(super) fn is_foreign(leader: u32, port: u16) -> bool {
 }
 
 /// Sockets that listen at the port, by how `/proc` names them.
-fn listening(table: &str, port: u16) -> Vec<String> {
+fn sockets(port: u16) -> BTreeSet<String> {
+    match listening::inodes(port) {
+        Ok(inodes) => inodes.into_iter().map(|inode| format!("socket:[{inode}]")).collect(),
+        // Slow: it walks the table of all connections, whose size goes by the machine's memory.
+        Err(_) => ["/proc/net/tcp", "/proc/net/tcp6"]
+            .iter()
+            .flat_map(|table| in_table(table, port))
+            .collect(),
+    }
+}
+
+fn in_table(table: &str, port: u16) -> Vec<String> {
     let text = fs::read_to_string(table).unwrap_or_default();
     let inode = |line: &str| {
         let mut words = line.split_ascii_whitespace();

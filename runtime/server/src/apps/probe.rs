@@ -6,15 +6,21 @@ use std::time::Duration;
 
 use pilotlight_config::manifest::{Endpoint, Ready};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::app::Settings;
 use super::owner;
+use crate::stream::Plain;
 use crate::stream::Stream;
 use crate::tls::ClientTls;
 use crate::upstream::connect::plain;
 
-/// The waits between two looks; the last one repeats.
+/// While nobody listens, which costs nobody much to find out, this share of the time so far lies between two
+/// looks: clients wait for no more than that beyond what the start itself takes.
+const SHARE: u32 = 512;
+const SOON: Duration = Duration::from_millis(1);
+const LATE: Duration = Duration::from_millis(20);
+/// The waits between two looks at one that listens and is not ready, in milliseconds; the last one repeats.
 const PACE: [u64; 6] = [2, 5, 10, 20, 50, 100];
 /// A connection to the same machine is there at once, or not.
 const CONNECT: Duration = Duration::from_millis(500);
@@ -38,11 +44,19 @@ pub(super) async fn ready(
     match (&settings.meant.ready, mailbox) {
         (Ready::Notify, Some(mailbox)) => told(mailbox).await.map_err(|error| error.to_string())?,
         _ => {
-            let mut pace = PACE.iter().copied();
-            let mut wait = PACE[0];
-            while !answers(settings, endpoint).await {
-                wait = pace.next().unwrap_or(wait);
-                sleep(Duration::from_millis(wait)).await;
+            let began = Instant::now();
+            let mut pace = PACE.iter();
+            let mut wait = &PACE[0];
+            loop {
+                let pause = match look(settings, endpoint).await {
+                    Sight::Ready => break,
+                    Sight::Nobody => (began.elapsed() / SHARE).clamp(SOON, LATE),
+                    Sight::Busy => {
+                        wait = pace.next().unwrap_or(wait);
+                        Duration::from_millis(*wait)
+                    }
+                };
+                sleep(pause).await;
             }
         }
     }
@@ -54,19 +68,39 @@ pub(super) async fn ready(
     Ok(())
 }
 
+/// What a look at an instance shows.
+#[derive(PartialEq)]
+pub(super) enum Sight {
+    Nobody,
+    /// Somebody listens who is not ready.
+    Busy,
+    Ready,
+}
+
 /// One look.
-pub(super) async fn answers(settings: &Settings, endpoint: &Endpoint) -> bool {
-    let connected = timeout(CONNECT, connect(settings, endpoint)).await;
-    let Ok(Some((mut stream, second))) = connected else { return false };
+pub(super) async fn look(settings: &Settings, endpoint: &Endpoint) -> Sight {
+    let plain = match timeout(CONNECT, plain(endpoint)).await {
+        Ok(Ok(plain)) => plain,
+        Ok(Err(_)) => return Sight::Nobody,
+        Err(_) => return Sight::Busy,
+    };
+    match answers(settings, endpoint, plain).await {
+        true => Sight::Ready,
+        false => Sight::Busy,
+    }
+}
+
+async fn answers(settings: &Settings, endpoint: &Endpoint, plain: Plain) -> bool {
+    let secured = timeout(CONNECT, secure(settings, endpoint, plain)).await;
+    let Ok(Some((mut stream, second))) = secured else { return false };
     let Ready::Path(path) = &settings.meant.ready else { return true };
     // Who speaks HTTP/2 by ALPN has shown that it is there.
     second
         || timeout(ANSWER, ask(&mut stream, path, endpoint)).await.is_ok_and(|ok| ok == Some(true))
 }
 
-/// A connection, and whether HTTP/2 was agreed on.
-async fn connect(settings: &Settings, endpoint: &Endpoint) -> Option<(Stream, bool)> {
-    let plain = plain(endpoint).await.ok()?;
+/// With TLS where it is asked for, and whether HTTP/2 was agreed on.
+async fn secure(settings: &Settings, endpoint: &Endpoint, plain: Plain) -> Option<(Stream, bool)> {
     let Some(tls) = settings.tls.clone().filter(|_| endpoint.tls) else {
         return Some((Stream::from(plain), false));
     };
