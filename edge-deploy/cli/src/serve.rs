@@ -177,7 +177,7 @@ fn store(controller: &Controller, folder: &Path, own: String) -> (Open, bool) {
         }
         None => {
             let own = controller.url.clone().unwrap_or(own);
-            (Box::new(move || Postgres::open(&url, &folder, &own)), true)
+            (Box::new(Postgres::opener(url, folder, own)), true)
         }
     }
 }

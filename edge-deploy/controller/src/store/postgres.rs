@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 use std::error::Error as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use postgres::types::ToSql;
@@ -68,28 +68,56 @@ impl Postgres {
     /// Connects to `postgres://...`, and takes the lead if nobody has it. `folder` is what files in the URL are
     /// relative to; `own` is where this controller is reached.
     pub fn open(url: &str, folder: &Path, own: &str) -> Result<Opened, Error> {
-        let (mut config, secure) = secure::parse(url, folder).map_err(Error)?;
-        config.connect_timeout(SILENCE).tcp_user_timeout(SILENCE * 2);
-        config.keepalives_idle(SILENCE).keepalives_interval(SILENCE / 2).keepalives_retries(3);
-        let mut client = config.connect(Tls::new(&secure).map_err(Error)?)?;
-        client.batch_execute(PROBES)?;
-        let locked: bool =
-            client.query_one("SELECT pg_try_advisory_lock($1)", &[&LOCK])?.try_get(0)?;
-        if !locked {
+        Postgres::opener(url.into(), folder.into(), own.into())()
+    }
+
+    /// The same, again and again: who stands by keeps its connection.
+    pub fn opener(
+        url: String,
+        folder: PathBuf,
+        own: String,
+    ) -> impl FnMut() -> Result<Opened, Error> + Send {
+        let mut kept = None;
+        move || {
+            let mut client = match kept.take() {
+                Some(client) => client,
+                None => connect(&url, &folder)?,
+            };
+            if let Some(epoch) = lead(&mut client, &own)? {
+                let prepared = HashMap::new();
+                return Ok(Opened::Ours(Box::new(Postgres { client, epoch, prepared })));
+            }
             // Before the first one has led there is no such table.
             let leader = client.query_opt("SELECT url FROM leader WHERE one = 1", &[]);
-            let url: Option<String> = leader.ok().flatten().and_then(|row| row.try_get(0).ok());
-            return Ok(Opened::Theirs(url.filter(|url| !url.is_empty())));
+            let leader: Option<String> = leader.ok().flatten().and_then(|row| row.try_get(0).ok());
+            kept = Some(client);
+            Ok(Opened::Theirs(leader.filter(|url| !url.is_empty())))
         }
-        for table in sql::TABLES.iter().chain(&[LEADER]) {
-            client.batch_execute(table)?;
-        }
-        if let Some((text, with)) = sql::form(&mut |text, with| rows(&mut client, text, with))? {
-            client.execute(text, &cells(&with))?;
-        }
-        let epoch = client.query_one(LEAD, &[&own])?.try_get(0)?;
-        Ok(Opened::Ours(Box::new(Postgres { client, epoch, prepared: HashMap::new() })))
     }
+}
+
+fn connect(url: &str, folder: &Path) -> Result<Client, Error> {
+    let (mut config, secure) = secure::parse(url, folder).map_err(Error)?;
+    config.connect_timeout(SILENCE).tcp_user_timeout(SILENCE * 2);
+    config.keepalives_idle(SILENCE).keepalives_interval(SILENCE / 2).keepalives_retries(3);
+    let mut client = config.connect(Tls::new(&secure).map_err(Error)?)?;
+    client.batch_execute(PROBES)?;
+    Ok(client)
+}
+
+/// Takes the lead, if nobody has it: its number.
+fn lead(client: &mut Client, own: &str) -> Result<Option<i64>, Error> {
+    let locked: bool = client.query_one("SELECT pg_try_advisory_lock($1)", &[&LOCK])?.try_get(0)?;
+    if !locked {
+        return Ok(None);
+    }
+    for table in sql::TABLES.iter().chain(&[LEADER]) {
+        client.batch_execute(table)?;
+    }
+    if let Some((text, with)) = sql::form(&mut |text, with| rows(client, text, with))? {
+        client.execute(text, &cells(&with))?;
+    }
+    Ok(Some(client.query_one(LEAD, &[&own])?.try_get(0)?))
 }
 
 impl Store for Postgres {
