@@ -126,7 +126,7 @@ fn reread(controller: &Controller) -> Vec<Anew> {
     let mut anew = Vec::new();
     if let Some(file) = &controller.fleet {
         match manifests::read(Fleet::parse, file) {
-            Ok(fleet) => anew.push(Anew::Fleet(Box::new(fleet))),
+            Ok(fleet) => anew.push(Anew::Fleet(fleet)),
             Err(_) => eprintln!("edge-deploy: {} stays as it was read before", file.display()),
         }
     }

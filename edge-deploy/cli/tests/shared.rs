@@ -1,7 +1,7 @@
 //! Two controllers on one PostgreSQL: one leads, one stands by; either may die at any time.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::disallowed_methods)]
 
-#[path = "../../controller/tests/support/postgres.rs"]
+#[path = "../../controller/tests/postgresql/mod.rs"]
 mod postgresql;
 mod support;
 

@@ -31,7 +31,7 @@ pub(crate) enum Errand {
     /// A request.
     Ask(Asking),
     /// Other values and holds.
-    Fleet(Box<Fleet>),
+    Fleet(Fleet),
 }
 
 /// A request, how long it may wait, and where the outcome goes.
@@ -117,7 +117,7 @@ impl Keeper {
         loop {
             let left = until.saturating_sub((self.clock)().0);
             match asked.recv_timeout(left) {
-                Ok(Errand::Fleet(fleet)) => self.settings.fleet = *fleet,
+                Ok(Errand::Fleet(fleet)) => self.settings.fleet = fleet,
                 Ok(Errand::Ask(asking)) => {
                     let answer = Answer::stands_by(&asking.request, leader);
                     drop(asking.reply.send(Outcome::Answer(answer)));
@@ -201,8 +201,8 @@ impl Lead {
             match errand {
                 Errand::Ask(asking) => answers.extend(self.take(asking, store, now)),
                 Errand::Fleet(fleet) => {
-                    keeper.settings.fleet = (*fleet).clone();
-                    self.core.heed(*fleet, now);
+                    keeper.settings.fleet = fleet.clone();
+                    self.core.heed(fleet, now);
                 }
             }
         }

@@ -78,7 +78,7 @@ pub enum News {
 /// What is read anew.
 pub enum Anew {
     /// Values and holds.
-    Fleet(Box<Fleet>),
+    Fleet(Fleet),
     /// Certificates, for connections that are new.
     Tls(Arc<rustls::ServerConfig>),
 }

@@ -1,7 +1,6 @@
 //! The core with a store and without sockets: it is dropped and read again after every single request.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
-#[path = "support/world.rs"]
 mod world;
 
 use pilotlight_fleet::manifest::Enrol;

@@ -1,7 +1,6 @@
 //! What is kept: snapshots of journals, backups, the fleet's manifest, who may do what.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
-#[path = "support/world.rs"]
 mod world;
 
 use std::collections::BTreeMap;

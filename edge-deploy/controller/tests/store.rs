@@ -1,7 +1,6 @@
 //! What any store must do: the same suite for all of them.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
-#[path = "support/postgres.rs"]
 mod postgresql;
 
 use std::path::{Path, PathBuf};
