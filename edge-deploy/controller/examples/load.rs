@@ -169,7 +169,9 @@ impl Sums {
         let after = |at: Option<&Instant>| at.map_or(f64::NAN, |at| (*at - met).as_secs_f64());
         let share = |of: &[Instant]| after(of.get(of.len() * 95 / 100));
         format!(
-            "the rule was met when {took} had switched, {kept} of them for good\n             the first was told to go back {:.2} s later, 95 % of {} after {:.2} s\n             95 % of {all} had proved what they had before after {:.2} s, all after {:.2} s\n",
+            "the rule was met when {took} had switched, {kept} of them for good\n\
+             the first was told to go back {:.2} s later, 95 % of {} after {:.2} s\n\
+             95 % of {all} had proved what they had before after {:.2} s, all after {:.2} s\n",
             after(back.told.first()),
             back.told.len(),
             share(&back.told),
