@@ -77,7 +77,7 @@ pub(crate) const COMMANDS: &[(&str, &str)] = &[
     ),
     (
         "push DIR DESTINATION [--ca FILE]",
-        "bring what is packed to a folder, oci://... or https://...",
+        "bring what is packed to a folder, oci://..., s3://... or https://...",
     ),
     ("serve [controller.toml]", "the controller: nodes ask it what they should run"),
     (
@@ -86,9 +86,10 @@ pub(crate) const COMMANDS: &[(&str, &str)] = &[
     ),
     ("apply [rollout.toml] --plan DIGEST", "begin it, if the plan is still that one"),
     (
-        "status [ROLLOUT] [--watch] [--json]",
+        "status [ROLLOUT] [--watch [--timeout TIME]] [--json]",
         "waves, failures by kind, who is behind; the last rollout if none is named",
     ),
+    ("rollouts [--json]", "all rollouts that are remembered, a line each"),
     (
         "pause | resume | approve | abort | revert [ROLLOUT] [--reason TEXT]",
         "what an operator does to a rollout; each is recorded",
@@ -98,9 +99,14 @@ pub(crate) const COMMANDS: &[(&str, &str)] = &[
         "the inventory: what runs, what should, when it was heard of",
     ),
     (
-        "token new NAME --role enrol|viewer|operator|admin",
+        "audit [--after LINE] [--json]",
+        "who has done what, and whether the log is whole; a line of JSON each with --json",
+    ),
+    (
+        "token new NAME --role enrol|viewer|approver|operator|admin",
         "a token: for nodes that are new, or for people; it is shown once",
     ),
+    ("token list [--json]", "names and roles"),
     ("token revoke NAME", "end a token; a node's is node:NAME"),
     ("agent [node.toml] [--once]", "on a node: bring it what it should run, and watch that"),
     ("launch [node.toml]", "on a node: start its gateway, and go back from a release that crashes"),

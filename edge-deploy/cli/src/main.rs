@@ -1,7 +1,8 @@
 //! `edge-deploy`: the fleet's binary. Flags in, a command run, an exit code out.
 //!
 //! Exit codes: 0 done; 1 failed while running, or a simulated rollout that did not get through; 2 bad usage
-//! or a bad manifest; 3 a rollout that was taken back or has expired; 4 one that waits for an operator.
+//! or a bad manifest; 3 a rollout that was taken back or has expired; 4 one that waits for an operator; 5 one that
+//! goes on when the time to watch it is over.
 
 mod clock;
 mod flags;
@@ -30,6 +31,8 @@ const REFUSED: u8 = 2;
 const BACK: u8 = 3;
 /// A rollout that waits for an operator.
 const WAITS: u8 = 4;
+/// A rollout that goes on when `--timeout` is over.
+const LATE: u8 = 5;
 
 fn main() -> ExitCode {
     let command = match flags::parse() {
@@ -64,7 +67,7 @@ fn help() -> ExitCode {
     for (usage, does) in flags::COMMANDS {
         let _ = writeln!(text, "  {usage}\n      {does}");
     }
-    text.push_str("\nexit codes: 0 done; 1 failed while running; 2 bad usage or a bad manifest; 3 taken back; 4 waits for an operator\n");
+    text.push_str("\nexit codes: 0 done; 1 failed while running; 2 bad usage or a bad manifest; 3 taken back or expired; 4 waits for an operator; 5 goes on past --timeout\n");
     print(&text);
     ExitCode::SUCCESS
 }

@@ -4,9 +4,10 @@ use std::fs;
 use std::path::Path;
 use std::process::ExitCode;
 
-use pilotlight_content::{Directory, Error, Place, Settings, Source as _, push as copy};
+use pilotlight_content::{Account, Directory, Error, Place, Settings, Source as _, push as copy};
 use pilotlight_fleet::release;
 
+use crate::clock::Clock;
 use crate::{FAILED, REFUSED, flags, manifests, print};
 
 pub(crate) fn push(flags: &flags::Push) -> ExitCode {
@@ -46,7 +47,8 @@ pub(crate) fn settings(ca: Option<&Path>, credentials: Option<&Path>) -> Result<
     let read = |path: &Path| {
         fs::read(path).map_err(|e| Error::Refused(format!("cannot read {}: {e}", path.display())))
     };
-    let settings = Settings { ca: ca.map(read).transpose()?, ..Settings::default() };
+    let ca = ca.map(read).transpose()?;
+    let settings = Settings { ca, account: account(), ..Settings::default() };
     let usual = match (manifests::env("DOCKER_CONFIG"), manifests::env("HOME")) {
         (Some(folder), _) => Some(Path::new(&folder).join("config.json")),
         (None, Some(home)) => Some(Path::new(&home).join(".docker/config.json")),
@@ -57,4 +59,17 @@ pub(crate) fn settings(ca: Option<&Path>, credentials: Option<&Path>) -> Result<
         Some(path) => settings.with_docker_config(&String::from_utf8_lossy(&read(&path)?)),
         None => Ok(settings),
     }
+}
+
+/// As whom object stores are spoken to, as all of their tools are told.
+fn account() -> Option<Account> {
+    let env = |name: &str| manifests::env(name).filter(|value| !value.is_empty());
+    Some(Account {
+        id: env("AWS_ACCESS_KEY_ID")?,
+        secret: env("AWS_SECRET_ACCESS_KEY")?,
+        session: env("AWS_SESSION_TOKEN"),
+        region: env("AWS_REGION").or_else(|| env("AWS_DEFAULT_REGION")),
+        endpoint: env("AWS_ENDPOINT_URL_S3").or_else(|| env("AWS_ENDPOINT_URL")),
+        clock: Some(Clock::wall),
+    })
 }

@@ -1,15 +1,17 @@
 //! `serve`: the controller, with a store, certificates and sources that are real.
 
+use std::io::Read as _;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use pilotlight_content::Place;
-use pilotlight_controller::core::Settings;
-use pilotlight_controller::serve::{self, Fetch, Outside};
-use pilotlight_controller::store::{Postgres, Sqlite, Store};
+use pilotlight_content::{Body, Place};
+use pilotlight_controller::core::{Content, SHOWN, Settings};
+use pilotlight_controller::serve::{self, Anew, Fetch, News, Open, Outside};
+use pilotlight_controller::store::{Error, Opened, Postgres, Sqlite};
 use pilotlight_fleet::manifest::{Controller, Enrol, Fleet};
+use pilotlight_fleet::plan::Digest;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
@@ -18,8 +20,11 @@ use rustls::{RootCertStore, ServerConfig};
 use crate::clock::{Clock, Signals};
 use crate::{FAILED, REFUSED, manifests, print, push};
 
+/// So many files that have changed wait at most.
+const ANEW: usize = 8;
+
 pub(crate) fn serve(file: &Path) -> ExitCode {
-    let signals = match Signals::block(&[libc::SIGTERM, libc::SIGINT]) {
+    let signals = match Signals::block(&[libc::SIGTERM, libc::SIGINT, libc::SIGHUP]) {
         Ok(signals) => signals,
         Err(error) => return refuse(&format!("signals: {error}")),
     };
@@ -27,25 +32,20 @@ pub(crate) fn serve(file: &Path) -> ExitCode {
         Ok(controller) => controller,
         Err(code) => return code,
     };
-    let fleet = match &controller.fleet {
-        Some(file) => match manifests::read(Fleet::parse, file) {
-            Ok(fleet) => fleet,
-            Err(code) => return code,
-        },
+    let fleet = match controller.fleet.as_deref().map(|file| manifests::read(Fleet::parse, file)) {
         None => Fleet::default(),
+        Some(Ok(fleet)) => fleet,
+        Some(Err(code)) => return code,
     };
-    match outside(file, &controller, signals) {
+    match outside(file, controller, fleet, signals) {
         Err(why) => refuse(&why),
-        Ok((trust, outside)) => {
-            let settings = Settings { trust, fleet, enrol: controller.enrol };
-            match serve::serve(settings, outside) {
-                Ok(()) => ExitCode::SUCCESS,
-                Err(why) => {
-                    eprintln!("edge-deploy: {why}");
-                    ExitCode::from(FAILED)
-                }
+        Ok((settings, outside)) => match serve::serve(settings, outside) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(why) => {
+                eprintln!("edge-deploy: {why}");
+                ExitCode::from(FAILED)
             }
-        }
+        },
     }
 }
 
@@ -56,15 +56,17 @@ fn refuse(why: &str) -> ExitCode {
 
 fn outside(
     file: &Path,
-    controller: &Controller,
+    controller: Controller,
+    fleet: Fleet,
     signals: Signals,
-) -> Result<(pilotlight_fleet::release::Trust, Outside), String> {
+) -> Result<(Settings, Outside), String> {
     let absolute = std::path::absolute(file).unwrap_or_else(|_| file.into());
     let folder = absolute.parent().unwrap_or(Path::new("/")).to_path_buf();
     let trust = crate::node::trust(&controller.trust, 1, "controller.toml")?;
     let address = &controller.address;
     let listener = TcpListener::bind(address).map_err(|error| format!("{address}: {error}"))?;
-    let local = listener.local_addr().is_ok_and(|address| address.ip().is_loopback());
+    let bound = listener.local_addr().map_err(|error| format!("{address}: {error}"))?;
+    let local = bound.ip().is_loopback();
     let tls = match &controller.tls {
         Some(files) => Some(Arc::new(certificates(files, controller.clients.as_deref())?)),
         // Tokens would be there for everyone to read.
@@ -80,65 +82,138 @@ fn outside(
             "edge-deploy: enrol = \"open\": whoever reaches {address} may say that it is any node"
         );
     }
-    let store = store(&controller.store, &folder)?;
+    let own = format!("{}://{bound}", if tls.is_some() { "https" } else { "http" });
+    let (open, shared) = store(&controller, &folder, own.clone());
+    let settings = Settings { trust, fleet, enrol: controller.enrol };
     let fetch = fetch(controller.sources.clone(), folder);
-    let (stop, stopped) = tokio::sync::oneshot::channel();
+    let (send, anew) = tokio::sync::mpsc::channel(ANEW);
     std::thread::Builder::new()
         .name("signals".into())
-        .spawn(move || {
-            while signals.wait(std::time::Duration::from_secs(3600)).is_none() {}
-            let _ = stop.send(());
-        })
+        .spawn(move || heed(&signals, &controller, &send))
         .map_err(|error| error.to_string())?;
     let clock = Clock::new();
-    let scheme = if tls.is_some() { "https" } else { "http" };
     let outside = Outside {
         listener,
         tls,
-        store,
+        open,
+        shared,
         fetch,
         clock: Box::new(move || (clock.now(), Clock::wall())),
-        begun: Box::new(move |address, token| {
-            print(&format!("listening on {scheme}://{address}\n"));
-            if let Some(token) = token {
-                print(&format!("the operator's token, shown this once: {token}\n"));
-            }
-        }),
-        stop: stopped,
+        news: Box::new(said(own)),
+        anew,
     };
-    Ok((trust, outside))
+    Ok((settings, outside))
 }
 
-fn store(url: &str, folder: &Path) -> Result<Box<dyn Store>, String> {
+/// Until it is told to end: then nobody holds the other end of what is read anew.
+fn heed(signals: &Signals, controller: &Controller, send: &tokio::sync::mpsc::Sender<Anew>) {
+    loop {
+        match signals.wait(std::time::Duration::from_secs(3600)) {
+            None => {}
+            Some(libc::SIGHUP) => {
+                for anew in reread(controller) {
+                    // Whoever reads has ended, and so will this.
+                    drop(send.blocking_send(anew));
+                }
+            }
+            Some(_) => return,
+        }
+    }
+}
+
+/// What may change while it runs. What cannot be read leaves all as it was, and has been said.
+fn reread(controller: &Controller) -> Vec<Anew> {
+    let mut anew = Vec::new();
+    if let Some(file) = &controller.fleet {
+        match manifests::read(Fleet::parse, file) {
+            Ok(fleet) => anew.push(Anew::Fleet(fleet)),
+            Err(_) => eprintln!("edge-deploy: {} stays as it was read before", file.display()),
+        }
+    }
+    if let Some(files) = &controller.tls {
+        match certificates(files, controller.clients.as_deref()) {
+            Ok(tls) => anew.push(Anew::Tls(Arc::new(tls))),
+            Err(why) => eprintln!("edge-deploy: {why}: the certificates stay as they were"),
+        }
+    }
+    anew
+}
+
+/// Tells people how it goes.
+fn said(own: String) -> impl Fn(News) + Send {
+    let listens = std::sync::Once::new();
+    move |news| {
+        if !matches!(news, News::Lost(_)) {
+            listens.call_once(|| print(&format!("listening on {own}\n")));
+        }
+        match news {
+            News::Leads(None) => print("leads\n"),
+            News::Leads(Some(token)) => {
+                print(&format!("the operator's token, shown this once: {token}\n"));
+            }
+            News::StandsBy(Some(leader)) => print(&format!("stands by: {leader} leads\n")),
+            News::StandsBy(None) => print("stands by\n"),
+            News::Lost(why) => eprintln!("edge-deploy: does not lead: {why}"),
+        }
+    }
+}
+
+/// How the store is opened, and whether others may have it too.
+fn store(controller: &Controller, folder: &Path, own: String) -> (Open, bool) {
+    let (url, folder) = (controller.store.clone(), folder.to_path_buf());
     match url.strip_prefix("sqlite:") {
         Some(path) => {
             let path = folder.join(path);
-            let opened = Sqlite::open(&path);
-            let opened = opened.map_err(|error| format!("{}: {error}", path.display()))?;
-            // It holds no secret in clear text, and who may write it rules the fleet.
-            let mode = std::os::unix::fs::PermissionsExt::from_mode(0o600);
-            drop(std::fs::set_permissions(&path, mode));
-            Ok(Box::new(opened))
+            let open = move || {
+                let opened = Sqlite::open(&path);
+                let opened =
+                    opened.map_err(|error| Error(format!("{}: {error}", path.display())))?;
+                // It holds no secret in clear text, and who may write it rules the fleet.
+                let mode = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+                drop(std::fs::set_permissions(&path, mode));
+                Ok(Opened::Ours(Box::new(opened)))
+            };
+            (Box::new(open), false)
         }
-        None => Ok(Box::new(Postgres::open(url).map_err(|error| error.to_string())?)),
+        None => {
+            let own = controller.url.clone().unwrap_or(own);
+            (Box::new(Postgres::opener(url, folder, own)), true)
+        }
     }
 }
 
 /// From the first source that has it.
 fn fetch(sources: Vec<String>, folder: PathBuf) -> Fetch {
-    Arc::new(move |name, version| {
+    Arc::new(move |content| {
         let settings = push::settings(None, None).map_err(|error| error.to_string())?;
         let mut said = Vec::new();
         for source in &sources {
             let place = Place::parse(source, &folder).map_err(|error| error.to_string())?;
-            let found = place.source(&settings).and_then(|source| source.release(name, version));
+            let found = place.source(&settings).and_then(|source| match content {
+                Content::Release { name, version } => source.release(name, version),
+                Content::Blob(digest) => {
+                    source.blob(digest, 0).and_then(|body| shown(digest, body))
+                }
+            });
             match found {
-                Ok(signed) => return Ok(signed),
+                Ok(bytes) => return Ok(bytes),
                 Err(error) => said.push(error.to_string()),
             }
         }
         Err(if said.is_empty() { "there are no sources".into() } else { said.join("; ") })
     })
+}
+
+/// A blob, if it is not too long to be looked at.
+fn shown(digest: &Digest, body: Body) -> Result<Vec<u8>, pilotlight_content::Error> {
+    use pilotlight_content::Error;
+    let mut bytes = Vec::new();
+    let read = body.content.take(SHOWN + 1).read_to_end(&mut bytes);
+    read.map_err(|error| Error::Unreachable(format!("{digest}: {error}")))?;
+    match bytes.len() as u64 > SHOWN {
+        true => Err(Error::Refused(format!("{digest} is longer than {SHOWN} bytes"))),
+        false => Ok(bytes),
+    }
 }
 
 fn certificates(

@@ -57,11 +57,26 @@ fn a_fleet_takes_what_is_good_and_gives_back_what_is_not() {
     let (code, said) = roll_out(&fleet, "1.0.0");
     assert!(code == 0 && all("1.0.0"), "{code} {said}");
 
+    // What changes for whom, line by line; who watches need not watch to the end.
+    fleet.pack("2.0.0", "-- CRASH");
+    fleet.rollout("2.0.0", ROLLOUT);
+    let (code, said) = fleet.run(&["plan", "rollout.toml"]);
+    let lines = [
+        "4 nodes run edge@1.0.0 and fetch",
+        "~ filters/hello.lua (",
+        "      --- one\n",
+        "      +-- CRASH\n",
+    ];
+    assert!(code == 0 && lines.iter().all(|line| said.contains(line)), "{said}");
+
     // One whose filter crashes reaches its canary, which goes back by itself, and nobody else.
     fleet.pack("2.0.0", "-- CRASH");
     let begun = Instant::now();
     let (code, said) = roll_out(&fleet, "2.0.0");
-    assert!(code == 3 && said.contains("crash_loop: filters failed"), "{code} {said}");
+    assert!(
+        code == 3 && said.contains("1 crash_loop (") && said.contains("): filters failed"),
+        "{code} {said}"
+    );
     println!("a bad release was back everywhere after {:?}", begun.elapsed());
     fleet.until("all are back", || all("1.0.0"));
     let took = nodes.iter().filter(|node| node.loaded("2.0.0")).count();
@@ -70,6 +85,8 @@ fn a_fleet_takes_what_is_good_and_gives_back_what_is_not() {
     // The controller is killed in the middle of a wave, and nobody minds.
     fleet.pack("3.0.0", "-- three");
     fleet.begin("3.0.0", ROLLOUT);
+    let (code, said) = fleet.run(&["status", "--watch", "--timeout", "1ms"]);
+    assert!(code == 5 && said.contains("canary"), "{code} {said}");
     fleet.until("the canary", || fleet.status()["waves"][0]["committed"] == 1);
     let before = fleet.status();
     fleet.kill();
@@ -106,6 +123,35 @@ fn a_fleet_takes_what_is_good_and_gives_back_what_is_not() {
     let lines: serde_json::Value = serde_json::from_str(&fleet.get("/v1/audit")).unwrap();
     let told = lines.to_string();
     assert!(told.contains("began rollout 1 of edge@1.0.0 to 4 nodes"), "{told}");
+
+    // What scripts read, and people.
+    let (code, said) = fleet.run(&["audit"]);
+    assert!(
+        code == 0 && said.contains("admin: began rollout 1 of edge@1.0.0 to 4 nodes"),
+        "{said}"
+    );
+    let (code, said) = fleet.run(&["audit", "--json", "--after", "2"]);
+    let first: serde_json::Value = serde_json::from_str(said.lines().next().unwrap()).unwrap();
+    assert_eq!((code, &first["seq"]), (0, &3.into()), "{said}");
+    let (code, said) = fleet.run(&["rollouts"]);
+    assert!(code == 0 && said.lines().count() == 3 && said.contains("edge@3.0.0"), "{said}");
+    let (code, said) = fleet.run(&["token", "list"]);
+    assert!(code == 0 && said.contains("enrol      nodes\n"), "{said}");
+    let (code, said) = fleet.run(&["nodes", "--where", "id in [\"n1\"]", "--json"]);
+    let told: serde_json::Value = serde_json::from_str(&said).unwrap();
+    assert_eq!((code, told.as_array().unwrap().len()), (0, 1), "{said}");
+    let (code, said) = fleet.run(&["nodes", "--where", "id =="]);
+    assert!(code == 2 && said.contains("where: "), "{code} {said}");
+
+    // Holds are read anew when it is told so; a mistake leaves all as it was.
+    let held = || fleet.inventory()[1]["hold"].clone();
+    fleet.write("fleet.toml", "kind = \"fleet\"\n[nodes.n2]\nhold = \"new disk\"\n");
+    fleet.hang_up();
+    fleet.until("it is held", || held() == "new disk");
+    fleet.write("fleet.toml", "kind = \"fleet\"\nnodse = 1\n");
+    fleet.hang_up();
+    fleet.until("it complains", || fleet.complaints().contains("stays as it was read before"));
+    assert_eq!(held(), "new disk");
 }
 
 #[test]

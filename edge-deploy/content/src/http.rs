@@ -23,6 +23,8 @@ pub struct Settings {
     pub credentials: BTreeMap<String, String>,
     /// A certificate with its chain, and its key, in PEM: for servers that ask who we are.
     pub identity: Option<Vec<u8>>,
+    /// For object stores.
+    pub account: Option<crate::Account>,
 }
 
 impl Settings {

@@ -1,4 +1,4 @@
-//! Where releases lie, and how they get there: a folder, a web server, an OCI registry.
+//! Where releases lie, and how they get there: a folder, a web server, an object store, an OCI registry.
 //!
 //! All of them hold the same two things: a signed release by its name and version, and blobs by their
 //! digests. None of them is trusted: a release is verified by its signatures, a blob by its digest
@@ -9,6 +9,7 @@ mod directory;
 pub mod fetch;
 mod http;
 mod oci;
+mod s3;
 mod web;
 
 use std::fmt;
@@ -21,6 +22,7 @@ use pilotlight_fleet::release::{self, Release};
 pub use directory::Directory;
 pub use http::Settings;
 pub use oci::Registry;
+pub use s3::{Account, Bucket};
 pub use web::Web;
 
 /// Where releases are read.
@@ -121,6 +123,8 @@ pub enum Place {
     Web(String),
     /// `oci://HOST[:PORT]/NAME`.
     Registry(oci::Repository),
+    /// `s3://BUCKET/PREFIX`.
+    Bucket(Bucket),
 }
 
 impl Place {
@@ -129,12 +133,15 @@ impl Place {
         if let Some(rest) = text.strip_prefix("oci://") {
             return oci::Repository::parse(rest).map(Place::Registry);
         }
+        if let Some(rest) = text.strip_prefix("s3://") {
+            return Bucket::parse(rest).map(Place::Bucket);
+        }
         if text.starts_with("http://") || text.starts_with("https://") {
             return Ok(Place::Web(text.trim_end_matches('/').to_owned()));
         }
         match text.contains("://") {
             true => Err(Error::Refused(format!(
-                "{text:?} is no place for content: a folder, https:// or oci://"
+                "{text:?} is no place for content: a folder, https://, s3:// or oci://"
             ))),
             false => Ok(Place::Folder(folder.join(text))),
         }
@@ -146,6 +153,7 @@ impl Place {
             Place::Folder(path) => Box::new(Directory::new(path)),
             Place::Web(url) => Box::new(Web::new(url, settings)?),
             Place::Registry(repository) => Box::new(Registry::new(repository, settings)?),
+            Place::Bucket(bucket) => Box::new(Web::bucket(bucket, settings)?),
         })
     }
 
@@ -155,6 +163,7 @@ impl Place {
             Place::Folder(path) => Box::new(Directory::new(path)),
             Place::Web(url) => Box::new(Web::new(url, settings)?),
             Place::Registry(repository) => Box::new(Registry::new(repository, settings)?),
+            Place::Bucket(bucket) => Box::new(Web::bucket(bucket, settings)?),
         })
     }
 }

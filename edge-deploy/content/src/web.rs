@@ -1,11 +1,12 @@
-//! A web server, or an object store behind plain `GET` and `PUT`: a folder by another way.
+//! A web server, or an object store: a folder by another way, read by plain `GET` and written by `PUT`.
 
 use std::io::Read;
 
 use pilotlight_fleet::plan::Digest;
 use pilotlight_fleet::release::{self, Release};
 
-use crate::http::{self, Ask, Client, Settings};
+use crate::http::{self, Ask, Client, Response, Settings};
+use crate::s3::{self, Signer};
 use crate::{Body, Destination, Error, Source};
 
 /// A web server with releases.
@@ -13,13 +14,21 @@ use crate::{Body, Destination, Error, Source};
 pub struct Web {
     url: String,
     client: Client,
+    /// Of an object store.
+    signer: Option<Signer>,
 }
 
 impl Web {
     /// Releases below this URL.
     pub fn new(url: &str, settings: &Settings) -> Result<Web, Error> {
         let client = Client::new(url, settings)?;
-        Ok(Web { url: url.trim_end_matches('/').to_owned(), client })
+        Ok(Web { url: url.trim_end_matches('/').to_owned(), client, signer: None })
+    }
+
+    /// Releases in this bucket.
+    pub fn bucket(bucket: &s3::Bucket, settings: &Settings) -> Result<Web, Error> {
+        let (signer, url) = Signer::new(bucket, settings.account.as_ref())?;
+        Ok(Web { signer: Some(signer), ..Web::new(&url, settings)? })
     }
 
     fn blob_url(&self, digest: &Digest) -> String {
@@ -31,10 +40,25 @@ impl Web {
             .map(|(name, version)| format!("{}/releases/{name}/{version}", self.url))
     }
 
-    fn put(&self, url: &str, size: u64, content: &mut dyn Read) -> Result<(), Error> {
-        let ask = Ask { body: Some((content, size)), ..Ask::new("PUT", url) };
+    /// Asks as who we are; any status is an answer.
+    fn send(&self, ask: Ask<'_>, body: Option<&Digest>) -> Result<Response, Error> {
+        self.client.send(match &self.signer {
+            Some(signer) => signer.sign(ask, body),
+            None => self.client.authorize(ask),
+        })
+    }
+
+    fn fine(&self, response: Response, what: &str) -> Result<Response, Error> {
+        match response.status().as_u16() {
+            300..=403 if self.signer.is_some() => Err(s3::explained(response, what)),
+            _ => http::fine(response, what),
+        }
+    }
+
+    fn put(&self, url: &str, digest: &Digest, size: u64, body: &mut dyn Read) -> Result<(), Error> {
+        let ask = Ask { body: Some((body, size)), ..Ask::new("PUT", url) };
         let ask = ask.field("content-type", "application/octet-stream");
-        http::fine(self.client.send(self.client.authorize(ask))?, url).map(drop)
+        self.fine(self.send(ask, Some(digest))?, url).map(drop)
     }
 }
 
@@ -45,14 +69,14 @@ impl Source for Web {
 
     fn release(&self, name: &str, version: &str) -> Result<Vec<u8>, Error> {
         let url = self.release_url(name, version)?;
-        let response = self.client.send(self.client.authorize(Ask::new("GET", &url)))?;
-        http::short(http::fine(response, &url)?, release::LARGEST, &url)
+        let response = self.send(Ask::new("GET", &url), None)?;
+        http::short(self.fine(response, &url)?, release::LARGEST, &url)
     }
 
     fn blob(&self, digest: &Digest, from: u64) -> Result<Body, Error> {
         let url = self.blob_url(digest);
-        let ask = self.client.authorize(Ask::new("GET", &url)).from(from);
-        let response = http::fine(self.client.send(ask)?, &url)?;
+        let response = self.send(Ask::new("GET", &url).from(from), None)?;
+        let response = self.fine(response, &url)?;
         let from = http::begins(&response, from)?;
         Ok(Body { from, content: Box::new(response.into_body().into_reader()) })
     }
@@ -61,8 +85,12 @@ impl Source for Web {
 impl Destination for Web {
     fn has(&self, digest: &Digest) -> Result<bool, Error> {
         let url = self.blob_url(digest);
-        let response = self.client.send(self.client.authorize(Ask::new("HEAD", &url)))?;
-        match http::fine(response, &url) {
+        let response = self.send(Ask::new("HEAD", &url), None)?;
+        // To those who may not list a bucket, what is not there is forbidden; to put it will tell.
+        if self.signer.is_some() && response.status() == 403 {
+            return Ok(false);
+        }
+        match self.fine(response, &url) {
             Ok(_) => Ok(true),
             Err(Error::Absent(_)) => Ok(false),
             Err(error) => Err(error),
@@ -70,12 +98,12 @@ impl Destination for Web {
     }
 
     fn put_blob(&self, digest: &Digest, size: u64, content: &mut dyn Read) -> Result<(), Error> {
-        self.put(&self.blob_url(digest), size, content)
+        self.put(&self.blob_url(digest), digest, size, content)
     }
 
     fn put_release(&self, release: &Release, digest: &Digest, signed: &[u8]) -> Result<(), Error> {
         let url = self.release_url(&release.name, &release.version)?;
         crate::given_once(self, release, digest)?;
-        self.put(&url, signed.len() as u64, &mut &*signed)
+        self.put(&url, &Digest::of_bytes(signed), signed.len() as u64, &mut &*signed)
     }
 }

@@ -7,10 +7,12 @@ mod support;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use pilotlight_content::{Destination, Directory, Error, Place, Settings, Source, fetch, push};
+use pilotlight_content::{
+    Account, Destination, Directory, Error, Place, Settings, Source, fetch, push,
+};
 use pilotlight_fleet::plan::Digest;
 use pilotlight_fleet::release::{self, File, PrivateKey, Release};
-use support::{Mood, Registry, Server};
+use support::{Bucket, Mood, Registry, Server};
 
 fn large() -> Vec<u8> {
     (0..200_000u32).flat_map(|at| at.to_le_bytes()).collect()
@@ -146,6 +148,42 @@ fn a_web_server_with_tls() {
 }
 
 #[test]
+fn an_object_store() {
+    let mut store = Bucket::new("a-bucket");
+    let settings = |id: &str, secret: &str| Settings {
+        account: Some(Account {
+            id: id.into(),
+            secret: secret.into(),
+            clock: Some(now),
+            ..Account::default()
+        }),
+        ..Settings::default()
+    };
+    let right = settings(&store.id, &store.secret);
+    conforms_with(&store.place, "s3", &right);
+    let own = Place::parse(&store.place, Path::new("")).unwrap();
+    let digest = Digest::of_bytes(&large());
+
+    // Who has another secret, and who has none, is nobody there; the store says it in its own words.
+    let wrong = own.source(&settings(&store.id, "guess")).unwrap();
+    let why = wrong.release("shop-edge", "1.0.0").unwrap_err();
+    assert!(matches!(&why, Error::Refused(why) if why.contains("SignatureDoesNotMatch")), "{why}");
+    let plain = Place::parse(&store.url, Path::new("")).unwrap();
+    let plain = plain.source(&Settings::default()).unwrap();
+    assert!(matches!(plain.blob(&digest, 0), Err(Error::Refused(_))));
+    // Nodes read by plain HTTP what anybody may read.
+    store.open();
+    assert_eq!(read(&*plain, &digest, large().len() as u64, 70_000).unwrap(), large()[70_000..]);
+    assert!(plain.release("shop-edge", "1.0.0").is_ok());
+}
+
+#[expect(clippy::disallowed_methods, reason = "a server compares it with its own")]
+fn now() -> i64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    since.unwrap().as_secs() as i64
+}
+
+#[test]
 fn debians_registry() {
     let registry = Registry::new("registry");
     conforms(&registry.place, "registry");
@@ -225,7 +263,10 @@ fn places_are_read_as_they_are_written() {
     assert_eq!(parse("content").unwrap(), Place::Folder("/etc/edge/content".into()));
     assert_eq!(parse("https://x/e/").unwrap(), Place::Web("https://x/e".into()));
     assert!(matches!(parse("oci://r.example:5000/a/b").unwrap(), Place::Registry(_)));
-    for wrong in ["oci://", "oci://r.example", "oci://r.example/A", "oci://r/a//b", "s3://x"] {
+    assert!(matches!(parse("s3://shop/edge").unwrap(), Place::Bucket(_)));
+    for wrong in
+        ["oci://", "oci://r.example", "oci://r.example/A", "oci://r/a//b", "s3://", "ftp://x"]
+    {
         assert!(parse(wrong).is_err(), "{wrong}");
     }
     let config = r#"{ "auths": { "https://r.example/v1/": { "auth": "dTpw" }, "b": {} }, "x": 1 }"#;

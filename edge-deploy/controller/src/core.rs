@@ -48,8 +48,8 @@ pub struct Request {
     pub certificate: Option<CertificateDer<'static>>,
     /// Its body.
     pub body: Vec<u8>,
-    /// A release that was asked for by [`Outcome::Fetch`], or why there is none.
-    pub release: Option<Result<Vec<u8>, String>>,
+    /// What was asked for by [`Outcome::Fetch`], or why there is none.
+    pub fetched: Option<Result<Vec<u8>, String>>,
     /// Bytes of chance, for tokens.
     pub chance: [u8; 24],
 }
@@ -64,14 +64,26 @@ pub enum Outcome {
         /// The node.
         node: String,
     },
-    /// The release is needed; then it is asked again.
-    Fetch {
+    /// Content is needed; then it is asked again.
+    Fetch(Content),
+}
+
+/// Content that lies at the sources.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Content {
+    /// A signed release.
+    Release {
         /// Its name.
         name: String,
         /// Its version.
         version: String,
     },
+    /// A blob, not longer than [`SHOWN`].
+    Blob(Digest),
 }
+
+/// The largest blob that operators may look at.
+pub const SHOWN: u64 = 1 << 20;
 
 /// An answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -95,6 +107,24 @@ impl Answer {
             Ok(body) => Answer { status: 200, kind: JSON, body },
             Err(error) => Answer::refusal(500, &error.to_string()),
         }
+    }
+
+    /// What one says who does not lead: it lives, it is not ready, and where to go.
+    pub(crate) fn stands_by(request: &Request, leader: Option<&str>) -> Answer {
+        if request.path == "/healthz" {
+            return Answer::text("stands by\n");
+        }
+        let leads = match leader {
+            Some(leader) => format!("{leader} leads"),
+            None => "nobody is known to lead".into(),
+        };
+        let why = format!("this controller stands by: {leads}");
+        let body = serde_json::json!({ "error": why, "leader": leader }).to_string().into_bytes();
+        Answer { status: 503, kind: JSON, body }
+    }
+
+    pub(crate) fn text(text: &str) -> Answer {
+        Answer { status: 200, kind: "text/plain", body: text.into() }
     }
 
     /// No, and why.
@@ -148,10 +178,10 @@ impl Core {
             polls: 0,
         };
         for begun in saved.rollouts {
-            let journal = store.journal(begun.id)?;
-            core.rollouts.insert(begun.id, Running::replay(begun, journal));
-            core.forget();
+            let (snapshot, journal) = (store.snapshot(begun.id)?, store.journal(begun.id)?);
+            core.rollouts.insert(begun.id, Running::replay(begun, snapshot, journal));
         }
+        core.forget();
         Ok(core)
     }
 
@@ -216,9 +246,7 @@ impl Core {
         let answer = match (request.method.as_str(), path.as_slice()) {
             ("POST", ["v1", "desired"]) => return self.poll(request, now),
             ("POST", ["v1", "enrol"]) => self.enrol(request, now)?,
-            ("GET", ["healthz"]) => {
-                Answer { status: 200, kind: "text/plain", body: b"ok\n".into() }
-            }
+            ("GET", ["healthz" | "readyz"]) => Answer::text("ok\n"),
             ("GET", [""]) => {
                 self.who(request, Role::Viewer)?;
                 self.page(now)
@@ -232,6 +260,7 @@ impl Core {
             ("GET", ["v1", "rollouts"]) => self.list(request)?,
             ("GET", ["v1", "rollouts", id]) => self.status(request, id)?,
             ("POST", ["v1", "rollouts", id, verb]) => self.operate(request, id, verb, now)?,
+            ("GET", ["v1", "blobs", digest]) => return self.blob(request, digest),
             ("GET", ["v1", "nodes"]) => self.inventory(request, now)?,
             ("GET", ["v1", "tokens"]) => self.list_tokens(request)?,
             ("POST", ["v1", "tokens"]) => self.give_token(request, now)?,

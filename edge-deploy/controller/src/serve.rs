@@ -4,9 +4,8 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::convert::Infallible;
-use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::mpsc::sync_channel;
+use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -18,15 +17,16 @@ use hyper::service::service_fn;
 use hyper::{Response, header};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use pilotlight_core::query::pairs;
+use pilotlight_fleet::manifest::Fleet;
 use ring::rand::{SecureRandom as _, SystemRandom};
 use rustls::pki_types::CertificateDer;
 use tokio::net::TcpListener;
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio_rustls::TlsAcceptor;
 
-use crate::core::{Answer, Core, Outcome, Request, Settings};
-use crate::keeper::{Asking, BATCH, Desk, Keeper};
-use crate::store::Store;
+use crate::core::{Answer, Content, Outcome, Request, Settings};
+use crate::keeper::{BATCH, Desk, Errand, Keeper};
+use crate::store::{Error, Opened};
 
 /// Connections at a time.
 const CONNECTIONS: usize = 20_000;
@@ -37,8 +37,12 @@ const WAIT: Duration = Duration::from_secs(300);
 const HANDSHAKE: Duration = Duration::from_secs(10);
 const HEAD: Duration = Duration::from_secs(120);
 
-/// Gets a signed release by name and version, from wherever releases lie.
-pub type Fetch = Arc<dyn Fn(&str, &str) -> Result<Vec<u8>, String> + Send + Sync>;
+/// Gets content from wherever releases lie.
+pub type Fetch = Arc<dyn Fn(&Content) -> Result<Vec<u8>, String> + Send + Sync>;
+/// Opens the store, again and again.
+pub type Open = Box<dyn FnMut() -> Result<Opened, Error> + Send>;
+/// Time since the start, and seconds since 1970.
+pub type Clock = Box<dyn Fn() -> (Duration, i64) + Send>;
 
 /// All that a controller needs from outside.
 pub struct Outside {
@@ -47,37 +51,45 @@ pub struct Outside {
     /// Certificates; without them all is in clear text.
     pub tls: Option<Arc<rustls::ServerConfig>>,
     /// Where it is kept.
-    pub store: Box<dyn Store>,
-    /// Where releases come from.
+    pub open: Open,
+    /// Whether other controllers may have the same store.
+    pub shared: bool,
+    /// Where content comes from.
     pub fetch: Fetch,
-    /// Time since the start, and seconds since 1970.
-    pub clock: Box<dyn Fn() -> (Duration, i64) + Send>,
-    /// Is told the address, and on the first start an operator's token.
-    pub begun: Box<dyn FnOnce(SocketAddr, Option<String>)>,
-    /// Ends it.
-    pub stop: oneshot::Receiver<()>,
+    /// What time it is.
+    pub clock: Clock,
+    /// Is told how it goes.
+    pub news: Box<dyn Fn(News) + Send>,
+    /// What is read anew while it runs. It ends when nobody can send any more.
+    pub anew: mpsc::Receiver<Anew>,
+}
+
+/// How it goes, for people.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum News {
+    /// It leads; on a store that is new, with an operator's token.
+    Leads(Option<String>),
+    /// Another one leads: where, if it says.
+    StandsBy(Option<String>),
+    /// It does not lead, and why.
+    Lost(String),
+}
+
+/// What is read anew.
+pub enum Anew {
+    /// Values and holds.
+    Fleet(Fleet),
+    /// Certificates, for connections that are new.
+    Tls(Arc<rustls::ServerConfig>),
 }
 
 /// Serves until it is told to stop.
 ///
 /// Errors: for people.
-pub fn serve(settings: Settings, mut outside: Outside) -> Result<(), String> {
-    let saved = outside.store.load().map_err(|error| error.to_string())?;
-    let base = saved.steady;
-    let mut core =
-        Core::new(settings, &mut *outside.store, saved).map_err(|error| error.to_string())?;
-    let base = base.max(core.latest());
-    let (run, wall) = (outside.clock)();
-    let now = pilotlight_fleet::rollout::Now {
-        steady: base.saturating_add(u64::try_from(run.as_millis()).unwrap_or(0)),
-        wall,
-    };
-    let token = core.first_token(&chance()?, now);
-    core.heed_holds(now);
-    // Nobody is told of a token that is not kept.
-    outside.store.commit(&core.writes()).map_err(|error| error.to_string())?;
-    let keeper = Keeper { core, store: outside.store, base, clock: outside.clock };
-    let (send, receive) = sync_channel::<Asking>(BATCH * 16);
+pub fn serve(settings: Settings, outside: Outside) -> Result<(), String> {
+    let Outside { listener, tls, open, shared, fetch, clock, news, anew } = outside;
+    let keeper = Keeper { settings, open, shared, clock, news };
+    let (send, receive) = sync_channel::<Errand>(BATCH * 16);
     let (failed, mut failure) = oneshot::channel();
     let thread = std::thread::Builder::new().name("keeper".into()).spawn(move || {
         let ended = keeper.run(&receive);
@@ -86,22 +98,20 @@ pub fn serve(settings: Settings, mut outside: Outside) -> Result<(), String> {
         ended
     });
     let thread = thread.map_err(|error| error.to_string())?;
-    let address = outside.listener.local_addr().map_err(|error| error.to_string())?;
+    let address = listener.local_addr().map_err(|error| error.to_string())?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .max_blocking_threads(8)
         .build()
         .map_err(|error| error.to_string())?;
-    (outside.begun)(address, token);
-    let door = Arc::new(Door { desk: Desk(send), fetch: outside.fetch });
-    let (listener, tls, stop) = (outside.listener, outside.tls, outside.stop);
+    let (door, shown) = (Arc::new(Door { desk: Desk(send.clone()), fetch }), watch::channel(tls));
     let served = runtime.block_on(async move {
         listener.set_nonblocking(true)?;
         let listener = TcpListener::from_std(listener)?;
         let room = Arc::new(Semaphore::new(CONNECTIONS));
         tokio::select! {
-            never = accept(&listener, tls, door, room) => never,
-            _ = stop => Ok(()),
+            never = accept(&listener, &shown.1, door, room) => never,
+            () = renew(anew, &send, &shown.0) => Ok(()),
             _ = &mut failure => Ok(()),
         }
     });
@@ -112,7 +122,28 @@ pub fn serve(settings: Settings, mut outside: Outside) -> Result<(), String> {
     served.map_err(|error| format!("{address}: {error}"))
 }
 
-fn chance() -> Result<[u8; 24], String> {
+/// Hands on what is read anew, until there is nobody who could read.
+async fn renew(
+    mut anew: mpsc::Receiver<Anew>,
+    desk: &SyncSender<Errand>,
+    shown: &watch::Sender<Option<Arc<rustls::ServerConfig>>>,
+) {
+    while let Some(anew) = anew.recv().await {
+        match anew {
+            Anew::Tls(config) => drop(shown.send_replace(Some(config))),
+            Anew::Fleet(fleet) => {
+                let mut errand = Errand::Fleet(fleet);
+                // A keeper that has much to do has room soon.
+                while let Err(TrySendError::Full(back)) = desk.try_send(errand) {
+                    errand = back;
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                }
+            }
+        }
+    }
+}
+
+pub(crate) fn chance() -> Result<[u8; 24], String> {
     let mut bytes = [0; 24];
     let filled = SystemRandom::new().fill(&mut bytes);
     filled.map_err(|_| "the system has no randomness".to_owned()).map(|()| bytes)
@@ -125,11 +156,10 @@ struct Door {
 
 async fn accept(
     listener: &TcpListener,
-    tls: Option<Arc<rustls::ServerConfig>>,
+    tls: &watch::Receiver<Option<Arc<rustls::ServerConfig>>>,
     door: Arc<Door>,
     room: Arc<Semaphore>,
 ) -> std::io::Result<()> {
-    let acceptor = tls.map(TlsAcceptor::from);
     loop {
         let Ok(permit) = Arc::clone(&room).acquire_owned().await else { return Ok(()) };
         let stream = match listener.accept().await {
@@ -140,7 +170,7 @@ async fn accept(
                 continue;
             }
         };
-        let (door, acceptor) = (Arc::clone(&door), acceptor.clone());
+        let (door, acceptor) = (Arc::clone(&door), tls.borrow().clone().map(TlsAcceptor::from));
         tokio::spawn(async move {
             let _permit = permit;
             drop(stream.set_nodelay(true));
@@ -208,12 +238,12 @@ async fn answer(mut request: Request, door: &Door) -> Answer {
             None => return busy(),
             Some(Outcome::Answer(answer)) => return answer,
             Some(Outcome::Wait { .. }) => return Answer::nothing(),
-            Some(Outcome::Fetch { name, version }) if request.release.is_none() => {
+            Some(Outcome::Fetch(content)) if request.fetched.is_none() => {
                 let fetch = Arc::clone(&door.fetch);
-                let fetched = tokio::task::spawn_blocking(move || fetch(&name, &version)).await;
-                request.release = Some(fetched.unwrap_or_else(|error| Err(error.to_string())));
+                let fetched = tokio::task::spawn_blocking(move || fetch(&content)).await;
+                request.fetched = Some(fetched.unwrap_or_else(|error| Err(error.to_string())));
             }
-            Some(Outcome::Fetch { .. }) => return busy(),
+            Some(Outcome::Fetch(_)) => return busy(),
         }
     }
 }
@@ -233,7 +263,7 @@ async fn read(
     };
     let chance = chance().map_err(|error| Answer::refusal(500, &error))?;
     let (method, path) = (head.method.as_str().into(), head.uri.path().into());
-    Ok(Request { method, path, query, token, certificate, body, release: None, chance })
+    Ok(Request { method, path, query, token, certificate, body, fetched: None, chance })
 }
 
 /// The token in a field: `Bearer`, or the password of `Basic`.

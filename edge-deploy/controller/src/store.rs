@@ -1,9 +1,10 @@
 //! What a controller must not forget, and where it is kept.
 //!
 //! A store knows nothing of what it keeps: rows by their names, journals and an audit log that only grow. A rollout
-//! is its beginning and its journal; its state is what comes of them, and lies nowhere else.
+//! is its beginning and its journal; its state is what comes of them. A snapshot takes the place of a journal's first
+//! part: it is what came of it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 
 use pilotlight_fleet::evidence::Sample;
@@ -12,22 +13,34 @@ use pilotlight_fleet::manifest::Fleet;
 use pilotlight_fleet::message::{Denied, Progress, Wanted};
 use pilotlight_fleet::plan::{Digest, Node, Plan};
 use pilotlight_fleet::release::Release;
-use pilotlight_fleet::rollout::{Event, Now, Reported};
+use pilotlight_fleet::rollout::{Event, Now, Reported, Rollout};
 use serde::{Deserialize, Serialize};
 
 mod postgres;
+mod secure;
 mod sql;
 mod sqlite;
 
 pub use postgres::Postgres;
 pub use sqlite::Sqlite;
 
+/// What comes of opening a store.
+pub enum Opened {
+    /// It is ours.
+    Ours(Box<dyn Store>),
+    /// Another controller has it: where that one is reached, if it says.
+    Theirs(Option<String>),
+}
+
 /// Where it is kept. One controller has it at a time.
 pub trait Store: Send {
-    /// All but journals and the audit log.
+    /// All but snapshots, journals and the audit log.
     fn load(&mut self) -> Result<Saved, Error>;
 
-    /// A rollout's journal, in its order.
+    /// A rollout's snapshot, if there is one.
+    fn snapshot(&mut self, rollout: u64) -> Result<Option<Snapshot>, Error>;
+
+    /// A rollout's journal, in its order: what is behind its snapshot.
     fn journal(&mut self, rollout: u64) -> Result<Vec<Entry>, Error>;
 
     /// So many lines of the audit log at most, those behind `after` first.
@@ -37,6 +50,11 @@ pub trait Store: Send {
     ///
     /// Errors: also where an entry or a line is there already: then somebody else writes to this store.
     fn commit(&mut self, writes: &[Write]) -> Result<(), Error>;
+
+    /// Looks whether it is still ours.
+    fn beat(&mut self) -> Result<(), Error> {
+        Ok(())
+    }
 }
 
 /// Why a store does not do it.
@@ -79,6 +97,12 @@ pub enum Write {
     Rollout(Box<Begun>),
     /// Something happened to it.
     Entry(Entry),
+    /// What has come of it up to here, in place of an older snapshot.
+    Snapshot(Box<Snapshot>),
+    /// A rollout's journal up to this line is in its snapshot.
+    Trim(u64, u64),
+    /// A rollout is not asked about any more: it stays, and is not loaded.
+    Forget(u64),
     /// A token, new or changed.
     Token(Token),
     /// A token ends.
@@ -179,6 +203,24 @@ pub struct Entry {
     pub what: Happened,
 }
 
+/// A rollout as the first part of its journal has left it. A key that is new here needs a default: there are snapshots
+/// without it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Snapshot {
+    /// Which rollout.
+    pub rollout: u64,
+    /// The last line that it knows.
+    pub seq: u64,
+    /// The latest time of these lines.
+    pub at: u64,
+    /// The rollout.
+    pub machine: Rollout,
+    /// What each of its nodes has said last.
+    pub said: BTreeMap<usize, Reported>,
+    /// What people are told of it.
+    pub notes: VecDeque<(i64, String)>,
+}
+
 /// What happened, as [`Event`] with nothing borrowed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -237,6 +279,8 @@ pub enum Role {
     Enrol,
     /// To look.
     Viewer,
+    /// To approve waves.
+    Approver,
     /// To roll out.
     Operator,
     /// To give and take tokens.

@@ -1,15 +1,18 @@
 //! What any store must do: the same suite for all of them.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
-use std::path::PathBuf;
-use std::process::{Command, Stdio};
+mod postgresql;
+
+use std::path::{Path, PathBuf};
 
 use pilotlight_controller::store::{
-    Audit, Begun, Entry, Happened, Postgres, Record, Role, Sqlite, Store, Token, Write,
+    Audit, Begun, Entry, Error, Happened, Opened, Postgres, Record, Role, Snapshot, Sqlite, Store,
+    Token, Write,
 };
 use pilotlight_fleet::manifest::{Fleet, From, Rollout};
 use pilotlight_fleet::plan::{Content, Digest, Node, Plan};
-use pilotlight_fleet::rollout::{Now, Reported};
+use pilotlight_fleet::rollout::{Now, Reported, Rollout as Machine};
+use postgresql::Server;
 
 /// A store that is opened again and again.
 type Open<'a> = &'a dyn Fn() -> Box<dyn Store>;
@@ -102,7 +105,30 @@ fn suite(open: Open<'_>) {
     // Another part of the same journal goes behind.
     store.commit(&[Write::Entry(entry(1, 3, Happened::Seen { node: 0 }))]).unwrap();
     drop(store);
-    assert_eq!(open().journal(1).unwrap().len(), 3);
+    let mut store = open();
+    assert_eq!(store.journal(1).unwrap().len(), 3);
+
+    // A snapshot takes the place of what it knows, and of an older one; other rollouts keep theirs.
+    assert_eq!(store.snapshot(1).unwrap(), None);
+    for (seq, left) in [(1, 2), (2, 1)] {
+        let writes = [Write::Snapshot(Box::new(snapshot(1, seq))), Write::Trim(1, seq)];
+        store.commit(&writes).unwrap();
+        assert_eq!(store.journal(1).unwrap().len(), left);
+    }
+    assert_eq!(store.journal(2).unwrap().len(), 1);
+    // What nobody asks about any more is not loaded.
+    store.commit(&[Write::Forget(1), Write::Forget(1)]).unwrap();
+    drop(store);
+    let mut store = open();
+    assert_eq!(store.snapshot(1).unwrap(), Some(snapshot(1, 2)));
+    assert_eq!(store.load().unwrap().rollouts, [begun(2)]);
+}
+
+fn snapshot(rollout: u64, seq: u64) -> Snapshot {
+    let begun = begun(rollout);
+    let (machine, _) = Machine::new(begun.plan, &begun.by, begun.now);
+    let said = [(0, Reported::Failed(pilotlight_fleet::rollout::Failure::Probe))].into();
+    Snapshot { rollout, seq, at: 9, machine, said, notes: [(7, "it begins".to_owned())].into() }
 }
 
 struct Scratch(PathBuf);
@@ -128,91 +154,88 @@ fn sqlite_keeps_what_it_is_told() {
     suite(&|| Box::new(Sqlite::open(&file).unwrap()));
 }
 
-/// A server of Debian's, with a database of its own, for as long as this lives.
-struct Server {
-    programs: PathBuf,
-    folder: Scratch,
-}
-
-impl Server {
-    /// Without one on this machine there is nothing to try.
-    fn start() -> Option<Server> {
-        let versions = std::fs::read_dir("/usr/lib/postgresql").ok()?;
-        let programs = versions.filter_map(Result::ok).map(|version| version.path().join("bin"));
-        let programs = programs.filter(|path| path.join("initdb").is_file()).max()?;
-        let server = Server { programs, folder: scratch("postgres") };
-        let folder = server.folder.0.display().to_string();
-        // It refuses to run as root.
-        if is_root() {
-            assert!(Command::new("chown").args(["postgres", &folder]).status().unwrap().success());
-        }
-        let data = format!("{folder}/data");
-        server.run("initdb", &["-D", &data, "-A", "trust", "-U", "fleet", "--no-sync"]);
-        let options = format!("-k {folder} -c listen_addresses= -c fsync=off");
-        let log = format!("{folder}/log");
-        server.run("pg_ctl", &["-D", &data, "-l", &log, "-o", &options, "-w", "start"]);
-        Some(server)
-    }
-
-    fn run(&self, program: &str, arguments: &[&str]) {
-        let path = self.programs.join(program);
-        let mut command = match is_root() {
-            true => {
-                let mut command = Command::new("runuser");
-                command.args(["-u", "postgres", "--"]).arg(path);
-                command
-            }
-            false => Command::new(path),
-        };
-        command.args(arguments).current_dir(&self.folder.0).stdin(Stdio::null());
-        let status = command.stdout(Stdio::null()).stderr(Stdio::null()).status().unwrap();
-        assert!(status.success(), "{program}: {status}");
-    }
-
-    fn url(&self) -> String {
-        format!("host={} user=fleet dbname=postgres", self.folder.0.display())
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let data = self.folder.0.join("data").display().to_string();
-        self.run("pg_ctl", &["-D", &data, "-m", "immediate", "-w", "stop"]);
-    }
-}
-
-fn is_root() -> bool {
-    let id = Command::new("id").arg("-u").output().unwrap();
-    id.stdout == b"0\n"
-}
-
 #[test]
 fn postgresql_keeps_what_it_is_told() {
-    let Some(server) = Server::start() else {
+    let Some(server) = Server::start("suite") else {
         eprintln!("there is no PostgreSQL here");
         return;
     };
-    suite(&|| Box::new(again(&server.url())));
-    // It has one controller; one that was cut off is none any more.
+    suite(&|| again(&server.url()));
+    // One leads; one that was cut off does not any more.
     let mut first = again(&server.url());
     first.commit(&[Write::Steady(100)]).unwrap();
-    let second = Postgres::open(&server.url()).err().unwrap().to_string();
-    assert!(second.contains("another controller"), "{second}");
-    let data = server.folder.0.join("data").display().to_string();
-    server.run("pg_ctl", &["-D", &data, "-m", "immediate", "-w", "restart"]);
+    let second = open(&server.url(), "https://b").unwrap();
+    assert!(matches!(second, Opened::Theirs(Some(url)) if url == "https://a"));
+    server.crash();
     assert!(first.commit(&[Write::Steady(101)]).is_err());
     assert_eq!(again(&server.url()).load().unwrap().steady, 100);
 }
 
+#[test]
+fn who_was_followed_by_another_writes_nothing_more() {
+    let Some(server) = Server::start("fence") else { return };
+    let mut first = again(&server.url());
+    first.commit(&[Write::Steady(1)]).unwrap();
+    first.beat().unwrap();
+    // Its lock is gone, its connection is not: a pool that gives each transaction another one, say.
+    let mut client = postgres::Client::connect(&server.url(), postgres::NoTls).unwrap();
+    client.execute("UPDATE leader SET epoch = epoch + 1", &[]).unwrap();
+    for refused in [first.commit(&[Write::Steady(2)]), first.beat()] {
+        assert!(refused.unwrap_err().to_string().contains("another controller leads"));
+    }
+    drop(first);
+    assert_eq!(again(&server.url()).load().unwrap().steady, 1);
+}
+
+#[test]
+fn postgresql_is_spoken_to_in_secret() {
+    let Some(server) = Server::start("tls") else { return };
+    server.secure();
+    let fine = |host: &str, query: &str| {
+        Postgres::open(&server.at(host, query), &server.folder, "https://a").map(drop)
+    };
+    let said = |host: &str, query: &str| fine(host, query).unwrap_err().to_string();
+    // The server wants it, whatever a URL says.
+    assert!(said("127.0.0.1", "sslmode=disable").contains("no encryption"));
+    for (host, query) in [
+        ("127.0.0.1", ""),
+        ("127.0.0.1", "sslmode=require"),
+        // A certificate for another name, of an authority that is known.
+        ("127.0.0.1", "sslmode=verify-ca&sslrootcert=ca.pem"),
+        ("localhost", "sslmode=verify-full&sslrootcert=ca.pem&hostaddr=127.0.0.1"),
+    ] {
+        let opened = fine(host, query);
+        assert!(opened.is_ok(), "{host} {query}: {opened:?}");
+    }
+    let said = said("127.0.0.1", "sslmode=verify-full&sslrootcert=ca.pem");
+    assert!(said.contains("not valid for name"), "{said}");
+    // An authority that is not its own.
+    let other = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    std::fs::write(server.folder.join("other.pem"), other.cert.pem()).unwrap();
+    for query in
+        ["sslmode=require&sslrootcert=other.pem", "sslmode=verify-full&sslrootcert=other.pem"]
+    {
+        assert!(fine("localhost", &format!("{query}&hostaddr=127.0.0.1")).is_err(), "{query}");
+    }
+    assert!(fine("localhost", "sslmode=verify-full&hostaddr=127.0.0.1").is_err());
+}
+
+fn open(url: &str, own: &str) -> Result<Opened, Error> {
+    Postgres::open(url, Path::new("/"), own)
+}
+
 /// A connection that was closed is gone for the server a moment later.
-fn again(url: &str) -> Postgres {
+fn again(url: &str) -> Box<dyn Store> {
+    let mut failed = None;
     for _ in 0..100 {
-        if let Ok(store) = Postgres::open(url) {
-            return store;
+        match open(url, "https://a") {
+            Ok(Opened::Ours(store)) => return store,
+            Ok(Opened::Theirs(_)) => {}
+            Err(error) => failed = Some(error),
         }
         std::thread::park_timeout(std::time::Duration::from_millis(50));
     }
-    Postgres::open(url).unwrap()
+    panic!("it stays another one's: {failed:?}");
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Flags of commands that ask a controller.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use lexopt::prelude::{Long, Value, ValueExt};
 
@@ -17,6 +18,10 @@ pub(crate) struct Operate {
     pub(crate) selector: Option<String>,
     pub(crate) role: Option<String>,
     pub(crate) watch: bool,
+    /// Who watches does so for so long.
+    pub(crate) timeout: Option<Duration>,
+    /// A line of the audit log.
+    pub(crate) after: Option<u64>,
     pub(crate) json: bool,
     pub(crate) controller: Option<String>,
     pub(crate) token: Option<String>,
@@ -35,7 +40,10 @@ pub(crate) enum Verb {
     Abort,
     Revert,
     Nodes,
+    Rollouts,
+    Audit,
     TokenNew,
+    TokenList,
     TokenRevoke,
 }
 
@@ -51,6 +59,8 @@ impl Verb {
             "abort" => Verb::Abort,
             "revert" => Verb::Revert,
             "nodes" => Verb::Nodes,
+            "rollouts" => Verb::Rollouts,
+            "audit" => Verb::Audit,
             "token" => Verb::TokenNew,
             _ => return None,
         })
@@ -68,7 +78,9 @@ impl Verb {
             Verb::Abort => "abort",
             Verb::Revert => "revert",
             Verb::Nodes => "nodes",
-            Verb::TokenNew | Verb::TokenRevoke => "token",
+            Verb::Rollouts => "rollouts",
+            Verb::Audit => "audit",
+            Verb::TokenNew | Verb::TokenList | Verb::TokenRevoke => "token",
         }
     }
 }
@@ -78,8 +90,9 @@ pub(super) fn parse(name: &str, parser: &mut lexopt::Parser) -> Result<Command, 
     if verb == Verb::TokenNew {
         verb = match parser.value().ok().as_ref().and_then(|word| word.to_str()) {
             Some("new") => Verb::TokenNew,
+            Some("list") => Verb::TokenList,
             Some("revoke") => Verb::TokenRevoke,
-            _ => return Err("token takes `new` or `revoke`, and a name".into()),
+            _ => return Err("token takes `new` or `revoke` and a name, or `list`".into()),
         };
     }
     let mut flags = Operate {
@@ -90,6 +103,8 @@ pub(super) fn parse(name: &str, parser: &mut lexopt::Parser) -> Result<Command, 
         selector: None,
         role: None,
         watch: false,
+        timeout: None,
+        after: None,
         json: false,
         controller: None,
         token: None,
@@ -102,13 +117,17 @@ pub(super) fn parse(name: &str, parser: &mut lexopt::Parser) -> Result<Command, 
             Long("ca") => flags.ca = Some(parser.value()?.into()),
             Long("json") => flags.json = true,
             Long("watch") if verb == Verb::Status => flags.watch = true,
+            Long("timeout") if verb == Verb::Status => {
+                flags.timeout = Some(duration(&parser.value()?.string()?)?);
+            }
+            Long("after") if verb == Verb::Audit => flags.after = Some(parser.value()?.parse()?),
             Long("plan") if verb == Verb::Apply => flags.plan = Some(parser.value()?.string()?),
             Long("where") if verb == Verb::Nodes => {
                 flags.selector = Some(parser.value()?.string()?);
             }
             Long("role") if verb == Verb::TokenNew => flags.role = Some(parser.value()?.string()?),
             Long("reason") => flags.reason = Some(parser.value()?.string()?),
-            Value(value) if flags.what.is_none() && verb != Verb::Nodes => {
+            Value(value) if flags.what.is_none() && takes(verb) => {
                 flags.what = Some(value.string()?);
             }
             other => return Err(other.unexpected()),
@@ -121,7 +140,20 @@ pub(super) fn parse(name: &str, parser: &mut lexopt::Parser) -> Result<Command, 
         return Err("token needs a name".into());
     }
     if verb == Verb::TokenNew && flags.role.is_none() {
-        return Err("token new needs --role: enrol, viewer, operator or admin".into());
+        return Err("token new needs --role: enrol, viewer, approver, operator or admin".into());
     }
     Ok(Command::Operate(flags))
+}
+
+/// Whether it takes a name of something.
+fn takes(verb: Verb) -> bool {
+    !matches!(verb, Verb::Nodes | Verb::Rollouts | Verb::Audit | Verb::TokenList)
+}
+
+/// As manifests write it.
+fn duration(text: &str) -> Result<Duration, lexopt::Error> {
+    match pilotlight_config::units::duration(text) {
+        Ok(time) => Ok(time),
+        Err(_) => Err(format!("--timeout {text}: a time is wanted, as \"30m\"").into()),
+    }
 }

@@ -2,12 +2,17 @@
 
 use std::fmt::Write as _;
 
+use pilotlight_controller::store::Audit;
 use serde_json::Value;
 
 /// Characters of a progress bar.
 const BAR: usize = 24;
 /// Lines of a sort that are shown.
 const SHOWN: usize = 10;
+/// Changed lines of a file that are shown.
+const LINES: usize = 100;
+/// Nodes that are named beside a failure that they share.
+const NAMED: usize = 3;
 
 fn list(value: &Value) -> &[Value] {
     value.as_array().map_or(&[], Vec::as_slice)
@@ -41,12 +46,7 @@ pub(super) fn plan(told: &Value) -> String {
         let _ =
             writeln!(out, "{} nodes run {runs} and fetch {} bytes:", from["nodes"], from["bytes"]);
         for (path, change) in from["files"].as_object().into_iter().flatten() {
-            let sign = match text(change) {
-                "added" => '+',
-                "removed" => '-',
-                _ => '~',
-            };
-            let _ = writeln!(out, "  {sign} {path}");
+            out.push_str(&file(path, change));
         }
     }
     let excluded = told["excluded"].as_object();
@@ -60,6 +60,26 @@ pub(super) fn plan(told: &Value) -> String {
         let _ = writeln!(out, "warning: {}", text(warning));
     }
     let _ = writeln!(out, "plan {}", text(&told["digest"]));
+    out
+}
+
+/// A file that changes: its size, and its lines.
+fn file(path: &str, change: &Value) -> String {
+    let size = |side: &str| change[side]["size"].as_u64();
+    let mut out = match (size("old"), size("new")) {
+        (None, Some(new)) => format!("  + {path} ({new} bytes)\n"),
+        (Some(old), None) => format!("  - {path} ({old} bytes)\n"),
+        (old, new) => {
+            format!("  ~ {path} ({} bytes, {} before)\n", new.unwrap_or(0), old.unwrap_or(0))
+        }
+    };
+    let diff = change["diff"].as_str().unwrap_or_default();
+    for line in diff.lines().take(LINES) {
+        let _ = writeln!(out, "      {line}");
+    }
+    if let Some(more) = diff.lines().count().checked_sub(LINES + 1) {
+        let _ = writeln!(out, "      ... {} more lines: --json has them", more + 1);
+    }
     out
 }
 
@@ -85,10 +105,11 @@ pub(super) fn status(told: &Value) -> String {
         }
         out.push('\n');
     }
-    for failure in list(&told["failures"]).iter().take(SHOWN) {
-        let (node, kind) = (text(&failure["node"]), text(&failure["kind"]));
-        let _ = writeln!(out, "  {node} {kind}: {}", text(&failure["message"]));
+    if let Some(names) = told["asks"].as_array() {
+        let names: Vec<&str> = names.iter().map(text).collect();
+        let _ = writeln!(out, "  it waits for {}", names.join(" or "));
     }
+    out.push_str(&failures(list(&told["failures"])));
     let behind: Vec<&str> = list(&told["behind"]).iter().take(SHOWN).map(text).collect();
     if !behind.is_empty() {
         let more = if list(&told["behind"]).len() > SHOWN { ", ..." } else { "" };
@@ -98,6 +119,71 @@ pub(super) fn status(told: &Value) -> String {
         let _ = writeln!(out, "  {}", text(&note["text"]));
     }
     out
+}
+
+/// Failures by kind and by what the nodes say: most of a fleet fails in the same way.
+fn failures(all: &[Value]) -> String {
+    let mut groups: Vec<((&str, &str), Vec<&str>)> = Vec::new();
+    for failure in all {
+        let (kind, node) =
+            ((text(&failure["kind"]), text(&failure["message"])), text(&failure["node"]));
+        match groups.iter_mut().find(|(other, _)| *other == kind) {
+            Some((_, nodes)) => nodes.push(node),
+            None => groups.push((kind, vec![node])),
+        }
+    }
+    groups.sort_by_key(|(_, nodes)| std::cmp::Reverse(nodes.len()));
+    let mut out = String::new();
+    for ((kind, message), nodes) in groups.iter().take(SHOWN) {
+        let some = nodes.get(..NAMED.min(nodes.len())).unwrap_or_default().join(", ");
+        let more = if nodes.len() > NAMED { ", ..." } else { "" };
+        let _ = writeln!(out, "  {} {kind} ({some}{more}): {message}", nodes.len());
+    }
+    if let Some(more) = groups.len().checked_sub(SHOWN + 1) {
+        let _ = writeln!(out, "  and {} more ways to fail", more + 1);
+    }
+    out
+}
+
+/// A line a rollout.
+pub(super) fn rollouts(told: &Value) -> String {
+    let mut out = String::new();
+    for rollout in list(told) {
+        let sum = |key: &str| {
+            list(&rollout["waves"]).iter().filter_map(|wave| wave[key].as_u64()).sum::<u64>()
+        };
+        let paused = rollout["paused"].as_str().map(|why| format!("  paused: {why}"));
+        let _ = writeln!(
+            out,
+            "{:>4} {:<24} {:<10} {:>6} of {:<6} {} by {}{}",
+            rollout["id"],
+            text(&rollout["release"]),
+            text(&rollout["phase"]),
+            sum("committed"),
+            sum("nodes"),
+            time(rollout["began"].as_i64().unwrap_or(0)),
+            text(&rollout["by"]),
+            paused.unwrap_or_default(),
+        );
+    }
+    out
+}
+
+/// A line a token.
+pub(super) fn tokens(told: &Value) -> String {
+    let line = |token: &Value| format!("{:<10} {}\n", text(&token["role"]), text(&token["name"]));
+    list(told).iter().map(line).collect()
+}
+
+/// What somebody did.
+pub(super) fn audit(line: &Audit) -> String {
+    format!("{:>6} {} {}: {}\n", line.seq, time(line.at), line.who, line.what)
+}
+
+/// Seconds since 1970, for people.
+fn time(seconds: i64) -> String {
+    let time = jiff::Timestamp::from_second(seconds).unwrap_or_default();
+    time.strftime("%Y-%m-%d %H:%M:%SZ").to_string()
 }
 
 /// The inventory as a table.
@@ -111,6 +197,10 @@ pub(super) fn nodes(told: &Value) -> String {
         }
         if node["doubled"] == true {
             remarks.push("two agents have this name".into());
+        }
+        for denied in list(&node["denied"]) {
+            let (failure, message) = (text(&denied["failure"]), text(&denied["message"]));
+            remarks.push(format!("gave up {}: {failure}: {message}", text(&denied["release"])));
         }
         if let Some(message) = node["progress"]["message"].as_str() {
             remarks.push(message.to_owned());

@@ -1,10 +1,11 @@
 //! A controller and nodes in a folder of their own.
+#![allow(dead_code)]
 
 use std::fs;
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, Lines, Read as _, Write as _};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -14,6 +15,16 @@ pub(crate) struct Fleet {
     controller: Option<Child>,
     address: String,
     token: String,
+    /// Where it is kept.
+    store: String,
+    /// Controllers that share it.
+    others: Vec<Other>,
+}
+
+/// Another controller.
+struct Other {
+    child: Child,
+    address: String,
 }
 
 /// A node whose gateway is a stand-in.
@@ -39,10 +50,16 @@ lua = "filters/hello.lua"
 
 impl Fleet {
     pub(crate) fn new(name: &str) -> Fleet {
+        Fleet::on(name, "sqlite:controller.db")
+    }
+
+    /// One whose controller is kept there.
+    pub(crate) fn on(name: &str, store: &str) -> Fleet {
         let folder = std::env::temp_dir().join(format!("edge-fleet-{name}-{}", std::process::id()));
         drop(fs::remove_dir_all(&folder));
-        let mut fleet =
-            Fleet { folder, controller: None, address: "127.0.0.1:0".into(), token: String::new() };
+        let (address, store) = ("127.0.0.1:0".to_owned(), store.to_owned());
+        let (controller, token, others) = (None, String::new(), Vec::new());
+        let mut fleet = Fleet { folder, controller, address, token, store, others };
         let key = rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned()]).unwrap();
         fleet.write("fleet.pem", &key.cert.pem());
         fleet.write("fleet.key", &key.signing_key.serialize_pem());
@@ -68,29 +85,64 @@ impl Fleet {
 
     /// Starts the controller, where it was before.
     pub(crate) fn start(&mut self) {
-        self.write(
-            "controller.toml",
-            &format!(
-                "kind = \"controller\"\naddress = \"{}\"\nsources = [\"content\"]\ntrust = [\"release.pub\"]\n\
-                 tls = {{ certificate = \"fleet.pem\", key = \"fleet.key\", clients = \"clients.pem\" }}\n",
-                self.address
-            ),
-        );
-        let log = fs::File::create(self.folder.join("controller.log")).unwrap();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_edge-deploy"));
-        command.args(["serve"]).current_dir(&self.folder).stdin(Stdio::null());
-        let mut child = command.stdout(Stdio::piped()).stderr(log).spawn().unwrap();
-        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let Some(Ok(first)) = lines.next() else {
-            let said = fs::read_to_string(self.folder.join("controller.log"));
-            panic!("no controller: {said:?}");
-        };
-        self.address = first.strip_prefix("listening on https://").unwrap().to_owned();
+        let (child, address, mut lines) = self.serve("controller", &self.address);
+        self.address = address;
+        let second = lines.next().unwrap().unwrap();
         if self.token.is_empty() {
-            let second = lines.next().unwrap().unwrap();
             self.token = second.rsplit_once(' ').unwrap().1.to_owned();
         }
         self.controller = Some(child);
+    }
+
+    /// Starts another one on the same store: where it is.
+    pub(crate) fn join(&mut self, name: &str) -> String {
+        let (child, address, _) = self.serve(name, "127.0.0.1:0");
+        self.others.push(Other { child, address: address.clone() });
+        format!("https://{address}")
+    }
+
+    fn serve(&self, name: &str, address: &str) -> (Child, String, Lines<BufReader<ChildStdout>>) {
+        self.write(
+            &format!("{name}.toml"),
+            &format!(
+                "kind = \"controller\"\naddress = \"{address}\"\nsources = [\"content\"]\ntrust = [\"release.pub\"]\n\
+                 store = \"{}\"\nfleet = \"fleet.toml\"\n\
+                 tls = {{ certificate = \"fleet.pem\", key = \"fleet.key\", clients = \"clients.pem\" }}\n",
+                self.store
+            ),
+        );
+        if !self.folder.join("fleet.toml").is_file() {
+            self.write("fleet.toml", "kind = \"fleet\"\n");
+        }
+        let log = fs::File::create(self.folder.join(format!("{name}.log"))).unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_edge-deploy"));
+        command.arg("serve").arg(format!("{name}.toml"));
+        command.current_dir(&self.folder).stdin(Stdio::null());
+        let mut child = command.stdout(Stdio::piped()).stderr(log).spawn().unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let Some(Ok(first)) = lines.next() else {
+            let said = fs::read_to_string(self.folder.join(format!("{name}.log")));
+            panic!("no controller: {said:?}");
+        };
+        let address = first.strip_prefix("listening on https://").unwrap().to_owned();
+        (child, address, lines)
+    }
+
+    /// The controller reads its files again.
+    pub(crate) fn hang_up(&self) {
+        let pid = self.controller.as_ref().unwrap().id().to_string();
+        assert!(Command::new("kill").args(["-HUP", &pid]).status().unwrap().success());
+    }
+
+    /// What the controller has complained of.
+    pub(crate) fn complaints(&self) -> String {
+        fs::read_to_string(self.folder.join("controller.log")).unwrap_or_default()
+    }
+
+    /// All controllers, as commands and nodes take them.
+    pub(crate) fn urls(&self) -> Vec<String> {
+        let others = self.others.iter().map(|other| format!("https://{}", other.address));
+        others.chain([format!("https://{}", self.address)]).collect()
     }
 
     /// Ends it as a power cut would.
@@ -103,7 +155,7 @@ impl Fleet {
     pub(crate) fn run(&self, arguments: &[&str]) -> (i32, String) {
         let mut command = Command::new(env!("CARGO_BIN_EXE_edge-deploy"));
         command.args(arguments).current_dir(&self.folder);
-        command.env("EDGE_DEPLOY_CONTROLLER", format!("https://{}", self.address));
+        command.env("EDGE_DEPLOY_CONTROLLER", self.urls().join(","));
         command.env("EDGE_DEPLOY_TOKEN", &self.token).env("EDGE_DEPLOY_CA", "fleet.pem");
         let output = command.output().unwrap();
         let said = [output.stdout, output.stderr].concat();
@@ -111,25 +163,38 @@ impl Fleet {
     }
 
     pub(crate) fn get(&self, path: &str) -> String {
+        let (status, body) = self.get_from(&format!("https://{}", self.address), path);
+        assert_eq!(status, 200, "{body}");
+        body
+    }
+
+    /// What one of the controllers answers.
+    pub(crate) fn get_from(&self, url: &str, path: &str) -> (u16, String) {
         let settings = pilotlight_content::Settings {
             ca: Some(fs::read(self.folder.join("fleet.pem")).unwrap()),
             ..Default::default()
         };
-        let url = format!("https://{}", self.address);
         let token = Some(self.token.clone());
         let second = Duration::from_secs(10);
-        let api = pilotlight_content::api::Api::new(&url, &settings, token, second).unwrap();
-        let (status, body) = api.call("GET", path, None).unwrap();
-        assert_eq!(status, 200);
-        String::from_utf8(body).unwrap()
+        let api = pilotlight_content::api::Api::new(url, &settings, token, second).unwrap();
+        match api.call("GET", path, None) {
+            Ok((status, body)) => (status, String::from_utf8(body).unwrap()),
+            Err(error) => (0, error.to_string()),
+        }
+    }
+
+    /// What the one who leads says; nothing while nobody does.
+    fn ask(&self, arguments: &[&str]) -> Value {
+        let (code, said) = self.run(&[arguments, &["--json"]].concat());
+        if matches!(code, 0 | 3 | 4) { serde_json::from_str(&said).unwrap() } else { Value::Null }
     }
 
     pub(crate) fn status(&self) -> Value {
-        serde_json::from_str(&self.get("/v1/rollouts/latest")).unwrap()
+        self.ask(&["status"])
     }
 
     pub(crate) fn inventory(&self) -> Vec<Value> {
-        serde_json::from_str(&self.get("/v1/nodes")).unwrap()
+        self.ask(&["nodes"]).as_array().cloned().unwrap_or_default()
     }
 
     /// Packs a release with this filter, signed by whom the nodes trust.
@@ -195,7 +260,7 @@ impl Fleet {
     }
 
     pub(crate) fn node(&self, id: &str) -> Node {
-        self.node_of(id, &format!("https://{}", self.address))
+        self.node_of(id, &self.urls().join("\", \""))
     }
 
     /// A node of this controller.
@@ -253,7 +318,8 @@ impl Fleet {
 
 impl Drop for Fleet {
     fn drop(&mut self) {
-        if let Some(mut child) = self.controller.take() {
+        let others = self.others.drain(..).map(|other| other.child);
+        for mut child in others.chain(self.controller.take()) {
             drop(child.kill());
             drop(child.wait());
         }

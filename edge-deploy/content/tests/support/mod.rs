@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -233,5 +233,56 @@ impl Drop for Registry {
         drop(self.child.kill());
         drop(self.child.wait());
         drop(std::fs::remove_dir_all(&self.folder));
+    }
+}
+
+/// An object store with one bucket, which ends with the test. It checks signatures until it is told otherwise.
+pub(crate) struct Bucket {
+    child: Child,
+    said: BufReader<ChildStdout>,
+    pub(crate) id: String,
+    pub(crate) secret: String,
+    pub(crate) place: String,
+    /// The same, for those who only read.
+    pub(crate) url: String,
+}
+
+impl Bucket {
+    pub(crate) fn new(name: &str) -> Bucket {
+        let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let found = Command::new(here.join("../../tools/s3")).output().unwrap();
+        assert!(found.status.success(), "{}", String::from_utf8_lossy(&found.stderr));
+        let python = String::from_utf8(found.stdout).unwrap();
+        let mut child = Command::new(python.trim())
+            .arg(here.join("tests/support/s3.py"))
+            .arg(name)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        let mut said = BufReader::new(child.stdout.take().unwrap());
+        said.read_line(&mut line).unwrap();
+        let mut words = line.split_whitespace().map(str::to_owned);
+        let mut word = || words.next().expect("the store says where it is");
+        let (endpoint, id, secret) = (word(), word(), word());
+        let place = format!("s3://{name}/edge?endpoint={endpoint}");
+        Bucket { child, said, id, secret, place, url: format!("{endpoint}/{name}/edge") }
+    }
+
+    /// From now on anybody may read.
+    pub(crate) fn open(&mut self) {
+        self.child.stdin.as_ref().unwrap().write_all(b"open\n").unwrap();
+        let mut line = String::new();
+        self.said.read_line(&mut line).unwrap();
+        assert_eq!(line, "open\n");
+    }
+}
+
+impl Drop for Bucket {
+    fn drop(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
     }
 }

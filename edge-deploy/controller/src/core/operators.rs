@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use pilotlight_fleet::manifest::Rollout;
+use pilotlight_fleet::manifest::{Approve, Rollout};
 use pilotlight_fleet::plan::{Content, Digest, Plan};
 use pilotlight_fleet::release::{Release, is_name};
 use pilotlight_fleet::rollout::{Failure, Now, Phase, Step};
@@ -11,7 +11,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::rollouts::Running;
-use super::{Answer, Asked, Core, Outcome, Request, refused};
+use super::{Answer, Asked, Content as Lies, Core, Outcome, Request, refused};
 use crate::store::{Begun, Happened, Role, Write};
 
 /// Nodes that an answer names one by one.
@@ -40,6 +40,23 @@ impl Core {
         match self.planned(rollout, request)? {
             Ok(planned) => Ok(Outcome::Answer(Answer::json(&self.described(&planned)))),
             Err(fetch) => Ok(fetch),
+        }
+    }
+
+    /// What a file of a release holds: anything that lies at the sources was meant to be read by nodes.
+    pub(super) fn blob(&self, request: &Request, digest: &str) -> Asked<Outcome> {
+        self.who(request, Role::Viewer)?;
+        let Ok(digest) = Digest::try_from(digest.to_owned()) else {
+            return refused(400, "this is no digest");
+        };
+        match &request.fetched {
+            None => Ok(Outcome::Fetch(Lies::Blob(digest))),
+            Some(Ok(bytes)) if Digest::of_bytes(bytes) == digest => {
+                let body = bytes.clone();
+                Ok(Outcome::Answer(Answer { status: 200, kind: "application/octet-stream", body }))
+            }
+            Some(Ok(_)) => refused(502, format!("what the sources have there is not {digest}")),
+            Some(Err(why)) => refused(502, why),
         }
     }
 
@@ -118,8 +135,8 @@ impl Core {
     /// A plan over the fleet as it is; without the release that is asked for.
     fn planned(&self, rollout: Rollout, request: &Request) -> Asked<Result<Planned, Outcome>> {
         let (name, version) = (rollout.release.clone(), rollout.version.clone());
-        let signed = match &request.release {
-            None => return Ok(Err(Outcome::Fetch { name, version })),
+        let signed = match &request.fetched {
+            None => return Ok(Err(Outcome::Fetch(Lies::Release { name, version }))),
             Some(Err(why)) => return refused(502, format!("{name}@{version}: {why}")),
             Some(Ok(signed)) => signed,
         };
@@ -182,15 +199,14 @@ impl Core {
             let old = digest.and_then(|digest| self.releases.get(digest));
             let mut changes = BTreeMap::new();
             for (path, file) in new {
-                match old.and_then(|old| old.files.get(path)) {
-                    None => drop(changes.insert(path, "added")),
-                    Some(had) if had.digest != file.digest => drop(changes.insert(path, "changed")),
-                    Some(_) => {}
+                let had = old.and_then(|old| old.files.get(path));
+                if had.is_none_or(|had| had.digest != file.digest) {
+                    changes.insert(path, json!({ "old": had, "new": file }));
                 }
             }
-            for path in old.iter().flat_map(|old| old.files.keys()) {
+            for (path, had) in old.iter().flat_map(|old| &old.files) {
                 if !new.contains_key(path) {
-                    changes.insert(path, "removed");
+                    changes.insert(path, json!({ "old": had, "new": null }));
                 }
             }
             let has =
@@ -235,6 +251,14 @@ impl Core {
             Phase::Reverting => ("reverting", None),
             Phase::Ended(outcome) => (outcome.name(), None),
         };
+        let asks = match machine.phase() {
+            Phase::Approval { wave } => plan.rollout.waves.get(*wave),
+            _ => None,
+        };
+        let asks = asks.and_then(|wave| match &wave.approve {
+            Some(Approve::One(names)) => Some(names),
+            _ => None,
+        });
         let waves = machine.tallies().iter().enumerate().filter_map(|(at, tally)| {
             let late = at == plan.waves.len();
             let nodes = match plan.waves.get(at) {
@@ -273,6 +297,7 @@ impl Core {
             "phase": phase,
             "wave": current.map(|wave| plan.wave_name(wave)),
             "paused": machine.paused(),
+            "asks": asks,
             "taken": machine.taken(),
             "waves": waves.collect::<Vec<_>>(),
             "failures": failures.take(NAMED).collect::<Vec<_>>(),
@@ -294,7 +319,8 @@ impl Core {
             #[serde(default)]
             reason: Option<String>,
         }
-        let by = self.who(request, Role::Operator)?;
+        let least = if verb == "approve" { Role::Approver } else { Role::Operator };
+        let by = self.who(request, least)?;
         let Why { reason } =
             if request.body.is_empty() { Why::default() } else { Core::read(request)? };
         let running = self.running(id)?;
@@ -317,7 +343,13 @@ impl Core {
         if old == new {
             return refused(
                 409,
-                format!("{verb} changes nothing: rollout {id} is in {}", new["phase"]),
+                match (verb, new["asks"].as_array()) {
+                    ("approve", Some(names)) => {
+                        let names: Vec<_> = names.iter().filter_map(Value::as_str).collect();
+                        format!("{by} may not approve this wave, but {}", names.join(", "))
+                    }
+                    _ => format!("{verb} changes nothing: rollout {id} is in {}", new["phase"]),
+                },
             );
         }
         Ok(Answer::json(&new))
@@ -361,7 +393,10 @@ impl Core {
                 "hold": self.settings.fleet.hold(&record.node.id),
                 "doubled": record.doubled,
                 "progress": record.progress,
-                "denied": record.denied,
+                "denied": record.denied.iter().map(|denied| json!({
+                    "release": name(Some(&denied.release)), "digest": denied.release,
+                    "failure": denied.failure.name(), "message": denied.message,
+                })).collect::<Vec<_>>(),
             })
         });
         Ok(Answer::json(&rows.collect::<Vec<_>>()))
@@ -384,7 +419,7 @@ impl Core {
         if !is_name(&name) || role == Role::Node {
             return refused(
                 400,
-                "a token needs a name, and is for enrol, viewer, operator or admin",
+                "a token needs a name, and is for enrol, viewer, approver, operator or admin",
             );
         }
         if self.tokens.contains_key(&name) {

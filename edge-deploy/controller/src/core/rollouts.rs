@@ -3,12 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
 use pilotlight_fleet::evidence::Sample;
+use pilotlight_fleet::manifest::Fleet;
 use pilotlight_fleet::plan::Digest;
 use pilotlight_fleet::rollout::{Command, Note, Now, Phase, Reported, Rollout, Step};
 
 use super::Core;
 use super::agents::reading;
-use crate::store::{Begun, Entry, Happened, Placed, Wish, Write};
+use crate::store::{Begun, Entry, Happened, Placed, Snapshot, Wish, Write};
 
 /// A way back has been proved before: so many milliseconds are enough.
 const BACK: u64 = 5_000;
@@ -16,6 +17,10 @@ const BACK: u64 = 5_000;
 const NOTES: usize = 200;
 /// Rollouts that are at hand.
 const REMEMBERED: usize = 20;
+/// A snapshot is made after so many lines of a journal, and so many a node: what it costs is little beside them, and
+/// what is read at a start is never more.
+const LINES: u64 = 64;
+const LINES_A_NODE: u64 = 4;
 
 /// A rollout, as far as its journal goes.
 pub(super) struct Running {
@@ -24,9 +29,10 @@ pub(super) struct Running {
     /// Its nodes' places.
     pub(super) places: HashMap<String, usize>,
     /// What each node said last.
-    said: HashMap<usize, Reported>,
-    /// The journal's last line.
+    said: BTreeMap<usize, Reported>,
+    /// The journal's last line, and the last one in a snapshot.
     seq: u64,
+    kept: u64,
     at: u64,
     pub(super) notes: VecDeque<(i64, String)>,
 }
@@ -35,28 +41,51 @@ impl Running {
     /// A rollout that begins, and what it wants.
     pub(super) fn begin(begun: Begun) -> (Running, Vec<Command>) {
         let (machine, commands) = Rollout::new(begun.plan.clone(), &begun.by, begun.now);
-        let places = begun.plan.nodes.iter().enumerate();
-        let mut running = Running {
-            places: places.map(|(at, turn)| (turn.id.clone(), at)).collect(),
-            at: begun.now.steady,
-            machine,
-            said: HashMap::new(),
-            seq: 0,
-            notes: VecDeque::new(),
-            begun,
-        };
-        running.remember(&commands, running.begun.now.wall);
+        let (rollout, at, wall) = (begun.id, begun.now.steady, begun.now.wall);
+        let (said, notes) = (BTreeMap::new(), VecDeque::new());
+        let mut running =
+            Running::of(begun, Snapshot { rollout, seq: 0, at, machine, said, notes });
+        running.remember(&commands, wall);
         (running, commands)
     }
 
+    /// A rollout as a snapshot has it.
+    fn of(begun: Begun, snapshot: Snapshot) -> Running {
+        let Snapshot { seq, at, machine, said, notes, .. } = snapshot;
+        let places = machine.plan().nodes.iter().enumerate();
+        let places = places.map(|(at, turn)| (turn.id.clone(), at)).collect();
+        Running { begun, machine, places, said, seq, kept: seq, at, notes }
+    }
+
     /// A rollout as its journal left it. What it wanted then was written with each line.
-    pub(super) fn replay(begun: Begun, journal: Vec<Entry>) -> Running {
-        let (mut running, _) = Running::begin(begun);
+    pub(super) fn replay(begun: Begun, snapshot: Option<Snapshot>, journal: Vec<Entry>) -> Running {
+        let mut running = match snapshot {
+            Some(snapshot) => Running::of(begun, snapshot),
+            None => Running::begin(begun).0,
+        };
         for entry in journal {
             running.step(&entry.what, entry.now);
             running.seq = entry.seq;
         }
         running
+    }
+
+    /// Whether its journal is long enough for another snapshot.
+    fn is_long(&self) -> bool {
+        let nodes = self.machine.members().len() as u64;
+        self.seq - self.kept >= LINES + LINES_A_NODE * nodes
+    }
+
+    fn snapshot(&mut self) -> Snapshot {
+        self.kept = self.seq;
+        Snapshot {
+            rollout: self.begun.id,
+            seq: self.seq,
+            at: self.at,
+            machine: self.machine.clone(),
+            said: self.said.clone(),
+            notes: self.notes.clone(),
+        }
     }
 
     pub(super) fn latest(&self) -> u64 {
@@ -131,12 +160,17 @@ impl Core {
         let Some(running) = self.rollouts.get_mut(&id) else { return };
         // A tick that finds nothing to do leaves all as it was, but for the time.
         let idle = what == Happened::Tick && running.machine.is_idle();
+        let was_over = running.machine.outcome().is_some();
         let commands = running.step(&what, now);
         if idle && commands.is_empty() {
             return;
         }
         running.seq += 1;
         self.writes.push(Write::Entry(Entry { rollout: id, seq: running.seq, now, what }));
+        if running.is_long() || !was_over && running.machine.outcome().is_some() {
+            self.writes.push(Write::Snapshot(Box::new(running.snapshot())));
+            self.writes.push(Write::Trim(id, running.seq));
+        }
         self.carry_out(id, &commands, now);
     }
 
@@ -238,8 +272,13 @@ impl Core {
         let old = self.rollouts.keys().rev().nth(REMEMBERED).copied();
         let Some(old) = old else { return };
         let used: BTreeSet<u64> = self.nodes.values().filter_map(|record| record.rollout).collect();
+        let writes = &mut self.writes;
         self.rollouts.retain(|id, running| {
-            *id > old || used.contains(id) || running.machine.outcome().is_none()
+            let stays = *id > old || used.contains(id) || running.machine.outcome().is_none();
+            if !stays {
+                writes.push(Write::Forget(*id));
+            }
+            stays
         });
     }
 
@@ -310,6 +349,16 @@ impl Change {
 }
 
 impl Core {
+    /// The fleet's manifest was read again. Values are a matter of the next rollout; holds count at once.
+    pub fn heed(&mut self, fleet: Fleet, now: Now) {
+        if self.settings.fleet == fleet {
+            return;
+        }
+        self.settings.fleet = fleet;
+        self.note("controller", "read the fleet's manifest: it is another one".into(), now);
+        self.heed_holds(now);
+    }
+
     /// Holds may have come and gone while nobody looked: the fleet's manifest is read at each start.
     pub fn heed_holds(&mut self, now: Now) {
         let mut differ = Vec::new();

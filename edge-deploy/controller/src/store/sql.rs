@@ -5,7 +5,7 @@
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::{Audit, Entry, Error, Saved, Write};
+use super::{Audit, Entry, Error, Saved, Snapshot, Write};
 
 /// All tables, one statement each.
 pub(super) const TABLES: &[&str] = &[
@@ -15,6 +15,8 @@ pub(super) const TABLES: &[&str] = &[
     "CREATE TABLE IF NOT EXISTS rollouts (id BIGINT PRIMARY KEY, body TEXT NOT NULL)",
     "CREATE TABLE IF NOT EXISTS journal (rollout BIGINT NOT NULL, seq BIGINT NOT NULL, \
      body TEXT NOT NULL, PRIMARY KEY (rollout, seq))",
+    "CREATE TABLE IF NOT EXISTS snapshots (rollout BIGINT PRIMARY KEY, body TEXT NOT NULL)",
+    "CREATE TABLE IF NOT EXISTS forgotten (rollout BIGINT PRIMARY KEY)",
     "CREATE TABLE IF NOT EXISTS tokens (name TEXT PRIMARY KEY, body TEXT NOT NULL)",
     "CREATE TABLE IF NOT EXISTS audit (seq BIGINT PRIMARY KEY, body TEXT NOT NULL)",
 ];
@@ -75,6 +77,18 @@ pub(super) fn statement(write: &Write) -> Result<Statement, Error> {
             "INSERT INTO journal VALUES ($1, $2, $3)",
             vec![entry.rollout.into(), entry.seq.into(), json(entry)?],
         ),
+        Write::Snapshot(snapshot) => (
+            "INSERT INTO snapshots VALUES ($1, $2) ON CONFLICT (rollout) DO UPDATE SET body = EXCLUDED.body",
+            vec![snapshot.rollout.into(), json(snapshot)?],
+        ),
+        Write::Trim(rollout, seq) => (
+            "DELETE FROM journal WHERE rollout = $1 AND seq <= $2",
+            vec![(*rollout).into(), (*seq).into()],
+        ),
+        Write::Forget(rollout) => (
+            "INSERT INTO forgotten VALUES ($1) ON CONFLICT (rollout) DO NOTHING",
+            vec![(*rollout).into()],
+        ),
         Write::Token(token) => (
             "INSERT INTO tokens VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET body = EXCLUDED.body",
             vec![token.name.as_str().into(), json(token)?],
@@ -116,9 +130,18 @@ pub(super) fn load(ask: Ask<'_>) -> Result<Saved, Error> {
         audit: last.into_iter().next(),
         nodes: rows(ask, "SELECT body FROM nodes ORDER BY id", &[])?,
         releases: rows(ask, "SELECT body FROM releases ORDER BY digest", &[])?,
-        rollouts: rows(ask, "SELECT body FROM rollouts ORDER BY id", &[])?,
+        rollouts: rows(
+            ask,
+            "SELECT body FROM rollouts WHERE id NOT IN (SELECT rollout FROM forgotten) ORDER BY id",
+            &[],
+        )?,
         tokens: rows(ask, "SELECT body FROM tokens ORDER BY name", &[])?,
     })
+}
+
+pub(super) fn snapshot(ask: Ask<'_>, rollout: u64) -> Result<Option<Snapshot>, Error> {
+    let query = "SELECT body FROM snapshots WHERE rollout = $1";
+    rows(ask, query, &[rollout.into()]).map(|found| found.into_iter().next())
 }
 
 pub(super) fn journal(ask: Ask<'_>, rollout: u64) -> Result<Vec<Entry>, Error> {

@@ -6,7 +6,7 @@ use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, ToSql, params_from_iter};
 
 use super::sql::{self, Cell};
-use super::{Audit, Entry, Error, Saved, Store, Write};
+use super::{Audit, Entry, Error, Saved, Snapshot, Store, Write};
 
 /// What is kept in a file.
 pub struct Sqlite(Connection);
@@ -54,6 +54,10 @@ impl Sqlite {
 impl Store for Sqlite {
     fn load(&mut self) -> Result<Saved, Error> {
         sql::load(&mut |text, with| self.rows(text, with))
+    }
+
+    fn snapshot(&mut self, rollout: u64) -> Result<Option<Snapshot>, Error> {
+        sql::snapshot(&mut |text, with| self.rows(text, with), rollout)
     }
 
     fn journal(&mut self, rollout: u64) -> Result<Vec<Entry>, Error> {

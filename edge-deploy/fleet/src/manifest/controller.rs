@@ -12,6 +12,8 @@ use super::{From, Parsed, kind, listed, or};
 pub struct Controller {
     /// Where it listens.
     pub address: String,
+    /// Where others reach it.
+    pub url: Option<String>,
     /// Certificate and key.
     pub tls: Option<(PathBuf, PathBuf)>,
     /// Authorities of nodes' certificates.
@@ -48,6 +50,8 @@ tables! {
         kind: String,
         /// Where it listens. Default "[::]:9443".
         address: String,
+        /// Where nodes and operators reach it: what a controller that stands by tells them. Default: the address.
+        url: String,
         /// Its certificate.
         tls: Tls,
         /// "sqlite:FILE" (default "sqlite:controller.db") or "postgres://...".
@@ -96,6 +100,7 @@ impl Controller {
         let trust = listed(typed.trust);
         let controller = Controller {
             address: or(typed.address, "[::]:9443".into()),
+            url: typed.url.map(|url| url.value),
             tls,
             clients,
             store: or(typed.store, "sqlite:controller.db".into()),
