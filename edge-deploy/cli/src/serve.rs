@@ -5,11 +5,13 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use pilotlight_agent::Anchor;
 use pilotlight_content::Place;
 use pilotlight_controller::core::Settings;
 use pilotlight_controller::serve::{self, Fetch, Outside};
 use pilotlight_controller::store::{Postgres, Sqlite, Store};
 use pilotlight_fleet::manifest::{Controller, Enrol, Fleet};
+use pilotlight_fleet::release::{Root, Trust};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
@@ -58,10 +60,10 @@ fn outside(
     file: &Path,
     controller: &Controller,
     signals: Signals,
-) -> Result<(pilotlight_fleet::release::Trust, Outside), String> {
+) -> Result<(Trust, Outside), String> {
     let absolute = std::path::absolute(file).unwrap_or_else(|_| file.into());
     let folder = absolute.parent().unwrap_or(Path::new("/")).to_path_buf();
-    let trust = crate::node::trust(&controller.trust, 1, "controller.toml")?;
+    let trust = trust(controller, &folder)?;
     let address = &controller.address;
     let listener = TcpListener::bind(address).map_err(|error| format!("{address}: {error}"))?;
     let local = listener.local_addr().is_ok_and(|address| address.ip().is_loopback());
@@ -122,6 +124,24 @@ fn store(url: &str, folder: &Path) -> Result<Box<dyn Store>, String> {
         }
         None => Ok(Box::new(Postgres::open(url).map_err(|error| error.to_string())?)),
     }
+}
+
+/// Keys, or a root and what follows from it at the sources by now. For planning only: nodes judge for themselves.
+fn trust(controller: &Controller, folder: &Path) -> Result<Trust, String> {
+    let mut root = match crate::node::anchor(&controller.trust, 1, "controller.toml")? {
+        Anchor::Keys(trust) => return Ok(trust),
+        Anchor::Root(bytes) => Root::first(&bytes).map_err(|refused| refused.to_string())?.0,
+    };
+    let settings = push::settings(None, None).map_err(|error| error.to_string())?;
+    for source in &controller.sources {
+        let place = Place::parse(source, folder).map_err(|error| error.to_string())?;
+        let source = place.source(&settings).map_err(|error| error.to_string())?;
+        while let Ok(bytes) = source.root(root.version.saturating_add(1)) {
+            let next = root.next(&bytes);
+            root = next.map_err(|refused| format!("{}: {refused}", source.name()))?.0;
+        }
+    }
+    Ok(root.release)
 }
 
 /// From the first source that has it.
