@@ -113,7 +113,7 @@ impl Believed {
                 "root {version} expired {} days ago: what runs goes on; is a newer one withheld?",
                 -left / 86_400
             )),
-            ..SOON => Some(format!("root {version} expires in {} days", left / 86_400)),
+            1..SOON => Some(format!("root {version} expires in {} days", left / 86_400)),
             _ => None,
         }
     }
