@@ -108,7 +108,7 @@ fn what_was_given_up_is_tried_again_when_somebody_lifts_it() {
     let denied = Pointer::read(&node.disk).unwrap().denied;
     let lift = |node: &mut Node, begins: &str| Pointer::lift(&mut node.disk, begins).unwrap();
     assert_eq!(lift(&mut node, "none"), 0);
-    assert_eq!(lift(&mut node, &denied[1].release.hex()[..12].to_owned()), 1);
+    assert_eq!(lift(&mut node, &denied[1].release.hex()[..12]), 1);
     // The agent sees it, tries again, and is not convinced.
     node.settle();
     assert_eq!(node.agent.progress().unwrap().reported, Reported::Rejected);

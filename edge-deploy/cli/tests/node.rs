@@ -339,14 +339,13 @@ fn a_first_bad_release_and_another_manifest_on_a_real_gateway() {
     let manifest = manifest.replace("release.pub", "root.1");
     node.write(
         "safe.toml",
-        &MANIFEST
+        MANIFEST
             .replace("${fleet:address}", &node.address.to_string())
             .replace("filters = [\"hello\"]\n", "")
             .replace("no filter", "safe")
             .split("[filters")
             .next()
-            .unwrap()
-            .to_owned(),
+            .unwrap(),
     );
     node.write(
         "node.toml",
