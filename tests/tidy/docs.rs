@@ -53,3 +53,30 @@ fn has_heading(file: &std::path::Path, anchor: &str) -> bool {
         kept.map(|c| if c == ' ' { '-' } else { c }).collect::<String>() == anchor
     })
 }
+
+/// Each row of the table of failures has a test, and each of these is there.
+#[test]
+fn failures_have_tests() {
+    let sources = files(&["edge-deploy"], &[".rs"]);
+    let is_there = |name: &str| {
+        let function = format!("fn {name}()");
+        sources.iter().any(|file| {
+            let found = file.text.match_indices(&function);
+            found.into_iter().any(|(at, _)| file.text[..at].trim_end().ends_with("#[test]"))
+        })
+    };
+    let table = std::fs::read_to_string(root().join("docs/guides/fleet-failures.md")).unwrap();
+    let rows = table.lines().filter(|line| line.starts_with("| ")).skip(1);
+    let (mut complaints, mut count) = (Vec::new(), 0);
+    for row in rows {
+        let named = row.trim_end_matches(" |").rsplit('|').next().unwrap_or_default();
+        let names: Vec<&str> = named.split('`').skip(1).step_by(2).collect();
+        let missing: Vec<&str> = names.iter().filter(|name| !is_there(name)).copied().collect();
+        if names.is_empty() || !missing.is_empty() {
+            complaints.push(format!("{row}: no such test: {missing:?}"));
+        }
+        count += 1;
+    }
+    assert!(count > 20, "{count} rows");
+    none(&complaints);
+}

@@ -6,27 +6,36 @@
 use std::time::Duration;
 
 use pilotlight_fleet::manifest::Safety;
-use pilotlight_fleet::message::{Desired, Progress, Wanted};
-use pilotlight_fleet::release::{LARGEST, Release, Trust};
+use pilotlight_fleet::message::{Desired, Progress};
+use pilotlight_fleet::plan::Digest;
+use pilotlight_fleet::release::Release;
 use pilotlight_fleet::rollout::{Failure, Reported};
-use pilotlight_fleet::version::Version;
+use pilotlight_fleet::window::{Windows, Zone, zone};
 
+use crate::blobs::{self, Learnt};
+use crate::trust::{Anchor, Believed};
 use crate::watch::Watch;
-use crate::{Files, GENERATIONS, Generation, Pointer, Trouble, World, stage};
+use crate::{Files, Generation, Pointer, Trouble, World, stage};
 
+mod find;
 mod probation;
+mod upkeep;
 
 /// What an agent is told of its node.
 #[derive(Debug, Clone)]
 pub struct Settings {
     /// Who may sign.
-    pub trust: Trust,
+    pub anchor: Anchor,
     /// What is too much for a new release.
     pub safety: Safety,
     /// Generations that are kept.
     pub keep: usize,
     /// Bytes of the disk that stay free.
     pub reserve: u64,
+    /// When it may switch; at any time if nothing is said.
+    pub windows: Option<Windows>,
+    /// How often it looks whether what runs is what was laid out.
+    pub check: Duration,
 }
 
 /// When to make the next step.
@@ -46,6 +55,8 @@ const LOOK: Duration = Duration::from_millis(500);
 const AGAIN: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(600));
 /// A gateway that is not ready is waited for so often.
 const PATIENCE: u32 = 3;
+/// How often it looks whether a window is open.
+const WINDOW: Duration = Duration::from_secs(20);
 /// What the node lacks may be there in a while.
 const LACKING: Duration = Duration::from_secs(60);
 
@@ -65,6 +76,14 @@ pub struct Agent {
     on_trial: bool,
     troubles: u32,
     progress: Option<Progress>,
+    believed: Option<Believed>,
+    warnings: Vec<String>,
+    /// When it looked last whether what runs is what was laid out.
+    checked: Duration,
+    /// Files that were not, since it has started.
+    drift: u64,
+    /// Since when a first release is waited for.
+    waits: Option<Duration>,
 }
 
 /// Where it is with what is desired.
@@ -78,6 +97,8 @@ enum Phase {
     Laid(Box<Candidate>),
     /// It is tested, and may be switched to.
     Ready(Box<Candidate>),
+    /// It was given up before, and waits for somebody to lift that.
+    Denied(Digest),
     /// Nothing is to be done, or can be.
     Over,
 }
@@ -88,7 +109,7 @@ struct Candidate {
     release: Release,
     signed: Vec<u8>,
     generation: Generation,
-    attempt: usize,
+    learnt: Learnt,
 }
 
 impl Agent {
@@ -105,6 +126,11 @@ impl Agent {
             on_trial: false,
             troubles: 0,
             progress: None,
+            believed: None,
+            warnings: Vec::new(),
+            checked: Duration::ZERO,
+            drift: 0,
+            waits: None,
         }
     }
 
@@ -133,6 +159,16 @@ impl Agent {
         self.progress.as_ref()
     }
 
+    /// What an operator should look after.
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
+    }
+
+    /// Files that had been changed and were put back, since it has started.
+    pub fn drift(&self) -> u64 {
+        self.drift
+    }
+
     /// Whether there is a probation to be watched.
     pub fn is_on_trial(&self) -> bool {
         self.on_trial
@@ -158,12 +194,20 @@ impl Agent {
             // Somebody else took it back: the launcher.
             let (failure, message) = (denied.failure, denied.message.clone());
             self.say(Reported::Failed(failure), Some(message));
-            self.phase = Phase::Over;
+            self.phase = Phase::Denied(denied.release.clone());
+        }
+        if let Phase::Denied(digest) = &self.phase
+            && pointer.denies(digest).is_none()
+        {
+            self.phase = Phase::Fresh;
+        }
+        if self.looks_again(now) {
+            self.phase = Phase::Fresh;
         }
         if let Some(good) = &pointer.good
             && self.running.as_deref() != Some(good.id.as_str())
         {
-            return Ok(self.back(good, world));
+            return Ok(self.back(good, pointer.starts, world));
         }
         match self.towards(&pointer, files, world, now) {
             Ok(next) => Ok(next),
@@ -182,23 +226,24 @@ impl Agent {
                     Phase::Verified(c) | Phase::Laid(c) | Phase::Ready(c) => {
                         Some(c.generation.release.clone())
                     }
-                    Phase::Fresh | Phase::Over => None,
+                    Phase::Fresh | Phase::Denied(_) | Phase::Over => None,
                 };
+                self.say(Reported::Rejected, Some(message.clone()));
+                self.phase = Phase::Over;
                 if let Some(release) = release {
                     Pointer::update(files, &mut |pointer| {
                         pointer.deny(&release, Failure::Rejected, &message);
                     })?;
+                    self.phase = Phase::Denied(release);
                 }
-                self.say(Reported::Rejected, Some(message));
-                self.phase = Phase::Over;
                 Ok(Next::Settled)
             }
         }
     }
 
     /// The gateway runs what is good.
-    fn back(&mut self, good: &Generation, world: &mut dyn World) -> Next {
-        match world.switch(good) {
+    fn back(&mut self, good: &Generation, starts: u64, world: &mut dyn World) -> Next {
+        match world.switch(good, starts) {
             Ok(()) => {
                 self.running = Some(good.id.clone());
                 Next::Now
@@ -220,6 +265,10 @@ impl Agent {
         let Some(wanted) = &desired.release else { return Ok(Next::Settled) };
         match std::mem::replace(&mut self.phase, Phase::Over) {
             Phase::Over => Ok(Next::Settled),
+            Phase::Denied(digest) => {
+                self.phase = Phase::Denied(digest);
+                Ok(Next::Settled)
+            }
             Phase::Fresh => {
                 self.phase = Phase::Fresh;
                 if desired.serial != 0 && desired.serial < pointer.seen {
@@ -275,6 +324,11 @@ impl Agent {
                     self.phase = Phase::Ready(candidate);
                     return Ok(Next::Settled);
                 }
+                if let Err(why) = self.may_switch(pointer, &candidate.generation, world) {
+                    self.phase = Phase::Ready(candidate);
+                    self.note(Some(why));
+                    return Ok(Next::Later(WINDOW));
+                }
                 let seen = world.observe();
                 // A gateway that is away now is no fault of this release; one that stays away may need it.
                 if pointer.good.is_some() && !seen.ready && self.troubles < PATIENCE {
@@ -295,102 +349,26 @@ impl Agent {
         }
     }
 
-    /// Finds the release, on this disk or at a source, and verifies it.
-    fn find(
-        &mut self,
-        wanted: &Wanted,
-        desired: &Desired,
+    /// Whether this node may switch now, by its own windows and means.
+    fn may_switch(
+        &self,
         pointer: &Pointer,
-        files: &mut dyn Files,
+        generation: &Generation,
         world: &mut dyn World,
-    ) -> Result<Next, Trouble> {
-        let name = format!("{}@{}", wanted.name, wanted.version);
-        let attempt = self.troubles as usize;
-        let signed = match self.kept(wanted, files) {
-            Some(signed) => signed,
-            None => world.release(&wanted.name, &wanted.version, attempt)?,
-        };
-        let unfit = |why: String| Trouble::Passing(format!("{name}: {why}"));
-        let (release, digest) =
-            Release::verify(&signed, &self.settings.trust).map_err(|why| unfit(why.to_string()))?;
-        if (&release.name, &release.version) != (&wanted.name, &wanted.version) {
-            return Err(unfit(format!(
-                "the source has {}@{} there",
-                release.name, release.version
-            )));
+    ) -> Result<(), String> {
+        if pointer.needs_start(generation) && pointer.good.is_some() && !world.is_launched() {
+            return Err("it needs another start of the gateway, and no launcher is there".into());
         }
-        if wanted.digest.as_ref().is_some_and(|wanted| *wanted != digest) {
-            return Err(unfit(format!("the source has another one there, {digest}")));
-        }
-        let generation = stage::generation(&release, &digest, &desired.vars);
-        if pointer.good.as_ref() == Some(&generation) {
-            self.repair(&release, &generation, desired, files, world)?;
-            self.say(Reported::Committed, None);
-            self.clean(pointer, files)?;
-            self.phase = Phase::Over;
-            // Where it was mended, the gateway loads it again.
-            return Ok(if self.running.is_none() { Next::Now } else { Next::Settled });
-        }
-        if let Some(denied) = pointer.denies(&digest).filter(|_| !desired.retry) {
-            let reported = match denied.failure {
-                Failure::Rejected => Reported::Rejected,
-                failure => Reported::Failed(failure),
-            };
-            self.say(reported, Some(denied.message.clone()));
-            self.phase = Phase::Over;
-            return Ok(Next::Settled);
-        }
-        if release.epoch < pointer.floor {
-            let why = format!(
-                "{name} has epoch {}, this node takes none below {}",
-                release.epoch, pointer.floor
-            );
-            self.say(Reported::Rejected, Some(why));
-            self.phase = Phase::Over;
-            return Ok(Next::Settled);
-        }
-        if let Some(needs) = &release.needs {
-            let version = world.version();
-            let fits = version.as_deref().and_then(Version::parse).is_some_and(|v| needs.hold(&v));
-            if !fits {
-                let has = version.unwrap_or_else(|| "none".into());
-                return Err(Trouble::Lacking(format!(
-                    "{name} needs a gateway {needs}, this is {has}"
-                )));
+        let Some(windows) = &self.settings.windows else { return Ok(()) };
+        let (now, may_be_right) = world.time(pointer.time);
+        let named = if let Zone::Named(name) = &windows.zone { name } else { "UTC" };
+        match zone(named) {
+            // Nobody knows whether it is open.
+            _ if !may_be_right => {
+                Err("it waits for its window, and for a clock that is right".into())
             }
-        }
-        if let Some(secret) = release.secrets.iter().find(|secret| world.secret(secret).is_none()) {
-            return Err(Trouble::Lacking(format!("{name} needs the secret {secret:?}")));
-        }
-        self.room(&release, files)?;
-        self.phase =
-            Phase::Verified(Box::new(Candidate { release, signed, generation, attempt: 0 }));
-        self.say(Reported::Idle, None);
-        Ok(Next::Now)
-    }
-
-    /// A release that was laid out before.
-    fn kept(&self, wanted: &Wanted, files: &dyn Files) -> Option<Vec<u8>> {
-        files.list(GENERATIONS).ok()?.iter().filter(|name| name.ends_with(".release")).find_map(
-            |name| {
-                let signed = files.read(&format!("{GENERATIONS}/{name}"), LARGEST as u64).ok()?;
-                let (release, digest) = Release::verify(&signed, &self.settings.trust).ok()?;
-                let same = (&release.name, &release.version) == (&wanted.name, &wanted.version)
-                    && wanted.digest.as_ref().is_none_or(|wanted| *wanted == digest);
-                same.then_some(signed)
-            },
-        )
-    }
-
-    /// Whether there is room for what is not there yet.
-    fn room(&self, release: &Release, files: &mut dyn Files) -> Result<(), Trouble> {
-        let needed = stage::missing(files, release) + self.settings.reserve.max(release.free_disk);
-        let free = files.free()?;
-        match free >= needed {
-            true => Ok(()),
-            false => Err(Trouble::Lacking(format!(
-                "{needed} bytes must be free on the disk, {free} are"
-            ))),
+            Some(zone) if windows.open(&zone, now) => Ok(()),
+            _ => Err("it waits for its window".into()),
         }
     }
 
@@ -400,47 +378,8 @@ impl Agent {
         files: &mut dyn Files,
         world: &mut dyn World,
     ) -> Result<bool, Trouble> {
-        candidate.attempt = candidate.attempt.max(self.troubles as usize);
-        stage::fetch(files, world, &candidate.release, &mut candidate.attempt)
-    }
-
-    /// What runs is what it should be, or is made so again: files may have been changed by hand, or by a disk.
-    fn repair(
-        &mut self,
-        release: &Release,
-        generation: &Generation,
-        desired: &Desired,
-        files: &mut dyn Files,
-        world: &mut dyn World,
-    ) -> Result<(), Trouble> {
-        if stage::stands(files, world, generation, release, &desired.vars)? {
-            return Ok(());
-        }
-        let mut attempt = 0;
-        while stage::fetch(files, world, release, &mut attempt)? {}
-        stage::mend(files, world, generation, release, &desired.vars)?;
-        self.running = None;
-        Ok(())
-    }
-
-    /// Removes what is too old.
-    fn clean(&self, pointer: &Pointer, files: &mut dyn Files) -> std::io::Result<()> {
-        let now = [pointer.good.as_ref(), pointer.target()].into_iter().flatten();
-        let mut kept: Vec<String> = now.map(|generation| generation.id.clone()).collect();
-        kept.dedup();
-        kept.extend(pointer.history.iter().cloned());
-        kept.truncate(self.settings.keep.max(2));
-        let mut releases = Vec::new();
-        for id in &kept {
-            let signed = files.read(&stage::signed(id), LARGEST as u64);
-            if let Ok((release, _)) = signed
-                .map_err(drop)
-                .and_then(|bytes| Release::verify(&bytes, &self.settings.trust).map_err(drop))
-            {
-                releases.push(release);
-            }
-        }
-        stage::clean(files, &kept, &releases)
+        candidate.learnt.attempt = candidate.learnt.attempt.max(self.troubles as usize);
+        blobs::fetch(files, world, &candidate.release, &mut candidate.learnt)
     }
 
     fn say(&mut self, reported: Reported, message: Option<String>) {

@@ -11,15 +11,19 @@
 //! starts, and needs nothing else: neither the agent nor a network.
 
 mod agent;
+mod blobs;
+pub mod delta;
 mod files;
 pub mod launch;
 mod pointer;
 mod stage;
+mod trust;
 mod watch;
 
 pub use agent::{Agent, Next, Settings};
 pub use files::Files;
 pub use pointer::{Generation, Pointer, Trial};
+pub use trust::{Anchor, Followed};
 pub use watch::{Counters, Observation};
 
 use std::io;
@@ -27,14 +31,16 @@ use std::io;
 use pilotlight_fleet::plan::Digest;
 use pilotlight_fleet::release::Release;
 
-/// The folder of generations, and that of blobs.
+/// The folder of generations.
 pub const GENERATIONS: &str = "generations";
-const BLOBS: &str = "blobs";
 
 /// What an agent reaches: sources of content, and the gateway beside it.
 pub trait World {
     /// A release's signed form, from a source; `attempt` says which of several is asked first.
     fn release(&mut self, name: &str, version: &str, attempt: usize) -> Result<Vec<u8>, Trouble>;
+
+    /// The root of this version, from a source; nothing if all say that there is none.
+    fn root(&mut self, version: u64, attempt: usize) -> Result<Option<Vec<u8>>, Trouble>;
 
     /// A blob from this byte on, in parts.
     fn blob(
@@ -48,14 +54,25 @@ pub trait World {
     /// The whole path of the file with a secret, if the node has it.
     fn secret(&self, name: &str) -> Option<String>;
 
+    /// The time in seconds after 1970, and whether the clock may be right. `past` is a time that is past: by it
+    /// certificates are judged, whatever the clock says.
+    fn time(&mut self, past: i64) -> (i64, bool);
+
+    /// For which machine code must be made.
+    fn target(&mut self) -> String;
+
     /// The gateway's version.
     fn version(&mut self) -> Option<String>;
 
     /// Tries a release that is laid out: the gateway's check, then its tests.
     fn test(&mut self, generation: &Generation, release: &Release) -> Result<(), Trouble>;
 
-    /// Makes the gateway run this generation.
-    fn switch(&mut self, generation: &Generation) -> Result<(), String>;
+    /// Makes the gateway run this generation, in a process that was started for it if the pointer wants another start
+    /// (`starts`) than it has.
+    fn switch(&mut self, generation: &Generation, starts: u64) -> Result<(), String>;
+
+    /// Whether somebody is there who can start the gateway.
+    fn is_launched(&mut self) -> bool;
 
     /// How the gateway does.
     fn observe(&mut self) -> Observation;

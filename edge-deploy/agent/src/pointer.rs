@@ -10,7 +10,7 @@ use pilotlight_fleet::plan::Digest;
 use pilotlight_fleet::rollout::Failure;
 use serde::{Deserialize, Serialize};
 
-use crate::{Counters, Files};
+use crate::{Counters, Files, Followed};
 
 const SLOTS: [&str; 2] = ["pointer.0", "pointer.1"];
 const LARGEST: u64 = 64 << 10;
@@ -40,6 +40,15 @@ pub struct Pointer {
     pub seen: u64,
     /// Releases that are not tried again.
     pub denied: Vec<Denied>,
+    /// A time that is past, in seconds after 1970, as it was signed.
+    #[serde(default)]
+    pub time: i64,
+    /// How far the chain of roots was followed.
+    #[serde(default)]
+    pub root: Option<Followed>,
+    /// The gateway's process is to be newer than so many others: it rises where a reload is not enough.
+    #[serde(default)]
+    pub starts: u64,
 }
 
 /// A release as it is laid out on this node, with its values.
@@ -55,6 +64,9 @@ pub struct Generation {
     pub epoch: u64,
     /// The gateway's manifest in the folder.
     pub manifest: String,
+    /// Whether the gateway is started anew for it.
+    #[serde(default)]
+    pub restart: bool,
 }
 
 /// A release that is proving itself.
@@ -69,6 +81,9 @@ pub struct Trial {
     /// What the gateway had counted before, so that an agent that starts later does not take old failures for
     /// new ones.
     pub before: Counters,
+    /// Whether the gateway was started anew for it: then it is for the way back, too.
+    #[serde(default)]
+    pub anew: bool,
 }
 
 impl Pointer {
@@ -121,11 +136,13 @@ impl Pointer {
         before: Counters,
     ) -> io::Result<Pointer> {
         Pointer::update(files, &mut |pointer| {
-            let trial = Trial { generation: generation.clone(), tries: TRIES, serial, before };
-            pointer.trial = Some(trial);
-            pointer.seen = pointer.seen.max(serial);
+            let anew = pointer.needs_start(generation);
+            pointer.starts += u64::from(anew);
+            let generation = generation.clone();
             // It is tried again because somebody wants that.
             pointer.denied.retain(|denied| denied.release != generation.release);
+            pointer.trial = Some(Trial { generation, tries: TRIES, serial, before, anew });
+            pointer.seen = pointer.seen.max(serial);
         })
     }
 
@@ -151,10 +168,29 @@ impl Pointer {
     ) -> io::Result<Pointer> {
         Pointer::update(files, &mut |pointer| {
             let Some(trial) = pointer.trial.take() else { return };
+            // Where there is nothing to go back to, nothing runs.
+            pointer.starts += u64::from(trial.anew || pointer.good.is_none());
             if let Some((failure, message)) = failure {
                 pointer.deny(&trial.generation.release, failure, message);
             }
         })
+    }
+
+    /// Whether a reload is not enough to come to this generation: it says so, or its manifest is another file.
+    pub(crate) fn needs_start(&self, generation: &Generation) -> bool {
+        let moved = self.good.as_ref().is_some_and(|good| good.manifest != generation.manifest);
+        generation.restart || moved
+    }
+
+    /// Lets releases be tried again whose digest begins so; all if it is empty. Gives how many there were.
+    pub fn lift(files: &mut dyn Files, begins: &str) -> io::Result<usize> {
+        let mut lifted = 0;
+        Pointer::update(files, &mut |pointer| {
+            let before = pointer.denied.len();
+            pointer.denied.retain(|denied| !denied.release.hex().starts_with(begins));
+            lifted = before - pointer.denied.len();
+        })?;
+        Ok(lifted)
     }
 
     /// A release that is not tried again.

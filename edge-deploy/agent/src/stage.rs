@@ -1,20 +1,18 @@
-//! From a release to a folder: blobs that are verified, files that are laid out, values that are put in. Nothing here
-//! touches what runs.
+//! From blobs to a folder: files that are laid out, values that are put in. Nothing here touches what runs.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 
 use pilotlight_config::{literal, references, render};
 use pilotlight_fleet::label::Value;
-use pilotlight_fleet::plan::{Digest, Hasher};
+use pilotlight_fleet::plan::Digest;
 use pilotlight_fleet::release::{File, Release};
 
-use crate::{BLOBS, Files, GENERATIONS, Generation, Trouble, World};
+use crate::blobs::{BLOBS, is, path as blob};
+use crate::{Files, GENERATIONS, Generation, Trouble, World};
 
 /// A manifest is not larger.
 const LARGEST: u64 = 4 << 20;
-/// A blob that was wrong so often, from whatever source, is given up.
-const ATTEMPTS: usize = 3;
 
 /// How a release is called on a node, with the values that it has there.
 pub(crate) fn generation(
@@ -30,6 +28,7 @@ pub(crate) fn generation(
         name: format!("{}@{}", release.name, release.version),
         epoch: release.epoch,
         manifest: release.gateway.clone(),
+        restart: release.restart,
     }
 }
 
@@ -39,67 +38,6 @@ pub(crate) fn folder(id: &str) -> String {
 }
 pub(crate) fn signed(id: &str) -> String {
     format!("{GENERATIONS}/{id}.release")
-}
-fn blob(digest: &Digest) -> String {
-    format!("{BLOBS}/{}", digest.hex())
-}
-
-/// Bytes that are not there yet.
-pub(crate) fn missing(files: &dyn Files, release: &Release) -> u64 {
-    let blobs = release.blobs().into_iter();
-    let left = blobs.map(|(digest, size)| {
-        let part = files.length(&format!("{}.part", blob(digest))).unwrap_or(0);
-        if files.length(&blob(digest)).is_ok() { 0 } else { size.saturating_sub(part) }
-    });
-    left.sum()
-}
-
-/// Fetches one blob that is not there. False if all are.
-pub(crate) fn fetch(
-    files: &mut dyn Files,
-    world: &mut dyn World,
-    release: &Release,
-    attempt: &mut usize,
-) -> Result<bool, Trouble> {
-    files.folder(BLOBS)?;
-    for (digest, size) in release.blobs() {
-        let path = blob(digest);
-        if files.length(&path).is_ok_and(|length| length == size) {
-            continue;
-        }
-        let part = format!("{path}.part");
-        let mut from = files.length(&part).unwrap_or(0);
-        if from > size {
-            files.remove(&part)?;
-            from = 0;
-        }
-        if from < size {
-            world.blob((digest, size), from, *attempt, &mut |bytes| files.append(&part, bytes))?;
-        } else if size == 0 {
-            files.write(&part, b"")?;
-        }
-        // All of it: what was there before the power failed may not be what was written.
-        if !is(files, &part, digest)? {
-            files.remove(&part)?;
-            *attempt += 1;
-            let message = format!("{digest} is not what the sources send");
-            return Err(match *attempt < ATTEMPTS {
-                true => Trouble::Passing(message),
-                false => Trouble::Lacking(message),
-            });
-        }
-        files.sync(&part)?;
-        files.rename(&part, &path)?;
-        files.sync_folder(BLOBS)?;
-        return Ok(true);
-    }
-    Ok(false)
-}
-
-fn is(files: &dyn Files, path: &str, digest: &Digest) -> io::Result<bool> {
-    let mut hasher = Hasher::default();
-    files.each(path, &mut |bytes| hasher.update(bytes))?;
-    Ok(hasher.finish() == *digest)
 }
 
 /// Lays out a release whose blobs are there. Its folder has its name only when all in it lasts.
@@ -133,7 +71,7 @@ pub(crate) fn lay(
     }
     if !stands_at(files, &part, world, release, vars)? {
         // A blob that has changed on the disk since it was verified.
-        for digest in release.blobs().into_keys() {
+        for digest in release.contents().into_keys() {
             if !is(files, &blob(digest), digest)? {
                 files.remove(&blob(digest))?;
             }
@@ -149,7 +87,7 @@ pub(crate) fn lay(
 }
 
 /// Lays the signed release beside its generation, and makes both names last.
-fn seal(files: &mut dyn Files, generation: &Generation, bytes: &[u8]) -> io::Result<()> {
+pub(crate) fn seal(files: &mut dyn Files, generation: &Generation, bytes: &[u8]) -> io::Result<()> {
     files.write(&signed(&generation.id), bytes)?;
     files.sync(&signed(&generation.id))?;
     files.sync_folder(GENERATIONS)?;
@@ -181,13 +119,15 @@ fn place(
 }
 
 /// Puts files of a generation that runs back as they were, each at once: it is never without one that was right.
+/// Gives those that had been changed.
 pub(crate) fn mend(
     files: &mut dyn Files,
     world: &dyn World,
     generation: &Generation,
     release: &Release,
     vars: &BTreeMap<String, Value>,
-) -> Result<(), Trouble> {
+) -> Result<Vec<String>, Trouble> {
+    let mut mended = Vec::new();
     for (name, file) in &release.files {
         let one =
             Release { files: BTreeMap::from([(name.clone(), file.clone())]), ..release.clone() };
@@ -208,8 +148,9 @@ pub(crate) fn mend(
         place(files, world, (&part, file), release.render.contains(name), vars)?;
         files.rename(&part, &path)?;
         files.sync_folder(parent)?;
+        mended.push(name.clone());
     }
-    Ok(())
+    Ok(mended)
 }
 
 /// Whether a generation's files are what they should be.

@@ -112,7 +112,14 @@ mod tests {
 
     fn safety() -> Safety {
         let (within, confirm_in) = (60 * S, 180 * S);
-        Safety { exits: 3, within, confirm: Confirm::Local, confirm_in, silence: 30 * S }
+        Safety {
+            exits: 3,
+            within,
+            confirm: Confirm::Local,
+            confirm_in,
+            silence: 30 * S,
+            fallback: None,
+        }
     }
 
     fn seen(requests: u64, errors: u64, filter_errors: u64) -> Observation {

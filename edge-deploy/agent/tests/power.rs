@@ -10,12 +10,19 @@ use std::time::Duration;
 use pilotlight_agent::{Agent, Pointer};
 use pilotlight_fleet::rollout::Failure;
 use support::disk::{Chance, Disk};
-use support::{Made, boots, desired, node, settings, settle};
+use support::{Made, boots, desired, node, root, settings, settle};
 
 const CUTS: u64 = 10_000;
 /// What is wanted of a node that runs 1.0: one release after the other.
-const STORIES: &[&[&str]] =
-    &[&["2.0"], &["bad"], &["crash"], &["2.0", "3.0"], &["crash", "2.0", "1.0"]];
+const STORIES: &[&[&str]] = &[
+    &["2.0"],
+    &["bad"],
+    &["crash"],
+    &["2.0", "3.0"],
+    &["crash", "2.0", "1.0"],
+    &["anew", "moved"],
+    &["anew-crash", "2.0"],
+];
 
 /// Lives through a story, with cuts; returns how many operations it took, and at what the first cut came.
 fn live(
@@ -56,10 +63,12 @@ fn live(
 #[test]
 fn no_power_cut_leaves_a_node_dark_or_on_half_a_release() {
     let mut world = Made::default();
-    for version in ["1.0", "2.0", "3.0", "bad", "crash"] {
+    for version in ["1.0", "2.0", "3.0", "bad", "crash", "anew", "moved", "anew-crash"] {
         world.add(version, 1);
     }
     let mut begun = node(&mut world, "1.0");
+    // And from now on another key signs.
+    world.roots = [(2, root(2, &[9, 10])), (3, root(3, &[10]))].into();
     begun.count = 0;
     let lengths: Vec<u64> = STORIES
         .iter()
@@ -88,6 +97,11 @@ fn no_power_cut_leaves_a_node_dark_or_on_half_a_release() {
         "sync pointer.0",
         "sync pointer.1",
         "append blobs.part",
+        "append blobs",
+        "write roots.part",
+        "sync roots.part",
+        "rename roots",
+        "sync_folder roots",
         "sync blobs.part",
         "rename blobs",
         "sync_folder blobs",
@@ -121,10 +135,10 @@ fn ends_well(story: &[&str], disk: &mut Disk, world: &mut Made, cuts: usize) {
     for version in story {
         match (*version, given_up(version)) {
             ("bad", Some(Failure::Rejected)) => {}
-            ("crash", Some(Failure::CrashLoop)) => {}
+            ("crash" | "anew-crash", Some(Failure::CrashLoop)) => {}
             // Two starts within a probation, and the second cut there ended it.
             (_, Some(Failure::RolledBack)) => assert!(cuts >= 2, "rolled back after {cuts} cuts"),
-            ("2.0" | "3.0" | "1.0", None) => {}
+            ("2.0" | "3.0" | "1.0" | "anew" | "moved", None) => {}
             other => panic!("{other:?}: {pointer:?}"),
         }
     }
@@ -132,6 +146,10 @@ fn ends_well(story: &[&str], disk: &mut Disk, world: &mut Made, cuts: usize) {
     if !matches!(*last, "bad" | "crash") && given_up(last).is_none() {
         assert_eq!(good.name, format!("edge@{last}"));
     }
-    assert!(!["edge@bad", "edge@crash"].contains(&good.name.as_str()));
+    assert!(!["edge@bad", "edge@crash", "edge@anew-crash"].contains(&good.name.as_str()));
+    // The process is as new as it must be, and no key of before signs any more.
+    assert_eq!(world.starts, pointer.starts);
+    assert_eq!(pointer.root.unwrap().version, 3);
+    assert_eq!(pointer.time, 1_750_000_000);
     assert!(boots(disk, world).is_some());
 }

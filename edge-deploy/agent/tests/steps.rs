@@ -12,41 +12,7 @@ use pilotlight_fleet::message::Desired;
 use pilotlight_fleet::plan::Digest;
 use pilotlight_fleet::rollout::{Failure, Reported};
 use support::disk::Disk;
-use support::{Made, boots, desired, node, settings, settle};
-
-struct Node {
-    agent: Agent,
-    disk: Disk,
-    world: Made,
-    now: Duration,
-}
-
-impl Node {
-    fn new() -> Node {
-        let mut world = Made::default();
-        for (version, epoch) in
-            [("1.0", 5), ("2.0", 5), ("3.0", 5), ("old", 4), ("new", 6), ("bad", 5), ("crash", 5)]
-        {
-            world.add(version, epoch);
-        }
-        let disk = node(&mut world, "1.0");
-        Node { agent: Agent::new(settings()), disk, world, now: Duration::from_secs(10) }
-    }
-
-    fn want(&mut self, desired: Desired) -> (Option<Reported>, String) {
-        self.agent.desire(desired, self.now);
-        settle(&mut self.agent, &mut self.disk, &mut self.world, &mut self.now).unwrap();
-        let progress = self.agent.progress().cloned();
-        let message = progress.as_ref().and_then(|p| p.message.clone()).unwrap_or_default();
-        (progress.map(|progress| progress.reported), message)
-    }
-
-    fn runs(&mut self) -> String {
-        let good = Pointer::read(&self.disk).unwrap().good.unwrap();
-        assert_eq!(self.world.runs.as_ref(), Some(&good));
-        boots(&mut self.disk, &mut self.world).unwrap().name
-    }
-}
+use support::{Node, desired, settings, settle};
 
 #[test]
 fn a_good_release_is_committed_and_a_bad_one_is_not_tried_again() {
@@ -262,4 +228,29 @@ fn a_launcher_counts_starts_and_exits() {
     exits.clear();
     assert!(!exits.count(70 * second));
     assert_eq!(start(&mut Disk::new()), None);
+}
+
+#[test]
+fn what_a_node_cannot_help_is_no_fault_of_a_release() {
+    let mut node = Node::new();
+    node.world.offline = true;
+    let (reported, said) = node.try_for("2.0", 2);
+    assert_eq!((reported, said.as_str()), (Some(Reported::Idle), "the network"));
+    assert_eq!(node.runs(), "edge@1.0");
+    node.world.offline = false;
+    node.settle();
+    assert_eq!(node.runs(), "edge@2.0");
+    // It is made for another gateway, or wants a secret that is not here yet.
+    node.world.add_with("3.0", 5, |release| {
+        release.needs = pilotlight_fleet::version::Needs::parse(">=7");
+    });
+    let (_, said) = node.try_for("3.0", 3);
+    assert_eq!(said, "edge@3.0 needs a gateway >=7.0, this is 0.1.0");
+    node.world.add_with("3.1", 5, |release| release.secrets = vec!["token".into()]);
+    let (_, said) = node.try_for("3.1", 4);
+    assert_eq!(said, "edge@3.1 needs the secret \"token\"");
+    assert!(Pointer::read(&node.disk).unwrap().denied.is_empty());
+    node.world.secrets.push("token".into());
+    node.steps(100);
+    assert_eq!(node.runs(), "edge@3.1");
 }

@@ -2,8 +2,10 @@
 
 use std::path::PathBuf;
 
+mod keys;
 mod operate;
 
+pub(crate) use keys::{Keys, Rooted};
 pub(crate) use operate::{Operate, Verb};
 
 use lexopt::prelude::{Long, Short, Value, ValueExt};
@@ -14,7 +16,8 @@ pub(crate) enum Command {
     Help,
     Version,
     Init { folder: PathBuf },
-    KeysNew { path: PathBuf },
+    Keys(Keys),
+    Quarantine(Quarantine),
     Check { files: Vec<PathBuf> },
     Simulate(Simulate),
     Pack(Pack),
@@ -38,6 +41,13 @@ pub(crate) struct Launch {
     pub(crate) node: PathBuf,
 }
 
+/// What a node has given up, and what of it may be tried again.
+#[derive(Debug)]
+pub(crate) struct Quarantine {
+    pub(crate) node: PathBuf,
+    pub(crate) lift: Option<String>,
+}
+
 /// What is packed.
 #[derive(Debug)]
 pub(crate) struct Pack {
@@ -46,6 +56,10 @@ pub(crate) struct Pack {
     pub(crate) output: PathBuf,
     pub(crate) fleet: Option<PathBuf>,
     pub(crate) gateway: Option<PathBuf>,
+    /// For which modules are compiled.
+    pub(crate) targets: Vec<String>,
+    /// Versions that nodes may have: what differs from them is packed, too.
+    pub(crate) bases: Vec<String>,
 }
 
 /// What is pushed, and where.
@@ -72,8 +86,18 @@ pub(crate) const COMMANDS: &[(&str, &str)] = &[
     ("init DIR", "begin a folder with the manifests of a fleet"),
     ("keys new NAME", "make a pair of keys: NAME.key signs releases, NAME.pub is for the nodes"),
     (
-        "pack [release.toml] --key FILE... -o DIR [--fleet FILE] [--gateway FILE]",
-        "check the gateway's manifest, run the tests, write blobs and a signed release",
+        "keys root --root PUB... --release PUB... --key FILE... -o DIR [--root-threshold N] [--threshold N] [--days N]",
+        "begin a chain of roots: which keys sign roots, which sign releases, how many of each",
+    ),
+    (
+        "keys rotate ROOT [--root PUB...] [--release PUB...] --key FILE... -o DIR [...]",
+        "the root that comes next; what is not said stays as it is",
+    ),
+    ("keys sign FILE --key FILE...", "sign a root or a release, too, where another key is"),
+    ("keys show FILE...", "what is in keys, roots and releases, and who has signed them"),
+    (
+        "pack [release.toml] --key FILE... -o DIR [--fleet FILE] [--gateway FILE] [--target TRIPLE]... [--base VERSION]...",
+        "check the gateway's manifest, run the tests, compile modules, write blobs and a signed release",
     ),
     (
         "push DIR DESTINATION [--ca FILE]",
@@ -110,6 +134,10 @@ pub(crate) const COMMANDS: &[(&str, &str)] = &[
     ("token revoke NAME", "end a token; a node's is node:NAME"),
     ("agent [node.toml] [--once]", "on a node: bring it what it should run, and watch that"),
     ("launch [node.toml]", "on a node: start its gateway, and go back from a release that crashes"),
+    (
+        "quarantine [node.toml] [--lift DIGEST|all]",
+        "on a node: releases that it does not try again, and why; or let it",
+    ),
     ("check FILE...", "read manifests of a fleet and print every problem"),
     (
         "simulate [rollout.toml] --nodes N [--faults FILE] [--fleet FILE] [--seed S] [--json]",
@@ -142,10 +170,8 @@ pub(crate) fn parse() -> Result<Command, lexopt::Error> {
             [folder] => Ok(Command::Init { folder: folder.clone() }),
             _ => Err("init takes a folder".into()),
         },
-        "keys" => match paths(&mut parser)?.as_slice() {
-            [new, path] if new.as_os_str() == "new" => Ok(Command::KeysNew { path: path.clone() }),
-            _ => Err("keys takes `new` and a name".into()),
-        },
+        "keys" => keys::parse(&mut parser).map(Command::Keys),
+        "quarantine" => quarantine(&mut parser),
         "check" => match paths(&mut parser)? {
             files if files.is_empty() => Err("check takes files".into()),
             files => Ok(Command::Check { files }),
@@ -184,12 +210,15 @@ fn paths(parser: &mut lexopt::Parser) -> Result<Vec<PathBuf>, lexopt::Error> {
 fn pack(parser: &mut lexopt::Parser) -> Result<Command, lexopt::Error> {
     let (mut release, mut keys, mut output) = (None, Vec::new(), None);
     let (mut fleet, mut gateway) = (None, None);
+    let (mut targets, mut bases) = (Vec::new(), Vec::new());
     while let Some(argument) = parser.next()? {
         match argument {
             Long("key") => keys.push(parser.value()?.into()),
             Short('o') | Long("output") => output = Some(parser.value()?.into()),
             Long("fleet") => fleet = Some(parser.value()?.into()),
-            Long("gateway") => gateway = Some(parser.value()?.into()),
+            Long("gateway" | "gateway-bin") => gateway = Some(parser.value()?.into()),
+            Long("target") => targets.push(parser.value()?.string()?),
+            Long("base") => bases.push(parser.value()?.string()?),
             Value(value) if release.is_none() => release = Some(value.into()),
             other => return Err(other.unexpected()),
         }
@@ -199,7 +228,7 @@ fn pack(parser: &mut lexopt::Parser) -> Result<Command, lexopt::Error> {
     }
     let output = output.ok_or("pack needs -o: a folder for what is packed")?;
     let release = release.unwrap_or_else(|| "release.toml".into());
-    Ok(Command::Pack(Pack { release, keys, output, fleet, gateway }))
+    Ok(Command::Pack(Pack { release, keys, output, fleet, gateway, targets, bases }))
 }
 
 fn agent(parser: &mut lexopt::Parser) -> Result<Command, lexopt::Error> {
@@ -212,6 +241,18 @@ fn agent(parser: &mut lexopt::Parser) -> Result<Command, lexopt::Error> {
         }
     }
     Ok(Command::Agent(Agent { node: node.unwrap_or_else(|| NODE.into()), once }))
+}
+
+fn quarantine(parser: &mut lexopt::Parser) -> Result<Command, lexopt::Error> {
+    let (mut node, mut lift) = (None, None);
+    while let Some(argument) = parser.next()? {
+        match argument {
+            Long("lift") => lift = Some(parser.value()?.string()?),
+            Value(value) if node.is_none() => node = Some(value.into()),
+            other => return Err(other.unexpected()),
+        }
+    }
+    Ok(Command::Quarantine(Quarantine { node: node.unwrap_or_else(|| NODE.into()), lift }))
 }
 
 fn push(parser: &mut lexopt::Parser) -> Result<Command, lexopt::Error> {

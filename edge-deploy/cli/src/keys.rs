@@ -1,15 +1,21 @@
-//! `keys new`: a pair of keys, of which one half never leaves this machine.
+//! `keys`: pairs of keys, of which one half never leaves its machine, and roots, which say whose signatures count.
 
 use std::fs::OpenOptions;
 use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use pilotlight_fleet::release::{PrivateKey, is_name};
+use pilotlight_fleet::release::{PrivateKey, PublicKey, is_name};
 use ring::rand::{SecureRandom as _, SystemRandom};
 
 use crate::{FAILED, REFUSED, print};
+
+mod roots;
+mod show;
+
+pub(crate) use roots::{root, rotate, sign};
+pub(crate) use show::show;
 
 /// Writes `NAME.key`, which only its owner can read, and `NAME.pub`; a file that is there stays as it is.
 pub(crate) fn new(path: &Path) -> ExitCode {
@@ -29,7 +35,7 @@ pub(crate) fn new(path: &Path) -> ExitCode {
     for (file, text, mode) in
         [(&private, pair.text(), 0o600), (&public, pair.public().text(), 0o644)]
     {
-        if let Err(error) = write(file, &text, mode) {
+        if let Err(error) = write(file, text.as_bytes(), mode) {
             eprintln!("edge-deploy: cannot write {}: {error}", file.display());
             return ExitCode::from(FAILED);
         }
@@ -42,6 +48,56 @@ pub(crate) fn new(path: &Path) -> ExitCode {
     ExitCode::SUCCESS
 }
 
+/// Why a command ends.
+pub(crate) enum Stop {
+    /// What was given will not do.
+    Refused(String),
+    /// Something failed.
+    Failed(String),
+}
+
+/// Says what has come of it.
+fn end(done: Result<String, Stop>) -> ExitCode {
+    let (why, code) = match done {
+        Ok(said) => {
+            print(&said);
+            return ExitCode::SUCCESS;
+        }
+        Err(Stop::Refused(why)) => (why, REFUSED),
+        Err(Stop::Failed(why)) => (why, FAILED),
+    };
+    eprintln!("edge-deploy: {why}");
+    ExitCode::from(code)
+}
+
+/// The halves that sign, from their files.
+pub(crate) fn private(files: &[PathBuf]) -> Result<Vec<PrivateKey>, Stop> {
+    let read = |file: &PathBuf| {
+        PrivateKey::parse(&text(file)?).ok_or_else(|| {
+            Stop::Refused(format!("{} is no private key of `edge-deploy keys new`", file.display()))
+        })
+    };
+    files.iter().map(read).collect()
+}
+
+/// The other halves.
+fn public(files: &[PathBuf]) -> Result<Vec<PublicKey>, Stop> {
+    let read = |file: &PathBuf| {
+        PublicKey::parse(&text(file)?)
+            .ok_or_else(|| Stop::Refused(format!("{} is no public key", file.display())))
+    };
+    files.iter().map(read).collect()
+}
+
+fn text(file: &Path) -> Result<String, Stop> {
+    bytes(file).map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+}
+
+fn bytes(file: &Path) -> Result<Vec<u8>, Stop> {
+    std::fs::read(file)
+        .map_err(|error| Stop::Refused(format!("cannot read {}: {error}", file.display())))
+}
+
 /// A secret of a node's own.
 pub(crate) fn secret() -> Option<String> {
     let mut bytes = [0; 24];
@@ -50,11 +106,11 @@ pub(crate) fn secret() -> Option<String> {
 }
 
 /// Writes a file that is not there yet, and lasts.
-pub(crate) fn write(file: &Path, text: &str, mode: u32) -> io::Result<()> {
+pub(crate) fn write(file: &Path, content: &[u8], mode: u32) -> io::Result<()> {
     if let Some(folder) = file.parent().filter(|folder| !folder.as_os_str().is_empty()) {
         std::fs::create_dir_all(folder)?;
     }
     let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(file)?;
-    file.write_all(text.as_bytes())?;
+    file.write_all(content)?;
     file.sync_all()
 }

@@ -50,7 +50,12 @@ fn main() -> ExitCode {
             ExitCode::SUCCESS
         }
         Command::Init { folder } => init::init(&folder),
-        Command::KeysNew { path } => keys::new(&path),
+        Command::Keys(flags::Keys::New { path }) => keys::new(&path),
+        Command::Keys(flags::Keys::Root(rooted)) => keys::root(&rooted),
+        Command::Keys(flags::Keys::Rotate(rooted)) => keys::rotate(&rooted),
+        Command::Keys(flags::Keys::Sign { file, keys }) => keys::sign(&file, &keys),
+        Command::Keys(flags::Keys::Show { files }) => keys::show(&files),
+        Command::Quarantine(quarantine) => node::quarantine(&quarantine),
         Command::Pack(pack) => pack::pack(&pack),
         Command::Agent(agent) => node::agent(&agent),
         Command::Launch(launch) => node::launch(&launch),

@@ -28,8 +28,16 @@ fn pushed(flags: &flags::Push) -> Result<String, Error> {
     let place = Place::parse(&flags.to, Path::new(""))?;
     let to = place.destination(&settings(flags.ca.as_deref(), None)?)?;
     let mut said = String::new();
-    let releases = from.releases()?;
-    if releases.is_empty() {
+    // Before what they let be signed.
+    for version in from.roots()? {
+        to.put_root(version, &from.root(version)?)?;
+        said.push_str(&format!("root {version}\n"));
+    }
+    let releases = match from.releases() {
+        Err(Error::Absent(_)) if !said.is_empty() => Vec::new(),
+        releases => releases?,
+    };
+    if releases.is_empty() && said.is_empty() {
         return Err(Error::Absent(format!("a release in {}", flags.from.display())));
     }
     for (name, version) in releases {

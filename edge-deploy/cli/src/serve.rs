@@ -6,12 +6,14 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use pilotlight_agent::Anchor;
 use pilotlight_content::{Body, Place};
 use pilotlight_controller::core::{Content, SHOWN, Settings};
 use pilotlight_controller::serve::{self, Anew, Fetch, News, Open, Outside};
 use pilotlight_controller::store::{Error, Opened, Postgres, Sqlite};
 use pilotlight_fleet::manifest::{Controller, Enrol, Fleet};
 use pilotlight_fleet::plan::Digest;
+use pilotlight_fleet::release::{Root, Trust};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
@@ -62,7 +64,7 @@ fn outside(
 ) -> Result<(Settings, Outside), String> {
     let absolute = std::path::absolute(file).unwrap_or_else(|_| file.into());
     let folder = absolute.parent().unwrap_or(Path::new("/")).to_path_buf();
-    let trust = crate::node::trust(&controller.trust, 1, "controller.toml")?;
+    let trust = trust(&controller, &folder)?;
     let address = &controller.address;
     let listener = TcpListener::bind(address).map_err(|error| format!("{address}: {error}"))?;
     let bound = listener.local_addr().map_err(|error| format!("{address}: {error}"))?;
@@ -180,6 +182,24 @@ fn store(controller: &Controller, folder: &Path, own: String) -> (Open, bool) {
             (Box::new(Postgres::opener(url, folder, own)), true)
         }
     }
+}
+
+/// Keys, or a root and what follows from it at the sources by now. For planning only: nodes judge for themselves.
+fn trust(controller: &Controller, folder: &Path) -> Result<Trust, String> {
+    let mut root = match crate::node::anchor(&controller.trust, 1, "controller.toml")? {
+        Anchor::Keys(trust) => return Ok(trust),
+        Anchor::Root(bytes) => Root::first(&bytes).map_err(|refused| refused.to_string())?.0,
+    };
+    let settings = push::settings(None, None).map_err(|error| error.to_string())?;
+    for source in &controller.sources {
+        let place = Place::parse(source, folder).map_err(|error| error.to_string())?;
+        let source = place.source(&settings).map_err(|error| error.to_string())?;
+        while let Ok(bytes) = source.root(root.version.saturating_add(1)) {
+            let next = root.next(&bytes);
+            root = next.map_err(|refused| format!("{}: {refused}", source.name()))?.0;
+        }
+    }
+    Ok(root.release)
 }
 
 /// From the first source that has it.

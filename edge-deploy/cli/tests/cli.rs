@@ -115,6 +115,53 @@ fn keys_come_in_pairs_and_are_not_overwritten() {
 }
 
 #[test]
+fn a_chain_of_roots_is_made_on_several_machines() {
+    let begun = Begun::new("roots");
+    for name in ["ann", "bob", "cleo", "ci", "new"] {
+        assert_eq!(said(&edge_deploy(&["keys", "new", &begun.file(name)])).0, 0);
+    }
+    let file = |name: &str| begun.file(name);
+    let [ann, bob, cleo, ci, new] =
+        ["ann", "bob", "cleo", "ci", "new"].map(|name| begun.file(&format!("{name}.pub")));
+    let (ann_key, bob_key, content) = (file("ann.key"), file("bob.key"), file("content"));
+    let root = |more: &[&str]| {
+        let arguments = ["keys", "root", "--root", &ann, "--root", &bob, "--root-threshold", "2"];
+        let arguments = [&arguments[..], &["--release", &ci, "-o", &content], more].concat();
+        said(&edge_deploy(&arguments))
+    };
+    // One signature is half of it.
+    let (code, out, err) = root(&["--key", &ann_key]);
+    assert_eq!(code, 0, "{err}");
+    assert!(out.contains("it does not count yet: signed by 1 of the trusted keys"), "{out}");
+    let first = file("content/roots/1");
+    let (code, out, _) = said(&edge_deploy(&["keys", "sign", &first, "--key", &bob_key]));
+    assert_eq!((code, out.as_str()), (0, "root 1: 2 signatures\n"));
+    // Bob goes, Cleo comes; another key signs releases.
+    let arguments = ["keys", "rotate", &first, "--root", &ann, "--root", &cleo, "--release", &new];
+    let signs = ["--key", &ann_key, "--key", &bob_key, "-o", &content, "--days", "10"];
+    let (code, out, _) = said(&edge_deploy(&[&arguments[..], &signs].concat()));
+    assert!(code == 0 && out.contains("does not count yet"), "{out}");
+    let second = file("content/roots/2");
+    let cleo_key = file("cleo.key");
+    assert_eq!(said(&edge_deploy(&["keys", "sign", &second, "--key", &cleo_key])).0, 0);
+    let (code, out, _) = said(&edge_deploy(&["keys", "show", &first, &second, &ann]));
+    assert_eq!(code, 0, "{out}");
+    assert_eq!(out.matches("it counts").count(), 2, "{out}");
+    assert!(out.contains("2 of these sign roots") && out.contains("(cleo)"), "{out}");
+    assert!(out.contains("public key") && out.contains("signed by"), "{out}");
+    // What is there stays as it is, and what cannot be is refused.
+    assert_eq!(root(&["--key", &ann_key]).0, 1);
+    assert_eq!(root(&["--key", &ann_key, "--threshold", "2"]).0, 2);
+    assert_eq!(root(&[]).0, 2);
+    assert_eq!(said(&edge_deploy(&["keys", "show", &file("node.toml")])).0, 2);
+    // Roots are pushed, and a node's manifest takes one.
+    let web = file("web");
+    let (code, out, _) = said(&edge_deploy(&["push", &content, &web]));
+    assert_eq!((code, out.as_str()), (0, "root 1\nroot 2\n"));
+    assert_eq!(std::fs::read(file("web/roots/2")).unwrap(), std::fs::read(&second).unwrap());
+}
+
+#[test]
 fn help_and_version() {
     let (code, out, _) = said(&edge_deploy(&["version"]));
     assert_eq!((code, out), (0, format!("edge-deploy {}\n", env!("CARGO_PKG_VERSION"))));

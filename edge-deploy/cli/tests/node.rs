@@ -322,3 +322,92 @@ fn a_gateway_that_crashes_goes_back_without_an_agent() {
     assert_eq!(node.get(), None);
     drop(fs::remove_dir_all(&scratch));
 }
+
+#[test]
+fn a_first_bad_release_and_another_manifest_on_a_real_gateway() {
+    let mut node = Node::new("restart", gateway());
+    // Whom to trust comes from a root.
+    for name in ["root", "next"] {
+        assert_eq!(node.run(&["keys", "new", name]).0, 0);
+    }
+    let root = "keys root --root root.pub --release release.pub --key root.key -o content";
+    let (code, said) = node.run(&root.split(' ').collect::<Vec<_>>());
+    assert_eq!(code, 0, "{said}");
+    let manifest = fs::read_to_string(node.folder.join("node.toml")).unwrap();
+    node.write("root.1", "");
+    fs::copy(node.folder.join("content/roots/1"), node.folder.join("root.1")).unwrap();
+    let manifest = manifest.replace("release.pub", "root.1");
+    node.write(
+        "safe.toml",
+        MANIFEST
+            .replace("${fleet:address}", &node.address.to_string())
+            .replace("filters = [\"hello\"]\n", "")
+            .replace("no filter", "safe")
+            .split("[filters")
+            .next()
+            .unwrap(),
+    );
+    node.write(
+        "node.toml",
+        &manifest.replace(
+            "silence = \"2s\"",
+            "silence = \"2s\", confirm_in = \"3s\", fallback = \"safe.toml\"",
+        ),
+    );
+    let launcher = node.start("launch");
+    let agent = node.start("agent");
+
+    // The first release crashes at each request: it is given up, and nothing runs, as before.
+    node.pack("0.9.0", "return { request = function() error('boom') end }\n");
+    node.want("0.9.0");
+    let failed = |node: &Node| node.status()["denied"][0]["failure"] == "CrashLoop";
+    node.until("the end of a bad first release", failed, drop);
+    node.until("the end of its gateway", |node| node.get().is_none(), drop);
+    let (code, said) = node.run(&["quarantine"]);
+    assert!(code == 0 && said.contains("crash_loop: filters failed"), "{said}");
+    assert_eq!(node.run(&["quarantine", "--lift", "all"]), (0, "1 may be tried again\n".into()));
+
+    node.pack("1.0.0", &says("one"));
+    node.want("1.0.0");
+    node.until("the first good release", |node| node.runs("1.0.0"), drop);
+    // Its manifest is another file: the gateway is started anew, by whoever started it.
+    fs::rename(node.folder.join("pilotlight.toml"), node.folder.join("moved.toml")).unwrap();
+    let renamed = |node: &Node, version: &str, filter: &str| {
+        node.write("pilotlight.toml", MANIFEST);
+        node.pack("0.0.1", filter);
+        let release = fs::read_to_string(node.folder.join("release.toml")).unwrap();
+        let release = release.replace("pilotlight.toml", "moved.toml").replace("0.0.1", version);
+        node.write("release.toml", &release);
+        let (code, said) = node.run(&["pack", "--key", "release.key", "-o", "content"]);
+        assert_eq!(code, 0, "{said}");
+        fs::remove_dir_all(node.folder.join("content/releases/edge/0.0.1")).ok();
+        fs::remove_file(node.folder.join("content/releases/edge/0.0.1")).ok();
+    };
+    renamed(&node, "2.0.0", &says("two"));
+    node.want("2.0.0");
+    node.until("the other manifest", |node| node.runs("2.0.0"), drop);
+    assert_eq!(node.get(), Some((200, "two".to_owned())));
+    assert!(node.folder.join("state/current/moved.toml").exists());
+    // And back, from one that crashes, without a network.
+    node.pack("3.0.0", "return { request = function() error('boom') end }\n");
+    node.want("3.0.0");
+    node.until("a crash", |node| node.get().is_some_and(|(status, _)| status == 500), drop);
+    fs::rename(node.folder.join("content"), node.folder.join("gone")).unwrap();
+    let two = Some((200, "two".to_owned()));
+    let took = node.until("the way back", |node| node.get() == two, drop);
+    println!("another manifest was reverted after {took:?}");
+    fs::rename(node.folder.join("gone"), node.folder.join("content")).unwrap();
+
+    // Another key signs, and nobody has touched the node.
+    let rotate = "keys rotate root.1 --release next.pub --key root.key -o content";
+    let (code, said) = node.run(&rotate.split(' ').collect::<Vec<_>>());
+    assert_eq!(code, 0, "{said}");
+    node.pack("4.0.0", &says("four"));
+    let (code, said) =
+        node.run(&["keys", "sign", "content/releases/edge/4.0.0", "--key", "next.key"]);
+    assert_eq!((code, said.as_str()), (0, "edge@4.0.0: 2 signatures\n"));
+    node.want("4.0.0");
+    node.until("a release of the new key", |node| node.runs("4.0.0"), drop);
+    assert_eq!(node.status()["root"]["version"], 2);
+    drop((agent, launcher));
+}

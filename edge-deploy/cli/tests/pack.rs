@@ -93,6 +93,7 @@ impl Shop {
         let output = Command::new(env!("CARGO_BIN_EXE_edge-deploy"))
             .args(arguments)
             .current_dir(&self.0)
+            .env("SOURCE_DATE_EPOCH", "1795740000")
             .output()
             .unwrap();
         let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
@@ -198,4 +199,80 @@ fn what_cannot_be_packed_is_refused_with_its_reason() {
     assert!(code == 2 && err.contains("is no private key"), "{err}");
     let (code, _, err) = shop.run(&["push", "left", "ftp://x"]);
     assert!(code == 2 && err.contains("no place for content"), "{err}");
+}
+
+/// Bytes of a module; of two of them most are the same.
+fn module(mark: &str) -> Vec<u8> {
+    let mut state = 5u32;
+    let mut bytes: Vec<u8> = (0..40_000)
+        .map(|_| {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (state >> 24) as u8
+        })
+        .collect();
+    bytes.splice(20_000..20_010, mark.bytes());
+    bytes
+}
+
+#[test]
+fn modules_are_compiled_for_each_target_and_shipped_as_what_differs() {
+    let shop = Shop::new("pack-targets");
+    let compiler = "#!/bin/sh\ncase $1 in\nversion) echo pilotlight 0.1.0;;\n\
+        compile) grep -q BROKEN \"$2\" && { echo no module >&2; exit 2; }\n\
+        { printf %s \"${6:-here}\"; cat \"$2\"; } >\"$4\";;\n\
+        test) grep -q ^here modules/m.cwasm;;\nesac\n";
+    shop.write("gateway", compiler);
+    shop.write("pilotlight.toml", &format!("{MANIFEST}[modules.m]\nwasm = \"modules/m.cwasm\"\n"));
+    let pack = |version: &str, mark: &str| {
+        shop.write("release.toml", &RELEASE.replace("1.42.0", version));
+        fs::create_dir_all(shop.0.join("modules")).unwrap();
+        fs::write(shop.0.join("modules/m.wasm"), module(mark)).unwrap();
+        let targets = ["--target", "x86_64-unknown-linux-gnu", "--target", "pulley32"];
+        let arguments = ["pack", "--key", "release.key", "-o", "out", "--gateway", "gateway"];
+        let (code, out, err) = shop.run(&[&arguments[..], &targets].concat());
+        assert_eq!(code, 0, "{out}{err}");
+        let tree = shop.tree("out");
+        let signed = tree[&format!("releases/shop-edge/{version}")].clone();
+        let signed = String::from_utf8(signed).unwrap();
+        serde_json::from_str::<serde_json::Value>(signed.split_once("\n\n").unwrap().1).unwrap()
+    };
+    let one = pack("1.0.0", "one");
+    assert_eq!(one["needs"].to_string().matches("Equal").count(), 1, "{}", one["needs"]);
+    assert!(one["files"].as_object().unwrap().keys().all(|name| !name.contains("modules")));
+    let code = |release: &serde_json::Value, target: &str| {
+        release["targets"][target]["modules/m.cwasm"]["digest"].as_str().unwrap().to_owned()
+    };
+    let blob = |digest: &str| shop.tree("out")[&format!("blobs/{}", &digest[7..])].clone();
+    assert!(blob(&code(&one, "pulley32")).starts_with(b"pulley32"));
+    assert!(blob(&code(&one, "x86_64-unknown-linux-gnu")).starts_with(b"x86_64"));
+    // They do not compress, and there was nothing before.
+    assert!(one.get("packed").is_none(), "{}", one["packed"]);
+    let two = pack("1.1.0", "two");
+    for target in ["pulley32", "x86_64-unknown-linux-gnu"] {
+        let ways = two["packed"][&code(&two, target)].as_array().unwrap();
+        assert_eq!((ways.len(), ways[0]["from"].as_str()), (1, Some(&*code(&one, target))));
+        let size = ways[0]["size"].as_u64().unwrap();
+        assert!(size < 1000, "{size}");
+        assert_eq!(blob(ways[0]["digest"].as_str().unwrap()).len() as u64, size);
+    }
+    // The same again is the same bytes, and all of it is pushed.
+    let before = shop.tree("out");
+    pack("1.1.0", "two");
+    assert!(shop.tree("out") == before);
+    assert_eq!(shop.run(&["push", "out", "web"]).0, 0);
+    assert!(shop.tree("web") == before);
+    // What does not compile is said.
+    fs::write(shop.0.join("modules/m.wasm"), b"BROKEN").unwrap();
+    let (code, _, err) = shop.run(&[
+        "pack",
+        "--key",
+        "release.key",
+        "-o",
+        "no",
+        "--gateway",
+        "gateway",
+        "--target",
+        "x",
+    ]);
+    assert!(code == 1 && err.contains("modules/m.cwasm for x: no module"), "{err}");
 }

@@ -1,11 +1,11 @@
-//! A folder: `blobs/HEX` and `releases/NAME/VERSION`. What a web server may serve as it is.
+//! A folder: `blobs/HEX`, `releases/NAME/VERSION` and `roots/N`. What a web server may serve as it is.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 
 use pilotlight_fleet::plan::{Digest, Hasher};
-use pilotlight_fleet::release::{self, Release, is_name};
+use pilotlight_fleet::release::{self, Release, is_name, root};
 
 use crate::{Body, Destination, Error, Source};
 
@@ -38,6 +38,23 @@ impl Directory {
         Ok(found)
     }
 
+    /// The versions of the roots that lie in it.
+    pub fn roots(&self) -> Result<Vec<u64>, Error> {
+        let path = self.0.join("roots");
+        let entries = match fs::read_dir(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            entries => entries.map_err(|error| Error::io(&path.display().to_string(), &error))?,
+        };
+        let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+        let mut roots: Vec<u64> = names.filter_map(|name| name.parse().ok()).collect();
+        roots.sort_unstable();
+        Ok(roots)
+    }
+
+    fn root_path(&self, version: u64) -> PathBuf {
+        self.0.join("roots").join(version.to_string())
+    }
+
     fn blob_path(&self, digest: &Digest) -> PathBuf {
         self.0.join("blobs").join(digest.hex())
     }
@@ -54,11 +71,13 @@ impl Source for Directory {
     }
 
     fn release(&self, name: &str, version: &str) -> Result<Vec<u8>, Error> {
-        let failed = |error| Error::io(&format!("{name}@{version} in {}", self.name()), &error);
-        let file = File::open(self.release_path(name, version)?).map_err(failed)?;
-        let mut bytes = Vec::new();
-        file.take(release::LARGEST as u64 + 1).read_to_end(&mut bytes).map_err(failed)?;
-        Ok(bytes)
+        let what = format!("{name}@{version} in {}", self.name());
+        short(&self.release_path(name, version)?, release::LARGEST, &what)
+    }
+
+    fn root(&self, version: u64) -> Result<Vec<u8>, Error> {
+        let what = format!("root {version} in {}", self.name());
+        short(&self.root_path(version), root::LARGEST, &what)
     }
 
     fn blob(&self, digest: &Digest, from: u64) -> Result<Body, Error> {
@@ -110,6 +129,24 @@ impl Destination for Directory {
         whole(&path, &mut |file| file.write_all(signed))
             .map_err(|error| Error::Unreachable(format!("{}: {error}", path.display())))
     }
+
+    fn put_root(&self, version: u64, signed: &[u8]) -> Result<(), Error> {
+        let path = self.root_path(version);
+        if crate::root_given_once(self, version, signed)? {
+            return Ok(());
+        }
+        whole(&path, &mut |file| file.write_all(signed))
+            .map_err(|error| Error::Unreachable(format!("{}: {error}", path.display())))
+    }
+}
+
+/// A file of which no more is read than so many bytes and one, by which a longer one shows.
+fn short(path: &Path, most: usize, what: &str) -> Result<Vec<u8>, Error> {
+    let failed = |error| Error::io(what, &error);
+    let mut bytes = Vec::new();
+    let file = File::open(path).map_err(failed)?;
+    file.take(most as u64 + 1).read_to_end(&mut bytes).map_err(failed)?;
+    Ok(bytes)
 }
 
 /// Writes a file that is to be seen whole or not at all.

@@ -2,13 +2,17 @@
 
 use std::collections::BTreeMap;
 use std::io::Read;
-use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Deserialize;
-use ureq::tls::{Certificate, ClientCert, PemItem, PrivateKey, RootCerts, TlsConfig, parse_pem};
+use ureq::unversioned::resolver::DefaultResolver;
+use ureq::unversioned::transport::{ConnectProxyConnector, Connector as _, TcpConnector};
 
 use crate::Error;
+
+mod tls;
+
+pub use tls::Floor;
 
 /// A server that says nothing for so long is not there.
 const SILENCE: Duration = Duration::from_secs(30);
@@ -25,6 +29,8 @@ pub struct Settings {
     pub identity: Option<Vec<u8>>,
     /// For object stores.
     pub account: Option<crate::Account>,
+    /// A time that is past, by which certificates are judged.
+    pub floor: Floor,
 }
 
 impl Settings {
@@ -101,7 +107,7 @@ impl Client {
         settings: &Settings,
         silence: Duration,
     ) -> Result<Client, Error> {
-        let mut config = ureq::Agent::config_builder()
+        let config = ureq::Agent::config_builder()
             .http_status_as_error(false)
             .max_redirects(5)
             .timeout_connect(Some(CONNECT))
@@ -109,19 +115,15 @@ impl Client {
             .timeout_per_write(Some(SILENCE))
             .accept_encoding("identity")
             .user_agent(concat!("edge-deploy/", env!("CARGO_PKG_VERSION")));
-        if url.starts_with("https://") {
-            let tls = TlsConfig::builder()
-                .root_certs(roots(settings)?)
-                .client_cert(settings.identity.as_deref().map(identity).transpose()?)
-                .unversioned_rustls_crypto_provider(Arc::new(
-                    rustls::crypto::ring::default_provider(),
-                ))
-                .build();
-            config = config.tls_config(tls);
-        }
+        let secure = url.starts_with("https://").then(|| tls::config(settings)).transpose()?;
+        let connector =
+            ().chain(ConnectProxyConnector::default())
+                .chain(TcpConnector::default())
+                .chain(tls::Secure(secure));
+        let agent = ureq::Agent::with_parts(config.build(), connector, DefaultResolver::default());
         let host = url.split("://").nth(1).and_then(|rest| rest.split('/').next());
         let basic = host.and_then(|host| settings.credentials.get(host)).cloned();
-        Ok(Client { agent: config.build().into(), basic })
+        Ok(Client { agent, basic })
     }
 
     /// Sends it; any status is an answer.
@@ -188,40 +190,4 @@ pub(crate) fn short(response: Response, most: usize, what: &str) -> Result<Vec<u
     let read = body.read_to_end(&mut bytes);
     read.map_err(|error| Error::Unreachable(format!("{what}: {error}")))?;
     Ok(bytes)
-}
-
-fn roots(settings: &Settings) -> Result<RootCerts, Error> {
-    let certificates: Vec<_> = match &settings.ca {
-        Some(pem) => parse_pem(pem)
-            .filter_map(|item| match item {
-                Ok(PemItem::Certificate(certificate)) => Some(certificate),
-                _ => None,
-            })
-            .collect(),
-        None => rustls_native_certs::load_native_certs()
-            .certs
-            .iter()
-            .map(|der| Certificate::from_der(der).to_owned())
-            .collect(),
-    };
-    match certificates.is_empty() {
-        true => Err(Error::Refused("there are no certificates of authorities".into())),
-        false => Ok(RootCerts::new_with_certs(&certificates)),
-    }
-}
-
-fn identity(pem: &[u8]) -> Result<ClientCert, Error> {
-    let (mut certificates, mut key): (Vec<Certificate<'static>>, Option<PrivateKey<'static>>) =
-        Default::default();
-    for item in parse_pem(pem).flatten() {
-        match item {
-            PemItem::Certificate(certificate) => certificates.push(certificate),
-            PemItem::PrivateKey(private) => key = Some(private),
-            _ => {}
-        }
-    }
-    match key {
-        Some(key) if !certificates.is_empty() => Ok(ClientCert::new_with_certs(&certificates, key)),
-        _ => Err(Error::Refused("the identity is no certificate with its key".into())),
-    }
 }

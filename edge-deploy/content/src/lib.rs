@@ -20,7 +20,7 @@ use pilotlight_fleet::plan::Digest;
 use pilotlight_fleet::release::{self, Release};
 
 pub use directory::Directory;
-pub use http::Settings;
+pub use http::{Floor, Settings};
 pub use oci::Registry;
 pub use s3::{Account, Bucket};
 pub use web::Web;
@@ -32,6 +32,9 @@ pub trait Source {
 
     /// A release's signed form, not verified, at most as long as releases are.
     fn release(&self, name: &str, version: &str) -> Result<Vec<u8>, Error>;
+
+    /// The signed root of this version, not verified.
+    fn root(&self, version: u64) -> Result<Vec<u8>, Error>;
 
     /// A blob from this byte on, or from an earlier one where the source cannot do better.
     fn blob(&self, digest: &Digest, from: u64) -> Result<Body, Error>;
@@ -49,6 +52,11 @@ pub trait Destination {
     ///
     /// Errors: that version is there already, with other content.
     fn put_release(&self, release: &Release, digest: &Digest, signed: &[u8]) -> Result<(), Error>;
+
+    /// Puts a root there.
+    ///
+    /// Errors: that version is there already, with other content.
+    fn put_root(&self, version: u64, signed: &[u8]) -> Result<(), Error>;
 }
 
 /// The content of a blob.
@@ -110,6 +118,19 @@ fn given_once(there: &dyn Source, release: &Release, digest: &Digest) -> Result<
             there.name()
         ))),
         Err(Error::Absent(_)) => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+/// A root is given once, too; whether it is there.
+fn root_given_once(there: &dyn Source, version: u64, signed: &[u8]) -> Result<bool, Error> {
+    match there.root(version) {
+        Ok(known) if known == signed => Ok(true),
+        Ok(_) => Err(Error::Refused(format!(
+            "root {version} is in {} already, with other content: a root is given once",
+            there.name()
+        ))),
+        Err(Error::Absent(_)) => Ok(false),
         Err(error) => Err(error),
     }
 }

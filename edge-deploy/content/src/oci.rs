@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use std::io::Read;
 
 use pilotlight_fleet::plan::Digest;
-use pilotlight_fleet::release::{self, Release};
+use pilotlight_fleet::release::{self, Release, root};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -15,6 +15,7 @@ use crate::{Body, Destination, Error, Source};
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 const EMPTY: &str = "application/vnd.oci.empty.v1+json";
 const RELEASE: &str = "application/vnd.pilotlight.release.v1";
+const ROOT: &str = "application/vnd.pilotlight.root.v1";
 const BLOB: &str = "application/vnd.pilotlight.blob.v1";
 /// The largest manifest: a line a blob.
 const LARGEST: usize = 4 << 20;
@@ -164,6 +165,36 @@ impl Registry {
         http::fine(self.client.send(ask)?, digest.as_str()).map(drop)
     }
 
+    /// What lies under a tag: its layer of this kind.
+    fn first(&self, tag: &str, (kind, most): (&str, usize), what: &str) -> Result<Vec<u8>, Error> {
+        let url = self.at(&format!("manifests/{tag}"));
+        let manifest = http::fine(self.get("GET", &url, MANIFEST, 0)?, what)?;
+        let manifest: Layers = serde_json::from_slice(&http::short(manifest, LARGEST, what)?)
+            .map_err(|error| Error::Refused(format!("{what}: {error}")))?;
+        let layer = manifest.layers.iter().find(|layer| layer.kind == kind);
+        let layer = layer.ok_or_else(|| Error::Refused(format!("{what} is something else")))?;
+        let url = self.at(&format!("blobs/{}", layer.digest));
+        http::short(http::fine(self.get("GET", &url, "*/*", 0)?, what)?, most, what)
+    }
+
+    fn put_manifest(&self, tag: &str, kind: &str, layers: Vec<Layer>) -> Result<(), Error> {
+        let manifest = json!({
+            "schemaVersion": 2,
+            "mediaType": MANIFEST,
+            "artifactType": kind,
+            "config": layer(EMPTY, &self.put_small(b"{}")?, 2),
+            "layers": layers,
+        });
+        let bytes = manifest.to_string();
+        let url = self.at(&format!("manifests/{tag}"));
+        let put = || {
+            let mut body = bytes.as_bytes();
+            let ask = Ask { body: Some((&mut body, bytes.len() as u64)), ..Ask::new("PUT", &url) };
+            self.client.send(self.with_leave(ask.field("content-type", MANIFEST)))
+        };
+        http::fine(self.send(&put)?, &url).map(drop)
+    }
+
     fn put_small(&self, bytes: &[u8]) -> Result<Digest, Error> {
         let digest = Digest::of_bytes(bytes);
         if !self.has(&digest)? {
@@ -171,6 +202,15 @@ impl Registry {
         }
         Ok(digest)
     }
+}
+
+fn layer(kind: &str, digest: &Digest, size: u64) -> Layer {
+    Layer { kind: kind.into(), digest: digest.clone(), size }
+}
+
+/// No release has a tag without a hyphen.
+fn root_tag(version: u64) -> String {
+    format!("_root.{version}")
 }
 
 fn tag(name: &str, version: &str) -> Result<String, Error> {
@@ -189,14 +229,12 @@ impl Source for Registry {
 
     fn release(&self, name: &str, version: &str) -> Result<Vec<u8>, Error> {
         let what = format!("{name}@{version} in {}", self.name());
-        let url = self.at(&format!("manifests/{}", tag(name, version)?));
-        let manifest = http::fine(self.get("GET", &url, MANIFEST, 0)?, &what)?;
-        let manifest: Layers = serde_json::from_slice(&http::short(manifest, LARGEST, &what)?)
-            .map_err(|error| Error::Refused(format!("{what}: {error}")))?;
-        let layer = manifest.layers.iter().find(|layer| layer.kind == RELEASE);
-        let layer = layer.ok_or_else(|| Error::Refused(format!("{what} is no release")))?;
-        let url = self.at(&format!("blobs/{}", layer.digest));
-        http::short(http::fine(self.get("GET", &url, "*/*", 0)?, &what)?, release::LARGEST, &what)
+        self.first(&tag(name, version)?, (RELEASE, release::LARGEST), &what)
+    }
+
+    fn root(&self, version: u64) -> Result<Vec<u8>, Error> {
+        let what = format!("root {version} in {}", self.name());
+        self.first(&root_tag(version), (ROOT, root::LARGEST), &what)
     }
 
     fn blob(&self, digest: &Digest, from: u64) -> Result<Body, Error> {
@@ -223,27 +261,17 @@ impl Destination for Registry {
 
     fn put_release(&self, release: &Release, digest: &Digest, signed: &[u8]) -> Result<(), Error> {
         crate::given_once(self, release, digest)?;
-        let layer = |kind: &str, digest: &Digest, size| Layer {
-            kind: kind.into(),
-            digest: digest.clone(),
-            size,
-        };
-        let mut layers = vec![layer(RELEASE, &self.put_small(signed)?, signed.len() as u64)];
-        layers.extend(release.blobs().into_iter().map(|(digest, size)| layer(BLOB, digest, size)));
-        let manifest = json!({
-            "schemaVersion": 2,
-            "mediaType": MANIFEST,
-            "artifactType": RELEASE,
-            "config": layer(EMPTY, &self.put_small(b"{}")?, 2),
-            "layers": layers,
-        });
-        let bytes = manifest.to_string();
-        let url = self.at(&format!("manifests/{}", tag(&release.name, &release.version)?));
-        let put = || {
-            let mut body = bytes.as_bytes();
-            let ask = Ask { body: Some((&mut body, bytes.len() as u64)), ..Ask::new("PUT", &url) };
-            self.client.send(self.with_leave(ask.field("content-type", MANIFEST)))
-        };
-        http::fine(self.send(&put)?, &url).map(drop)
+        let signed = layer(RELEASE, &self.put_small(signed)?, signed.len() as u64);
+        let blobs = release.blobs().into_iter().map(|(digest, size)| layer(BLOB, digest, size));
+        let layers = std::iter::once(signed).chain(blobs).collect();
+        self.put_manifest(&tag(&release.name, &release.version)?, RELEASE, layers)
+    }
+
+    fn put_root(&self, version: u64, signed: &[u8]) -> Result<(), Error> {
+        if crate::root_given_once(self, version, signed)? {
+            return Ok(());
+        }
+        let signed = layer(ROOT, &self.put_small(signed)?, signed.len() as u64);
+        self.put_manifest(&root_tag(version), ROOT, vec![signed])
     }
 }

@@ -3,7 +3,7 @@
 use std::io::Read;
 
 use pilotlight_fleet::plan::Digest;
-use pilotlight_fleet::release::{self, Release};
+use pilotlight_fleet::release::{self, Release, root};
 
 use crate::http::{self, Ask, Client, Response, Settings};
 use crate::s3::{self, Signer};
@@ -73,6 +73,12 @@ impl Source for Web {
         http::short(self.fine(response, &url)?, release::LARGEST, &url)
     }
 
+    fn root(&self, version: u64) -> Result<Vec<u8>, Error> {
+        let url = format!("{}/roots/{version}", self.url);
+        let response = self.send(Ask::new("GET", &url), None)?;
+        http::short(self.fine(response, &url)?, root::LARGEST, &url)
+    }
+
     fn blob(&self, digest: &Digest, from: u64) -> Result<Body, Error> {
         let url = self.blob_url(digest);
         let response = self.send(Ask::new("GET", &url).from(from), None)?;
@@ -104,6 +110,14 @@ impl Destination for Web {
     fn put_release(&self, release: &Release, digest: &Digest, signed: &[u8]) -> Result<(), Error> {
         let url = self.release_url(&release.name, &release.version)?;
         crate::given_once(self, release, digest)?;
+        self.put(&url, &Digest::of_bytes(signed), signed.len() as u64, &mut &*signed)
+    }
+
+    fn put_root(&self, version: u64, signed: &[u8]) -> Result<(), Error> {
+        if crate::root_given_once(self, version, signed)? {
+            return Ok(());
+        }
+        let url = format!("{}/roots/{version}", self.url);
         self.put(&url, &Digest::of_bytes(signed), signed.len() as u64, &mut &*signed)
     }
 }

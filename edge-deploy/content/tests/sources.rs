@@ -41,8 +41,8 @@ fn release(version: &str, more: &str) -> (Release, Vec<(Digest, Vec<u8>)>) {
         free_disk: 0,
         tests: Vec::new(),
         secrets: Vec::new(),
-        render: Vec::new(),
         files,
+        ..Release::default()
     };
     (release, blobs)
 }
@@ -67,7 +67,11 @@ fn folder(name: &str) -> PathBuf {
 fn read(source: &dyn Source, digest: &Digest, size: u64, from: u64) -> Result<Vec<u8>, Error> {
     let mut bytes = Vec::new();
     let mut paced = 0;
-    fetch::blob(source, (digest, size), from, &mut |count| paced += count, &mut |part| {
+    let mut pace = |count: usize| {
+        paced += count;
+        true
+    };
+    fetch::blob(source, (digest, size), from, &mut pace, &mut |part| {
         bytes.extend_from_slice(part);
         Ok(())
     })?;
@@ -108,6 +112,14 @@ fn conforms_with(place: &str, scratch: &str, settings: &Settings) {
     let (from, two, digest, signed) = packed(&folder(&format!("{scratch}-two")), "1.0.1", "c");
     assert_eq!(push(&from, &*there, &two, &digest, &signed).unwrap(), 1);
     assert_eq!(source.release("shop-edge", "1.0.1").unwrap(), signed);
+    // Roots are given once, too.
+    assert!(matches!(source.root(2), Err(Error::Absent(_))));
+    for _ in 0..2 {
+        there.put_root(2, b"root two").unwrap();
+    }
+    assert_eq!(source.root(2).unwrap(), b"root two");
+    let again = there.put_root(2, b"another").unwrap_err().to_string();
+    assert!(again.contains("a root is given once"), "{again}");
     for name in ["../x", ".x", ""] {
         assert!(matches!(source.release("shop-edge", name), Err(Error::Refused(_))), "{name}");
     }

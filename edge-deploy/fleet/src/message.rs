@@ -88,6 +88,12 @@ pub struct Status {
     /// Releases that it does not try again by itself.
     #[serde(default)]
     pub denied: Vec<Denied>,
+    /// What an operator should look after on the node: a root that expires, a clock that is wrong.
+    #[serde(default)]
+    pub warnings: Vec<String>,
+    /// Files that were not what was laid out, and were put back, since its agent has started.
+    #[serde(default)]
+    pub drift: u64,
     /// What it has served since its last report.
     #[serde(default)]
     pub sample: Option<Sample>,

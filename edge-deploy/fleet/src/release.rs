@@ -1,16 +1,8 @@
-//! A signed release: what it consists of, by digest, and who says so.
+//! A signed release: what it consists of, by digest, and who says so; roots, which say who may.
 //!
-//! ```text
-//! pilotlight-release 1
-//! signed 5f0c9a... 8b1d4e...        a line for each key: its id, the signature
-//!
-//! {"name":"shop-edge","version":"1.42.0","files":{"pilotlight.toml":{...}}}
-//! ```
-//! What is signed are the bytes behind the empty line, as they are: nothing is written anew before it is
-//! verified, and nothing is read before it is verified. A release's digest is that of the same bytes, so
-//! another signature does not make another release.
+//! A release's digest is that of the bytes that are signed, so another signature does not make another release.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -18,14 +10,19 @@ use serde::{Deserialize, Serialize};
 use crate::plan::{Content, Digest};
 use crate::version::Needs;
 
+mod envelope;
 mod key;
+pub mod root;
+mod variants;
 
 pub use key::{PrivateKey, PublicKey, is_name};
+pub use root::Root;
+pub use variants::Packed;
+
+use envelope::Envelope;
 
 /// The largest release, in bytes: looked at before anything else.
 pub const LARGEST: usize = 1 << 20;
-/// The most signatures.
-const SIGNATURES: usize = 16;
 /// The most files, and the most bytes of all.
 const FILES: usize = 4096;
 const BYTES: u64 = 1 << 32;
@@ -33,7 +30,7 @@ const BYTES: u64 = 1 << 32;
 const HEAD: &str = "pilotlight-release 1\n";
 
 /// What may run.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Release {
     /// Its name.
@@ -54,8 +51,17 @@ pub struct Release {
     pub secrets: Vec<String>,
     /// Those of the files in which references to values of the node (`${fleet:NAME}`) are replaced there.
     pub render: Vec<String>,
-    /// All files, by their paths.
+    /// Whether the gateway is started anew for it, rather than told to load it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub restart: bool,
+    /// Files that all nodes have, by their paths.
     pub files: BTreeMap<String, File>,
+    /// Files that are others on each kind of machine: by its name, then by their paths.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub targets: BTreeMap<String, BTreeMap<String, File>>,
+    /// Shorter ways to contents, by what they lead to.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub packed: BTreeMap<Digest, Vec<Packed>>,
 }
 
 /// A file of a release.
@@ -72,7 +78,8 @@ pub struct File {
 }
 
 /// Keys, so many of which must have signed.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Trust {
     /// The keys.
     pub keys: Vec<PublicKey>,
@@ -83,8 +90,8 @@ pub struct Trust {
 /// Why bytes are no release.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Refused {
-    /// Larger than any release.
-    TooLarge,
+    /// Larger than any may be.
+    TooLarge(usize),
     /// Not written as a release is.
     Form(&'static str),
     /// So many of the trusted keys have signed it, so many must.
@@ -96,8 +103,8 @@ pub enum Refused {
 impl fmt::Display for Refused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Refused::TooLarge => write!(f, "larger than {LARGEST} bytes"),
-            Refused::Form(what) => write!(f, "this is no release: {what}"),
+            Refused::TooLarge(most) => write!(f, "larger than {most} bytes"),
+            Refused::Form(what) => write!(f, "it is not written as what is signed: {what}"),
             Refused::Unsigned(has, needs) => {
                 write!(f, "signed by {has} of the trusted keys, {needs} are needed")
             }
@@ -109,81 +116,57 @@ impl fmt::Display for Refused {
 impl std::error::Error for Refused {}
 
 impl Release {
-    /// The signed form.
+    /// The signed form, at no particular time.
     ///
     /// Errors: it is not fit to be used.
     pub fn sign(&self, keys: &[PrivateKey]) -> Result<Vec<u8>, Refused> {
+        self.sign_at(keys, 0)
+    }
+
+    /// The signed form; the keys say that it is this late, in seconds after 1970.
+    ///
+    /// Errors: it is not fit to be used.
+    pub fn sign_at(&self, keys: &[PrivateKey], time: i64) -> Result<Vec<u8>, Refused> {
         self.check()?;
         let payload = serde_json::to_vec(self).map_err(|e| Refused::Content(e.to_string()))?;
-        let mut text = String::from(HEAD);
-        for key in keys {
-            let signature = key::to_hex(&key.sign(&message(&payload)));
-            text.push_str(&format!("signed {} {signature}\n", key.public().id()));
-        }
-        text.push('\n');
-        let mut bytes = text.into_bytes();
-        bytes.extend(payload);
-        if bytes.len() > LARGEST { Err(Refused::TooLarge) } else { Ok(bytes) }
+        let mut envelope = Envelope::new(HEAD, &payload);
+        envelope.sign(keys, time);
+        let bytes = envelope.bytes();
+        if bytes.len() > LARGEST { Err(Refused::TooLarge(LARGEST)) } else { Ok(bytes) }
     }
 
     /// The release that these bytes are, with its digest, if enough of the trusted keys say so.
     pub fn verify(bytes: &[u8], trust: &Trust) -> Result<(Release, Digest), Refused> {
-        if bytes.len() > LARGEST {
-            return Err(Refused::TooLarge);
-        }
-        let (signatures, payload) = split(bytes)?;
-        let message = message(payload);
-        // Of each key once: nobody reaches a threshold by signing twice.
-        let mut signed = BTreeSet::new();
-        for (id, signature) in signatures {
-            let mut known = trust.keys.iter().filter(|key| key.id() == id);
-            if known.any(|key| key.verify(&message, &signature)) {
-                signed.insert(id);
-            }
-        }
-        let needed = trust.threshold.max(1);
-        if signed.len() < needed {
-            return Err(Refused::Unsigned(signed.len(), needed));
-        }
-        read(payload)
+        Release::verify_timed(bytes, trust).map(|(release, digest, _)| (release, digest))
+    }
+
+    /// The same, with a time that is past when they are right.
+    pub fn verify_timed(bytes: &[u8], trust: &Trust) -> Result<(Release, Digest, i64), Refused> {
+        let envelope = opened(bytes)?;
+        let time = envelope.signed_by(trust)?;
+        read(envelope.payload).map(|(release, digest)| (release, digest, time))
     }
 
     /// As far as planning goes; `bytes` is the length of its signed form.
     pub fn content(&self, digest: Digest, bytes: u64) -> Content {
-        let blobs = self.blobs().into_iter().map(|(digest, size)| (digest.clone(), size));
         Content {
             digest,
             bytes,
-            blobs: blobs.collect(),
+            blobs: self.fetched(),
             needs: self.needs.clone(),
             free_disk: self.free_disk,
         }
     }
 
-    /// What it consists of, with sizes: the same content twice is fetched once.
-    pub fn blobs(&self) -> BTreeMap<&Digest, u64> {
-        self.files.values().map(|file| (&file.digest, file.size)).collect()
-    }
-
     /// Whether it can be laid out on a disk without harm.
     fn check(&self) -> Result<(), Refused> {
         let refuse = |why: String| Err(Refused::Content(why));
-        if self.files.len() > FILES {
-            return refuse(format!("{} files, at most {FILES}", self.files.len()));
+        let files = self.targets.values().fold(self.files.len(), |sum, files| sum + files.len());
+        if files > FILES {
+            return refuse(format!("{files} files, at most {FILES}"));
         }
-        let mut bytes = 0u64;
-        for (path, file) in &self.files {
-            if !is_plain(path) {
-                return refuse(format!("{path:?} is not a path within a release"));
-            }
-            // A file that is also a folder cannot be written.
-            let below = format!("{path}/");
-            let next = self.files.range(below.clone()..).next();
-            if next.is_some_and(|(other, _)| other.starts_with(&below)) {
-                return refuse(format!("{path:?} is a file and a folder"));
-            }
-            bytes = bytes.saturating_add(file.size);
-        }
+        self.check_paths()?;
+        let bytes = self.blobs().values().fold(0, |sum: u64, size| sum.saturating_add(*size));
         if bytes > BYTES {
             return refuse(format!("{bytes} bytes of files, at most {BYTES}"));
         }
@@ -220,16 +203,41 @@ pub fn is_plain(path: &str) -> bool {
 
 /// The digest of a release in its signed form, whoever has signed it; `None` if it is none.
 pub fn digest(signed: &[u8]) -> Option<Digest> {
-    split(signed).ok().map(|(_, payload)| Digest::of_bytes(payload))
+    Envelope::open(HEAD, signed).ok().map(|envelope| Digest::of_bytes(envelope.payload))
 }
 
-/// The release that these bytes are, whoever has signed it: for the operator's own machine, never for a node.
+/// The release that these bytes are, whoever has signed it: for the operator's own machine, and for what a node
+/// has verified before.
 pub fn unverified(signed: &[u8]) -> Result<(Release, Digest), Refused> {
-    if signed.len() > LARGEST {
-        return Err(Refused::TooLarge);
+    read(opened(signed)?.payload)
+}
+
+/// Who says to have signed a release or a root, and when.
+///
+/// Errors: it is neither.
+pub fn signers(signed: &[u8]) -> Result<Vec<(String, i64)>, Refused> {
+    let signers = either(signed)?.signers().map(|(id, time)| (id.to_owned(), time)).collect();
+    Ok(signers)
+}
+
+/// A release or a root with further signatures.
+///
+/// Errors: it is neither.
+pub fn countersign(signed: &[u8], keys: &[PrivateKey], time: i64) -> Result<Vec<u8>, Refused> {
+    let mut envelope = either(signed)?;
+    envelope.sign(keys, time);
+    Ok(envelope.bytes())
+}
+
+fn either(signed: &[u8]) -> Result<Envelope<'_>, Refused> {
+    Envelope::open(HEAD, signed).or_else(|_| Envelope::open(root::HEAD, signed))
+}
+
+fn opened(bytes: &[u8]) -> Result<Envelope<'_>, Refused> {
+    match bytes.len() > LARGEST {
+        true => Err(Refused::TooLarge(LARGEST)),
+        false => Envelope::open(HEAD, bytes),
     }
-    let (_, payload) = split(signed)?;
-    read(payload)
 }
 
 fn read(payload: &[u8]) -> Result<(Release, Digest), Refused> {
@@ -237,38 +245,6 @@ fn read(payload: &[u8]) -> Result<(Release, Digest), Refused> {
         .map_err(|error| Refused::Content(format!("its content cannot be read: {error}")))?;
     release.check()?;
     Ok((release, Digest::of_bytes(payload)))
-}
-
-/// What is signed: it says what it is, so that no signature means two things.
-fn message(payload: &[u8]) -> Vec<u8> {
-    [HEAD.as_bytes(), &(payload.len() as u64).to_be_bytes(), payload].concat()
-}
-
-/// Signatures as (key, signature), and what they sign.
-type Split<'a> = (Vec<(String, Vec<u8>)>, &'a [u8]);
-
-fn split(bytes: &[u8]) -> Result<Split<'_>, Refused> {
-    let rest =
-        bytes.strip_prefix(HEAD.as_bytes()).ok_or(Refused::Form("it does not begin as one"))?;
-    let mut signatures = Vec::new();
-    let mut rest = rest;
-    loop {
-        let end = rest.iter().take(1024).position(|byte| *byte == b'\n');
-        let end = end.ok_or(Refused::Form("a line without its end"))?;
-        let (line, behind) = rest.split_at(end);
-        rest = behind.get(1..).unwrap_or(&[]);
-        if line.is_empty() {
-            return Ok((signatures, rest));
-        }
-        let line = std::str::from_utf8(line).map_err(|_| Refused::Form("a signature"))?;
-        let parts = line.strip_prefix("signed ").and_then(|line| line.split_once(' '));
-        let (id, signature) = parts.ok_or(Refused::Form("a signature"))?;
-        let signature = key::from_hex(signature).ok_or(Refused::Form("a signature"))?;
-        signatures.push((id.to_owned(), signature));
-        if signatures.len() > SIGNATURES {
-            return Err(Refused::Form("too many signatures"));
-        }
-    }
 }
 
 #[cfg(test)]

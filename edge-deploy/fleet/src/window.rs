@@ -45,6 +45,12 @@ pub fn zone(name: &str) -> Option<TimeZone> {
     TimeZone::get(name).ok()
 }
 
+/// The day of an instant in UTC, as people write it.
+pub fn day(seconds: i64) -> String {
+    let text = Timestamp::from_second(seconds).map(|instant| instant.to_string());
+    text.unwrap_or_else(|_| "beyond all days".into()).chars().take(10).collect()
+}
+
 impl Windows {
     /// Whether one is open, where the time is that of `zone`, so many seconds after 1970.
     pub fn open(&self, zone: &TimeZone, seconds: i64) -> bool {

@@ -25,24 +25,19 @@ impl Agent {
         now: Duration,
     ) -> std::io::Result<Next> {
         let id = &trial.generation.id;
-        if self.gives_up(trial) {
+        if self.gives_up(trial, pointer) {
             Pointer::take_back(files, None)?;
-            self.watch = None;
-            self.phase = Phase::Fresh;
+            (self.watch, self.waits) = (None, None);
+            (self.phase, self.progress) = (Phase::Fresh, None);
             return Ok(Next::Now);
         }
         if self.running.as_ref() != Some(id) {
-            if let Err(why) = world.switch(&trial.generation) {
-                // Where nothing runs yet, the launcher is about to start it.
-                if pointer.good.is_none() {
-                    self.note(Some(why));
-                    return Ok(Next::Later(LOOK));
-                }
-                return self.fail(
-                    files,
-                    Failure::Probe,
-                    &format!("the gateway does not take it: {why}"),
-                );
+            if let Err(why) = world.switch(&trial.generation, pointer.starts) {
+                let why = format!("the gateway does not take it: {why}");
+                return match pointer.good.is_none() {
+                    true => self.wait_for_first(files, world, now, &why),
+                    false => self.fail(files, Failure::Probe, &why),
+                };
             }
             self.running = Some(id.clone());
         }
@@ -50,12 +45,10 @@ impl Agent {
         let wrong = watch.judge(now, &self.settings.safety, world.observe());
         let (since, is_ready) = (watch.since, watch.is_ready(now));
         if let Some((failure, message)) = wrong {
-            // The first release of a node has nothing to go back to; a gateway that is not there yet is not its fault.
-            if pointer.good.is_some() {
-                return self.fail(files, failure, &message);
-            }
-            self.note(Some(message));
-            return Ok(Next::Later(LOOK));
+            return match pointer.good.is_none() && failure == Failure::Probe {
+                true => self.wait_for_first(files, world, now, &message),
+                false => self.fail(files, failure, &message),
+            };
         }
         let probation = self.desired.as_ref().and_then(|desired| desired.probation);
         let probation = probation.map_or(PROBATION, Duration::from_millis);
@@ -72,24 +65,42 @@ impl Agent {
             return self.fail(files, Failure::RolledBack, why);
         }
         let pointer = Pointer::commit(files)?;
-        self.watch = None;
+        (self.watch, self.waits, self.checked) = (None, None, now);
         self.phase = Phase::Over;
         self.say(Reported::Committed, None);
-        drop(self.clean(&pointer, files));
+        drop(self.clean(&pointer, files, world));
         Ok(Next::Now)
     }
 
-    /// Whether another release is wanted by now.
-    fn gives_up(&self, trial: &Trial) -> bool {
+    /// The gateway is not there with a node's first release. Without a launcher that is not its fault; with one it is
+    /// given up after a while, and the node has nothing again: nothing is what ran before.
+    fn wait_for_first(
+        &mut self,
+        files: &mut dyn Files,
+        world: &mut dyn World,
+        now: Duration,
+        why: &str,
+    ) -> std::io::Result<Next> {
+        let since = *self.waits.get_or_insert(now);
+        if !world.is_launched() {
+            self.waits = None;
+        } else if now.saturating_sub(since) >= self.settings.safety.confirm_in {
+            return self.fail(files, Failure::Probe, why);
+        }
+        self.note(Some(why.to_owned()));
+        Ok(Next::Later(LOOK))
+    }
+
+    /// Whether another release is wanted by now; of a node that had none also whether none is.
+    fn gives_up(&self, trial: &Trial, pointer: &Pointer) -> bool {
         let Some(desired) = &self.desired else { return false };
+        let Some(wanted) = &desired.release else {
+            return desired.serial > trial.serial && pointer.good.is_none();
+        };
+        let name = format!("{}@{}", wanted.name, wanted.version);
+        let other = wanted.digest.as_ref().is_some_and(|d| *d != trial.generation.release);
         let newer = desired.serial == 0 || desired.serial > trial.serial;
-        let wanted = desired.release.as_ref();
-        newer
-            && wanted.is_some_and(|wanted| {
-                let name = format!("{}@{}", wanted.name, wanted.version);
-                let other = wanted.digest.as_ref().is_some_and(|d| *d != trial.generation.release);
-                name != trial.generation.name || other
-            })
+        newer && (name != trial.generation.name || other)
     }
 
     /// Whether who must be reached through the release was.
@@ -111,10 +122,10 @@ impl Agent {
         failure: Failure,
         message: &str,
     ) -> std::io::Result<Next> {
-        Pointer::take_back(files, Some((failure, message)))?;
-        self.watch = None;
-        self.running = None;
-        self.phase = Phase::Over;
+        let pointer = Pointer::take_back(files, Some((failure, message)))?;
+        (self.watch, self.waits, self.running) = (None, None, None);
+        let denied = pointer.denied.last().map(|denied| denied.release.clone());
+        self.phase = denied.map_or(Phase::Over, Phase::Denied);
         self.say(Reported::Failed(failure), Some(message.to_owned()));
         Ok(Next::Now)
     }

@@ -10,16 +10,28 @@ use std::time::Duration;
 
 use disk::Disk;
 use pilotlight_agent::{
-    Agent, Counters, Files as _, Generation, Next, Observation, Pointer, Settings, Trouble, World,
-    launch,
+    Agent, Anchor, Counters, Files as _, Generation, Next, Observation, Pointer, Settings, Trouble,
+    World, delta, launch,
 };
 use pilotlight_fleet::manifest::{Confirm, Safety};
 use pilotlight_fleet::message::{Desired, Wanted};
 use pilotlight_fleet::plan::Digest;
-use pilotlight_fleet::release::{File, PrivateKey, Release, Trust, is_plain};
+use pilotlight_fleet::release::{File, Packed, PrivateKey, Release, Root, Trust, is_plain};
+use pilotlight_fleet::rollout::Reported;
 
-pub(crate) fn key() -> PrivateKey {
-    PrivateKey::new([9; 32], "release").unwrap()
+pub(crate) fn key(seed: u8) -> PrivateKey {
+    PrivateKey::new([seed; 32], &format!("key-{seed}")).unwrap()
+}
+
+pub(crate) fn trust(seeds: &[u8]) -> Trust {
+    Trust { keys: seeds.iter().map(|seed| key(*seed).public().clone()).collect(), threshold: 1 }
+}
+
+/// Keys of roots are 1 and 2; this one says that releases are signed by these.
+pub(crate) fn root(version: u64, releases: &[u8]) -> Vec<u8> {
+    let root = Trust { threshold: 2, ..trust(&[1, 2]) };
+    let root = Root { version, expires: Some(2_000_000_000), root, release: trust(releases) };
+    root.sign(&[key(1), key(2)], 1_700_000_000 + i64::try_from(version).unwrap()).unwrap()
 }
 
 pub(crate) fn settings() -> Settings {
@@ -29,9 +41,11 @@ pub(crate) fn settings() -> Settings {
         confirm: Confirm::Local,
         confirm_in: Duration::from_secs(180),
         silence: Duration::from_secs(30),
+        fallback: None,
     };
-    let trust = Trust { keys: vec![key().public().clone()], threshold: 1 };
-    Settings { trust, safety, keep: 2, reserve: 1000 }
+    let anchor = Anchor::Root(root(1, &[9]));
+    let check = Duration::from_secs(600);
+    Settings { anchor, safety, keep: 2, reserve: 1000, windows: None, check }
 }
 
 /// What sources have, and how the gateway does.
@@ -50,43 +64,109 @@ pub(crate) struct Made {
     /// Calls of sources.
     pub(crate) asked: usize,
     pub(crate) switches: usize,
+    /// Roots that sources have.
+    pub(crate) roots: BTreeMap<u64, Vec<u8>>,
+    /// What the clock says.
+    pub(crate) wall: i64,
+    /// What is known to be past, as sources were told.
+    pub(crate) past: i64,
+    /// Nobody can start the gateway.
+    pub(crate) unlaunched: bool,
+    /// Of the gateway's process.
+    pub(crate) starts: u64,
+    /// Starts that were made because a release needs them.
+    pub(crate) restarts: usize,
+    pub(crate) fetched: u64,
+}
+
+/// The module of each release: large, and little of it changes.
+fn module(version: &str) -> Vec<u8> {
+    let mut state = 7u32;
+    let mut next = || {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 24) as u8
+    };
+    let mut bytes: Vec<u8> = (0..3000).map(|_| next()).collect();
+    bytes.splice(1500..1510, version.bytes().cycle().take(20));
+    bytes
 }
 
 const MANIFEST: &str =
     "[gateway]\ncache_dir = '${fleet:cache}'\n[[listeners]]\naddress = '127.0.0.1:0'\n";
 
 impl Made {
-    /// A release as `pack` makes it; its version says how it behaves: `bad` fails its tests, `crash` its probation.
+    /// With releases of all sorts.
+    pub(crate) fn full() -> Made {
+        let mut world = Made::default();
+        for (version, epoch) in [
+            ("1.0", 5),
+            ("2.0", 5),
+            ("3.0", 5),
+            ("old", 4),
+            ("new", 6),
+            ("bad", 5),
+            ("crash", 5),
+            ("anew", 5),
+            ("moved", 5),
+        ] {
+            world.add(version, epoch);
+        }
+        world
+    }
+
+    /// A release as `pack` makes it; its version says how it behaves: `bad` fails its tests, `crash` its probation, `anew`
+    /// needs another start, `moved` has its manifest elsewhere.
     pub(crate) fn add(&mut self, version: &str, epoch: u64) -> Digest {
+        self.add_with(version, epoch, |_| {})
+    }
+
+    pub(crate) fn add_with(
+        &mut self,
+        version: &str,
+        epoch: u64,
+        change: impl FnOnce(&mut Release),
+    ) -> Digest {
+        let gateway = if version.contains("moved") { "edge.toml" } else { "pilotlight.toml" };
         let script = format!("-- {version}\n{}", "return {}\n".repeat(20));
         let contents = [
-            ("pilotlight.toml", MANIFEST.to_owned()),
-            ("filters/auth.lua", script),
-            ("filters/deep/same.lua", "return 1\n".into()),
-            ("bin/start", "#!/bin/sh\n".into()),
-            ("empty", String::new()),
+            (gateway, MANIFEST.as_bytes().to_vec()),
+            ("filters/auth.lua", script.into_bytes()),
+            ("filters/deep/same.lua", b"return 1\n".to_vec()),
+            ("bin/start", b"#!/bin/sh\n".to_vec()),
+            ("empty", Vec::new()),
+            ("modules/m.cwasm", module(version)),
         ];
         let mut files = BTreeMap::new();
-        for (path, text) in contents {
+        for (path, bytes) in contents {
             assert!(is_plain(path));
-            let digest = Digest::of_bytes(text.as_bytes());
-            let (size, program) = (text.len() as u64, path == "bin/start");
+            let digest = Digest::of_bytes(&bytes);
+            let (size, program) = (bytes.len() as u64, path == "bin/start");
             files.insert(path.to_owned(), File { digest: digest.clone(), size, program });
-            self.blobs.insert(digest, text.into_bytes());
+            self.blobs.insert(digest, bytes);
         }
-        let release = Release {
+        let mut packed = BTreeMap::new();
+        if version != "1.0" {
+            let patch = delta::pack(&module("1.0"), &module(version)).unwrap();
+            let (digest, size) = (Digest::of_bytes(&patch), patch.len() as u64);
+            let from = Some(Digest::of_bytes(&module("1.0")));
+            self.blobs.insert(digest.clone(), patch);
+            let way = Packed { from, digest, size };
+            packed.insert(Digest::of_bytes(&module(version)), vec![way]);
+        }
+        let mut release = Release {
             name: "edge".into(),
             version: version.into(),
             epoch,
-            gateway: "pilotlight.toml".into(),
-            needs: None,
-            free_disk: 0,
+            gateway: gateway.into(),
             tests: vec!["filters".into()],
-            secrets: Vec::new(),
-            render: vec!["pilotlight.toml".into()],
+            render: vec![gateway.into()],
+            restart: version.contains("anew"),
             files,
+            packed,
+            ..Release::default()
         };
-        let signed = release.sign(&[key()]).unwrap();
+        change(&mut release);
+        let signed = release.sign_at(&[key(9), key(10)], 1_750_000_000).unwrap();
         let digest = pilotlight_fleet::release::digest(&signed).unwrap();
         self.releases.insert(("edge".into(), version.into()), signed);
         digest
@@ -102,18 +182,39 @@ impl World for Made {
 
     fn blob(
         &mut self,
-        (digest, _): (&Digest, u64),
+        (digest, size): (&Digest, u64),
         from: u64,
         _: usize,
         take: &mut dyn FnMut(&[u8]) -> io::Result<()>,
     ) -> Result<(), Trouble> {
         self.asked += 1;
+        self.fetched += size - from;
         let bytes = self.blobs.get(digest).filter(|_| !self.offline);
         let bytes = bytes.ok_or_else(|| Trouble::Passing("the network".into()))?;
         for part in bytes[usize::try_from(from).unwrap()..].chunks(100) {
             take(part)?;
         }
         Ok(())
+    }
+
+    fn root(&mut self, version: u64, _: usize) -> Result<Option<Vec<u8>>, Trouble> {
+        match self.offline {
+            true => Err(Trouble::Passing("the network".into())),
+            false => Ok(self.roots.get(&version).cloned()),
+        }
+    }
+
+    fn time(&mut self, past: i64) -> (i64, bool) {
+        self.past = self.past.max(past);
+        (self.wall.max(self.past), self.wall >= self.past)
+    }
+
+    fn target(&mut self) -> String {
+        "x86_64-unknown-linux-gnu".into()
+    }
+
+    fn is_launched(&mut self) -> bool {
+        !self.unlaunched
     }
 
     fn secret(&self, name: &str) -> Option<String> {
@@ -131,8 +232,10 @@ impl World for Made {
         }
     }
 
-    fn switch(&mut self, generation: &Generation) -> Result<(), String> {
+    fn switch(&mut self, generation: &Generation, starts: u64) -> Result<(), String> {
         self.switches += 1;
+        self.restarts += usize::from(starts > self.starts);
+        self.starts = starts;
         self.runs = Some(generation.clone());
         Ok(())
     }
@@ -197,12 +300,12 @@ pub(crate) fn boots(disk: &mut Disk, world: &mut Made) -> Option<Generation> {
     let signed =
         disk.read(&format!("{folder}.release"), 1 << 20).expect("a release without its signature");
     let (release, digest) =
-        Release::verify(&signed, &settings().trust).expect("an unsigned release");
+        Release::verify(&signed, &trust(&[9, 10])).expect("an unsigned release");
     assert_eq!(digest, generation.release);
     for (path, file) in &release.files {
         let bytes = disk.read(&format!("{folder}/{path}"), 1 << 20);
         let bytes = bytes.unwrap_or_else(|error| panic!("{path}: {error}"));
-        if path == "pilotlight.toml" {
+        if release.render.contains(path) {
             let text = String::from_utf8(bytes).unwrap();
             assert!(text.contains("cache \\\"") && text.contains("$${env:X}\""), "{text}");
         } else {
@@ -211,6 +314,7 @@ pub(crate) fn boots(disk: &mut Disk, world: &mut Made) -> Option<Generation> {
         assert_eq!(disk.is_program(&format!("{folder}/{path}")), path == "bin/start", "{path}");
     }
     world.runs = Some(generation.clone());
+    world.starts = Pointer::read(disk).ok()?.starts;
     // It has started, and counts anew.
     (world.requests, world.filter_errors) = (0, 0);
     Some(generation)
@@ -226,4 +330,73 @@ pub(crate) fn node(world: &mut Made, version: &str) -> Disk {
     let pointer = Pointer::read(&disk).unwrap();
     assert_eq!(pointer.good.unwrap().name, format!("edge@{version}"));
     disk
+}
+
+/// A node with its agent.
+pub(crate) struct Node {
+    pub(crate) agent: Agent,
+    pub(crate) disk: Disk,
+    pub(crate) world: Made,
+    pub(crate) now: Duration,
+}
+
+impl Node {
+    /// One that runs 1.0.
+    pub(crate) fn new() -> Node {
+        let mut world = Made::full();
+        let disk = node(&mut world, "1.0");
+        Node { agent: Agent::new(settings()), disk, world, now: Duration::from_secs(10) }
+    }
+
+    pub(crate) fn want(&mut self, desired: Desired) -> (Option<Reported>, String) {
+        self.agent.desire(desired, self.now);
+        settle(&mut self.agent, &mut self.disk, &mut self.world, &mut self.now).unwrap();
+        let progress = self.agent.progress().cloned();
+        let message = progress.as_ref().and_then(|p| p.message.clone()).unwrap_or_default();
+        (progress.map(|progress| progress.reported), message)
+    }
+
+    pub(crate) fn runs(&mut self) -> String {
+        let good = Pointer::read(&self.disk).unwrap().good.unwrap();
+        assert_eq!(self.world.runs.as_ref(), Some(&good));
+        boots(&mut self.disk, &mut self.world).unwrap().name
+    }
+
+    /// One that has nothing yet.
+    pub(crate) fn empty() -> Node {
+        let (world, disk) = (Made::full(), Disk::new());
+        Node { agent: Agent::new(settings()), disk, world, now: Duration::from_secs(10) }
+    }
+
+    /// Makes so many steps, however long they take.
+    pub(crate) fn steps(&mut self, count: usize) {
+        for _ in 0..count {
+            match self.agent.step(&mut self.disk, &mut self.world, self.now).unwrap() {
+                Next::Now => self.now += Duration::from_millis(1),
+                Next::Later(pause) => self.now += pause,
+                Next::Settled => self.now += Duration::from_secs(1),
+            }
+        }
+    }
+
+    pub(crate) fn settle(&mut self) {
+        settle(&mut self.agent, &mut self.disk, &mut self.world, &mut self.now).unwrap();
+    }
+
+    /// Lets it live for so many seconds.
+    pub(crate) fn idle(&mut self, seconds: u64) {
+        let until = self.now + Duration::from_secs(seconds);
+        while self.now < until {
+            self.steps(1);
+        }
+    }
+
+    /// What comes of a wish that is not fulfilled.
+    pub(crate) fn try_for(&mut self, version: &str, serial: u64) -> (Option<Reported>, String) {
+        self.agent.desire(desired(version, serial), self.now);
+        self.steps(60);
+        let progress = self.agent.progress().cloned();
+        let message = progress.as_ref().and_then(|p| p.message.clone()).unwrap_or_default();
+        (progress.map(|progress| progress.reported), message)
+    }
 }

@@ -56,6 +56,7 @@ struct Resident {
     text: Vec<u8>,
     /// What was last said.
     said: Option<Progress>,
+    warned: Vec<String>,
     /// Held as long as this agent lives: two of them would switch against each other.
     _alone: fs::File,
 }
@@ -88,6 +89,8 @@ impl Resident {
             rate: node.rate,
             clock,
             version: None,
+            target: node.target.clone(),
+            floor: content.floor.clone(),
         };
         let desired = node.desired.clone();
         let line = match node.controllers.is_empty() {
@@ -104,6 +107,7 @@ impl Resident {
             line,
             text: Vec::new(),
             said: None,
+            warned: Vec::new(),
             _alone: alone,
         })
     }
@@ -157,6 +161,8 @@ impl Resident {
             now: self.clock.now(),
             progress: self.agent.progress(),
             on_trial: self.agent.is_on_trial(),
+            warnings: self.agent.warnings(),
+            drift: self.agent.drift(),
         };
         line.say(&known, &self.disk, &mut self.world);
     }
@@ -194,8 +200,13 @@ impl Resident {
     /// Says what has changed, to people and in `status.json`.
     fn tell(&mut self) {
         let progress = self.agent.progress();
-        if progress == self.said.as_ref() {
+        let (said, warned) = (progress == self.said.as_ref(), self.warned == self.agent.warnings());
+        if said && warned {
             return;
+        }
+        if !warned {
+            self.warned = self.agent.warnings().to_vec();
+            self.warned.iter().for_each(|warning| eprintln!("edge-deploy: warning: {warning}"));
         }
         self.said = progress.cloned();
         let pointer = Pointer::read(&self.disk).unwrap_or_default();
@@ -205,13 +216,16 @@ impl Resident {
             "tries": pointer.trial.as_ref().map(|trial| &trial.generation.name),
             "progress": self.said,
             "denied": pointer.denied,
+            "root": pointer.root,
+            "warnings": self.warned,
+            "drift": self.agent.drift(),
         });
         let (new, path) = (self.disk.at("status.json.new"), self.disk.at("status.json"));
         let written = fs::write(&new, format!("{status}\n")).and_then(|()| fs::rename(&new, &path));
         if let Err(error) = written {
             eprintln!("edge-deploy: {}: {error}", path.display());
         }
-        if let Some(Progress { reported, message, .. }) = &self.said {
+        if let Some(Progress { reported, message, .. }) = self.said.as_ref().filter(|_| !said) {
             let message = message.as_deref().map(|text| format!(": {text}")).unwrap_or_default();
             print(&format!("{}{message}\n", word(*reported)));
         }

@@ -41,6 +41,8 @@ pub(super) struct Known<'a> {
     pub(super) now: Duration,
     pub(super) progress: Option<&'a Progress>,
     pub(super) on_trial: bool,
+    pub(super) warnings: &'a [String],
+    pub(super) drift: u64,
 }
 
 /// What controllers have said since it was last looked.
@@ -105,7 +107,7 @@ impl Line {
             // Half a token is none: it is seen whole, or not at all.
             let new = own.with_extension("token.new");
             drop(fs::remove_file(&new));
-            keys::write(&new, &secret, 0o600).map_err(failed)?;
+            keys::write(&new, secret.as_bytes(), 0o600).map_err(failed)?;
             fs::rename(&new, own).map_err(failed)?;
         }
         let own = fs::read_to_string(own).map_err(failed)?.trim().to_owned();
@@ -166,6 +168,8 @@ impl Line {
         status.tries = pointer.trial.map(|trial| trial.generation.release);
         status.denied = pointer.denied;
         status.progress = known.progress.cloned();
+        status.warnings = known.warnings.to_vec();
+        status.drift = known.drift;
         let beats = known.on_trial && known.now >= state.beat + BEAT;
         if state.status != old || beats {
             state.beat = known.now;

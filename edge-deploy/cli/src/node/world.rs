@@ -6,12 +6,13 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use pilotlight_agent::{Generation, Observation, Trouble, World};
-use pilotlight_content::{Error, Source, fetch};
+use pilotlight_content::{Error, Floor, Source, fetch};
 use pilotlight_fleet::plan::Digest;
 use pilotlight_fleet::release::Release;
 
 use super::admin::Admin;
 use super::disk::Disk;
+use super::launched;
 use super::links::{self, Shared};
 use crate::clock::Clock;
 
@@ -31,9 +32,20 @@ pub(super) struct Outside {
     pub(super) rate: Option<u64>,
     pub(super) clock: Clock,
     pub(super) version: Option<String>,
+    /// For which machine code of modules is made.
+    pub(super) target: Option<String>,
+    /// By which sources and controllers judge certificates.
+    pub(super) floor: Floor,
 }
 
 impl Outside {
+    /// Asks the program something that it tells on standard output.
+    fn told(&self, arguments: &[&str]) -> Option<String> {
+        let mut command = Command::new(&self.program);
+        let output = command.args(arguments).stdin(Stdio::null()).output().ok()?;
+        String::from_utf8(output.stdout).ok()
+    }
+
     /// Asks one source after the other, a different one first at each attempt.
     fn each<T>(
         &mut self,
@@ -91,13 +103,16 @@ impl World for Outside {
         let (rate, clock) = (self.rate, self.clock);
         let begun = clock.now();
         let mut came = 0u64;
+        let mut slow = fetch::Pace::new(begun);
         let mut pace = |bytes: usize| {
             came += bytes as u64;
-            let Some(rate) = rate else { return };
+            let fine = slow.is_fine(bytes, clock.now());
+            let Some(rate) = rate else { return fine };
             let due = begun + Duration::from_secs_f64(came as f64 / rate as f64);
             while let Some(left) = due.checked_sub(clock.now()).filter(|left| !left.is_zero()) {
                 std::thread::park_timeout(left);
             }
+            fine
         };
         let mut failed = None;
         let fetched = self.each(attempt, &mut |source| {
@@ -113,6 +128,45 @@ impl World for Outside {
         }
     }
 
+    fn root(&mut self, version: u64, attempt: usize) -> Result<Option<Vec<u8>>, Trouble> {
+        let mut absent = 0;
+        let found = self.each(attempt, &mut |source| {
+            source
+                .root(version)
+                .inspect_err(|error| absent += usize::from(matches!(error, Error::Absent(_))))
+        });
+        match found {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(_) if absent == self.sources.len() => Ok(None),
+            Err(trouble) => Err(trouble),
+        }
+    }
+
+    fn time(&mut self, past: i64) -> (i64, bool) {
+        self.floor.raise(past);
+        let (wall, floor) = (Clock::wall(), self.floor.get());
+        (wall.max(floor), wall >= floor)
+    }
+
+    fn target(&mut self) -> String {
+        let of = |said: String| {
+            let line = |name: &str| said.lines().find_map(|line| line.strip_prefix(name));
+            match line("features")?.contains("pulley") {
+                // Its interpreter, whatever the machine.
+                true if cfg!(target_pointer_width = "32") => Some("pulley32".to_owned()),
+                true => Some("pulley64".to_owned()),
+                false => {
+                    let machine = line("target")?.trim().split_once('-')?.0.to_owned();
+                    Some(format!("{machine}-unknown-linux-gnu"))
+                }
+            }
+        };
+        if self.target.is_none() {
+            self.target = self.told(&["version", "--verbose"]).and_then(of);
+        }
+        self.target.clone().unwrap_or_else(|| "unknown".into())
+    }
+
     fn secret(&self, name: &str) -> Option<String> {
         let path = self.secrets.join(name);
         if path.is_file() { path.to_str().map(str::to_owned) } else { None }
@@ -120,8 +174,7 @@ impl World for Outside {
 
     fn version(&mut self) -> Option<String> {
         if self.version.is_none() {
-            let output = Command::new(&self.program).arg("version").stdin(Stdio::null()).output();
-            let said = String::from_utf8(output.ok()?.stdout).ok()?;
+            let said = self.told(&["version"])?;
             self.version = said.trim().strip_prefix("pilotlight ").map(str::to_owned);
         }
         self.version.clone()
@@ -137,10 +190,18 @@ impl World for Outside {
         self.run(&folder, &["test"].into_iter().chain(tests).collect::<Vec<_>>())
     }
 
-    fn switch(&mut self, generation: &Generation) -> Result<(), String> {
+    fn switch(&mut self, generation: &Generation, starts: u64) -> Result<(), String> {
+        // The launcher turns the link when it starts a gateway.
+        if launched::starts(&self.disk).is_some_and(|made| made < starts) {
+            return launched::wait(&self.disk, starts, self.clock);
+        }
         let turned = links::turn(&self.disk, generation, &self.shared);
         turned.map_err(|error| format!("the disk: {error}"))?;
         self.admin.reload()
+    }
+
+    fn is_launched(&mut self) -> bool {
+        launched::starts(&self.disk).is_some()
     }
 
     fn observe(&mut self) -> Observation {

@@ -25,6 +25,8 @@ pub(super) struct Gathered {
     pub(super) files: BTreeMap<String, PathBuf>,
     /// Those with references to values of the node.
     pub(super) render: Vec<String>,
+    /// Those that are compiled for each target: by their paths within the release, of what.
+    pub(super) compiled: BTreeMap<String, PathBuf>,
     /// References to values of the node, as (kind, name).
     pub(super) references: BTreeSet<(String, String)>,
     /// The gateway's manifest among the files.
@@ -53,6 +55,9 @@ struct Watched<'a> {
     /// What the fleet says, as far as it is known here.
     vars: &'a BTreeMap<String, String>,
     files: RefCell<BTreeSet<PathBuf>>,
+    /// Whether machine code is made, where there is a module beside it.
+    compiles: bool,
+    compiled: RefCell<BTreeSet<PathBuf>>,
     /// Those that were read, with their texts as typed.
     read: RefCell<BTreeMap<PathBuf, String>>,
     /// Those that a node has.
@@ -84,6 +89,10 @@ impl Disk for Watched<'_> {
         if !self.is_ours(path) {
             return Ok(());
         }
+        if self.compiles && module(path).is_some_and(|module| module.is_file()) {
+            self.compiled.borrow_mut().insert(path.to_owned());
+            return Ok(());
+        }
         Local.file(path)?;
         self.files.borrow_mut().insert(path.to_owned());
         Ok(())
@@ -96,6 +105,12 @@ impl Disk for Watched<'_> {
     }
 }
 
+/// What machine code is made of: `x.wasm` for `x.cwasm`.
+fn module(path: &Path) -> Option<PathBuf> {
+    let ahead = path.extension().is_some_and(|extension| extension == "cwasm");
+    ahead.then(|| path.with_extension("wasm"))
+}
+
 /// A text with what is known of the fleet.
 fn known(text: &str, vars: &BTreeMap<String, String>) -> String {
     render(text, &|kind, name| {
@@ -104,16 +119,20 @@ fn known(text: &str, vars: &BTreeMap<String, String>) -> String {
     })
 }
 
-/// Gathers the files of a release; `vars` are the fleet's values, as far as they are known.
+/// Gathers the files of a release; `vars` are the fleet's values, as far as they are known. With `compiles` machine code is
+/// made of the modules beside it.
 pub(super) fn gather(
     release: &manifest::Release,
     folder: &Path,
     vars: &BTreeMap<String, String>,
+    compiles: bool,
 ) -> Result<Gathered, Refused> {
     let watched = Watched {
         folder,
         vars,
         files: RefCell::default(),
+        compiles,
+        compiled: RefCell::default(),
         read: RefCell::default(),
         left: RefCell::default(),
     };
@@ -123,6 +142,10 @@ pub(super) fn gather(
     let mut found = Found { folder, files: BTreeMap::new() };
     for path in watched.files.take() {
         found.file(&path)?;
+    }
+    let mut compiled = BTreeMap::new();
+    for path in watched.compiled.take() {
+        compiled.insert(found.name(&path)?, path.with_extension("wasm"));
     }
     found.folders(&loaded)?;
     for path in &release.tests {
@@ -150,7 +173,8 @@ pub(super) fn gather(
     }
     let gateway = found.name(&release.gateway)?;
     let Found { files, .. } = found;
-    Ok(Gathered { files, render: to_render, references: names, gateway, warnings: loaded.warnings })
+    let (render, warnings) = (to_render, loaded.warnings);
+    Ok(Gathered { files, render, compiled, references: names, gateway, warnings })
 }
 
 struct Found<'a> {

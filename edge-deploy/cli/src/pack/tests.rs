@@ -9,6 +9,8 @@ use std::process::{Command, Stdio};
 use pilotlight_config::{literal, render};
 use pilotlight_fleet::release::Release;
 
+use super::folder::Folder;
+
 /// Runs them.
 ///
 /// Errors: why they did not pass, or could not be run.
@@ -18,11 +20,11 @@ pub(super) fn run(
     vars: &BTreeMap<String, String>,
     gateway: &Path,
 ) -> Result<(), String> {
-    let folder = Folder::new()?;
+    let folder = Folder::new("tests")?;
     let failed = |what: &str, error: std::io::Error| format!("{what}: {error}");
     for (name, from) in files {
-        let to = folder.0.join(name);
-        let parent = to.parent().unwrap_or(&folder.0);
+        let to = folder.path.join(name);
+        let parent = to.parent().unwrap_or(&folder.path);
         fs::create_dir_all(parent).map_err(|e| failed(name, e))?;
         if release.render.contains(name) {
             let text = fs::read_to_string(from).map_err(|e| failed(name, e))?;
@@ -34,7 +36,7 @@ pub(super) fn run(
     let run = Command::new(gateway)
         .arg("test")
         .args(&release.tests)
-        .current_dir(&folder.0)
+        .current_dir(&folder.path)
         .stdin(Stdio::null())
         // Data goes to standard output, and tests are none.
         .stdout(std::io::stderr())
@@ -54,22 +56,4 @@ fn sample(text: &str, vars: &BTreeMap<String, String>) -> String {
         "secret-file" => Some("/dev/null".into()),
         _ => None,
     })
-}
-
-/// A folder that is gone afterwards.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new() -> Result<Folder, String> {
-        let path = std::env::temp_dir().join(format!("edge-deploy-pack-{}", std::process::id()));
-        drop(fs::remove_dir_all(&path));
-        fs::create_dir(&path).map_err(|error| format!("{}: {error}", path.display()))?;
-        Ok(Folder(path))
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        drop(fs::remove_dir_all(&self.0));
-    }
 }

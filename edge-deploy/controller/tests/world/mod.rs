@@ -152,6 +152,7 @@ impl World {
             secrets: Vec::new(),
             render: Vec::new(),
             files: BTreeMap::from([("pilotlight.toml".into(), file)]),
+            ..Release::default()
         };
         let signed = release.sign(std::slice::from_ref(&self.key)).unwrap();
         let digest = pilotlight_fleet::release::digest(&signed).unwrap();

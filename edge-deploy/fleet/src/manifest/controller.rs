@@ -58,7 +58,7 @@ tables! {
         store: String,
         /// "oci://...", "https://..." or a folder.
         sources: Vec<At<String>>,
-        /// Files of public keys.
+        /// Files of public keys, or one root; what follows from it is looked for at the start.
         trust: Vec<At<String>>,
         /// The fleet's manifest.
         fleet: String,

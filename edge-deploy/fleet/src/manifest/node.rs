@@ -7,8 +7,10 @@ use pilotlight_config::typed::row::{Row, bytes, count, time};
 use pilotlight_config::typed::{At, Named, Size, Whole, tables, words};
 use serde::{Deserialize, Serialize};
 
+use super::rollout::typed::Windows as TypedWindows;
 use super::{From, Parsed, Scalar, kind, listed, named, or};
-use crate::label::Labels;
+use crate::label::{Labels, Value};
+use crate::window::{Windows, Zone, zone};
 
 /// What an agent is told of its node.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -21,9 +23,9 @@ pub struct Node {
     pub controllers: Vec<String>,
     /// Where content comes from; the first that has it.
     pub sources: Vec<String>,
-    /// Files of public keys.
+    /// Files of public keys, or one root.
     pub trust: Vec<PathBuf>,
-    /// So many of them must have signed.
+    /// So many of the keys must have signed.
     pub threshold: usize,
     /// Authorities that sources are known by, in place of the system's.
     pub ca: Option<PathBuf>,
@@ -45,6 +47,12 @@ pub struct Node {
     pub reserve: u64,
     /// Bytes a second that are fetched at most.
     pub rate: Option<u64>,
+    /// How often what runs is compared with what was laid out.
+    pub check: Duration,
+    /// When it may switch; at any time if nothing is said.
+    pub windows: Option<Windows>,
+    /// For which machine code must be made; what the gateway says if nothing is said.
+    pub target: Option<String>,
     /// The gateway's admin interface.
     pub admin: Option<String>,
     /// The gateway's program.
@@ -66,6 +74,8 @@ pub struct Safety {
     pub confirm_in: Duration,
     /// An agent that is gone for so long in a probation has ended it.
     pub silence: Duration,
+    /// The gateway's manifest for when what has proved itself crashes, too.
+    pub fallback: Option<PathBuf>,
 }
 
 /// Who must be reached through a new release before it may stay.
@@ -99,9 +109,9 @@ tables! {
         controllers: Vec<At<String>>,
         /// "oci://...", "https://..." or a folder; the first that has it.
         sources: Vec<At<String>>,
-        /// Files of public keys.
+        /// Files of public keys; or one root, which says itself who signs, now and later.
         trust: Vec<At<String>>,
-        /// So many of these keys must have signed. Default 1.
+        /// So many of these keys must have signed. Default 1. A root has its own.
         threshold: Whole,
         /// Certificates in PEM that sources are known by, in place of the system's.
         ca: String,
@@ -117,6 +127,8 @@ tables! {
         secrets: String,
         /// Where releases are kept.
         store: Store,
+        /// When this node may switch, whatever a rollout allows. The way back needs no window. Default: at any time.
+        windows: TypedWindows,
         /// The gateway on this node.
         gateway: Gateway,
         /// What is too much for a new release.
@@ -133,6 +145,8 @@ tables! {
         reserve: Size,
         /// So much is fetched in a second, at most.
         rate: Size,
+        /// How often the files that run are compared with what was laid out, and put back. Default "10m".
+        check: Duration,
     }
 
     /// The gateway on this node.
@@ -141,6 +155,8 @@ tables! {
         admin: String,
         /// Its program. Default: `pilotlight` beside `edge-deploy`, or on PATH.
         program: String,
+        /// For which machine code of modules is made, as `pack --target` has it. Default: what the program says.
+        target: String,
     }
 
     /// What is too much for a new release.
@@ -155,6 +171,9 @@ tables! {
         confirm_in: Duration,
         /// Without an agent for so long, the launcher ends a probation. Default "30s".
         silence: Duration,
+        /// A manifest that the launcher runs for a while when what had proved itself crashes, too: pages that say so, or
+        /// plain forwarding. Default: none, it is started again and again.
+        fallback: String,
     }
 }
 
@@ -162,6 +181,7 @@ const KEEP: Row = count("keep", 3, 2, 100);
 const THRESHOLD: Row = count("threshold", 1, 1, 16);
 const RATE: Row = bytes("rate", 1 << 40, 1024, 1 << 40);
 const RESERVE: Row = bytes("reserve", 64 << 20, 0, 1 << 40);
+const CHECK: Row = time("check", 600_000, 1_000, 24 * 3_600_000);
 const EXITS: Row = count("exits", 3, 1, 100);
 const WITHIN: Row = time("within", 60_000, 1_000, 3_600_000);
 const SILENCE: Row = time("silence", 30_000, 1_000, 3_600_000);
@@ -185,9 +205,19 @@ impl Node {
         let safety = typed.safety.map(|safety| safety.value).unwrap_or_default();
         let trust = listed(typed.trust).iter().map(|path| scene.path(path)).collect();
         let gateway = typed.gateway.map(|gateway| gateway.value).unwrap_or_default();
+        let labels = named(typed.labels, |value| value.0);
+        let windows = typed.windows.and_then(|windows| {
+            let meant = windows.value.meant(&mut scene)?;
+            let site = local(meant, &labels);
+            if site.is_none() {
+                let hint = "a label `tz`, or an IANA name such as \"Europe/Berlin\"".to_owned();
+                scene.error(&windows.place, "this node does not say whose time it has", Some(hint));
+            }
+            site
+        });
         let node = Node {
             id: typed.id.map(|id| id.value).unwrap_or_default(),
-            labels: named(typed.labels, |value| value.0),
+            labels,
             controllers: listed(typed.controllers),
             sources: listed(typed.sources),
             trust,
@@ -202,6 +232,9 @@ impl Node {
             keep: scene.usize(store.keep.as_ref(), &KEEP),
             reserve: scene.size(store.reserve.as_ref(), &RESERVE),
             rate: store.rate.as_ref().map(|rate| scene.size(Some(rate), &RATE)),
+            check: scene.time(store.check.as_ref(), &CHECK),
+            windows,
+            target: gateway.target.map(|target| target.value),
             admin: gateway.admin.map(|admin| admin.value),
             program: gateway.program.map(|path| scene.path(&path)),
             safety: Safety {
@@ -210,8 +243,19 @@ impl Node {
                 confirm: or(safety.confirm, Confirm::ControllerIfWasOnline),
                 confirm_in: scene.time(safety.confirm_in.as_ref(), &CONFIRM_IN),
                 silence: scene.time(safety.silence.as_ref(), &SILENCE),
+                fallback: safety.fallback.map(|path| scene.file(&path, "the fallback")),
             },
         };
         scene.finish(node)
     }
+}
+
+/// A node's own windows are in the time of its site, which it knows.
+fn local(windows: Windows, labels: &Labels) -> Option<Windows> {
+    let named = match (&windows.zone, labels.get("tz")) {
+        (Zone::Named(name), _) | (Zone::Site, Some(Value::Text(name))) => name.clone(),
+        (Zone::Site, _) => return None,
+    };
+    zone(&named)?;
+    Some(Windows { zone: Zone::Named(named), ..windows })
 }

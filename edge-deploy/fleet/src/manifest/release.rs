@@ -27,6 +27,8 @@ pub struct Release {
     pub tests: Vec<PathBuf>,
     /// Names of secrets; the nodes have the values.
     pub secrets: Vec<String>,
+    /// Whether the gateway is started anew for it.
+    pub restart: bool,
 }
 
 tables! {
@@ -48,6 +50,8 @@ tables! {
         tests: Vec<At<String>>,
         /// Names of secrets; the nodes have the values.
         secrets: Vec<At<String>>,
+        /// Whether nodes start their gateway anew for it; else it is told to load it. Default false.
+        restart: bool,
     }
 
     /// What a node must have.
@@ -91,6 +95,7 @@ impl Release {
             free_disk: or(needs.free_disk, Size(0)).0,
             tests,
             secrets: listed(typed.secrets),
+            restart: or(typed.restart, false),
         };
         scene.finish(release)
     }

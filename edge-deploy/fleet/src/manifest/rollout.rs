@@ -325,7 +325,7 @@ fn waves(raw: Option<At<Vec<At<typed::Wave>>>>, scene: &mut Scene<'_>) -> Vec<Wa
 }
 
 impl typed::Windows {
-    fn meant(self, scene: &mut Scene<'_>) -> Option<Windows> {
+    pub(super) fn meant(self, scene: &mut Scene<'_>) -> Option<Windows> {
         let named = match self.tz {
             None => Zone::Named("UTC".into()),
             Some(name) if name.value == "site" => Zone::Site,

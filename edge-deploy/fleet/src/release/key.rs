@@ -1,6 +1,7 @@
 //! Keys (Ed25519), and how they are written: `pilotlight-ed25519 HEX NAME`.
 
 use ring::signature::{ED25519, Ed25519KeyPair, KeyPair as _, UnparsedPublicKey};
+use serde::{Deserialize, Serialize};
 
 use crate::plan::Digest;
 
@@ -8,7 +9,8 @@ const PUBLIC: &str = "pilotlight-ed25519";
 const PRIVATE: &str = "pilotlight-ed25519-private";
 
 /// Who may be believed.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct PublicKey {
     bytes: [u8; 32],
     name: String,
@@ -52,6 +54,19 @@ impl PublicKey {
 
     pub(super) fn verify(&self, message: &[u8], signature: &[u8]) -> bool {
         UnparsedPublicKey::new(&ED25519, self.bytes).verify(message, signature).is_ok()
+    }
+}
+
+impl TryFrom<String> for PublicKey {
+    type Error = &'static str;
+    fn try_from(text: String) -> Result<PublicKey, &'static str> {
+        PublicKey::parse(&text).ok_or("this is no public key")
+    }
+}
+
+impl From<PublicKey> for String {
+    fn from(key: PublicKey) -> String {
+        key.text().trim_end().to_owned()
     }
 }
 

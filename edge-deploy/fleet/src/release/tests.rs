@@ -28,6 +28,7 @@ fn release() -> Release {
         secrets: vec!["origin-token".into()],
         render: vec!["pilotlight.toml".into()],
         files: files.map(|(path, text)| (path.to_owned(), file(text))).into(),
+        ..Release::default()
     }
 }
 
@@ -46,7 +47,9 @@ fn who_has_signed_is_believed() {
     let other = release().sign(&[key(1)]).unwrap();
     assert_eq!(Release::verify(&other, &trust(&[1], 1)).unwrap().1, digest);
     // Nobody signs twice.
-    let twice = release().sign(&[key(1), key(1)]).unwrap();
+    let line = |text: &str| text.lines().nth(1).unwrap().to_owned() + "\n";
+    let once = String::from_utf8(release().sign(&[key(1)]).unwrap()).unwrap();
+    let twice = once.replacen(&line(&once), &line(&once).repeat(2), 1).into_bytes();
     assert_eq!(Release::verify(&twice, &trust(&[1, 2], 2)), Err(Refused::Unsigned(1, 2)));
     assert_eq!(Release::verify(&twice, &trust(&[1, 1], 2)), Err(Refused::Unsigned(1, 2)));
 }
@@ -69,7 +72,7 @@ fn no_byte_can_be_another() {
     more.push(b' ');
     assert!(Release::verify(&more, &trust).is_err());
     more.resize(LARGEST + 1, b' ');
-    assert_eq!(Release::verify(&more, &trust), Err(Refused::TooLarge));
+    assert_eq!(Release::verify(&more, &trust), Err(Refused::TooLarge(LARGEST)));
 }
 
 #[test]
@@ -105,11 +108,23 @@ fn what_is_signed_may_still_be_unfit() {
     let mut payload: serde_json::Value = serde_json::to_value(release()).unwrap();
     payload["gateway"] = "none".into();
     let payload = serde_json::to_vec(&payload).unwrap();
-    let signature = key::to_hex(&key(1).sign(&message(&payload)));
-    let mut bytes = format!("{HEAD}signed {} {signature}\n\n", key(1).public().id()).into_bytes();
-    bytes.extend(payload);
-    let refused = Release::verify(&bytes, &trust(&[1], 1)).unwrap_err();
+    let mut envelope = Envelope::new(HEAD, &payload);
+    envelope.sign(&[key(1)], 0);
+    let refused = Release::verify(&envelope.bytes(), &trust(&[1], 1)).unwrap_err();
     assert!(matches!(refused, Refused::Content(_)), "{refused}");
+}
+
+#[test]
+fn signatures_are_added_by_whoever_has_a_key() {
+    let one = release().sign_at(&[key(1)], 5).unwrap();
+    let both = countersign(&one, &[key(2)], 9).unwrap();
+    let (_, digest, time) = Release::verify_timed(&both, &trust(&[1, 2], 2)).unwrap();
+    // What both say is past.
+    assert_eq!((Some(digest), time), (super::digest(&one), 5));
+    let ids = |signed: &[u8]| signers(signed).unwrap().len();
+    assert_eq!((ids(&one), ids(&both)), (1, 2));
+    assert_eq!(ids(&countersign(&both, &[key(2)], 11).unwrap()), 2);
+    assert!(countersign(b"{}", &[key(1)], 0).is_err());
 }
 
 #[test]
