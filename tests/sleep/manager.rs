@@ -140,6 +140,9 @@ fn it_leaves_and_comes_back_with_what_it_knew() {
                     let mut client = h3::Client::connect(tls, "a.test").await;
                     let answer = client.send(&Request::get("/")).await;
                     assert_eq!(answer.assert(200).text(), (round * 2 + 2).to_string());
+                    // The manager knows the port, and clients of TCP hear of it.
+                    let there = format!("h3=\":{}\"; ma=3600", tls.port());
+                    assert_eq!(answer.field("alt-svc"), Some(there.as_str()));
                     drop(client);
                     // Its farewell is sent by this loop.
                     tokio::time::sleep(Duration::from_millis(50)).await;

@@ -2,28 +2,16 @@
 //! network.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::disallowed_methods)]
 
+mod gateway;
+
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// The gateway under test, built once with the profile of the tests themselves.
-fn gateway() -> PathBuf {
-    if let Some(named) = std::env::var_os("PILOTLIGHT_BIN") {
-        return named.into();
-    }
-    let profile = Path::new(env!("CARGO_BIN_EXE_edge-deploy")).parent().unwrap();
-    let mut build = Command::new(std::env::var_os("CARGO").unwrap_or("cargo".into()));
-    build.args(["build", "--quiet", "-p", "pilotlight", "--target-dir"]);
-    build.arg(profile.parent().unwrap());
-    if profile.ends_with("release") {
-        build.arg("--release");
-    }
-    assert!(build.status().unwrap().success(), "the gateway does not build");
-    profile.join("pilotlight")
-}
+use gateway::gateway;
 
 /// A process that ends with the test.
 struct Running(Child);

@@ -19,6 +19,7 @@ use crate::apps::{App, Settings};
 use crate::aside::Pools;
 use crate::clock::Clock;
 use crate::generation::{Generation, Libraries, Listener, ProgramRef, takes_part};
+use crate::listener;
 use crate::metrics::Registry;
 use crate::services::dictionary;
 use crate::tls::{ClientTls, ProgramTls, ServerTls, TlsProblem};
@@ -323,7 +324,9 @@ fn listeners(
         let before = old.and_then(|old| old.listeners.iter().find(|l| l.name == settings.name));
         let port = match &settings.address {
             manifest::Address::Tcp(address) => Some(address.port()).filter(|p| *p != 0),
-            _ => None,
+            // `check` runs without them, and announces nothing.
+            manifest::Address::Inherited(name) => listener::port(name),
+            manifest::Address::Unix(_) => None,
         };
         let announce = |port| format!("h3=\":{port}\"; ma=3600").into_boxed_str();
         all.push(Arc::new(Listener {

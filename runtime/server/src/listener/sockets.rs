@@ -224,6 +224,11 @@ pub(crate) fn handed(name: &str) -> Option<OwnedFd> {
     named(name).into_iter().find_map(Result::ok)
 }
 
+/// The port of sockets that the service manager holds.
+pub(crate) fn port(name: &str) -> Option<u16> {
+    Socket::from(handed(name)?).local_addr().ok()?.as_socket().map(|address| address.port())
+}
+
 /// Whether a service manager holds sockets for this process.
 pub(crate) fn is_activated() -> bool {
     var("LISTEN_PID").and_then(|p| p.parse().ok()) == Some(std::process::id())
