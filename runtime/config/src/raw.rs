@@ -65,7 +65,8 @@ typed::tables! {
 
     /// The process as a whole.
     struct Gateway {
-        /// Event loops (threads): a number, or "auto" for as many as the cgroup allows CPUs.
+        /// Event loops (threads): a number, or "auto" for as many as the cgroup allows CPUs, also when it
+        /// changes. Default "auto".
         workers: Workers,
         /// The admin interface: "unix:PATH" or "ADDRESS:PORT". Without it there is none.
         admin: String,
