@@ -21,7 +21,7 @@ use pilotlight_filter::abi::Value;
 use pilotlight_filter::host::Level;
 use pilotlight_filter::host::resp::Reply;
 use tokio::sync::mpsc;
-use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio::time::{sleep, timeout};
 
 pub(crate) use self::counts::Counts;
 use self::link::Link;
@@ -156,11 +156,11 @@ struct Keeper {
     /// What this node is called there.
     node: String,
     link: Option<Link>,
-    /// When this node last said that it is there.
-    beat: Option<Instant>,
+    /// When this node last said that it is there, on the process's clock.
+    beat: Option<Duration>,
     again: Duration,
     /// Counts to be added up, and when.
-    due: Vec<(Instant, Weak<Counts>)>,
+    due: Vec<(Duration, Weak<Counts>)>,
 }
 
 /// What happens next.
@@ -180,11 +180,17 @@ impl Keeper {
                 Next::Idle => self.idle(),
                 Next::Again => self.try_again().await,
                 Next::Due => self.count().await,
-                Next::Asked(Ask::Count(counts)) => self.due.push(soon(&counts)),
+                Next::Asked(Ask::Count(counts)) => self.will_count(&counts),
                 Next::Asked(ask) if self.is_lost() => ask.lost(),
                 Next::Asked(ask) => self.lease(ask).await,
             }
         }
+    }
+
+    /// What was counted is added up soon. A dictionary that is gone by then has nothing to add.
+    fn will_count(&mut self, counts: &Arc<Counts>) {
+        let at = self.worker.clock.elapsed() + SYNC;
+        self.due.push((at, Arc::downgrade(counts)));
     }
 
     fn is_lost(&self) -> bool {
@@ -193,10 +199,11 @@ impl Keeper {
 
     async fn next(&mut self) -> Next {
         let (lost, again, memory) = (self.is_lost(), self.again, self.worker.memory.clone());
-        let due = self.due.first().map(|(at, _)| *at).filter(|_| !lost);
+        let now = self.worker.clock.elapsed();
+        let due = self.due.first().map(|(at, _)| at.saturating_sub(now)).filter(|_| !lost);
         tokio::select! {
             asked = self.inbox.recv() => asked.map_or(Next::End, Next::Asked),
-            () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => Next::Due,
+            () = sleep(due.unwrap_or_default()), if due.is_some() => Next::Due,
             // Nobody is woken for it.
             () = async { sleep(again).await; memory.awake().await }, if lost => Next::Again,
             () = sleep(self.meant.idle), if self.link.is_some() && due.is_none() => Next::Idle,
@@ -253,7 +260,8 @@ impl Keeper {
         mut commands: Commands,
         replies: usize,
     ) -> Result<Vec<Reply>, String> {
-        let beats = self.beat.is_none_or(|beat| beat.elapsed() >= BEAT);
+        let now = self.worker.clock.elapsed();
+        let beats = self.beat.is_none_or(|beat| now.saturating_sub(beat) >= BEAT);
         if beats {
             commands.nodes(&self.node, ALIVE);
         }
@@ -266,7 +274,7 @@ impl Keeper {
         let mut all = timeout(limit, all).await.map_err(|_| "timeout".to_owned())??;
         if beats && let Some(Reply::Value(Value::Int(nodes))) = all.pop() {
             self.state.nodes.store(u32::try_from(nodes).unwrap_or(1), Ordering::Relaxed);
-            self.beat = Some(Instant::now());
+            self.beat = Some(now);
         }
         Ok(all)
     }
@@ -285,7 +293,7 @@ impl Keeper {
             && let Ok(ask) = self.inbox.try_recv()
         {
             match ask {
-                Ask::Count(counts) => self.due.push(soon(&counts)),
+                Ask::Count(counts) => self.will_count(&counts),
                 lease => asks.push(lease),
             }
         }
@@ -344,14 +352,9 @@ impl Keeper {
             }
         }
         if counts.is_due() {
-            self.due.push(soon(&counts));
+            self.will_count(&counts);
         }
     }
-}
-
-/// When what was counted is added up. A dictionary that is gone has nothing to add.
-fn soon(counts: &Arc<Counts>) -> (Instant, Weak<Counts>) {
-    (Instant::now() + SYNC, Arc::downgrade(counts))
 }
 
 /// What a lease's reply says.

@@ -111,7 +111,7 @@ impl Counts {
         if !deleted {
             let ttl = if *left > 0 { *left as f64 / 1000.0 } else { 0.0 };
             let put = Put { ttl, ..Put::default() };
-            drop(self.own.put(key, Scalar::Number(total + more), put));
+            let _ = self.own.put(key, Scalar::Number(total + more), put);
         }
     }
 
