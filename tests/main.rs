@@ -27,6 +27,7 @@ mod handshakes;
 mod imports;
 mod kong;
 mod libraries;
+mod limits;
 mod malformed;
 mod mistakes;
 mod names;

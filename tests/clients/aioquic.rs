@@ -1,35 +1,10 @@
 //! HTTP/3 by aioquic, a client that shares no line with us.
 
-use std::path::PathBuf;
-
 use tokio::process::Command;
 
-use crate::support::gateway::{Setup, binary};
+use super::python;
+use crate::support::gateway::Setup;
 use crate::support::{Script, Upstream, certificate, run};
-
-/// Python with aioquic, in an environment of its own beside the build.
-async fn python() -> PathBuf {
-    let folder = binary().ancestors().nth(2).unwrap().join("tmp/aioquic");
-    let python = folder.join("bin/python");
-    let ready = folder.join("ready");
-    if !ready.exists() {
-        let made =
-            Command::new("python3").args(["-m", "venv"]).arg(&folder).status().await.unwrap();
-        assert!(made.success(), "python3 -m venv failed");
-        let mut pip = Command::new(&python);
-        pip.args([
-            "-m",
-            "pip",
-            "install",
-            "--quiet",
-            "--disable-pip-version-check",
-            "aioquic==1.7.2",
-        ]);
-        assert!(pip.status().await.unwrap().success(), "pip could not install aioquic");
-        std::fs::write(ready, "").unwrap();
-    }
-    python
-}
 
 #[test]
 fn gets_posts_and_many_streams() {
@@ -42,7 +17,7 @@ fn gets_posts_and_many_streams() {
         );
         let gateway = Setup::new(rest).file("www/large.bin", vec![b'x'; 3 << 20]).start().await;
         let authority = gateway.folder.write("ca.pem", certificate::authority_pem());
-        let mut client = Command::new(python().await);
+        let mut client = Command::new(python("aioquic", &["aioquic==1.7.2"]).await);
         client.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/clients/h3_client.py"));
         client.arg(gateway.tls.ip().to_string()).arg(gateway.tls.port().to_string()).arg(authority);
         // The rest of this loop is the upstream: it must not be held up.

@@ -5,6 +5,7 @@ use std::process::Command;
 use super::{Workshop, ask, until};
 use crate::pressure::{metrics, told};
 use crate::support::gateway::Setup;
+use crate::support::message::{ALL, Client, Request};
 use crate::support::{Folder, free_address, run, soon};
 
 const PRESSURE: &str = "pilotlight_memory_pressure";
@@ -129,5 +130,73 @@ fn there_are_as_many_workers_as_the_cgroup_allows_cpus() {
             let wanted = format!("\"workers\":{}", wanted.min(there));
             assert!(status.contains(&wanted), "{wanted} by {quota}: {status}");
         }
+    });
+}
+
+/// With `workers = "auto"`, while clients come and go: none of them notices.
+#[test]
+fn workers_follow_the_cgroup_and_lose_nobody() {
+    let cgroups = Folder::new();
+    let Some(under) = elsewhere(&cgroups) else {
+        return eprintln!("not tried: no mount namespaces here");
+    };
+    let there = std::thread::available_parallelism().unwrap().get();
+    if there < 2 {
+        return eprintln!("not tried: one CPU");
+    }
+    run(async {
+        std::fs::create_dir(cgroups.path().join("cpu")).unwrap();
+        let allow = |cpus: usize| {
+            cgroups.write("cpu.max", format!("{cpus}00000 100000\n"));
+            cgroups.write("cpu/cpu.cfs_quota_us", format!("{cpus}00000\n"));
+            cgroups.write("cpu/cpu.cfs_period_us", "100000\n");
+        };
+        allow(1);
+        let admin = free_address();
+        let mut setup = Setup::new("[[routes]]\nrespond = { body = \"here\" }\n").quiet();
+        setup.gateway = format!("admin = \"{admin}\"\nworkers = \"auto\"");
+        setup.under = under;
+        let gateway = std::sync::Arc::new(setup.start().await);
+        let ends = std::rc::Rc::new(std::cell::Cell::new(false));
+        let mut clients = tokio::task::JoinSet::new();
+        for protocol in ALL.into_iter().cycle().take(6) {
+            let (gateway, ends) = (gateway.clone(), ends.clone());
+            clients.spawn_local(async move {
+                let mut count = 0;
+                while !ends.get() {
+                    // Some requests on a connection, then another one.
+                    let mut client = Client::connect(protocol, &gateway, "a.test").await;
+                    for _ in 0..5 {
+                        let answer = client.send(&Request::get("/")).await;
+                        assert_eq!(answer.assert(200).text(), "here", "{}", protocol.name());
+                        count += 1;
+                        if answer.closed {
+                            break;
+                        }
+                        tokio::time::sleep(std::time::Duration::from_millis(3)).await;
+                    }
+                }
+                count
+            });
+        }
+        let until = async |workers: usize| {
+            let line = format!("pilotlight_workers {workers}");
+            while !metrics(admin).await.lines().any(|told| told == line) {
+                tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+            }
+        };
+        for round in 0..2 {
+            allow(2);
+            soon("a second worker", until(2)).await;
+            tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+            allow(1);
+            soon(&format!("one worker, round {round}"), until(1)).await;
+            tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+        }
+        ends.set(true);
+        let counts = clients.join_all().await;
+        println!("answers: {counts:?}");
+        assert!(counts.iter().all(|count| *count > 100), "{counts:?}");
+        gateway.logged(&["\"workers\"", "\"from\":\"2\"", "\"to\":\"1\""]).await.unwrap();
     });
 }

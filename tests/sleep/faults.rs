@@ -138,3 +138,33 @@ fn a_drain_right_after_waking_ends_what_is_open() {
         assert_eq!(refused.unwrap_err().kind(), std::io::ErrorKind::ConnectionRefused);
     });
 }
+
+/// Whatever it is doing when it is told, it ends, and soon.
+#[test]
+fn a_wake_and_an_end_at_once_end_in_time() {
+    run(async {
+        for pause in [0, 1, 2, 4, 8, 16, 32, 64] {
+            let mut gateway = sleeper("workers = 2\ndrain = \"10s\"").start().await;
+            asleep(&gateway).await;
+            let clear = gateway.clear;
+            // It stays open, as browsers leave connections.
+            let client = tokio::task::spawn_local(async move {
+                let mut client = crate::support::h1::Client::connect(clear).await;
+                let answer = client.send(&Request::get("/filtered")).await;
+                let closed = client.is_closed().await;
+                (answer.status, closed)
+            });
+            tokio::task::yield_now().await;
+            tokio::time::sleep(Duration::from_millis(pause)).await;
+            let told = std::time::Instant::now();
+            gateway.signal(libc::SIGTERM);
+            assert!(gateway.left().await.success(), "after {pause} ms");
+            let took = told.elapsed();
+            // 0: it was told before it had looked who is there.
+            let (status, _) = client.await.unwrap();
+            println!("told after {pause} ms, it left within {took:?}; the client got {status}");
+            assert!(took < Duration::from_secs(5), "{took:?} after {pause} ms");
+            assert!(status == 200 || pause < 8 && status == 0, "{status} after {pause} ms");
+        }
+    });
+}

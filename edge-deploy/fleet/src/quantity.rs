@@ -27,15 +27,7 @@ impl Rate {
     }
 
     fn parse(text: &str) -> Option<Rate> {
-        let (count, unit) = text.split_once('/')?;
-        let per = match unit {
-            "s" => 1_000,
-            "min" => 60_000,
-            "h" => 3_600_000,
-            _ => return None,
-        };
-        let count = count.parse().ok().filter(|count| (1..=1_000_000_000).contains(count))?;
-        Some(Rate { count, per })
+        units::rate(text).ok().map(|(count, per)| Rate { count, per })
     }
 }
 

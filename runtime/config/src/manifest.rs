@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 mod activate;
@@ -17,6 +18,7 @@ mod openresty;
 mod redis;
 mod regex;
 mod route;
+mod shipped;
 mod upstream;
 
 pub use activate::*;
@@ -30,6 +32,7 @@ pub use openresty::*;
 pub use redis::*;
 pub use regex::PathRegex;
 pub use route::*;
+pub use shipped::*;
 pub use upstream::*;
 
 /// A whole gateway: what `pilotlight run` serves.
@@ -53,8 +56,8 @@ pub struct Manifest {
     pub lua: Lua,
     /// The Wasm engine.
     pub wasm: Wasm,
-    /// Shared dictionaries: name and size in bytes.
-    pub shared: BTreeMap<String, u64>,
+    /// Shared dictionaries by name.
+    pub shared: BTreeMap<String, Shared>,
     /// In the order of their names; routes hold indexes into this list.
     pub upstreams: Vec<Upstream>,
     /// In the order of their names.
@@ -73,6 +76,15 @@ impl Manifest {
     pub fn resolver(&self) -> Option<&Resolver> {
         self.lua.resolver.as_ref()
     }
+}
+
+/// A dictionary that all workers share.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Shared {
+    /// Bytes.
+    pub size: u64,
+    /// The server by which nodes add up what they count.
+    pub redis: Option<Arc<str>>,
 }
 
 /// The Wasm engine.

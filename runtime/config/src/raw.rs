@@ -13,6 +13,7 @@ mod kind;
 mod lua;
 mod openresty;
 mod redis;
+mod shipped;
 mod upstream;
 
 pub(crate) use activate::{Activate, ActivateLimits, Container, Scale, Schedule};
@@ -22,10 +23,12 @@ pub(crate) use kind::{BalanceKind, Own, Protocol, Workers};
 pub(crate) use lua::{Lua, Resolver};
 pub(crate) use openresty::{OpenResty, SetVar, SocketTls, Sockets};
 pub(crate) use redis::{Redis, RedisPool, RedisTimeouts};
+pub(crate) use shipped::{Config, RateLimit, Ships};
 pub(crate) use upstream::{Breaker, Endpoint, Pool, Upstream, UpstreamTimeouts, UpstreamTls};
 
 pub(crate) use crate::typed::{
-    At, Free, Later, Named, OneOrMany, Reader, Share, Size, TextOr, TextOrOff, Typed, Whole,
+    At, Free, Later, Named, OneOrMany, Rate, Reader, Share, Size, TextOr, TextOrOff, Typed, Value,
+    Whole,
 };
 use crate::{manifest, typed};
 
@@ -62,7 +65,8 @@ typed::tables! {
 
     /// The process as a whole.
     struct Gateway {
-        /// Event loops (threads): a number, or "auto" for as many as the cgroup allows CPUs.
+        /// Event loops (threads): a number, or "auto" for as many as the cgroup allows CPUs, also when it
+        /// changes. Default "auto".
         workers: Workers,
         /// The admin interface: "unix:PATH" or "ADDRESS:PORT". Without it there is none.
         admin: String,
@@ -184,7 +188,7 @@ typed::tables! {
     }
 
     /// What happens to the requests that it matches. Exactly one target: one of the keys below, or a
-    /// filter of its chain that has `openresty.content`.
+    /// filter of its chain that answers (`openresty.content`, `use = "scaler"`).
     struct Route {
         /// Its name in logs and metrics. Default: host and path of its match. A name such as
         /// "@fallback" makes it internal, and it has no `match` then.
@@ -366,7 +370,7 @@ typed::tables! {
     }
 
     /// A script or module that routes put into their chains. Exactly one of `lua`, `wasm`,
-    /// `openresty` and `kong`.
+    /// `openresty`, `kong` and `use`.
     struct Filter {
         /// A script that returns its phases.
         lua: String,
@@ -376,10 +380,12 @@ typed::tables! {
         openresty: OpenResty,
         /// A plugin of Kong's: the folder kong/plugins/NAME on `[lua] path`.
         kong: String,
-        r#use: Later,
+        /// One that ships with the gateway: "rate-limit", or "scaler", which answers.
+        r#use: Ships,
         component: Later,
-        /// Handed to the filter: a string as it is, a table as JSON.
-        config: TextOr<Free>,
+        /// Handed to the filter: a string as it is, a table as JSON. What ships with the gateway has keys
+        /// of its own here.
+        config: Config,
         /// What it may use.
         limits: EngineLimits,
         /// When it fails: "close" answers 500 (default), "open" goes on without it.
@@ -419,5 +425,8 @@ typed::tables! {
     struct Shared needs [size] {
         /// The most memory it takes.
         size: Size,
+        /// The server by whose name in `[redis]` nodes add up what their scripts count with `incr`. All
+        /// else stays on its node. Default: none.
+        redis: String,
     }
 }

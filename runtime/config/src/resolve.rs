@@ -6,7 +6,7 @@ use std::path::Path;
 
 use crate::disk::Disk;
 use crate::load::Loaded;
-use crate::manifest::{Manifest, Program};
+use crate::manifest::{Manifest, Program, Redis, Shared};
 use crate::raw;
 use crate::report::{Problem, Report, Spot};
 use crate::typed::Scene;
@@ -25,6 +25,7 @@ mod openresty;
 mod redis;
 mod route;
 mod row;
+mod shipped;
 mod target;
 mod tie;
 mod upstream;
@@ -59,20 +60,22 @@ fn whole(root: raw::Root, file: &Path, scene: &mut Scene<'_>) -> Manifest {
     let log = gateway::log(root.log.as_ref(), scene);
     let lua = lua::lua(root.lua, scene);
     let wasm = gateway::wasm(root.wasm.as_ref(), scene);
-    let mut shared = shared(root.shared, scene);
+    let redis = redis::redis(root.redis, scene);
+    let mut shared = shared(root.shared, &redis, scene);
 
     // A file that could not be read may hold any name: then none is reported as unknown.
     let complete = !root.broken;
     let nothing_to_serve = complete && root.listeners.as_ref().is_none_or(|list| list.is_empty());
     let upstreams = upstream::upstreams(root.upstreams, scene);
-    let mut filters = filter::filters(root.filters, scene);
+    let mut around = shipped::Around { shared: &mut shared, redis: &redis };
+    let mut filters = filter::filters(root.filters, &mut around, scene);
     if filters.list.iter().any(|filter| matches!(filter.program, Program::Kong(_))) {
         for (name, size) in KONG {
-            shared.entry((*name).to_owned()).or_insert(*size);
+            let own = || Shared { size: *size, redis: None };
+            shared.entry((*name).to_owned()).or_insert_with(own);
         }
     }
     let modules = filter::modules(root.modules, scene);
-    let redis = redis::redis(root.redis, scene);
     let consumers = consumer::consumers(root.consumers, scene);
 
     let names = filters.names.clone();
@@ -123,13 +126,15 @@ fn whole(root: raw::Root, file: &Path, scene: &mut Scene<'_>) -> Manifest {
 
 fn shared(
     raw: Option<raw::At<raw::Named<raw::Shared>>>,
+    servers: &[Redis],
     scene: &mut Scene<'_>,
-) -> BTreeMap<String, u64> {
+) -> BTreeMap<String, Shared> {
     let mut shared = BTreeMap::new();
     for (name, table) in raw.map(|raw| raw.value.0).unwrap_or_default() {
         scene.name(&name, "dictionary");
         let size = scene.size(table.size.as_ref(), &row::SHARED_SIZE);
-        shared.insert(name.value, size);
+        let redis = table.redis.as_ref().and_then(|name| shipped::server(name, servers, scene));
+        shared.insert(name.value, Shared { size, redis });
     }
     shared
 }

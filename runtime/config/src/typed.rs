@@ -18,7 +18,7 @@ mod scene;
 mod table;
 mod word;
 
-pub use kind::{Free, Later, REFERENCE, Share, Size, TextOrOff, Whole};
+pub use kind::{Free, Later, REFERENCE, Rate, Share, Size, TextOrOff, Whole};
 pub use list::{Named, OneOrMany, TextOr};
 pub use read::{At, Reader, Typed, Value};
 pub use scene::{Refusal, Scene};

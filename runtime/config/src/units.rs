@@ -1,4 +1,4 @@
-//! Durations, sizes and shares as they are written: `"250ms"`, `"64KiB"`, `"20%"`.
+//! Durations, sizes, shares and rates as they are written: `"250ms"`, `"64KiB"`, `"20%"`, `"100/s"`.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -76,6 +76,27 @@ pub fn share(text: &str) -> Result<f64, Wrong> {
         Ok(percent) if plain(number) && percent <= 100.0 => Ok(percent / 100.0),
         Ok(_) if plain(number) => Err(Wrong::TooLarge),
         _ => Err(Wrong::Form(None)),
+    }
+}
+
+/// `"100/s"`, `"1000/min"`, `"600/h"`: so many, at least one, in so many milliseconds.
+pub fn rate(text: &str) -> Result<(u64, u64), Wrong> {
+    const PER: &[(&str, u64)] = &[("s", 1_000), ("min", 60_000), ("h", 3_600_000)];
+    let (number, unit) = text.split_once('/').unwrap_or((text, ""));
+    let digits = !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit());
+    match (PER.iter().find(|(name, _)| *name == unit), number.parse()) {
+        (Some((_, per)), Ok(count @ 1..=1_000_000_000)) if digits => Ok((count, *per)),
+        (Some(_), Ok(0)) => Err(Wrong::Form(None)),
+        (Some(_), _) if digits => Err(Wrong::TooLarge),
+        _ => {
+            let habit = match unit.trim() {
+                "sec" | "second" | "S" | "" => Some("s"),
+                "m" | "minute" | "M" => Some("min"),
+                "hour" | "H" | "hr" => Some("h"),
+                _ => None,
+            };
+            Err(Wrong::Form(habit.filter(|_| digits).map(|unit| format!("{number}/{unit}"))))
+        }
     }
 }
 

@@ -4,9 +4,11 @@
 //! arguments, so every decision can be repeated in a test.
 
 pub mod admission;
+pub mod allowance;
 pub mod balance;
 pub mod breaker;
 pub mod cidr;
+pub mod crew;
 pub mod deadlines;
 pub mod path;
 pub mod pressure;

@@ -140,6 +140,31 @@ impl Dict {
         shard.delete(hash, key);
     }
 
+    /// Lets an entry live so much longer, if it lives no more than `most` then; one that is not there begins.
+    /// How long it lives now.
+    ///
+    /// # Errors
+    /// It would live too long: how long it lives, as before.
+    pub fn prolong(&self, key: &[u8], by: f64, most: f64, now: f64) -> Result<f64, f64> {
+        let (mut shard, hash) = self.shard(key);
+        shard.sweep(now);
+        let entry = shard.live(hash, key, now);
+        let left = entry.as_ref().map_or(0.0, |entry| entry.until - now);
+        // What was put together of many parts is not exact.
+        if left + by > most + 1e-9 {
+            return Err(left);
+        }
+        let until = now + left + by;
+        match entry {
+            Some(entry) => entry.until = until,
+            None => {
+                let write = Write { value: Stored::Bool(true), until, flags: 0, safe: false };
+                drop(shard.put(hash, key, write, now));
+            }
+        }
+        Ok(left + by)
+    }
+
     /// Sets a new time to live (0: for ever); false when it is not there. An expired entry that
     /// stands there may come back to life.
     pub fn expire(&self, key: &[u8], ttl: f64, revive: bool, now: f64) -> bool {

@@ -1,5 +1,6 @@
 //! What programs may ask of the world. The server answers; tests have an answerer of their own.
 
+pub mod resp;
 pub mod socket;
 
 use std::any::Any;

@@ -3,7 +3,7 @@
 
 use crate::crypto::certificate::{self, Certificate};
 use crate::crypto::key::Key;
-use crate::resp::{Reader, Reply};
+use pilotlight_filter::host::resp::{Reader, Reply};
 
 /// What Redis said: its replies as text, and why it was not heard to the end.
 pub type Said = (Vec<String>, Option<&'static str>);

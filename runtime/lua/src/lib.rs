@@ -38,7 +38,6 @@ mod program;
 mod realm;
 mod regex;
 mod reply;
-mod resp;
 mod run;
 mod scratch;
 mod socket;

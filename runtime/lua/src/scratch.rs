@@ -49,6 +49,10 @@ impl Shared for Void {
 
     fn delete(&self, _: &[u8]) {}
 
+    fn prolong(&self, _: &[u8], by: f64, _: f64) -> Result<f64, f64> {
+        Ok(by)
+    }
+
     fn expire(&self, _: &[u8], _: f64, _: bool) -> bool {
         false
     }

@@ -285,6 +285,8 @@ impl Desk {
             cpu_seconds: clock::cpu().as_secs_f64(),
             workers: self.control.workers.load(Ordering::Relaxed),
             apps: serving.apps().cloned().collect(),
+            limiters: serving.limiters.clone(),
+            ledgers: serving.ledgers.clone(),
         };
         let page = self.control.metrics.text(&process, open);
         let kind = match open {

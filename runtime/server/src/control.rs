@@ -70,6 +70,11 @@ impl Control {
         self.number.store(number, Ordering::Release);
     }
 
+    /// Whether there are as many workers as CPUs.
+    pub(crate) fn follows_cpus(&self) -> bool {
+        self.generation.load().manifest.gateway.workers.is_none()
+    }
+
     /// The gateway ends: probes say that it is not ready any more.
     pub(crate) fn set_draining(&self) {
         self.draining.store(true, Ordering::Relaxed);

@@ -1,5 +1,6 @@
 //! The gateway as a whole: load, open, serve, reload, drain. Start-up is a reload from nothing.
 
+mod crew;
 mod handover;
 mod house;
 mod kept;
@@ -24,6 +25,7 @@ use crate::load::Loader;
 use crate::log::Log;
 use crate::metrics::Registry;
 use crate::park::{Bed, Program, Woken};
+use crate::shipped::Desk;
 use crate::threads::Thread;
 
 /// Reads the manifest anew, for start-up and for each reload.
@@ -100,7 +102,8 @@ impl Gateway {
     ) -> Result<Gateway, Report> {
         let clock = Clock::new();
         let metrics = Arc::new(Registry::new());
-        let loader = Loader { engines, clock, metrics: metrics.clone() };
+        let desk = Desk::default();
+        let loader = Loader { engines, clock, metrics: metrics.clone(), desk: desk.clone() };
         let loaded = source()?;
         let settings = loaded.manifest.log.clone();
         let past = past(&loaded.manifest);
@@ -108,6 +111,7 @@ impl Gateway {
         let (generation, warnings) = loader.load(loaded, None, &found)?;
         let log = Arc::new(Log::new(&settings, clock, metrics.clone()));
         let control = Arc::new(Control::new(Arc::new(generation), log, metrics, clock, collect));
+        drop(desk.set(Arc::downgrade(&control)));
         Ok(Gateway { source, loader, control, clock, past, warnings })
     }
 
@@ -144,7 +148,7 @@ impl Gateway {
             let thread = Thread::start(index, self.clock, self.control.clone(), draining.clone());
             threads.push(thread.map_err(system("a worker could not start"))?);
         }
-        let mut house = House::new(&self, &threads, program);
+        let mut house = House::new(&self, threads, program);
         let served = runtime.block_on(async {
             let inbox = house.open_admin(woken.as_ref())?;
             for (listener, opened) in generation.listeners.iter().zip(opened) {
@@ -155,6 +159,7 @@ impl Gateway {
         drop(drain);
         // Before the workers end: handles of their sockets.
         let bed = matches!(served, Ok(house::End::Sleep)).then(|| house.bed());
+        let threads = std::mem::take(&mut house.threads);
         drop(house);
         threads.into_iter().for_each(Thread::join);
         let control = &self.control;
@@ -180,8 +185,7 @@ impl Gateway {
     }
 
     fn workers(&self) -> usize {
-        let auto = || std::thread::available_parallelism().map_or(1, usize::from);
-        self.control.generation().manifest.gateway.workers.unwrap_or_else(auto).max(1)
+        self.control.generation().manifest.gateway.workers.unwrap_or_else(crew::cpus).max(1)
     }
 }
 

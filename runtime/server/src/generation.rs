@@ -19,9 +19,11 @@ use crate::admission::Gates;
 use crate::apps::App;
 use crate::aside::Pools;
 use crate::clock::{self, Clock};
+use crate::ledger::Ledger;
 use crate::metrics::Series;
 use crate::services::Host;
 use crate::services::resolver::Resolver;
+use crate::shipped::Limiter;
 use crate::tls::{ClientTls, ProgramTls, ServerTls};
 use crate::upstream::{Hosts, Shared, Upstream};
 use crate::worker::Worker;
@@ -44,6 +46,9 @@ pub(crate) struct Generation {
     pub(crate) gates: Gates,
     pub(crate) listeners: Vec<Arc<Listener>>,
     pub(crate) dictionaries: BTreeMap<String, Arc<dyn host::Shared>>,
+    /// Servers by which nodes have something together.
+    pub(crate) ledgers: Vec<Arc<Ledger>>,
+    pub(crate) limiters: Vec<Arc<Limiter>>,
     pub(crate) pools: Pools,
     pub(crate) client_tls: ClientTls,
     pub(crate) program_tls: Arc<ProgramTls>,

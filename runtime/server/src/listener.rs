@@ -21,7 +21,9 @@ use tokio::sync::watch;
 pub(crate) use self::acceptor::GRACE;
 use self::acceptor::{Accepted, Acceptor};
 pub(crate) use self::probe::WELL;
-pub(crate) use self::sockets::{Opened, Sockets, handed, held, is_activated, name, open, port};
+pub(crate) use self::sockets::{
+    Opened, Sockets, handed, held, is_activated, name, one_more, open, port,
+};
 use crate::codec::{h1, h2};
 use crate::drive::{Stages, connect};
 use crate::generation::Listener;

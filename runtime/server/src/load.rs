@@ -13,15 +13,17 @@ use pilotlight_filter::host::{self, socket::TlsFiles};
 use pilotlight_filter::{Engine, LoadError};
 use rustls::ClientConfig;
 
-use self::plan::kind;
+use self::plan::{SHIPPED, kind};
 use crate::admission::Gates;
 use crate::apps::{App, Settings};
 use crate::aside::Pools;
 use crate::clock::Clock;
 use crate::generation::{Generation, Libraries, Listener, ProgramRef, takes_part};
+use crate::ledger::{Counts, Ledger, ledgers};
 use crate::listener;
 use crate::metrics::Registry;
 use crate::services::dictionary;
+use crate::shipped::{Desk, Ground, Limiter, Ships};
 use crate::tls::{ClientTls, ProgramTls, ServerTls, TlsProblem};
 use crate::upstream::Shared;
 
@@ -37,6 +39,8 @@ pub(crate) struct Loader {
     pub(crate) engines: Vec<Arc<dyn Engine>>,
     pub(crate) clock: Clock,
     pub(crate) metrics: Arc<Registry>,
+    /// For what ships with the gateway.
+    pub(crate) desk: Desk,
 }
 
 impl Loader {
@@ -54,7 +58,17 @@ impl Loader {
     ) -> Result<(Generation, Report), Report> {
         let Loaded { manifest, warnings: mut report } = loaded;
         let number = old.map_or(1, |old| old.number + 1);
-        let (libraries, programs) = self.programs(&manifest, number, found, &mut report);
+        let (mut libraries, mut programs) = self.programs(&manifest, number, found, &mut report);
+        let ledgers = ledgers(&manifest, old.map_or(&[], |old| &old.ledgers));
+        let dictionaries = self.dictionaries(&manifest, &ledgers, old);
+        let ground = Ground {
+            dictionaries: &dictionaries,
+            ledgers: &ledgers,
+            old: old.map_or(&[], |old| &old.limiters),
+            desk: &self.desk,
+            clock: self.clock,
+        };
+        let limiters = ships(&manifest, &ground, &mut libraries, &mut programs);
         let client_tls = ClientTls::default();
         let upstreams = self.upstreams(&manifest, old, &client_tls, &mut report);
         let listeners = listeners(&manifest, &programs, old, &mut report);
@@ -66,7 +80,9 @@ impl Loader {
             number,
             router: Router::new(&manifest.routes),
             series: Arc::new(self.metrics.series(&manifest)),
-            dictionaries: self.dictionaries(&manifest, old),
+            dictionaries,
+            ledgers,
+            limiters,
             libraries,
             programs,
             upstreams,
@@ -127,8 +143,8 @@ impl Loader {
             }
         }
         for filter in &manifest.filters {
-            if !self.engines.iter().any(|engine| engine.name() == kind(&filter.program)) {
-                let what = kind(&filter.program);
+            let what = kind(&filter.program);
+            if what != SHIPPED && !self.engines.iter().any(|engine| engine.name() == what) {
                 let message = format!("this build has no {what} engine");
                 report.push(Problem::error(filter.place.clone(), message));
             }
@@ -184,17 +200,49 @@ impl Loader {
     fn dictionaries(
         &self,
         manifest: &Manifest,
+        ledgers: &[Arc<Ledger>],
         old: Option<&Generation>,
     ) -> BTreeMap<String, Arc<dyn host::Shared>> {
-        let keep = |name: &str, bytes: u64| {
-            old?.dictionaries.get(name).filter(|kept| kept.capacity() == bytes).cloned()
+        let ledger = |meant: &manifest::Shared, all: &[Arc<Ledger>]| {
+            let name = meant.redis.as_ref()?;
+            all.iter().find(|ledger| ledger.name() == name).cloned()
         };
-        let all = manifest.shared.iter().map(|(name, bytes)| {
-            let kept = keep(name, *bytes);
-            (name.clone(), kept.unwrap_or_else(|| dictionary(*bytes, self.clock)))
+        let keep = |name: &str, meant: &manifest::Shared| {
+            let old = old?;
+            let before = old.manifest.shared.get(name).filter(|before| *before == meant)?;
+            let (then, now) = (ledger(before, &old.ledgers), ledger(meant, ledgers));
+            let same = then.as_ref().map(Arc::as_ptr) == now.as_ref().map(Arc::as_ptr);
+            old.dictionaries.get(name).filter(|_| same).cloned()
+        };
+        let all = manifest.shared.iter().map(|(name, meant)| {
+            let made = || {
+                let own = dictionary(meant.size, self.clock);
+                match ledger(meant, ledgers) {
+                    Some(ledger) => Counts::new(name, own, ledger) as Arc<dyn host::Shared>,
+                    None => own,
+                }
+            };
+            (name.clone(), keep(name, meant).unwrap_or_else(made))
         });
         all.collect()
     }
+}
+
+/// What ships with the gateway, as one library more; those of it that limit.
+fn ships(
+    manifest: &Manifest,
+    ground: &Ground<'_>,
+    libraries: &mut Libraries,
+    programs: &mut [ProgramRef],
+) -> Vec<Arc<Limiter>> {
+    let Some((ships, mine)) = Ships::load(manifest, ground) else { return Vec::new() };
+    let limiters = ships.limiters();
+    for (place, index) in mine.into_iter().enumerate() {
+        let phases = pilotlight_filter::Library::phases(&ships, place);
+        programs[index] = ProgramRef { library: libraries.len(), index: place, phases };
+    }
+    libraries.push((SHIPPED, Arc::new(ships)));
+    limiters
 }
 
 /// Shows an engine's error where it is: in the script, or else where the manifest names it.

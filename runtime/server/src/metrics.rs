@@ -3,6 +3,7 @@
 pub(crate) mod apps;
 mod histogram;
 mod kept;
+mod limits;
 pub(crate) mod own;
 pub(crate) mod text;
 
@@ -19,7 +20,7 @@ use pilotlight_core::admission::Why;
 use pilotlight_filter::{Exchange, FaultKind, Version};
 
 use self::apps::Counts;
-use self::histogram::{COARSE, FINE, Histograms};
+use self::histogram::{COARSE, FINE, Histogram, Histograms};
 use self::own::Own;
 use crate::admission::At;
 use crate::drive::Figures;
@@ -166,6 +167,29 @@ impl Registry {
         let mut wakes = lock(&self.wakes);
         *wakes.reasons.entry(reason).or_default() += 1;
         wakes.times.at(0, COARSE).add(took.as_secs_f64());
+    }
+
+    /// Exchanges under way.
+    pub(crate) fn in_flight(&self) -> usize {
+        lock(&self.shards).iter().map(|shard| shard.open()).sum()
+    }
+
+    /// How long exchanges of a route took, or those at an upstream; without a name, all of them: counts by
+    /// size, with the bounds of these.
+    #[cold]
+    pub(crate) fn durations(&self, at: At, name: &str) -> (&'static [f64], [u64; 16]) {
+        let number = lock(&self.names).list.iter().position(|known| **known == *name);
+        let mut sum = Histogram::new(COARSE);
+        for shard in lock(&self.shards).iter() {
+            let data = lock(&shard.data);
+            let all = match at {
+                At::Route => &data.durations,
+                At::Upstream => &data.upstreams,
+            };
+            let such = all.iter().filter(|(of, _)| name.is_empty() || Some(*of) == number);
+            such.for_each(|(_, histogram)| sum.merge(histogram));
+        }
+        (sum.bounds, sum.counts)
     }
 
     fn name(&self, number: u32) -> Arc<str> {

@@ -18,6 +18,7 @@ use crate::clock::Clock;
 use crate::control::Control;
 use crate::generation::Listener;
 use crate::idle;
+use crate::ledger::Ledger;
 use crate::listener::{self, Gate, Sockets};
 use crate::worker::Worker;
 
@@ -31,6 +32,10 @@ pub(crate) enum Order {
     Pause(oneshot::Sender<bool>),
     /// A new generation is there.
     Renew,
+    /// There are CPUs for it no more, or again: whether its connections are to leave.
+    Retire(bool),
+    /// Answer for a server that nodes share something by.
+    Keep(Arc<Ledger>),
 }
 
 /// A running worker, as the control thread sees it.
@@ -140,6 +145,10 @@ async fn run(worker: Rc<Worker>, mut inbox: mpsc::Receiver<Order>, busy: &Atomic
                         tokio::task::yield_now().await;
                     }
                     let _ = answer.send(worker.is_quiet());
+                }
+                Some(Order::Retire(retires)) => worker.retired.set(retires),
+                Some(Order::Keep(ledger)) => {
+                    tokio::task::spawn_local(ledger.keep(worker.clone()));
                 }
                 Some(Order::Renew) => {
                     // What the old one held goes when it falls idle again.

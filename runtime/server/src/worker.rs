@@ -43,6 +43,8 @@ pub(crate) struct Worker {
     probing: Rc<Cell<usize>>,
     /// True once this gateway ends: connections close when their exchange is over.
     pub(crate) draining: watch::Receiver<bool>,
+    /// There are fewer CPUs than workers: its connections go to others when they come back.
+    pub(crate) retired: Cell<bool>,
     local: RefCell<Rc<Local>>,
     serial: Cell<u64>,
     random: Cell<u64>,
@@ -86,6 +88,7 @@ impl Worker {
             accepting: Rc::default(),
             probing: Rc::default(),
             draining,
+            retired: Cell::new(false),
             local: RefCell::new(Local::open(generation, worker.clone(), clock, None)),
             control,
             serial: Cell::new((index as u64) << SERIALS),
@@ -113,7 +116,7 @@ impl Worker {
 
     /// Whether connections should end after their exchange.
     pub(crate) fn is_draining(&self) -> bool {
-        *self.draining.borrow()
+        *self.draining.borrow() || self.retired.get()
     }
 
     /// Its place among the workers, and how many there are.

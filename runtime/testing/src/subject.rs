@@ -74,7 +74,8 @@ impl Home {
 
     /// Sizes of its dictionaries; without a manifest scripts have whatever they name.
     pub(crate) fn dictionaries(&self) -> Option<std::collections::BTreeMap<String, u64>> {
-        self.found.then(|| self.manifest.shared.clone())
+        let sizes = self.manifest.shared.iter().map(|(name, meant)| (name.clone(), meant.size));
+        self.found.then(|| sizes.collect())
     }
 
     /// What an engine loads for the test file itself.

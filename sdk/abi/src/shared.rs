@@ -96,6 +96,14 @@ pub trait Shared: Send + Sync {
     /// Takes it away.
     fn delete(&self, key: &[u8]);
 
+    /// Lets an entry live so many seconds longer, if it lives no more than `most` then; one that is not
+    /// there begins. How long it lives, or as an error how long it would have without: nothing changes.
+    /// What finds no room lives as if it had.
+    ///
+    /// # Errors
+    /// It would live too long.
+    fn prolong(&self, key: &[u8], by: f64, most: f64) -> Result<f64, f64>;
+
     /// Sets a new time to live (0: for ever); false when it is not there. An expired entry that
     /// stands there may come back to life.
     fn expire(&self, key: &[u8], ttl: f64, revive: bool) -> bool;

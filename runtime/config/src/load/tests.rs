@@ -183,7 +183,7 @@ fn every_key_means_something() {
         route.matcher.headers,
         [("x-any".into(), "*".into()), ("x-beta".into(), "1".into())]
     );
-    assert_eq!(route.filters, [0, 4]);
+    assert_eq!(route.filters, [0, 4, 5]);
     assert_eq!(
         (route.vars["tenant"].as_str(), route.vars["literal"].as_str()),
         ("acme", "${env:TENANT}")
@@ -232,7 +232,14 @@ fn every_key_means_something() {
     assert_eq!(resize.parameters, [ValueType::String, ValueType::I32, ValueType::I32]);
     assert_eq!((resize.result, ping.result), (Some(ValueType::String), None));
     assert_eq!((mix.parameters.len(), ping.parameters.len()), (4, 0));
-    assert_eq!(m.shared["sessions"], 4 << 20);
+    let sessions = &m.shared["sessions"];
+    assert_eq!((sessions.size, sessions.redis.as_deref()), (4 << 20, Some("main")));
+    let Program::Shipped(shipped) = &m.filters[5].program else { panic!() };
+    let Shipped::RateLimit(limit) = &**shipped else { panic!() };
+    assert_eq!((limit.count, limit.per_millis, limit.burst), (1000, 60_000, 50));
+    let by = [By::Client, By::Header("x-user".into()), By::Cookie("sid".into())];
+    assert_eq!((&limit.by[..], limit.status, limit.headers), (&by[..], 503, true));
+    assert_eq!((&*limit.dictionary, limit.redis.as_deref()), ("sessions", Some("main")));
 
     let hosts: Vec<_> =
         m.upstreams[1].endpoints.iter().map(|e| (e.tls, e.host.as_str(), e.port)).collect();
@@ -299,7 +306,7 @@ fn dialects(m: &Manifest) {
     assert_eq!(phases[..4], ["init", "init_worker", "exit_worker", "ssl_client_hello"]);
     assert_eq!(m.filters[2].program, Program::Kong("key-auth".into()));
     // Dictionaries that plugins expect are there without being named.
-    assert_eq!(m.shared["kong_db_cache"], 8 << 20);
+    assert_eq!(m.shared["kong_db_cache"].size, 8 << 20);
     let Program::OpenResty(legacy) = &m.filters[3].program else { panic!() };
     let content = legacy.phase("content").unwrap();
     assert_eq!((content.path.to_str(), &*content.name), (Some("/edge/content.lua"), "content.lua"));

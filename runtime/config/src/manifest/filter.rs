@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::OpenResty;
+use super::{OpenResty, Shipped};
 use crate::place::Place;
 
 /// A script or module in a chain, or a route's script.
@@ -77,6 +77,8 @@ pub enum Program {
     OpenResty(Box<OpenResty>),
     /// A plugin of Kong's, by its name.
     Kong(String),
+    /// One that ships with the gateway.
+    Shipped(Box<Shipped>),
 }
 
 /// What happens when a filter fails.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::route::Names;
+use super::shipped::{self, Around};
 use super::{check, openresty, row};
 use crate::manifest::{
     Filter, FilterConfig, Function, Isolation, Listener, Module, OnError, Program, ProxyWasm,
@@ -38,14 +39,18 @@ pub(super) fn sorted<T>(raw: Option<At<Named<T>>>) -> Vec<(At<String>, At<T>)> {
     tables
 }
 
-pub(super) fn filters(raw: Option<At<Named<raw::Filter>>>, scene: &mut Scene<'_>) -> Filters {
+pub(super) fn filters(
+    raw: Option<At<Named<raw::Filter>>>,
+    around: &mut Around<'_>,
+    scene: &mut Scene<'_>,
+) -> Filters {
     let broken = raw.as_ref().map(|raw| raw.value.1.clone()).unwrap_or_default();
     let mut filters = Filters { list: Vec::new(), names: Vec::new(), answers: Vec::new() };
     for (name, table) in sorted(raw) {
         scene.name(&name, "filter");
         filters.answers.push(answers(&table));
         // A filter that failed leaves a gap: indexes are only used when nothing failed.
-        filters.list.extend(filter(&name, table, scene));
+        filters.list.extend(filter(&name, table, around, scene));
         filters.names.push(name.value);
     }
     filters.answers.extend(broken.iter().map(|_| Answers::Perhaps));
@@ -61,6 +66,9 @@ pub(super) fn scripts(filters: &Filters) -> Vec<String> {
 
 fn answers(raw: &raw::Filter) -> Answers {
     match &raw.openresty {
+        _ if raw.r#use.as_ref().is_some_and(|ships| ships.value == raw::Ships::Scaler) => {
+            Answers::Yes
+        }
         Some(scripts) if scripts.content.is_some() => Answers::Yes,
         Some(scripts) if scripts.broken => Answers::Perhaps,
         None if raw.broken => Answers::Perhaps,
@@ -140,9 +148,14 @@ pub(super) fn component(
     Some(Filter { name, place, program, config, cpu, memory, on_error, isolation, proxy })
 }
 
-fn filter(name: &At<String>, table: At<raw::Filter>, scene: &mut Scene<'_>) -> Option<Filter> {
-    let At { value: raw, place, .. } = table;
-    let program = program(name, &raw, scene);
+fn filter(
+    name: &At<String>,
+    table: At<raw::Filter>,
+    around: &mut Around<'_>,
+    scene: &mut Scene<'_>,
+) -> Option<Filter> {
+    let At { value: mut raw, place, .. } = table;
+    let program = program(name, &mut raw, around, scene);
     let limits = raw.limits.as_ref().map(|limits| &limits.value);
     let cpu = scene.time(limits.and_then(|limits| limits.cpu.as_ref()), &row::FILTER_CPU);
     let memory = limits.and_then(|limits| limits.memory.as_ref());
@@ -163,7 +176,7 @@ fn filter(name: &At<String>, table: At<raw::Filter>, scene: &mut Scene<'_>) -> O
         name: name.as_str().into(),
         place,
         program: program?,
-        config: match raw.config.map(|config| config.value) {
+        config: match raw.config.map(|config| config.value.plain) {
             None => FilterConfig::None,
             Some(TextOr::Text(text)) => FilterConfig::Text(text),
             Some(TextOr::Other(free)) => FilterConfig::Json(free.0),
@@ -197,12 +210,18 @@ fn proxy(raw: &raw::Filter, program: Option<&Program>, scene: &mut Scene<'_>) ->
     }
 }
 
-fn program(name: &At<String>, raw: &raw::Filter, scene: &mut Scene<'_>) -> Option<Program> {
+fn program(
+    name: &At<String>,
+    raw: &mut raw::Filter,
+    around: &mut Around<'_>,
+    scene: &mut Scene<'_>,
+) -> Option<Program> {
     let mut kinds: Vec<&Place> = [
         raw.lua.as_ref().map(|at| &at.key),
         raw.wasm.as_ref().map(|at| &at.key),
         raw.openresty.as_ref().map(|at| &at.key),
         raw.kong.as_ref().map(|at| &at.key),
+        raw.r#use.as_ref().map(|at| &at.key),
     ]
     .into_iter()
     .flatten()
@@ -212,7 +231,7 @@ fn program(name: &At<String>, raw: &raw::Filter, scene: &mut Scene<'_>) -> Optio
         [] if raw.broken => {}
         [] => {
             let message = format!("filter {:?} has no program", name.value);
-            let hint = "one of `lua`, `wasm`, `openresty` and `kong`".to_owned();
+            let hint = "one of `lua`, `wasm`, `openresty`, `kong` and `use`".to_owned();
             scene.error(&name.place, message, Some(hint));
         }
         [_] => {}
@@ -228,11 +247,19 @@ fn program(name: &At<String>, raw: &raw::Filter, scene: &mut Scene<'_>) -> Optio
         .as_ref()
         .map(|table| Program::OpenResty(Box::new(openresty::openresty(table, scene))));
     let plugin = raw.kong.as_ref().map(|name| {
-        if let Some(At { value: TextOr::Text(_), place, .. }) = &raw.config {
+        if let Some(At { value: raw::Config { plain: TextOr::Text(_), .. }, place, .. }) =
+            &raw.config
+        {
             scene.error(place, "the config of a Kong plugin is a table", None);
         }
         Program::Kong(scene.checked(name, check::plugin))
     });
+    if let Some(ships) = raw.r#use.as_ref().map(|ships| ships.value) {
+        let limits = raw.limits.as_ref().map(|limits| &limits.key);
+        scene.meaningless(&[("limits", limits)], "for what ships with the gateway");
+        let shipped = shipped::shipped(ships, raw, around, scene)?;
+        return Some(Program::Shipped(Box::new(shipped)));
+    }
     lua.or(wasm).or(scripts).or(plugin)
 }
 

@@ -68,6 +68,9 @@ pub(super) const REDIS_POOL: Row = count("size", 16, 0, 65_535);
 pub(super) const REDIS_CONNECT: Row = time("connect", SECOND, 1, HOUR);
 pub(super) const REDIS_REPLY: Row = time("reply", 5 * SECOND, 1, HOUR);
 
+pub(super) const REFUSAL: Row = count("status", 429, 400, 599);
+pub(super) const BURST: Row = count("burst", 1, 1, 1_000_000_000);
+
 pub(super) const WEIGHT: Row = count("weight", 1, 1, 65_535);
 pub(super) const POOL_IDLE: Row = time("idle", 60 * SECOND, 0, 24 * HOUR);
 pub(super) const PER_ENDPOINT: Row = count("per_endpoint", 64, 0, 65_535);

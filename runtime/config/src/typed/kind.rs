@@ -127,6 +127,10 @@ pub struct Size(pub u64);
 #[derive(Debug, Clone, Copy)]
 pub struct Share(pub f64);
 
+/// So many in so many milliseconds: `"100/s"`.
+#[derive(Debug, Clone, Copy)]
+pub struct Rate(pub u64, pub u64);
+
 quantities! {
     Duration, units::duration, |duration| duration, "a duration", "5s",
         "a duration is a whole number with a unit: \"250ms\", \"5s\", \"2m\", \"1h\"",
@@ -137,6 +141,9 @@ quantities! {
     Share, units::share, Share, "a share", "20%",
         "a share is a number from 0 to 100 with %: \"20%\"",
         "[0-9]+([.][0-9]+)?%";
+    Rate, units::rate, |(count, per)| Rate(count, per), "a rate", "100/s",
+        "a rate is a whole number in a time: \"100/s\", \"1000/min\", \"600/h\"",
+        "[0-9]+/(s|min|h)";
 }
 
 /// A text, or false for none.

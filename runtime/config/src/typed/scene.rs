@@ -191,7 +191,13 @@ impl Scene<'_> {
         let names = || names.iter().map(String::as_str);
         let mut hint = match names().count() {
             0 => format!("no {noun} is defined"),
-            _ => format!("{noun}s here are {}", name::list(names())),
+            _ => {
+                let many = match noun.strip_suffix('y') {
+                    Some(stem) => format!("{stem}ies"),
+                    None => format!("{noun}s"),
+                };
+                format!("{many} here are {}", name::list(names()))
+            }
         };
         if let Some(close) = name::closest(name, names()) {
             hint.push_str(&format!("; did you mean \"{close}\"?"));

@@ -50,3 +50,17 @@ fn shown_in_the_shortest_exact_form() {
         assert_eq!(show_size(size(text).unwrap()), text);
     }
 }
+
+#[test]
+fn rates() {
+    assert_eq!(rate("100/s"), Ok((100, 1_000)));
+    assert_eq!(rate("1000/min"), Ok((1000, 60_000)));
+    assert_eq!(rate("600/h"), Ok((600, 3_600_000)));
+    assert_eq!(rate("5/m"), Err(Wrong::Form(Some("5/min".into()))));
+    assert_eq!(rate("50"), Err(Wrong::Form(Some("50/s".into()))));
+    assert_eq!(rate("0/s"), Err(Wrong::Form(None)));
+    assert_eq!(rate("99999999999/s"), Err(Wrong::TooLarge));
+    for text in ["", "/s", "-1/s", "+1/s", "5/day", "a/s"] {
+        assert_eq!(rate(text), Err(Wrong::Form(None)), "{text}");
+    }
+}

@@ -44,6 +44,10 @@ impl<C: Fn() -> f64 + Send + Sync> Shared for Timed<C> {
         self.dict.delete(key);
     }
 
+    fn prolong(&self, key: &[u8], by: f64, most: f64) -> Result<f64, f64> {
+        self.dict.prolong(key, by, most, (self.now)())
+    }
+
     fn expire(&self, key: &[u8], ttl: f64, revive: bool) -> bool {
         self.dict.expire(key, ttl, revive, (self.now)())
     }

@@ -256,7 +256,7 @@ const ADVICE: &[(&str, &str)] = &[
     ("uwsgi_", "let the application listen for HTTP, and name it in an upstream"),
     ("scgi_", "put the application behind an HTTP server, and name it in an upstream"),
     ("memcached_", "ask memcached from a script, by resty.memcached"),
-    ("limit_req", "count in a script, by resty.limit.req, or with Kong's rate-limiting"),
+    ("limit_req", "a filter with use = \"rate-limit\" counts, by client or what its key names"),
     ("limit_conn", "limits.connections of the listener, or a script with resty.limit.conn"),
     ("limit_rate", "the gateway does not slow answers down"),
     ("ssl_ciphers", "the listener speaks TLS 1.2 and 1.3 with rustls' suites; nothing to do"),

@@ -8,12 +8,12 @@ use pilotlight_filter::host::Wait;
 
 use super::Slow;
 use super::gather::gather;
-use crate::resp;
 use crate::socket::redis::{Ask, Redis};
 use crate::stack::{Kind, Stack};
 use crate::value::refuse;
 use crate::vm::window_of;
 use crate::window::Window;
+use pilotlight_filter::host::resp;
 
 /// Commands of one pipeline.
 const COMMANDS_MAX: usize = 10_000;

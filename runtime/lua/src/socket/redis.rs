@@ -10,6 +10,7 @@ use std::time::Duration;
 use pilotlight_filter::abi::Value;
 use pilotlight_filter::abi::limit;
 use pilotlight_filter::engine::RedisSpec;
+use pilotlight_filter::host::resp::{self, Reader, Reply};
 use pilotlight_filter::host::socket::{StartTls, TlsFiles};
 use pilotlight_filter::host::{Connect, Names, Remote, Services};
 
@@ -20,7 +21,6 @@ use super::open::pick;
 use super::pool::{Joined, Pools, Seat};
 use super::target::Target;
 use super::words::{Failure, TIMEOUT};
-use crate::resp::{self, Reader, Reply};
 
 /// Bytes to ask the system for at a time.
 const CHUNK: usize = 16 * 1024;

@@ -73,11 +73,11 @@ impl House<'_> {
         loaded: Result<(), String>,
     ) -> bool {
         let Some(mut heir) = heir.take() else { return false };
-        let gates = |to| self.open.iter().for_each(|open| _ = open.gate.send(to));
+        let gates = |to| self.open.iter().for_each(|open| open.tell(to));
         let served = match loaded {
             Ok(()) => {
                 gates(Gate::Paused);
-                for thread in self.threads {
+                for thread in &self.threads {
                     let (answer, told) = oneshot::channel();
                     if thread.tell(Order::Pause(answer)).await {
                         drop(told.await);

@@ -6,12 +6,13 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use pilotlight_config::manifest::Address;
+use pilotlight_core::crew::Crew;
 use pilotlight_filter::host::Level;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
-use super::{Gateway, RunError, open};
+use super::{Gateway, RunError, crew, open};
 use crate::admin::{self, Ask};
 use crate::generation::Listener;
 use crate::listener::{GRACE, Gate, Opened, Sockets};
@@ -24,7 +25,10 @@ use crate::threads::{Order, Thread};
 /// A gateway that serves.
 pub(super) struct House<'a> {
     pub(super) gateway: &'a Gateway,
-    pub(super) threads: &'a [Thread],
+    pub(super) threads: Vec<Thread>,
+    /// How many of them accept: the first ones.
+    pub(super) active: usize,
+    pub(super) crew: Crew,
     pub(super) open: Vec<Open>,
     pub(super) admin: Option<admin::Opened>,
     /// Who looks how short memory is, while there are gates to tell.
@@ -39,9 +43,18 @@ pub(super) struct House<'a> {
 pub(super) struct Open {
     key: Key,
     pub(super) current: Arc<ArcSwap<Listener>>,
-    pub(super) gate: watch::Sender<Gate>,
+    /// Of those for datagrams, which stay with their workers.
+    gate: watch::Sender<Gate>,
+    /// Of each that accepts, which may go from one worker to another.
+    pub(super) gates: Vec<watch::Sender<Gate>>,
     /// Handles of the workers' sockets, which stay open when the workers' go.
     pub(super) sockets: Vec<Sockets>,
+}
+
+impl Open {
+    pub(super) fn tell(&self, to: Gate) {
+        std::iter::once(&self.gate).chain(&self.gates).for_each(|gate| _ = gate.send(to));
+    }
 }
 
 /// What makes two listeners share sockets over a reload.
@@ -68,11 +81,13 @@ const SETTLED: Duration = Duration::from_secs(5);
 impl<'a> House<'a> {
     pub(super) fn new(
         gateway: &'a Gateway,
-        threads: &'a [Thread],
+        threads: Vec<Thread>,
         program: &'a Program,
     ) -> House<'a> {
         House {
             gateway,
+            active: threads.len(),
+            crew: Crew::default(),
             threads,
             open: Vec::new(),
             admin: None,
@@ -105,18 +120,28 @@ impl<'a> House<'a> {
         let key = key(&listener);
         let current = Arc::new(ArcSwap::new(listener));
         let mut kept = Vec::with_capacity(opened.workers.len());
-        for (thread, sockets) in self.threads.iter().cycle().zip(opened.workers) {
+        let mut gates = Vec::with_capacity(opened.workers.len());
+        let active = &self.threads[..self.active];
+        for (thread, mut sockets) in active.iter().cycle().zip(opened.workers) {
             let system = |error| RunError::System { what: "no more descriptors", error };
             kept.push(sockets.another().map_err(system)?);
-            let (listener, gate) = (current.clone(), watched.clone());
-            thread.tell(Order::Listen { listener, sockets, gate }).await;
+            let stream = Sockets { stream: sockets.stream.take(), ..Sockets::default() };
+            let (own, watching) = watch::channel(Gate::Open);
+            gates.push(own);
+            for (sockets, gate) in [(sockets, watched.clone()), (stream, watching)] {
+                if sockets.is_empty() {
+                    continue;
+                }
+                let listener = current.clone();
+                thread.tell(Order::Listen { listener, sockets, gate }).await;
+            }
         }
         let closed = watch::channel(Gate::Closed).1;
-        for (thread, sockets) in self.threads.iter().cycle().zip(opened.left_over) {
+        for (thread, sockets) in active.iter().cycle().zip(opened.left_over) {
             let (listener, gate) = (current.clone(), closed.clone());
             thread.tell(Order::Listen { listener, sockets, gate }).await;
         }
-        self.open.push(Open { key, current, gate, sockets: kept });
+        self.open.push(Open { key, current, gate, gates, sockets: kept });
         Ok(())
     }
 
@@ -151,9 +176,12 @@ impl<'a> House<'a> {
         control.apps.adopt(&generation, elder).await;
         drop(generation);
         self.watch_memory();
+        self.keep_ledgers().await;
         let mut sign = notify::watchdog().map(tokio::time::interval);
         let settled = tokio::time::sleep(SETTLED);
         tokio::pin!(settled);
+        let mut looks = crew::looks();
+        let memory = control.memory.clone();
         let mut heir = None;
         let mut handed_over = false;
         loop {
@@ -171,6 +199,7 @@ impl<'a> House<'a> {
                     Ask::Drain => break,
                 },
                 () = self.tired(), if heir.is_none() => if let Some(end) = self.sleep().await { return Ok(end) },
+                () = crew::look(&mut looks, &memory), if control.follows_cpus() => self.follow(drain).await,
                 () = &mut settled, if woken.is_some() => woken.take().into_iter().for_each(Woken::settle),
                 Some(_) = tick(&mut sign) => notify("WATCHDOG=1"),
             }
@@ -210,6 +239,17 @@ impl<'a> House<'a> {
         }
     }
 
+    /// Has a worker answer for the servers that nobody answers for yet.
+    async fn keep_ledgers(&self) {
+        for ledger in &self.gateway.control.generation().ledgers {
+            if ledger.is_new()
+                && let Some(thread) = self.threads.first()
+            {
+                thread.tell(Order::Keep(ledger.clone())).await;
+            }
+        }
+    }
+
     /// Loads the manifest anew and switches to it; on any mistake the old one goes on.
     async fn reload(&mut self, heir: &mut Option<Heir>) -> Result<String, String> {
         // What was begun for the old manifest begins anew.
@@ -241,7 +281,7 @@ impl<'a> House<'a> {
         let mut added = Vec::new();
         for listener in &new.listeners {
             if !self.open.iter().any(|o| o.key == key(listener)) {
-                let opened = open(&listener.settings, self.threads.len(), None);
+                let opened = open(&listener.settings, self.active, None);
                 added.push((listener.clone(), opened.map_err(|e| e.to_string())?));
             }
         }
@@ -250,19 +290,20 @@ impl<'a> House<'a> {
         let new = Arc::new(new);
         gateway.control.install(new.clone());
         self.watch_memory();
+        self.keep_ledgers().await;
         gateway.control.apps.adopt(&new, None).await;
         self.open.retain(|open| {
             let stays = new.listeners.iter().find(|l| key(l) == open.key);
             match stays {
                 Some(listener) => open.current.store(listener.clone()),
-                None => drop(open.gate.send(Gate::Closed).is_ok()),
+                None => open.tell(Gate::Closed),
             }
             stays.is_some()
         });
         for (listener, opened) in added {
             self.listen(listener, opened).await.map_err(|e| e.to_string())?;
         }
-        for thread in self.threads {
+        for thread in &self.threads {
             thread.tell(Order::Renew).await;
         }
         let number = new.number;
@@ -280,12 +321,12 @@ impl<'a> House<'a> {
         let mut gates = Vec::with_capacity(self.open.len());
         // Processes before this one get through us what is theirs.
         let mut elders = Vec::new();
-        for open in self.open.drain(..) {
+        for mut open in self.open.drain(..) {
             elders.extend(open.sockets.iter().map(|sockets| sockets.passage.clone()));
             // Ours first: a socket that nobody accepts on must not get connections.
-            drop(open.sockets);
-            let _ = open.gate.send(if handed_over { Gate::Left } else { Gate::Closed });
-            gates.push(open.gate);
+            open.sockets.clear();
+            open.tell(if handed_over { Gate::Left } else { Gate::Closed });
+            gates.push(open);
         }
         // Somebody listens already: nobody has to be waited for.
         let grace = if handed_over { Duration::ZERO } else { GRACE.min(limit / 2) };

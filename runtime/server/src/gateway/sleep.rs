@@ -42,10 +42,10 @@ impl House<'_> {
     /// Stops accepting, and looks whether anything is left to do. `None`: there is, and it goes on.
     pub(super) async fn sleep(&mut self) -> Option<End> {
         let control = &self.gateway.control;
-        let gates = |to| self.open.iter().for_each(|open| _ = open.gate.send(to));
+        let gates = |to| self.open.iter().for_each(|open| open.tell(to));
         gates(Gate::Paused);
         let mut quiet = true;
-        for thread in self.threads {
+        for thread in &self.threads {
             let (answer, told) = oneshot::channel();
             quiet &= thread.tell(Order::Pause(answer)).await && told.await.unwrap_or(false);
         }

@@ -15,6 +15,7 @@ use crate::quic::{Elders, Passage};
 const BACKLOG: i32 = 4096;
 
 /// The sockets of one listener for one worker.
+#[derive(Default)]
 pub(crate) struct Sockets {
     pub(crate) stream: Option<Socket>,
     pub(crate) datagram: Option<Socket>,
@@ -31,6 +32,10 @@ pub(crate) struct Opened {
 }
 
 impl Sockets {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.stream.is_none() && self.datagram.is_none()
+    }
+
     /// Other handles of the same sockets.
     ///
     /// # Errors
@@ -129,6 +134,17 @@ pub(crate) fn open(meant: &Meant, workers: usize, woken: Option<&Woken>) -> io::
         _ => Vec::new(),
     };
     Ok(Opened { workers: all, left_over })
+}
+
+/// One more socket that accepts what an open one does: of its own where there can be many, else another handle.
+///
+/// # Errors
+/// As the system says.
+pub(crate) fn one_more(meant: &Meant, open: &Socket) -> io::Result<Socket> {
+    match (&meant.address, open.local_addr()?.as_socket()) {
+        (Address::Tcp(_), Some(bound)) => tcp(bound),
+        _ => open.try_clone(),
+    }
 }
 
 /// A listener's sockets as they stay open through sleep: each once, where workers share one.

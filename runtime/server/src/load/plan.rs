@@ -14,11 +14,15 @@ use serde_json::{Value, json};
 
 mod kong;
 
+/// What the gateway runs itself.
+pub(super) const SHIPPED: &str = "shipped";
+
 /// Which engine runs it.
 pub(super) const fn kind(program: &Program) -> &'static str {
     match program {
         Program::Lua(_) | Program::OpenResty(_) | Program::Kong(_) => "lua",
         Program::Wasm(_) | Program::Component(_) => "wasm",
+        Program::Shipped(_) => SHIPPED,
     }
 }
 
@@ -158,6 +162,8 @@ fn spec(manifest: &Manifest, index: usize, filter: &manifest::Filter) -> Spec {
             }
             Program::OpenResty(scripts) => Source::OpenResty(openresty(scripts)),
             Program::Kong(plugin) => Source::Kong { plugin: plugin.clone() },
+            // No engine is asked to load it.
+            Program::Shipped(_) => Source::Text { name: SHIPPED, text: "" },
         },
         config: match &filter.config {
             FilterConfig::None => Vec::new(),

@@ -11,9 +11,11 @@ use pilotlight_filter::host::MetricKind;
 
 use super::histogram::Histogram;
 use super::own::{Buckets, Family, Series};
-use super::{Registry, lock};
+use super::{Registry, limits, lock};
 use crate::admission::{At, Figures};
 use crate::apps::App;
+use crate::ledger::Ledger;
+use crate::shipped::Limiter;
 
 /// Facts of the process that only the scrape looks up.
 #[derive(Default)]
@@ -30,6 +32,8 @@ pub(crate) struct Process {
     pub(crate) workers: usize,
     /// The applications behind them.
     pub(crate) apps: Vec<Arc<App>>,
+    pub(crate) limiters: Vec<Arc<Limiter>>,
+    pub(crate) ledgers: Vec<Arc<Ledger>>,
 }
 
 impl Registry {
@@ -43,6 +47,7 @@ impl Registry {
         if !process.apps.is_empty() {
             self.apps.show(&mut page, &process.apps);
         }
+        limits::show(&mut page, &process.limiters, &process.ledgers);
         let changes = [
             ("pilotlight_reloads", "Reloads by result.", &self.reloads_ok, &self.reloads_failed),
             (

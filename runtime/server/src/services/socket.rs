@@ -24,7 +24,7 @@ struct Wired {
 }
 
 /// Opens a connection.
-pub(super) async fn connect(
+pub(crate) async fn connect(
     connect: Connect,
     programs: Arc<ProgramTls>,
 ) -> io::Result<Box<dyn Socket>> {

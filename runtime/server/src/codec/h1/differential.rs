@@ -173,7 +173,7 @@ impl Rig {
             "[log]\naccess = \"off\"\n[[listeners]]\nname = \"a\"\naddress = \"127.0.0.1:1\"\n{manifest}"
         );
         let (clock, metrics) = (Clock::new(), Arc::new(Registry::new()));
-        let loader = Loader { engines, clock, metrics: metrics.clone() };
+        let loader = Loader { engines, clock, metrics: metrics.clone(), desk: Default::default() };
         let loaded = parse_str(&text, Path::new("/edge"))
             .and_then(|l| loader.load(l, None, &|_| Vec::new()));
         let (generation, _) = loaded.unwrap_or_else(|report| panic!("{}", report.render(false)));

@@ -1,7 +1,7 @@
 //! What Redis says (RESP2), read while it comes.
 
-use pilotlight_filter::abi::Value;
-use pilotlight_filter::abi::limit::LUA_SOCKET_BYTES;
+use pilotlight_abi::Value;
+use pilotlight_abi::limit::LUA_SOCKET_BYTES;
 
 /// Lists inside lists.
 const DEPTH: usize = 16;
@@ -11,14 +11,14 @@ const VALUES_MAX: usize = 1 << 20;
 const LINE_MAX: usize = 64 * 1024;
 
 /// Why a reply can't be read; the connection is of no use any more.
-pub(crate) const MALFORMED: &str = "malformed reply";
+pub const MALFORMED: &str = "malformed reply";
 /// The same.
-pub(crate) const TOO_LARGE: &str = "the reply is too large";
+pub const TOO_LARGE: &str = "the reply is too large";
 
 /// A reader of replies. As in Redis's own scripts, nothing is nil (false inside a list), and an error
 /// inside a list is a table `{ err = "..." }`.
 #[derive(Default)]
-pub(crate) struct Reader {
+pub struct Reader {
     /// Lists under way: what they have, how many values they still want.
     open: Vec<(Vec<Value>, usize)>,
     values: usize,
@@ -26,7 +26,8 @@ pub(crate) struct Reader {
 
 /// A reply.
 #[derive(Debug, PartialEq)]
-pub(crate) enum Reply {
+pub enum Reply {
+    /// What it says.
     Value(Value),
     /// The server refused.
     Refused(String),
@@ -38,7 +39,7 @@ impl Reader {
     ///
     /// # Errors
     /// When it is not RESP2, or too much of it.
-    pub(crate) fn read(&mut self, bytes: &[u8]) -> Result<(usize, Option<Reply>), &'static str> {
+    pub fn read(&mut self, bytes: &[u8]) -> Result<(usize, Option<Reply>), &'static str> {
         let mut at = 0;
         while let Some((used, item)) = item(&bytes[at..])? {
             at += used;
@@ -81,7 +82,7 @@ impl Reader {
 }
 
 /// A reply inside a list.
-pub(crate) fn within(reply: Reply) -> Value {
+pub fn within(reply: Reply) -> Value {
     match reply {
         Reply::Value(Value::Nil) => Value::Bool(false),
         Reply::Value(value) => value,
@@ -134,7 +135,7 @@ fn item(bytes: &[u8]) -> Result<Option<(usize, Item)>, &'static str> {
 }
 
 /// A command of these parts.
-pub(crate) fn command<'a>(out: &mut Vec<u8>, parts: impl ExactSizeIterator<Item = &'a [u8]>) {
+pub fn command<'a>(out: &mut Vec<u8>, parts: impl ExactSizeIterator<Item = &'a [u8]>) {
     out.extend_from_slice(format!("*{}\r\n", parts.len()).as_bytes());
     for part in parts {
         out.extend_from_slice(format!("${}\r\n", part.len()).as_bytes());
