@@ -77,6 +77,7 @@ pub(crate) fn start(
         name: Arc::clone(&program.name),
         runs: Later::now(inline),
         config: program.config.clone(),
+        vm_config: program.vm_config.clone(),
         on_fiber: false,
         root_id: program.root_id.clone(),
         space: hub.space(program.space.id()),

@@ -339,6 +339,7 @@ impl Loader<'_> {
             runs,
             outcome,
             config: spec.config.clone().into(),
+            vm_config: spec.proxy.vm_config.clone().into(),
             cpu: spec.cpu,
             memory,
             fresh: spec.fresh,

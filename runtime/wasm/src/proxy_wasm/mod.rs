@@ -22,6 +22,7 @@ pub(crate) mod mail;
 pub mod maps;
 pub(crate) mod memory;
 pub(crate) mod metrics;
+pub(crate) mod origin;
 mod pause;
 pub(crate) mod pool;
 pub(crate) mod properties;
