@@ -252,6 +252,11 @@ impl Budget {
         self.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok()
     }
 
+    /// Whether what nobody uses may be kept: half of it is free.
+    pub(crate) fn has_room(&self) -> bool {
+        self.used.load(Ordering::Relaxed) <= self.most.load(Ordering::Relaxed) / 2
+    }
+
     fn give(&self, bytes: u64) {
         self.used.fetch_sub(bytes, Ordering::Relaxed);
     }

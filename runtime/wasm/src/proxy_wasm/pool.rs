@@ -23,8 +23,8 @@ use crate::ticker::Ticker;
 use crate::vm;
 use crate::workshop::{Later, Runs};
 
-/// Instances that wait for exchanges which have one each, at most.
-const IDLE: usize = 8;
+/// Instances that wait for exchanges which have one each, at most: as many as were in use at once, mostly.
+const IDLE: usize = 64;
 /// So many that could not be put back, one after the other: the next are not remembered.
 const LOST: u32 = 8;
 /// Seconds in which crashes are counted.
@@ -293,8 +293,8 @@ impl Pool {
 
     /// The exchange that had an instance of its own is over: another may have it, as it was when it had started.
     fn keep(&self, mut instance: Box<Instanced>) {
-        let room = !self.closed.get() && self.idle.borrow().len() < IDLE;
-        if instance.origin.is_none() || !room {
+        let room = self.idle.borrow().len() < IDLE && self.gauge.budget.has_room();
+        if instance.origin.is_none() || self.closed.get() || !room {
             return;
         }
         if !instance.put_back() {
