@@ -14,7 +14,11 @@ use pilotlight_filter::engine::Bounds;
 
 use crate::cache;
 #[cfg(feature = "compile")]
-use crate::{code::is_component, expose::expose, proxy_wasm::origin::OWN, reshape::reshape};
+use crate::{
+    code::is_component,
+    expose::{OWN, expose},
+    reshape::reshape,
+};
 
 /// Bytes of a module, at most: a firewall with its rules, as Go builds it, has 16 MiB.
 pub(crate) const WASM_MAX: u64 = 32 << 20;

@@ -353,6 +353,7 @@ impl Loader<'_> {
             },
             hub: Arc::clone(&self.engine.hub),
             upstreams: self.plan.upstreams.as_slice().into(),
+            redis: self.plan.redis.as_slice().into(),
         }
     }
 

@@ -4,9 +4,11 @@
 
 use wasmparser::{BinaryReader, BinaryReaderError, Operator, Parser, Payload, TypeRef, ValType};
 
-use crate::proxy_wasm::origin::{GLOBAL, MEMORY, OWN};
+use crate::proxy_wasm::origin::{GLOBAL, MEMORY};
 use crate::reshape::{HEAD, leb, section};
 
+/// How names of exports begin that are the host's own.
+pub(crate) const OWN: &str = "pilotlight:";
 /// Globals that are put back, at most.
 const GLOBALS: usize = 64;
 /// The export section.

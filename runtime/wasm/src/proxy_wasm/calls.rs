@@ -132,9 +132,10 @@ pub(crate) fn buffer_of(host: &mut Host, kind: u32) -> Result<Bytes, Status> {
         }
         buffer::VM_CONFIGURATION => Ok(config(host, |program| &program.vm_config)),
         buffer::PLUGIN_CONFIGURATION => Ok(config(host, |program| &program.config)),
-        buffer::HTTP_CALL_BODY | buffer::GRPC_MESSAGE | buffer::FOREIGN_ARGUMENTS => {
-            host.proxy.incoming.buffer(kind).cloned().ok_or(Status::NotFound)
-        }
+        buffer::HTTP_CALL_BODY
+        | buffer::GRPC_MESSAGE
+        | buffer::FOREIGN_ARGUMENTS
+        | buffer::REDIS_REPLY => host.proxy.incoming.buffer(kind).cloned().ok_or(Status::NotFound),
         _ => Err(Status::NotFound),
     }
 }

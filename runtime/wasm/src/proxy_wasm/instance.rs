@@ -133,7 +133,7 @@ const OFTEN: [(&str, usize, usize); 12] = [
     ("proxy_on_delete", 1, 0),
 ];
 /// Those that come seldom: they are looked up when they do.
-const SELDOM: [(&str, usize, usize); 8] = [
+const SELDOM: [(&str, usize, usize); 9] = [
     ("proxy_on_tick", 1, 0),
     ("proxy_on_queue_ready", 2, 0),
     ("proxy_on_http_call_response", 5, 0),
@@ -142,6 +142,7 @@ const SELDOM: [(&str, usize, usize); 8] = [
     ("proxy_on_grpc_receive_trailing_metadata", 3, 0),
     ("proxy_on_grpc_close", 3, 0),
     ("proxy_on_foreign_function", 3, 0),
+    ("proxy_on_redis_call_response", 4, 0),
 ];
 
 /// The name of a callback that the host could not call, if there is one.
@@ -408,6 +409,7 @@ impl Instanced {
         let told = match arguments[..] {
             [a] => self.seldom::<_, ()>(name, (ROOT, a)).await,
             [a, b] => self.seldom::<_, ()>(name, (context, a, b)).await,
+            [a, b, c] => self.seldom::<_, ()>(name, (ROOT, a, b, c)).await,
             [a, b, c, d] => self.seldom::<_, ()>(name, (ROOT, a, b, c, d)).await,
             _ => Ok(None),
         };

@@ -26,6 +26,7 @@ pub(crate) mod origin;
 mod pause;
 pub(crate) mod pool;
 pub(crate) mod properties;
+pub(crate) mod redis;
 pub(crate) mod root;
 #[cfg(test)]
 mod tests;

@@ -15,10 +15,9 @@ use wasmtime::{Global, Memory, Val};
 use super::abi::ROOT;
 use super::context::Contexts;
 use super::instance::Instanced;
+use super::redis::Server;
 use super::root::Root;
 
-/// How names of exports begin that are the host's own.
-pub(crate) const OWN: &str = "pilotlight:";
 /// The memory of a module whose instances can be put back.
 pub(crate) const MEMORY: &str = "pilotlight:memory";
 /// Its globals that change, with a number.
@@ -32,6 +31,7 @@ pub(crate) struct Origin {
     /// Pages that were written until then, or at some time since, by their numbers: what they held.
     pages: Vec<(usize, Box<[u8]>)>,
     metrics: usize,
+    redis: Vec<Server>,
     token: u32,
 }
 
@@ -66,8 +66,9 @@ impl Instanced {
             }
             fits
         })?;
-        let (metrics, token) = (host.proxy.metrics.len(), host.proxy.token);
-        fits.then_some(Origin { memory, bytes: mem.len(), globals, pages, metrics, token })
+        let proxy = &host.proxy;
+        let (metrics, redis, token) = (proxy.metrics.len(), proxy.redis.clone(), proxy.token);
+        fits.then_some(Origin { memory, bytes: mem.len(), globals, pages, metrics, redis, token })
     }
 
     /// Puts the instance back, if it can be.
@@ -106,6 +107,7 @@ impl Instanced {
         proxy.incoming = Default::default();
         proxy.grpc.clear();
         proxy.metrics.truncate(origin.metrics);
+        proxy.redis.clone_from(&origin.redis);
         (proxy.token, proxy.effective) = (origin.token, ROOT);
         let store = &mut self.store;
         origin.globals.iter().all(|(global, value)| global.set(&mut *store, *value).is_ok())
@@ -160,7 +162,7 @@ fn written(mem: &mut [u8], mut visit: impl FnMut(usize, &mut [u8]) -> bool) -> O
     // SAFETY: it only answers.
     let size = usize::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) }).ok()?;
     let base = mem.as_ptr() as usize;
-    if size == 0 || base % size != 0 || mem.len() % size != 0 {
+    if !base.is_multiple_of(size) || !mem.len().is_multiple_of(size) {
         return None;
     }
     let mut regions = [Region::default(); REGIONS];

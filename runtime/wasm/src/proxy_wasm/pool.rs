@@ -10,11 +10,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use pilotlight_abi::limit::{WASM_CRASHES, WASM_INSTANCES};
+use pilotlight_filter::engine::RedisSpec;
 use pilotlight_filter::host::Level;
 use pilotlight_filter::{Fault, FaultKind, Services};
 
 use super::hub::{Hub, Space};
 use super::instance::{Instanced, Ready};
+use super::redis;
 use super::root::{self, Root};
 use crate::check::Outcome;
 use crate::host::{Gauge, Host, Limits, Parts, Slot};
@@ -59,6 +61,8 @@ pub(crate) struct Program {
     pub(crate) hub: Arc<Hub>,
     /// Upstreams that it may call.
     pub(crate) upstreams: Arc<[Arc<str>]>,
+    /// Redis servers that it may speak to.
+    pub(crate) redis: Arc<[RedisSpec]>,
 }
 
 /// Where exchanges get the instance.
@@ -69,7 +73,10 @@ pub(crate) struct Pool {
     pub(crate) services: Rc<dyn Services>,
     shared: RefCell<Option<Rc<Shared>>>,
     /// Where each exchange has its own: those that were put back, for exchanges to come.
+    #[allow(clippy::vec_box, reason = "they go as they came")]
     idle: RefCell<Vec<Box<Instanced>>>,
+    /// Connections to Redis without a command.
+    redis: Rc<redis::Idle>,
     /// How many could not be, since one was.
     lost: Cell<u32>,
     crashes: Cell<Crashes>,
@@ -204,6 +211,7 @@ impl Pool {
             services,
             shared: RefCell::default(),
             idle: RefCell::default(),
+            redis: Rc::default(),
             lost: Cell::new(0),
             crashes: Cell::default(),
             closed: Cell::new(false),
@@ -380,6 +388,7 @@ impl Pool {
         let mut host =
             Host::new(Arc::clone(&program.name), services, stage, limits, program.on_fiber);
         host.proxy.program = Some(program.clone());
+        host.proxy.idle = Rc::clone(&self.redis);
         host.ticker = Some(Arc::clone(&self.ticker));
         Ok(host)
     }
@@ -391,7 +400,7 @@ impl Pool {
 
     /// Drops what no exchange uses. An instance with something to do of its own stays.
     pub(crate) fn trim(&self) {
-        let idle = self.idle.take();
+        let idle = (self.idle.take(), self.redis.take());
         drop(idle);
         let mut shared = self.shared.borrow_mut();
         if shared
