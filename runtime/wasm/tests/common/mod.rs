@@ -92,6 +92,9 @@ pub fn module_spec(file: PathBuf, functions: Vec<Signature>) -> ModuleSpec {
     }
 }
 
+/// Who is at the other end of a connection.
+pub type Server = Box<dyn FnMut(Connect) -> Box<dyn Socket>>;
+
 /// What the programs asked of the world.
 #[derive(Default)]
 pub struct World {
@@ -100,7 +103,7 @@ pub struct World {
     /// What was fetched and is not answered yet.
     pub asked: RefCell<Vec<(Fetch, Rc<Answer>)>>,
     /// Who answers connections: what was opened, and the other end.
-    pub server: RefCell<Option<Box<dyn FnMut(Connect) -> Box<dyn Socket>>>>,
+    pub server: RefCell<Option<Server>>,
     /// Seconds of its clock.
     pub clock: Rc<Cell<f64>>,
     /// How long a line of the log keeps its thread waiting.
