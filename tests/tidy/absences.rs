@@ -83,6 +83,10 @@ const ABSENCES: &[Absence] = &[
             ("runtime/lua/src/known.rs", "whether modules are as they were"),
             ("runtime/wasm/src/cache.rs", "compiled modules"),
             ("runtime/wasm/src/engine.rs", "files of the cache that are held open"),
+            (
+                "runtime/wasm/src/proxy_wasm/origin.rs",
+                "the process's own pages, which are no files",
+            ),
             ("runtime/wasm/src/workshop.rs", "the same, until they are mapped"),
             ("runtime/wasm/src/ledger.rs", "which of them are known by their state"),
             ("runtime/wasm/src/code.rs", "the same, mapped"),

@@ -397,6 +397,8 @@ typed::tables! {
         hold_headers: bool,
         /// Of a module: filters with the same share data and queues. Default: the filter's name.
         vm_id: String,
+        /// Of a module: the configuration of its VM, as `config` is that of the plugin.
+        vm_config: TextOr<Free>,
         /// Of a module: which of its plugins this is.
         root_id: String,
         /// Of a module: how it reads properties, "envoy" (default) or "text".

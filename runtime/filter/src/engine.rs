@@ -153,6 +153,8 @@ pub struct ProxySpec {
     pub hold_headers: bool,
     /// Filters with the same share data and queues; empty: it is the filter's name.
     pub vm_id: String,
+    /// What the manifest configures of its VM.
+    pub vm_config: String,
     /// Which of the plugins of its module it is.
     pub root_id: String,
     /// Properties are text rather than in Envoy's encoding.

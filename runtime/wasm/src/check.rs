@@ -53,7 +53,8 @@ impl Outcome {
 /// key of its content, what the manifest says of both it and the memory of all instances.
 pub(crate) fn filter(spec: &Spec, memory: u64, key: &str, plan: &Plan) -> String {
     let Spec { name, config, proxy, target, flow, .. } = spec;
-    let given = (key, plan.bounds.memory, &plan.upstreams);
+    let redis: Vec<_> = plan.redis.iter().map(|spec| &spec.name).collect();
+    let given = (key, plan.bounds.memory, &plan.upstreams, redis);
     cache::key(format!("{:?}", (given, name, config, memory, proxy, target, flow)).as_bytes())
 }
 
@@ -77,11 +78,13 @@ pub(crate) fn start(
         name: Arc::clone(&program.name),
         runs: Later::now(inline),
         config: program.config.clone(),
+        vm_config: program.vm_config.clone(),
         on_fiber: false,
         root_id: program.root_id.clone(),
         space: hub.space(program.space.id()),
         hub,
         upstreams: program.upstreams.clone(),
+        redis: program.redis.clone(),
         ..*program
     };
     let world = Rc::new(Nothing::default());

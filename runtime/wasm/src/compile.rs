@@ -14,7 +14,11 @@ use pilotlight_filter::engine::Bounds;
 
 use crate::cache;
 #[cfg(feature = "compile")]
-use crate::{code::is_component, reshape::reshape};
+use crate::{
+    code::is_component,
+    expose::{OWN, expose},
+    reshape::reshape,
+};
 
 /// Bytes of a module, at most: a firewall with its rules, as Go builds it, has 16 MiB.
 pub(crate) const WASM_MAX: u64 = 32 << 20;
@@ -84,8 +88,15 @@ pub fn compile(wasm: &[u8], target: Option<&str>) -> Result<Vec<u8>, CompileErro
         _ => engine.precompile_module(wasm),
     };
     // What is wrong with a module is said of the module as it was given.
-    let reshaped = reshape(wasm).and_then(|wasm| code(&wasm).ok());
-    reshaped.map_or_else(|| code(wasm), Ok).map(cache::seal).map_err(invalid)
+    let taken = |_| CompileError::Invalid(format!("its exports may not begin with \"{OWN}\""));
+    let exposed = match is_component(wasm) {
+        true => None,
+        false => expose(wasm).map_err(taken)?,
+    };
+    let inner = exposed.as_deref().unwrap_or(wasm);
+    let reshaped = reshape(inner).and_then(|wasm| code(&wasm).ok());
+    let exposed = || exposed.as_deref().and_then(|wasm| code(wasm).ok());
+    reshaped.or_else(exposed).map_or_else(|| code(wasm), Ok).map(cache::seal).map_err(invalid)
 }
 
 /// Without the feature `compile` there is no compiler.

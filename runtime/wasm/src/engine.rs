@@ -339,6 +339,7 @@ impl Loader<'_> {
             runs,
             outcome,
             config: spec.config.clone().into(),
+            vm_config: spec.proxy.vm_config.clone().into(),
             cpu: spec.cpu,
             memory,
             fresh: spec.fresh,
@@ -352,6 +353,7 @@ impl Loader<'_> {
             },
             hub: Arc::clone(&self.engine.hub),
             upstreams: self.plan.upstreams.as_slice().into(),
+            redis: self.plan.redis.as_slice().into(),
         }
     }
 

@@ -51,6 +51,8 @@ pub(crate) struct Host {
     /// What ticks while a call runs inline, and its hold on that from the call's first tick on.
     pub(crate) ticker: Option<Arc<Ticker>>,
     pub(crate) held: Option<Held>,
+    /// It has asked for what may be another thing the next time: the time, chance, what is shared.
+    pub(crate) asked: bool,
     log_lines: u64,
     /// The last line of the call that tells of trouble, and whether as an error. Kept for its capacity.
     said: (Level, String),
@@ -109,6 +111,7 @@ impl Host {
             began: None,
             ticker: None,
             held: None,
+            asked: false,
             log_lines: 0,
             said: (Level::Info, String::new()),
             slot: None,
@@ -249,6 +252,11 @@ impl Budget {
         self.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok()
     }
 
+    /// Whether what nobody uses may be kept: half of it is free.
+    pub(crate) fn has_room(&self) -> bool {
+        self.used.load(Ordering::Relaxed) <= self.most.load(Ordering::Relaxed) / 2
+    }
+
     fn give(&self, bytes: u64) {
         self.used.fetch_sub(bytes, Ordering::Relaxed);
     }
@@ -308,6 +316,8 @@ pub(crate) struct Limits {
     pub(crate) refused: Option<Refused>,
     /// Bytes of this instance, counted in `gauge`.
     held: u64,
+    /// Bytes that are kept of it beside its memory, of all instances' budget.
+    aside: u64,
     gauge: Arc<Gauge>,
 }
 
@@ -315,7 +325,14 @@ impl Limits {
     pub(crate) fn new(memory_max: u64, parts: Parts, gauge: Arc<Gauge>) -> Limits {
         let memory_max = usize::try_from(memory_max).unwrap_or(usize::MAX);
         gauge.instances.fetch_add(1, Ordering::Relaxed);
-        Limits { parts, memory_max, refused: None, held: 0, gauge }
+        Limits { parts, memory_max, refused: None, held: 0, aside: 0, gauge }
+    }
+
+    /// Counts what is kept of the instance beside its memory; false when there is no room.
+    pub(crate) fn set_aside(&mut self, bytes: u64) -> bool {
+        let fits = self.gauge.budget.take(bytes);
+        self.aside += if fits { bytes } else { 0 };
+        fits
     }
 
     /// Bytes of the instance.
@@ -371,7 +388,7 @@ impl ResourceLimiter for Limits {
 impl Drop for Limits {
     fn drop(&mut self) {
         self.gauge.bytes.fetch_sub(self.held, Ordering::Relaxed);
-        self.gauge.budget.give(self.held);
+        self.gauge.budget.give(self.held + self.aside);
         self.gauge.instances.fetch_sub(1, Ordering::Relaxed);
     }
 }

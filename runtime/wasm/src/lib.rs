@@ -15,6 +15,8 @@ mod compile;
 mod component;
 mod config;
 mod engine;
+#[cfg(feature = "compile")]
+mod expose;
 mod fault;
 mod host;
 mod ledger;

@@ -18,7 +18,7 @@ use wasmparser::{
 use crate::code::is_component;
 
 /// Bytes of the magic number and the version.
-const HEAD: usize = 8;
+pub(crate) const HEAD: usize = 8;
 /// Bytes of a leaf loop's body, at most, and how often it is then written out.
 const LOOPS: [(usize, usize); 2] = [(256, 8), (512, 2)];
 /// A switch has at most so many runs of cases that go to one place: each is a comparison.
@@ -396,14 +396,14 @@ impl Writer<'_, '_> {
     }
 }
 
-fn section(out: &mut Vec<u8>, id: u8, content: &[u8]) {
+pub(crate) fn section(out: &mut Vec<u8>, id: u8, content: &[u8]) {
     out.push(id);
     leb(out, content.len() as u32);
     out.extend_from_slice(content);
 }
 
 /// Unsigned LEB128 (WebAssembly core, 5.2.2).
-fn leb(out: &mut Vec<u8>, mut value: u32) {
+pub(crate) fn leb(out: &mut Vec<u8>, mut value: u32) {
     while value >= 0x80 {
         out.push(value as u8 | 0x80);
         value >>= 7;

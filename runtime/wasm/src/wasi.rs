@@ -111,6 +111,7 @@ fn fd_stat(mem: &mut [u8], _: &mut Host, fd: u32, out: u32) -> Answer {
 }
 
 fn clock(mem: &mut [u8], host: &mut Host, id: u32, _precision: u64, out: u32) -> Answer {
+    host.asked = true;
     let seconds = match id {
         0 => host.services.now(),
         1..=3 => host.services.monotonic(),
@@ -157,6 +158,7 @@ fn random(mem: &mut [u8], host: &mut Host, ptr: u32, len: u32) -> Answer {
     if len > RANDOM_MAX {
         return Ok(INVAL);
     }
+    host.asked = true;
     host.services.random(memory::slice_mut(mem, ptr, len)?);
     Ok(SUCCESS)
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 
-use tokio::io::AsyncWriteExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use super::case::{Case, folder};
@@ -54,6 +54,15 @@ pub async fn start(
     let echo = tcp::echo().await;
     let greet = |mut stream: TcpStream| async move { drop(stream.write_all(b"hello").await) };
     let greeter = tcp::serve(greet).await;
+    let redis = |mut stream: TcpStream| async move {
+        let mut command = [0; 256];
+        while let Ok(length @ 1..) = stream.read(&mut command).await {
+            let asks = command[..length].windows(3).any(|word| word == b"GET");
+            let reply: &[u8] = if asks { b"$4\r\nkept\r\n" } else { b"+OK\r\n" };
+            drop(stream.write_all(reply).await);
+        }
+    };
+    let redis = tcp::serve(redis).await;
     let (peer, admin, dead) = (free_address(), free_address(), free_address());
     let grpc = grpc::server().await;
     let mut rest = format!(
@@ -87,6 +96,8 @@ protocol = "http2"
 endpoints = ["tcp://{echo}"]
 [upstreams.greeter]
 endpoints = ["tcp://{greeter}"]
+[redis.kit]
+url = "redis://{redis}"
 "#,
         app.address
     );

@@ -225,6 +225,7 @@ fn every_key_means_something() {
     assert_eq!((m.filters[4].isolation, m.filters[4].cpu.as_millis()), (Isolation::Stream, 10));
     let proxy = &m.filters[4].proxy;
     assert_eq!((&*proxy.vm_id, &*proxy.root_id), ("images", "thumbnail"));
+    assert_eq!(proxy.vm_config, r#"{"cache":16}"#);
     assert!(proxy.hold_headers && proxy.properties == Encoding::Text);
     assert_eq!(m.filters[0].proxy, ProxyWasm::default());
 

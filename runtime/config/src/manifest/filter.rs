@@ -37,6 +37,8 @@ pub struct ProxyWasm {
     pub hold_headers: bool,
     /// Filters with the same share data and queues; empty: it is the filter's name.
     pub vm_id: String,
+    /// The `vm_config` key, as text.
+    pub vm_config: String,
     /// Which of the plugins of its module it is.
     pub root_id: String,
     /// How properties are written.

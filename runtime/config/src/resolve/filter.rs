@@ -192,6 +192,7 @@ fn proxy(raw: &raw::Filter, program: Option<&Program>, scene: &mut Scene<'_>) ->
     let places = [
         raw.hold_headers.as_ref().map(|at| &at.key),
         raw.vm_id.as_ref().map(|at| &at.key),
+        raw.vm_config.as_ref().map(|at| &at.key),
         raw.root_id.as_ref().map(|at| &at.key),
         raw.properties.as_ref().map(|at| &at.key),
     ];
@@ -205,6 +206,11 @@ fn proxy(raw: &raw::Filter, program: Option<&Program>, scene: &mut Scene<'_>) ->
     ProxyWasm {
         hold_headers: raw.hold_headers.as_ref().is_some_and(|at| at.value),
         vm_id: text(&raw.vm_id),
+        vm_config: match raw.vm_config.as_ref().map(|at| &at.value) {
+            None => String::new(),
+            Some(TextOr::Text(text)) => text.clone(),
+            Some(TextOr::Other(free)) => free.0.to_string(),
+        },
         root_id: text(&raw.root_id),
         properties: raw.properties.as_ref().map_or_else(Default::default, |at| at.value),
     }

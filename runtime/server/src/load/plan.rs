@@ -177,6 +177,7 @@ fn spec(manifest: &Manifest, index: usize, filter: &manifest::Filter) -> Spec {
         proxy: ProxySpec {
             hold_headers: filter.proxy.hold_headers,
             vm_id: filter.proxy.vm_id.clone(),
+            vm_config: filter.proxy.vm_config.clone(),
             root_id: filter.proxy.root_id.clone(),
             text: filter.proxy.properties == manifest::Encoding::Text,
         },

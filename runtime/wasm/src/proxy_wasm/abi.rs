@@ -47,6 +47,8 @@ pub(crate) mod buffer {
     pub(crate) const VM_CONFIGURATION: u32 = 6;
     pub(crate) const PLUGIN_CONFIGURATION: u32 = 7;
     pub(crate) const FOREIGN_ARGUMENTS: u32 = 8;
+    /// Higress's.
+    pub(crate) const REDIS_REPLY: u32 = 9;
 }
 
 /// A header map's type.

@@ -31,6 +31,8 @@ pub(crate) enum Event {
     Grpc { token: u32, what: Grpc },
     /// What a script's function has given, or why it has given nothing.
     Foreign { token: u32, answer: Result<Bytes, String> },
+    /// A reply of Redis, or why there is none.
+    Redis { token: u32, answer: Result<Bytes, String> },
 }
 
 /// A part of the answer to a gRPC call.
@@ -103,6 +105,16 @@ impl Event {
                 let size = bytes.len() as u32;
                 incoming.buffer = Some((buffer::FOREIGN_ARGUMENTS, bytes));
                 ("proxy_on_foreign_function", incoming, vec![token, size])
+            }
+            Event::Redis { token, answer } => {
+                let failed = u32::from(answer.is_err());
+                let bytes = answer.unwrap_or_else(|why| {
+                    (incoming.status, incoming.message) = (Status::BrokenConnection as u32, why);
+                    Bytes::new()
+                });
+                let size = bytes.len() as u32;
+                incoming.buffer = Some((buffer::REDIS_REPLY, bytes));
+                ("proxy_on_redis_call_response", incoming, vec![token, failed, size])
             }
             Event::Grpc { token, what } => {
                 let (name, number) = match what {
@@ -239,10 +251,16 @@ pub(crate) fn decode(blob: &[u8]) -> Result<Vec<Pair<'_>>, Status> {
 pub(crate) fn upstream_of(host: &Host, name: &[u8]) -> Result<String, Status> {
     let name = std::str::from_utf8(name).map_err(|_| Status::BadArgument)?;
     let program = host.proxy.program.as_ref().ok_or(Status::BadArgument)?;
+    let known = known_as(name, |name| program.upstreams.iter().any(|known| **known == *name));
+    known.map(str::to_owned).ok_or(Status::BadArgument)
+}
+
+/// The part of a name that is known: all of it, what stands behind Istio's `outbound|PORT|SUBSET|`, or that without
+/// its port.
+pub(crate) fn known_as(name: &str, is_known: impl Fn(&str) -> bool) -> Option<&str> {
     let short = name.rsplit('|').next().unwrap_or_default();
-    let known = |name: &&str| program.upstreams.iter().any(|known| **known == **name);
     let host = short.rsplit_once(':').map_or(short, |(host, _)| host);
-    [name, short, host].into_iter().find(known).map(str::to_owned).ok_or(Status::BadArgument)
+    [name, short, host].into_iter().find(|name| is_known(name))
 }
 
 /// A request by its headers, which must hold method and path; without an authority it is what the upstream was

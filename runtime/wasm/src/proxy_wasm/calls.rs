@@ -35,6 +35,7 @@ pub(crate) fn log_level(mem: &mut [u8], host: &mut Host, [out]: [u32; 1]) -> Don
 }
 
 pub(crate) fn now(mem: &mut [u8], host: &mut Host, [out]: [u32; 1]) -> Done {
+    host.asked = true;
     let nanoseconds = (host.services.now() * 1e6) as u64 * 1000;
     memory::write(mem, out, &nanoseconds.to_le_bytes())
 }
@@ -129,18 +130,19 @@ pub(crate) fn buffer_of(host: &mut Host, kind: u32) -> Result<Bytes, Status> {
             let body = host.stream().and_then(|stream| stream.body(kind));
             body.map(|body| body.bytes().clone()).ok_or(Status::NotFound)
         }
-        buffer::VM_CONFIGURATION => Ok(Bytes::new()),
-        buffer::PLUGIN_CONFIGURATION => Ok(config(host)),
-        buffer::HTTP_CALL_BODY | buffer::GRPC_MESSAGE | buffer::FOREIGN_ARGUMENTS => {
-            host.proxy.incoming.buffer(kind).cloned().ok_or(Status::NotFound)
-        }
+        buffer::VM_CONFIGURATION => Ok(config(host, |program| &program.vm_config)),
+        buffer::PLUGIN_CONFIGURATION => Ok(config(host, |program| &program.config)),
+        buffer::HTTP_CALL_BODY
+        | buffer::GRPC_MESSAGE
+        | buffer::FOREIGN_ARGUMENTS
+        | buffer::REDIS_REPLY => host.proxy.incoming.buffer(kind).cloned().ok_or(Status::NotFound),
         _ => Err(Status::NotFound),
     }
 }
 
 /// What the manifest configures.
-pub(crate) fn config(host: &Host) -> Bytes {
-    host.proxy.program.as_ref().map_or_else(Bytes::new, |program| program.config.clone())
+pub(crate) fn config(host: &Host, which: impl FnOnce(&Program) -> &Bytes) -> Bytes {
+    host.proxy.program.as_deref().map_or_else(Bytes::new, |program| which(program).clone())
 }
 
 pub(crate) fn set_buffer(mem: &mut [u8], host: &mut Host, args: [u32; 5]) -> Done {
@@ -286,6 +288,7 @@ fn note_trailers(host: &mut Host, map: u32) {
 pub(crate) fn set_shared_data(mem: &mut [u8], host: &mut Host, args: [u32; 5]) -> Done {
     let [key, key_len, value, value_len, cas] = args;
     let (key, value) = (memory::slice(mem, key, key_len)?, memory::slice(mem, value, value_len)?);
+    host.asked = true;
     program(host)?.space.set(key, value, cas)
 }
 
@@ -305,6 +308,7 @@ pub(crate) fn register_queue(mem: &mut [u8], host: &mut Host, args: [u32; 3]) ->
 /// `proxy_resolve_shared_queue`: VM's id, name, where its id goes.
 pub(crate) fn resolve_queue(mem: &mut [u8], host: &mut Host, args: [u32; 5]) -> Done {
     let [vm, vm_len, name, len, out] = args;
+    host.asked = true;
     let (vm, name) = (memory::slice(mem, vm, vm_len)?, memory::slice(mem, name, len)?);
     let program = program(host)?;
     let space = match std::str::from_utf8(vm).map_err(|_| Status::BadArgument)? {
@@ -318,6 +322,7 @@ pub(crate) fn resolve_queue(mem: &mut [u8], host: &mut Host, args: [u32; 5]) -> 
 /// `proxy_enqueue_shared_queue`: its id, an item.
 pub(crate) fn enqueue(mem: &mut [u8], host: &mut Host, args: [u32; 3]) -> Done {
     let [id, item, len] = args;
+    host.asked = true;
     program(host)?.hub.enqueue(id, memory::slice(mem, item, len)?)
 }
 

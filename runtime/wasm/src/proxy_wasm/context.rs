@@ -16,6 +16,7 @@ use super::grpc::Wanted;
 use super::mail::Mail;
 use super::maps;
 use super::pool::Program;
+use super::redis;
 use super::root::Root;
 use crate::host::Host;
 
@@ -39,6 +40,9 @@ pub(crate) struct Proxy {
     pub(crate) grpc: Vec<(u32, Weak<Wanted>)>,
     /// Metrics by their ids less one.
     pub(crate) metrics: Vec<(MetricKind, Arc<dyn Metric>)>,
+    /// Servers that it speaks to, and connections to them that its filter has.
+    pub(crate) redis: Vec<redis::Server>,
+    pub(crate) idle: Rc<redis::Idle>,
 }
 
 /// One exchange's side.

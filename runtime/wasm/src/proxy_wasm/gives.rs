@@ -51,7 +51,7 @@ pub(crate) fn buffer(_: &mut [u8], host: &mut Host, [kind, start, max]: [u32; 3]
 
 /// `proxy_get_configuration` of 0.1.0.
 pub(crate) fn configuration(_: &mut [u8], host: &mut Host, []: [u32; 0]) -> Given {
-    Ok(Payload::Shared(calls::config(host)))
+    Ok(Payload::Shared(calls::config(host, |program| &program.config)))
 }
 
 /// A map that is not there has no pairs, as in Envoy: some filters ask for those of a response that is to come.
@@ -97,6 +97,7 @@ pub(crate) fn status(mem: &mut [u8], host: &mut Host, [code]: [u32; 1]) -> Given
 
 /// `proxy_get_shared_data`: key, where its CAS goes.
 pub(crate) fn shared_data(mem: &mut [u8], host: &mut Host, [key, len, cas]: [u32; 3]) -> Given {
+    host.asked = true;
     memory::slice(mem, cas, 4)?;
     let (mut number, found) = (None, memory::slice(mem, key, len)?);
     let payload = scratch(host, |host, out| {
@@ -109,12 +110,14 @@ pub(crate) fn shared_data(mem: &mut [u8], host: &mut Host, [key, len, cas]: [u32
 
 /// `proxy_dequeue_shared_queue`: its id.
 pub(crate) fn dequeue(_: &mut [u8], host: &mut Host, [id]: [u32; 1]) -> Given {
+    host.asked = true;
     let program = host.proxy.program.as_ref().ok_or(Status::InternalFailure)?;
     Ok(Payload::Shared(Vec::from(program.hub.dequeue(id)?).into()))
 }
 
 /// `proxy_call_foreign_function`: name, arguments.
 pub(crate) fn foreign(mem: &mut [u8], host: &mut Host, args: [u32; 4]) -> Given {
+    host.asked = true;
     let [name, name_len, argument, len] = args;
     let (name, argument) =
         (memory::slice(mem, name, name_len)?, memory::slice(mem, argument, len)?);

@@ -13,6 +13,7 @@ use super::abi::{ALLOCATORS, MARKERS, PAUSE, ROOT, map};
 use super::calling::{Event, Incoming};
 use super::context::{Reply, Stream};
 use super::fields;
+use super::origin::Origin;
 use crate::host::Host;
 use crate::vm::{self, Prepared};
 
@@ -42,6 +43,8 @@ enum Heads {
 pub(crate) struct Instanced {
     pub(crate) store: Store<Host>,
     exports: Exports,
+    /// What it is put back to after each exchange.
+    pub(super) origin: Option<Box<Origin>>,
 }
 
 /// What an instance is to do for a stream.
@@ -130,7 +133,7 @@ const OFTEN: [(&str, usize, usize); 12] = [
     ("proxy_on_delete", 1, 0),
 ];
 /// Those that come seldom: they are looked up when they do.
-const SELDOM: [(&str, usize, usize); 8] = [
+const SELDOM: [(&str, usize, usize); 9] = [
     ("proxy_on_tick", 1, 0),
     ("proxy_on_queue_ready", 2, 0),
     ("proxy_on_http_call_response", 5, 0),
@@ -139,6 +142,7 @@ const SELDOM: [(&str, usize, usize); 8] = [
     ("proxy_on_grpc_receive_trailing_metadata", 3, 0),
     ("proxy_on_grpc_close", 3, 0),
     ("proxy_on_foreign_function", 3, 0),
+    ("proxy_on_redis_call_response", 4, 0),
 ];
 
 /// The name of a callback that the host could not call, if there is one.
@@ -185,7 +189,8 @@ impl Instanced {
     /// Makes an instance and starts the plugin in it.
     pub(crate) async fn start(ready: &Ready, mut host: Host) -> Result<Instanced, Fault> {
         host.proxy.effective = ROOT;
-        let size = host.proxy.program.as_ref().map_or(0, |program| program.config.len()) as u32;
+        let sizes = host.proxy.program.as_ref();
+        let sizes = sizes.map_or([0; 2], |p| [p.vm_config.len() as u32, p.config.len() as u32]);
         let (mut store, instance) = ready.prepared.instantiate(host).await?;
         let often = ready.often.map(|export| vm::function(&mut store, instance, export));
         let [start, configure, create, often @ ..] = often;
@@ -204,12 +209,12 @@ impl Instanced {
             delete: delete.map(|f| typed(&store, f)).transpose()?,
             instance,
         };
-        let mut started = Instanced { store, exports };
+        let mut started = Instanced { store, exports, origin: None };
         if let Some(create) = &started.exports.context_create {
             vm::call(&mut started.store, create, (ROOT, 0)).await?;
         }
         for (function, size, what) in
-            [(start, 0, "to start"), (configure, size, "its configuration")]
+            [(start, sizes[0], "to start"), (configure, sizes[1], "its configuration")]
         {
             if started.tell::<_, u32>(function, ROOT, (ROOT, size)).await? == Some(0) {
                 let host = started.store.data();
@@ -219,6 +224,10 @@ impl Instanced {
             }
         }
         Ok(started)
+    }
+
+    pub(super) fn instance(&self) -> Instance {
+        self.exports.instance
     }
 
     /// Calls a callback by its name, in the plugin's context; `None` when it is not there.
@@ -400,6 +409,7 @@ impl Instanced {
         let told = match arguments[..] {
             [a] => self.seldom::<_, ()>(name, (ROOT, a)).await,
             [a, b] => self.seldom::<_, ()>(name, (context, a, b)).await,
+            [a, b, c] => self.seldom::<_, ()>(name, (ROOT, a, b, c)).await,
             [a, b, c, d] => self.seldom::<_, ()>(name, (ROOT, a, b, c, d)).await,
             _ => Ok(None),
         };
@@ -409,7 +419,7 @@ impl Instanced {
 
     /// Calls what the module exports for the phase; 0 when it exports nothing.
     async fn callback(&mut self, phase: Phase, id: u32, last: bool) -> Result<u32, Fault> {
-        let Instanced { store, exports } = self;
+        let Instanced { store, exports, .. } = self;
         let side = usize::from(phase.is_response());
         match phase {
             Phase::Request | Phase::Response => {

@@ -10,7 +10,7 @@ use wasmtime::{
 
 use super::abi::{self, Status};
 use super::gives::{self, Payload};
-use super::{calling, calls, grpc, instance, memory, metrics};
+use super::{calling, calls, grpc, instance, memory, metrics, redis};
 use crate::fault::GaveUp;
 use crate::host::Host;
 use crate::wasi;
@@ -264,6 +264,8 @@ fn env(linker: &mut Linker<Host>, name: &str, on_fiber: bool) -> Linked {
         "proxy_grpc_send" => takes(linker, name, grpc::send)?,
         "proxy_grpc_cancel" => takes(linker, name, grpc::cancel)?,
         "proxy_grpc_close" => takes(linker, name, grpc::close)?,
+        "proxy_redis_init" => takes(linker, name, redis::init)?,
+        "proxy_redis_call" => takes(linker, name, redis::call)?,
         "proxy_define_metric" => takes(linker, name, metrics::define)?,
         "proxy_record_metric" => metrics::link_record(linker)?,
         "proxy_increment_metric" => metrics::link_increment(linker)?,

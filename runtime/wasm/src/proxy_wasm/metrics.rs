@@ -48,6 +48,7 @@ pub(crate) fn define(mem: &mut [u8], host: &mut Host, args: [u32; 4]) -> Result<
 
 /// `proxy_get_metric`: id, where its value goes.
 pub(crate) fn get(mem: &mut [u8], host: &mut Host, [id, out]: [u32; 2]) -> Result<(), Status> {
+    host.asked = true;
     match metric(host, id)? {
         (MetricKind::Histogram, _) => Err(Status::BadArgument),
         (_, metric) => memory::write(mem, out, &(metric.value() as u64).to_le_bytes()),

@@ -22,9 +22,11 @@ pub(crate) mod mail;
 pub mod maps;
 pub(crate) mod memory;
 pub(crate) mod metrics;
+pub(crate) mod origin;
 mod pause;
 pub(crate) mod pool;
 pub(crate) mod properties;
+pub(crate) mod redis;
 pub(crate) mod root;
 #[cfg(test)]
 mod tests;

@@ -10,11 +10,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use pilotlight_abi::limit::{WASM_CRASHES, WASM_INSTANCES};
+use pilotlight_filter::engine::RedisSpec;
 use pilotlight_filter::host::Level;
 use pilotlight_filter::{Fault, FaultKind, Services};
 
 use super::hub::{Hub, Space};
 use super::instance::{Instanced, Ready};
+use super::redis;
 use super::root::{self, Root};
 use crate::check::Outcome;
 use crate::host::{Gauge, Host, Limits, Parts, Slot};
@@ -23,6 +25,10 @@ use crate::ticker::Ticker;
 use crate::vm;
 use crate::workshop::{Later, Runs};
 
+/// Instances that wait for exchanges which have one each, at most: as many as were in use at once, mostly.
+const IDLE: usize = 64;
+/// So many that could not be put back, one after the other: the next are not remembered.
+const LOST: u32 = 8;
 /// Seconds in which crashes are counted.
 const WINDOW: f64 = 10.0;
 /// Seconds without an instance after too many of them: at first, and at most.
@@ -35,6 +41,8 @@ pub(crate) struct Program {
     pub(crate) runs: Later<Runs<Ready>>,
     pub(crate) outcome: Outcome,
     pub(crate) config: Bytes,
+    /// The same of its VM.
+    pub(crate) vm_config: Bytes,
     /// Of one call of a phase.
     pub(crate) cpu: Duration,
     pub(crate) memory: u64,
@@ -53,6 +61,8 @@ pub(crate) struct Program {
     pub(crate) hub: Arc<Hub>,
     /// Upstreams that it may call.
     pub(crate) upstreams: Arc<[Arc<str>]>,
+    /// Redis servers that it may speak to.
+    pub(crate) redis: Arc<[RedisSpec]>,
 }
 
 /// Where exchanges get the instance.
@@ -62,6 +72,13 @@ pub(crate) struct Pool {
     pub(crate) gauge: Arc<Gauge>,
     pub(crate) services: Rc<dyn Services>,
     shared: RefCell<Option<Rc<Shared>>>,
+    /// Where each exchange has its own: those that were put back, for exchanges to come.
+    #[allow(clippy::vec_box, reason = "they go as they came")]
+    idle: RefCell<Vec<Box<Instanced>>>,
+    /// Connections to Redis without a command.
+    redis: Rc<redis::Idle>,
+    /// How many could not be, since one was.
+    lost: Cell<u32>,
     crashes: Cell<Crashes>,
     /// The worker's side is gone: nothing is kept for exchanges to come.
     closed: Cell<bool>,
@@ -165,11 +182,14 @@ impl Shared {
 impl Drop for Shared {
     fn drop(&mut self) {
         self.root.end();
-        // The plugin may have something to say, if that is short: there is nobody to wait for it.
-        let Some(pool) = self.pool.upgrade().filter(|pool| !pool.program.fresh) else { return };
+        let Some(pool) = self.pool.upgrade() else { return };
         if let Some(mut instance) = self.instance.take()
             && !self.dead.get()
         {
+            if pool.program.fresh {
+                return pool.keep(instance);
+            }
+            // The plugin may have something to say, if that is short: there is nobody to wait for it.
             vm::grant(&mut instance.store, pool.program.cpu);
             pool.ticker.touch();
             let _ = vm::at_once(instance.end());
@@ -190,6 +210,9 @@ impl Pool {
             gauge,
             services,
             shared: RefCell::default(),
+            idle: RefCell::default(),
+            redis: Rc::default(),
+            lost: Cell::new(0),
             crashes: Cell::default(),
             closed: Cell::new(false),
         });
@@ -206,29 +229,27 @@ impl Pool {
         {
             return Ok(Rc::clone(shared));
         }
+        // A statement of its own: what is borrowed is given back at once.
+        let idle = self.idle.borrow_mut().pop();
+        if let Some(instance) = idle {
+            let shared = self.share(instance.store.data().proxy.root.clone());
+            shared.put(instance);
+            return Ok(shared);
+        }
         let until = self.crashes.get().until;
         if until > 0.0 && self.services.monotonic() < until {
             let text = format!("{}: it has trapped too often, and rests", self.program.name);
             return Err(Fault::new(FaultKind::Trap, text));
         }
         let mut host = self.host()?;
-        let shared = Rc::new_cyclic(|this| Shared {
-            instance: Cell::new(None),
-            waiting: RefCell::default(),
-            dead: Cell::new(false),
-            failed: RefCell::default(),
-            root: host.proxy.root.clone(),
-            attended: Cell::new(false),
-            this: this.clone(),
-            pool: Rc::downgrade(self),
-        });
+        let shared = self.share(host.proxy.root.clone());
         let program = Arc::clone(&self.program);
         if program.on_fiber {
             let (shared, pool, program) = (shared.clone(), self.clone(), program.clone());
             self.services.spawn(Box::pin(async move {
                 let started = async { Instanced::start(&program.runs.get()?.ready, host).await };
                 match started.await {
-                    Ok(instance) => shared.put(Box::new(instance)),
+                    Ok(instance) => pool.started(&shared, instance),
                     Err(fault) => {
                         shared.failed.replace(Some(fault));
                         pool.bury(&shared);
@@ -245,7 +266,7 @@ impl Pool {
             }
             let _held = self.ticker.hold();
             match vm::at_once(Instanced::start(ready, host)) {
-                Ok(instance) => shared.put(Box::new(instance)),
+                Ok(instance) => self.started(&shared, instance),
                 Err(fault) => {
                     self.bury(&shared);
                     return Err(fault);
@@ -256,6 +277,39 @@ impl Pool {
             *self.shared.borrow_mut() = Some(Rc::clone(&shared));
         }
         Ok(shared)
+    }
+
+    fn share(self: &Rc<Pool>, root: Rc<Root>) -> Rc<Shared> {
+        Rc::new_cyclic(|this| Shared {
+            instance: Cell::new(None),
+            waiting: RefCell::default(),
+            dead: Cell::new(false),
+            failed: RefCell::default(),
+            root,
+            attended: Cell::new(false),
+            this: this.clone(),
+            pool: Rc::downgrade(self),
+        })
+    }
+
+    fn started(&self, shared: &Shared, mut instance: Instanced) {
+        if self.program.fresh && !self.closed.get() && self.lost.get() < LOST {
+            instance.remember();
+        }
+        shared.put(Box::new(instance));
+    }
+
+    /// The exchange that had an instance of its own is over: another may have it, as it was when it had started.
+    fn keep(&self, mut instance: Box<Instanced>) {
+        let room = self.idle.borrow().len() < IDLE && self.gauge.budget.has_room();
+        if instance.origin.is_none() || self.closed.get() || !room {
+            return;
+        }
+        if !instance.put_back() {
+            return self.lost.set(self.lost.get() + 1);
+        }
+        self.lost.set(0);
+        self.idle.borrow_mut().push(instance);
     }
 
     /// The instance has trapped: nobody gets it again.
@@ -334,6 +388,7 @@ impl Pool {
         let mut host =
             Host::new(Arc::clone(&program.name), services, stage, limits, program.on_fiber);
         host.proxy.program = Some(program.clone());
+        host.proxy.idle = Rc::clone(&self.redis);
         host.ticker = Some(Arc::clone(&self.ticker));
         Ok(host)
     }
@@ -345,6 +400,8 @@ impl Pool {
 
     /// Drops what no exchange uses. An instance with something to do of its own stays.
     pub(crate) fn trim(&self) {
+        let idle = (self.idle.take(), self.redis.take());
+        drop(idle);
         let mut shared = self.shared.borrow_mut();
         if shared
             .as_ref()
@@ -359,7 +416,7 @@ impl Pool {
     /// The worker's side goes: the instance ends with the exchanges that use it.
     pub(crate) fn close(&self) {
         self.closed.set(true);
-        let last = self.shared.take();
+        let last = (self.shared.take(), self.idle.take());
         drop(last);
     }
 }

@@ -17,7 +17,7 @@ use bytes::Bytes;
 use pilotlight_filter::abi::Phase;
 use pilotlight_filter::engine::{LoadError, ModuleSpec, Plan, Signature, Source, Spec};
 use pilotlight_filter::exchange::{Origin, Request};
-use pilotlight_filter::host::{Fetch, FetchError, Fetched, Level, LogLine, Wait};
+use pilotlight_filter::host::{Connect, Fetch, FetchError, Fetched, Level, LogLine, Socket, Wait};
 use pilotlight_filter::{
     Body, Call, Chunk, Engine, Exchange, Fault, Filter, Library, Peer, Realm, Services, Verdict,
 };
@@ -92,6 +92,9 @@ pub fn module_spec(file: PathBuf, functions: Vec<Signature>) -> ModuleSpec {
     }
 }
 
+/// Who is at the other end of a connection.
+pub type Server = Box<dyn FnMut(Connect) -> Box<dyn Socket>>;
+
 /// What the programs asked of the world.
 #[derive(Default)]
 pub struct World {
@@ -99,6 +102,8 @@ pub struct World {
     tasks: RefCell<Vec<Wait<()>>>,
     /// What was fetched and is not answered yet.
     pub asked: RefCell<Vec<(Fetch, Rc<Answer>)>>,
+    /// Who answers connections: what was opened, and the other end.
+    pub server: RefCell<Option<Server>>,
     /// Seconds of its clock.
     pub clock: Rc<Cell<f64>>,
     /// How long a line of the log keeps its thread waiting.
@@ -174,6 +179,11 @@ impl Services for World {
             Some(answer) => Poll::Ready(answer),
             None => Poll::Pending,
         }))
+    }
+    fn connect(&self, connect: Connect) -> Wait<std::io::Result<Box<dyn Socket>>> {
+        let socket = self.server.borrow_mut().as_mut().map(|server| server(connect));
+        let refused = || std::io::ErrorKind::ConnectionRefused.into();
+        Box::pin(async move { socket.ok_or_else(refused) })
     }
     fn random(&self, buffer: &mut [u8]) {
         buffer.fill(7);
