@@ -11,9 +11,10 @@ use pilotlight_filter::host::MetricKind;
 
 use super::histogram::Histogram;
 use super::own::{Buckets, Family, Series};
-use super::{Registry, lock};
+use super::{Registry, endpoints, lock};
 use crate::admission::{At, Figures};
 use crate::apps::App;
+use crate::upstream::Stand;
 
 /// Facts of the process that only the scrape looks up.
 #[derive(Default)]
@@ -30,6 +31,8 @@ pub(crate) struct Process {
     pub(crate) workers: usize,
     /// The applications behind them.
     pub(crate) apps: Vec<Arc<App>>,
+    /// Endpoints that come and go, by their upstreams.
+    pub(crate) endpoints: Vec<(Arc<str>, Vec<Stand>)>,
 }
 
 impl Registry {
@@ -40,6 +43,9 @@ impl Registry {
         self.requests(&mut page);
         self.gauges(&mut page);
         load(&mut page, process);
+        if !process.endpoints.is_empty() {
+            endpoints::show(&mut page, &process.endpoints);
+        }
         if !process.apps.is_empty() {
             self.apps.show(&mut page, &process.apps);
         }
