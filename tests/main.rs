@@ -24,6 +24,7 @@ mod escapes;
 mod examples;
 mod faults;
 mod handshakes;
+mod health;
 mod imports;
 mod kong;
 mod libraries;

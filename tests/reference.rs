@@ -106,6 +106,8 @@ fn limits() -> String {
             "upstreams.NAME.admission",
             "/properties/upstreams/additionalProperties/properties/admission",
         ),
+        ("upstreams.NAME.health", "/properties/upstreams/additionalProperties/properties/health"),
+        ("upstreams.NAME.outlier", "/properties/upstreams/additionalProperties/properties/outlier"),
         (
             "upstreams.NAME.timeouts",
             "/properties/upstreams/additionalProperties/properties/timeouts",

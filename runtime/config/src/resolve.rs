@@ -19,6 +19,7 @@ mod consumer;
 mod error_page;
 mod filter;
 mod gateway;
+mod health;
 mod listener;
 mod lua;
 mod openresty;

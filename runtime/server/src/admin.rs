@@ -29,6 +29,7 @@ use crate::control::Control;
 use crate::listener;
 use crate::metrics::text::Process;
 use crate::park::{Canned, Held, Kind, Woken};
+use crate::upstream::Stand;
 
 /// What the admin interface asks of the control loop.
 pub(crate) enum Ask {
@@ -287,6 +288,7 @@ impl Desk {
             apps: serving.apps().cloned().collect(),
             limiters: serving.limiters.clone(),
             ledgers: serving.ledgers.clone(),
+            endpoints: self.endpoints(),
         };
         let page = self.control.metrics.text(&process, open);
         let kind = match open {
@@ -294,6 +296,16 @@ impl Desk {
             false => "text/plain; version=0.0.4; charset=utf-8",
         };
         respond(200, kind, page)
+    }
+
+    /// Those that come and go, by their upstreams.
+    fn endpoints(&self) -> Vec<(Arc<str>, Vec<Stand>)> {
+        let (generation, now) = (self.control.generation(), self.control.now());
+        let all = generation
+            .upstreams
+            .iter()
+            .filter_map(|shared| Some((shared.meant.name.clone(), shared.roster()?.stands(now))));
+        all.collect()
     }
 
     fn status(&self) -> serde_json::Value {
@@ -333,6 +345,7 @@ impl Desk {
             "upstreams": manifest.upstreams.iter().map(|u| &*u.name).collect::<Vec<_>>(),
             "admission": gates,
             "memory": memory,
+            "endpoints": self.endpoints().iter().flat_map(endpoints).collect::<Vec<_>>(),
             "applications": generation.apps().map(|app| application(app)).collect::<Vec<_>>(),
         })
     }
@@ -351,6 +364,21 @@ impl Desk {
             Err(_) => json_text(503, &json!({ "result": "failed", "detail": "stopping" })),
         }
     }
+}
+
+/// An upstream's endpoints, as the status shows them.
+fn endpoints((upstream, stands): &(Arc<str>, Vec<Stand>)) -> Vec<serde_json::Value> {
+    let shown = |stand: &Stand| {
+        let state = stand.state();
+        json!({
+            "upstream": &**upstream,
+            "endpoint": stand.member.address,
+            "state": state,
+            "reason": Some(&stand.why).filter(|_| state != "up"),
+            "returns_seconds": stand.ejected.map(|left| left as f64 / 1000.0),
+        })
+    };
+    stands.iter().map(shown).collect()
 }
 
 /// An application, as the status shows it.

@@ -17,7 +17,7 @@ mod launch;
 mod output;
 mod owner;
 mod pause;
-mod probe;
+pub(crate) mod probe;
 mod process;
 mod states;
 
@@ -35,7 +35,7 @@ use tokio::net::UnixStream as Channel;
 use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinSet, LocalSet};
 
-pub(crate) use self::app::{App, Did, STATES, Seat, Settings, Witness};
+pub(crate) use self::app::{App, Did, STATES, Seat, Settings};
 use self::keeper::Keeper;
 use self::launch::Places;
 pub(crate) use self::states::States;
@@ -94,7 +94,7 @@ impl Apps {
         let drain = generation.manifest.gateway.drain;
         let mut apps = Vec::new();
         for shared in &generation.upstreams {
-            if let (Some(app), Some(meant)) = (&shared.app, &shared.meant.activate) {
+            if let (Some(app), Some(meant)) = (shared.app(), &shared.meant.activate) {
                 let settings = Settings::new(&shared.meant, meant.clone(), shared.tls.clone());
                 app.settings.store(Arc::new(settings));
                 apps.push(app.clone());

@@ -15,6 +15,7 @@ use crate::pressure::Pressure;
 
 /// Shared by all threads.
 pub(crate) struct Control {
+    clock: Clock,
     generation: ArcSwap<Generation>,
     /// The generation's number: workers look at it once an exchange.
     number: AtomicU64,
@@ -39,6 +40,7 @@ impl Control {
     ) -> Control {
         let number = AtomicU64::new(generation.number);
         Control {
+            clock,
             generation: ArcSwap::new(generation),
             number,
             apps: Apps::new(log.clone(), metrics.clone(), clock),
@@ -50,6 +52,11 @@ impl Control {
             workers: AtomicUsize::new(1),
             last_reload: Mutex::default(),
         }
+    }
+
+    /// The process's clock, milliseconds.
+    pub(crate) fn now(&self) -> u64 {
+        self.clock.elapsed().as_millis() as u64
     }
 
     /// The newest generation.

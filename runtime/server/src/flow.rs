@@ -142,19 +142,31 @@ async fn reach(
     passage: &mut Passage,
 ) -> Result<Reached, UpstreamError> {
     let mut tried = Vec::new();
+    let mut last = None;
     loop {
-        let mut lease = upstream.reach(worker, &tried).await?;
+        let reached = upstream.reach(worker, &tried).await;
+        let mut lease = reached.map_err(|error| last.unwrap_or(error))?;
+        if let Some(last) = last.filter(|_| tried.contains(&lease.number)) {
+            return Err(last);
+        }
+        passage.retries += u32::from(last.is_some());
         passage.endpoint = Some(lease.address());
         let error = match lease.bare().await {
-            Ok((stream, permit)) => return Ok(Reached { stream, lease, permit }),
+            Ok((stream, permit)) => {
+                upstream.saw(worker, lease.number, true);
+                return Ok(Reached { stream, lease, permit });
+            }
             Err(error) => error,
         };
-        tried.push(lease.endpoint);
+        if error != UpstreamError::Limit {
+            upstream.saw(worker, lease.number, false);
+        }
+        tried.push(lease.number);
         // The limit is the upstream's, whichever endpoint it is.
-        if error == UpstreamError::Limit || tried.len() >= upstream.shared.meant.endpoints.len() {
+        if error == UpstreamError::Limit || tried.len() >= upstream.shared.width() {
             return Err(error);
         }
-        passage.retries += 1;
+        last = Some(error);
     }
 }
 

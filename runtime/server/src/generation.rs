@@ -87,7 +87,7 @@ pub(crate) fn takes_part(phases: Phases) -> bool {
 impl Generation {
     /// The applications behind its upstreams.
     pub(crate) fn apps(&self) -> impl Iterator<Item = &Arc<App>> {
-        self.upstreams.iter().filter_map(|shared| shared.app.as_ref())
+        self.upstreams.iter().filter_map(|shared| shared.app())
     }
 }
 

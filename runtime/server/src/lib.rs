@@ -20,6 +20,7 @@ mod forward;
 pub mod fuzz;
 mod gateway;
 mod generation;
+mod health;
 mod idle;
 mod ledger;
 mod listener;

@@ -25,7 +25,7 @@ use crate::metrics::Registry;
 use crate::services::dictionary;
 use crate::shipped::{Desk, Ground, Limiter, Ships};
 use crate::tls::{ClientTls, ProgramTls, ServerTls, TlsProblem};
-use crate::upstream::Shared;
+use crate::upstream::{Roster, Shared, Way};
 
 mod plan;
 
@@ -175,8 +175,11 @@ impl Loader {
             let same = |known: &&Arc<Shared>| tls.is_none() && facts(&known.meant) == facts(meant);
             let kept = old.and_then(|old| old.upstreams.iter().find(same)).cloned();
             all.push(kept.unwrap_or_else(|| {
-                let app = self.app(meant, tls.clone(), old);
-                Shared::new(meant.clone(), tls, app)
+                let way = match self.app(meant, tls.clone(), old) {
+                    Some(app) => Way::App(app),
+                    None => way(meant, old),
+                };
+                Shared::new(meant.clone(), tls, way)
             }));
         }
         all
@@ -191,7 +194,7 @@ impl Loader {
     ) -> Option<Arc<App>> {
         let activate = meant.activate.clone()?;
         let settings = Settings::new(meant, activate, tls);
-        let mut apps = old.iter().flat_map(|old| &old.upstreams).filter_map(|old| old.app.as_ref());
+        let mut apps = old.iter().flat_map(|old| old.apps());
         let kept = apps.find(|app| app.goes_on(&meant.name, &settings)).cloned();
         Some(kept.unwrap_or_else(|| App::new(meant.name.clone(), settings, self.clock)))
     }
@@ -328,6 +331,16 @@ fn tls_files(ssl: &manifest::SocketTls) -> TlsFiles {
         ciphers: ssl.ciphers.clone(),
         depth: Some(ssl.verify_depth),
     }
+}
+
+/// What is known of its endpoints goes on.
+fn way(meant: &manifest::Upstream, old: Option<&Generation>) -> Way {
+    if meant.health.is_none() && meant.outlier.is_none() {
+        return Way::Plain;
+    }
+    let mut known = old.iter().flat_map(|old| &old.upstreams);
+    let known = known.find(|known| known.meant.name == meant.name);
+    Way::Watched(Roster::new(meant, known.and_then(|known| known.roster()).map(|old| &**old)))
 }
 
 /// What an upstream means, wherever it stands in its file.

@@ -1,6 +1,7 @@
 //! Figures: each worker counts in a shard of its own, a scrape adds the shards up.
 
 pub(crate) mod apps;
+mod endpoints;
 mod histogram;
 mod kept;
 mod limits;

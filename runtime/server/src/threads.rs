@@ -17,6 +17,7 @@ use tokio::task::LocalSet;
 use crate::clock::Clock;
 use crate::control::Control;
 use crate::generation::Listener;
+use crate::health::Watches;
 use crate::idle;
 use crate::ledger::Ledger;
 use crate::listener::{self, Gate, Sockets};
@@ -117,6 +118,9 @@ async fn end(worker: &Rc<Worker>) {
 async fn run(worker: Rc<Worker>, mut inbox: mpsc::Receiver<Order>, busy: &AtomicUsize) {
     tokio::task::spawn_local(worker.timers.clone().sweep());
     tokio::task::spawn_local(idle::watch(worker.clone()));
+    // One worker looks after endpoints, for all.
+    let mut watches = (worker.place().0 == 0).then(Watches::default);
+    watches.iter_mut().for_each(|watches| watches.adopt(&worker));
     let mut draining = worker.draining.clone();
     let mut drained = false;
     let acceptors: Rc<RefCell<usize>> = Rc::default();
@@ -154,6 +158,7 @@ async fn run(worker: Rc<Worker>, mut inbox: mpsc::Receiver<Order>, busy: &Atomic
                     // What the old one held goes when it falls idle again.
                     worker.idle.wake();
                     drop(worker.local());
+                    watches.iter_mut().for_each(|watches| watches.adopt(&worker));
                 }
             },
             Ok(_) = draining.wait_for(|d| *d), if !drained => {

@@ -158,6 +158,26 @@ fn admission_is_bounded_by_the_breaker() {
 }
 
 #[test]
+fn probes_and_ejections_have_defaults_and_are_off_without_a_word() {
+    let m = manifest(MINIMAL);
+    assert!(m.upstreams[0].health.is_none() && m.upstreams[0].outlier.is_none());
+    let m = manifest(&format!("{MINIMAL}\nhealth = {{ path = \"/healthz\" }}\noutlier = {{}}\n"));
+    let health = m.upstreams[0].health.clone().unwrap();
+    assert_eq!((health.path.as_deref(), &health.host), (Some("/healthz"), &None));
+    assert_eq!([health.interval, health.timeout].map(|time| time.as_secs()), [5, 1]);
+    assert_eq!((health.healthy, health.unhealthy), (2, 3));
+    assert!(health.is_well(200) && health.is_well(302) && !health.is_well(404));
+    let outlier = m.upstreams[0].outlier.unwrap();
+    assert_eq!((outlier.errors, outlier.max_ejected), (5, 0.5));
+    assert_eq!([outlier.window, outlier.eject].map(|time| time.as_secs()), [30, 30]);
+    let images = manifest(MAXIMAL).upstreams.into_iter().find(|u| &*u.name == "images").unwrap();
+    let health = images.health.unwrap();
+    assert!(health.is_well(204) && !health.is_well(302));
+    assert_eq!((health.healthy, health.unhealthy), (1, 4));
+    assert_eq!(images.outlier.unwrap().max_ejected, 0.25);
+}
+
+#[test]
 fn every_key_means_something() {
     let m = manifest(MAXIMAL);
     assert_eq!(m.gateway.workers, Some(4));

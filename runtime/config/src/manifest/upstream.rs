@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Activate, Admission};
+use super::{Activate, Admission, Health, Outlier};
 use crate::place::Place;
 
 /// A set of servers that do the same.
@@ -30,6 +30,10 @@ pub struct Upstream {
     pub admission: Option<Admission>,
     /// How long the servers may take.
     pub timeouts: UpstreamTimeouts,
+    /// Probes of its endpoints, if there are any.
+    pub health: Option<Health>,
+    /// When endpoints that answer with errors are left out.
+    pub outlier: Option<Outlier>,
     /// The application behind it, if the gateway starts and stops that.
     pub activate: Option<Arc<Activate>>,
 }

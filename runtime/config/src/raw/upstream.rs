@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Activate, Admission, At, BalanceKind, Later, Scale, TextOr, Whole};
+use super::{Activate, Admission, At, BalanceKind, Health, Later, Outlier, Scale, TextOr, Whole};
 use crate::{manifest, typed};
 
 typed::tables! {
@@ -28,8 +28,10 @@ typed::tables! {
         admission: Admission,
         /// How long the servers may take.
         timeouts: UpstreamTimeouts,
-        health: Later,
-        outlier: Later,
+        /// Probes: an endpoint that fails them gets no requests until it passes them again. `{}` does.
+        health: Health,
+        /// An endpoint whose answers are errors, one after the other, gets no requests for a while. `{}` does.
+        outlier: Outlier,
         split: Later,
         sticky: Later,
         /// An application that sleeps: the first request starts it, and it is stopped when there are none.

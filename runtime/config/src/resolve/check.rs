@@ -235,6 +235,17 @@ pub(super) fn cidr(text: &str) -> Result<Cidr, Refusal> {
     Ok(Cidr { address, prefix })
 }
 
+/// What a probe asks for: a path, perhaps with a query.
+pub(super) fn request_path(text: &str) -> Result<(), Refusal> {
+    match text.starts_with('/') && text.bytes().all(|b| b.is_ascii_graphic() && b != b'#') {
+        true => Ok(()),
+        false => {
+            let message = format!("{text:?} is not the path of a request");
+            Err(Refusal::new(message, "such as \"/healthz\""))
+        }
+    }
+}
+
 /// The name of an environment variable.
 pub(super) fn variable(text: &str) -> Result<(), Refusal> {
     let fine = |b: u8| b.is_ascii_alphanumeric() || b == b'_';

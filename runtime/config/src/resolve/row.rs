@@ -85,6 +85,14 @@ pub(super) const CONNECT: Row = time("connect", 3 * SECOND, 1, HOUR);
 pub(super) const FIRST_BYTE: Row = time("first_byte", 30 * SECOND, 1, 24 * HOUR);
 pub(super) const IDLE: Row = time("idle", 60 * SECOND, 1, 24 * HOUR);
 
+pub(super) const PROBE_INTERVAL: Row = time("interval", 5 * SECOND, 10, HOUR);
+pub(super) const PROBE_TIMEOUT: Row = time("timeout", SECOND, 1, 60 * SECOND);
+pub(super) const HEALTHY: Row = count("healthy", 2, 1, 100);
+pub(super) const UNHEALTHY: Row = count("unhealthy", 3, 1, 100);
+pub(super) const ERRORS: Row = count("errors", 5, 1, 1000);
+pub(super) const ERROR_WINDOW: Row = time("window", 30 * SECOND, 10, HOUR);
+pub(super) const EJECT: Row = time("eject", 30 * SECOND, 10, 24 * HOUR);
+
 pub(super) const START_TIMEOUT: Row = time("start_timeout", 30 * SECOND, 100, HOUR);
 pub(super) const STOP_TIMEOUT: Row = time("stop_timeout", 10 * SECOND, 0, HOUR);
 pub(super) const ACTIVATE_IDLE: Row = time("idle", 300 * SECOND, SECOND, 7 * 24 * HOUR);

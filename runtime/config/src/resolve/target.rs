@@ -123,7 +123,7 @@ fn respond(raw: &At<raw::Respond>, scene: &mut Scene<'_>) -> Respond {
     Respond { status, headers, body }
 }
 
-fn status(raw: Option<&At<Whole>>, default: u16, scene: &mut Scene<'_>) -> u16 {
+pub(super) fn status(raw: Option<&At<Whole>>, default: u16, scene: &mut Scene<'_>) -> u16 {
     let Some(raw) = raw else { return default };
     match u16::try_from(raw.value.0) {
         Ok(status @ 200..=599) => status,

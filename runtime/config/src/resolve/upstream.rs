@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::filter::{in_order, sorted};
-use super::{activate, address, admission, check, row};
+use super::{activate, address, admission, check, health, row};
 use crate::manifest::{
     Balance, Breaker, Endpoint, Pool, Upstream, UpstreamProtocol, UpstreamTimeouts, UpstreamTls,
 };
@@ -68,7 +68,15 @@ fn upstream(name: &At<String>, table: &At<raw::Upstream>, scene: &mut Scene<'_>)
             "endpoints: URLs: `[\"http://10.0.0.2:8080\"]`; or `activate`, to start an application";
         scene.error(&table.place, "an upstream without endpoints", Some(hint.into()));
     }
+    if raw.activate.is_some() {
+        let keys = [
+            ("health", raw.health.as_ref().map(|at| &at.key)),
+            ("outlier", raw.outlier.as_ref().map(|at| &at.key)),
+        ];
+        scene.meaningless(&keys, "with activate, whose `ready` says when an instance is well");
+    }
     let breaker = breaker(raw.breaker.as_ref(), scene);
+    let http = protocol != UpstreamProtocol::Tcp;
     let admission = raw.admission.as_ref();
     Upstream {
         name: name.as_str().into(),
@@ -81,6 +89,8 @@ fn upstream(name: &At<String>, table: &At<raw::Upstream>, scene: &mut Scene<'_>)
         admission: admission.map(|at| admission::admission(at, breaker.max_requests, scene)),
         breaker,
         timeouts: timeouts(raw.timeouts.as_ref(), scene),
+        health: raw.health.as_ref().map(|at| health::health(at, http, scene)),
+        outlier: raw.outlier.as_ref().map(|at| health::outlier(at, scene)),
         activate: activate.map(Arc::new),
     }
 }

@@ -300,12 +300,6 @@ impl Desk {
     }
 }
 
-/// Tells how an exchange with an instance went.
-pub(crate) struct Witness {
-    app: Arc<App>,
-    instance: u64,
-}
-
 /// How an instance did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Did {
@@ -316,17 +310,12 @@ pub(crate) enum Did {
     Refuse,
 }
 
-impl Seat {
-    pub(crate) fn witness(&self) -> Witness {
-        Witness { app: self.app.clone(), instance: self.instance }
-    }
-}
-
-impl Witness {
-    /// An instance that refuses gets no more until it was looked at; neither does one that is silent.
-    pub(crate) fn tell(&self, did: Did) {
-        let mut desk = self.app.lock();
-        let Some(room) = desk.room(self.instance) else { return };
+impl App {
+    /// How an exchange with an instance went. One that refuses gets no more until it was looked at; neither does
+    /// one that is silent.
+    pub(crate) fn tell(&self, instance: u64, did: Did) {
+        let mut desk = self.lock();
+        let Some(room) = desk.room(instance) else { return };
         room.silent = if did == Did::Answer { 0 } else { room.silent.saturating_add(1) };
         let looks = room.open && (did == Did::Refuse || room.silent >= SILENT);
         if looks {
@@ -334,7 +323,7 @@ impl Witness {
         }
         drop(desk);
         if looks {
-            self.app.bell.notify_one();
+            self.bell.notify_one();
         }
     }
 }

@@ -94,9 +94,12 @@ async fn answers(settings: &Settings, endpoint: &Endpoint, plain: Plain) -> bool
     let secured = timeout(CONNECT, secure(settings, endpoint, plain)).await;
     let Ok(Some((mut stream, second))) = secured else { return false };
     let Ready::Path(path) = &settings.meant.ready else { return true };
+    let host = if endpoint.unix.is_some() { "localhost" } else { &endpoint.host };
     // Who speaks HTTP/2 by ALPN has shown that it is there.
     second
-        || timeout(ANSWER, ask(&mut stream, path, endpoint)).await.is_ok_and(|ok| ok == Some(true))
+        || timeout(ANSWER, ask(&mut stream, path, host))
+            .await
+            .is_ok_and(|status| matches!(status, Some(200..400)))
 }
 
 /// With TLS where it is asked for, and whether HTTP/2 was agreed on.
@@ -109,9 +112,8 @@ async fn secure(settings: &Settings, endpoint: &Endpoint, plain: Plain) -> Optio
     Some((stream, alpn.as_deref() == Some(b"h2")))
 }
 
-/// Whether it answers well.
-async fn ask(stream: &mut Stream, path: &str, endpoint: &Endpoint) -> Option<bool> {
-    let host = if endpoint.unix.is_some() { "localhost" } else { &endpoint.host };
+/// The status of its answer, in HTTP/1.
+pub(crate) async fn ask(stream: &mut Stream, path: &str, host: &str) -> Option<u16> {
     let request = format!(
         "GET {path} HTTP/1.1\r\nhost: {host}\r\nuser-agent: pilotlight-probe\r\nconnection: close\r\n\r\n"
     );
@@ -120,12 +122,12 @@ async fn ask(stream: &mut Stream, path: &str, endpoint: &Endpoint) -> Option<boo
     let mut read = 0;
     while read < b"HTTP/1.1 200".len() {
         match stream.read(&mut head[read..]).await.ok()? {
-            0 => return Some(false),
+            0 => return None,
             more => read += more,
         }
     }
     let status = head.strip_prefix(b"HTTP/1.")?.get(2..5)?;
-    Some(matches!(status, [b'2' | b'3', ..]))
+    std::str::from_utf8(status).ok()?.parse().ok()
 }
 
 /// Waits until it says so.

@@ -18,10 +18,10 @@ use super::tunnel::Switched;
 use super::turn::Turn;
 use super::{Left, Reached};
 use crate::answer::{self, Problem};
-use crate::apps::{Did, Witness};
+use crate::apps::Did;
 use crate::codec::{Downstream, Length};
 use crate::forward;
-use crate::upstream::{Incoming, Lease, Upstream, UpstreamError};
+use crate::upstream::{Incoming, Lease, Upstream, UpstreamError, Way};
 
 /// Interim responses that one exchange may have.
 const INTERIM_MAX: u32 = 8;
@@ -76,16 +76,16 @@ impl Turn<'_> {
         let mut tried = Vec::new();
         let mut refreshed = false;
         loop {
-            let lease = match &upstream.shared.app {
-                None => upstream.lease(&self.inlet.worker, &tried),
-                Some(_) => Box::pin(self.enter(down, &upstream)).await?,
+            let lease = match &upstream.shared.way {
+                Way::Plain => upstream.lease(&self.inlet.worker, &tried),
+                Way::Watched(roster) => upstream.elect(&self.inlet.worker, roster, &tried),
+                Way::App(_) => Box::pin(self.enter(down, &upstream)).await?,
             };
             let lease = match lease {
                 Ok(lease) => lease,
                 Err(error) => return Ok(self.fail(exchange, problem(error))),
             };
-            let endpoint = lease.endpoint;
-            let witness = lease.witness();
+            let number = lease.number;
             if !self.chain.is_empty() {
                 exchange.server = Some(lease.address());
             }
@@ -107,9 +107,9 @@ impl Turn<'_> {
                 outcome,
                 Tried::Failed(UpstreamError::Closed { fresh: false } | UpstreamError::NotTaken)
             );
-            let lost = match witness {
-                None => false,
-                Some(witness) => self.testify(&witness, &outcome),
+            let lost = match &upstream.shared.way {
+                Way::Plain => false,
+                _ => self.testify(&upstream, number, &outcome, &facts),
             };
             if stale && !refreshed && retry::refreshes(&facts, begun) || lost {
                 refreshed |= stale;
@@ -127,9 +127,8 @@ impl Turn<'_> {
                     Ok(upstream) => upstream,
                     Err(reached) => return Ok(reached),
                 };
-                tried.push(endpoint);
-                let all = before.shared.meant.endpoints.len();
-                if tried.len() >= all || !Rc::ptr_eq(&before, &upstream) {
+                tried.push(number);
+                if tried.len() >= before.shared.width() || !Rc::ptr_eq(&before, &upstream) {
                     // Everyone had a turn, or these are others: a round begins.
                     tried.clear();
                 }
@@ -176,16 +175,39 @@ impl Turn<'_> {
         .await
     }
 
-    /// Says how an instance did. True: it took no connection, and the next one is asked.
-    #[cold]
-    fn testify(&mut self, witness: &Witness, outcome: &Tried) -> bool {
+    /// Says how an instance or a watched endpoint did. True: the instance took no connection, and the next one
+    /// is asked.
+    fn testify(
+        &mut self,
+        upstream: &Upstream,
+        number: usize,
+        outcome: &Tried,
+        facts: &Facts,
+    ) -> bool {
+        let Way::App(app) = &upstream.shared.way else {
+            let well = match outcome {
+                Tried::Answered(_) => !matches!(facts.reason, Reason::Status(500..)),
+                Tried::Switched(_) => true,
+                Tried::TimedOut => false,
+                // What is ours, and what has not reached it.
+                Tried::Broken(_)
+                | Tried::Failed(
+                    UpstreamError::Limit
+                    | UpstreamError::NotTaken
+                    | UpstreamError::Closed { fresh: false },
+                ) => return false,
+                Tried::Failed(_) => false,
+            };
+            upstream.saw(&self.inlet.worker, number, well);
+            return false;
+        };
         let did = match outcome {
             Tried::Failed(UpstreamError::Refused) => Did::Refuse,
             Tried::Failed(UpstreamError::ConnectTimeout) | Tried::TimedOut => Did::Silence,
             Tried::Failed(_) | Tried::Broken(_) => return false,
             Tried::Answered(_) | Tried::Switched(_) => Did::Answer,
         };
-        witness.tell(did);
+        app.tell(number as u64, did);
         let asks = did == Did::Refuse && self.refusals < REFUSALS;
         self.refusals += u8::from(asks);
         asks

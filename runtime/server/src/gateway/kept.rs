@@ -13,6 +13,7 @@ use pilotlight_config::manifest::Manifest;
 use pilotlight_filter::host::{Level, Shared};
 
 use crate::control::Control;
+use crate::health;
 use crate::listener;
 use crate::notify;
 use crate::park::Woken;
@@ -24,6 +25,7 @@ const TICKETS: &str = "tickets";
 const QUIC: &str = "quic";
 const METRICS: &str = "metrics";
 const APPS: &str = "applications";
+const ENDPOINTS: &str = "endpoints";
 /// Which build has found out what follows; and what the parts of engines begin with.
 const BUILD: &str = "build";
 const FOUND: &str = "found ";
@@ -43,6 +45,7 @@ pub(super) fn written(control: &Control) -> Vec<u8> {
         all.part(QUIC, quic::keys::keep);
         all.part(METRICS, |part| control.metrics.keep(part));
         all.part(APPS, |part| control.apps.states.keep(part));
+        all.part(ENDPOINTS, |part| health::keep(control, part));
         all.part(BUILD, |part| part.0.extend(build()));
         for (engine, library) in &generation.libraries {
             all.part(&format!("{FOUND}{engine}"), |part| part.0.extend(library.found()));
@@ -270,6 +273,7 @@ impl Past {
                 QUIC => quic::keys::take_back(&mut part, self.inherited),
                 METRICS => control.metrics.take_back(&mut part),
                 APPS => control.apps.states.take_back(&mut part),
+                ENDPOINTS => health::take_back(control, age, &mut part),
                 // One that the manifest does not have any more is nobody's.
                 other => {
                     match other.strip_prefix(SHARED).map(|name| generation.dictionaries.get(name)) {

@@ -11,11 +11,12 @@ use pilotlight_filter::host::MetricKind;
 
 use super::histogram::Histogram;
 use super::own::{Buckets, Family, Series};
-use super::{Registry, limits, lock};
+use super::{Registry, endpoints, limits, lock};
 use crate::admission::{At, Figures};
 use crate::apps::App;
 use crate::ledger::Ledger;
 use crate::shipped::Limiter;
+use crate::upstream::Stand;
 
 /// Facts of the process that only the scrape looks up.
 #[derive(Default)]
@@ -34,6 +35,8 @@ pub(crate) struct Process {
     pub(crate) apps: Vec<Arc<App>>,
     pub(crate) limiters: Vec<Arc<Limiter>>,
     pub(crate) ledgers: Vec<Arc<Ledger>>,
+    /// Endpoints that come and go, by their upstreams.
+    pub(crate) endpoints: Vec<(Arc<str>, Vec<Stand>)>,
 }
 
 impl Registry {
@@ -44,6 +47,9 @@ impl Registry {
         self.requests(&mut page);
         self.gauges(&mut page);
         load(&mut page, process);
+        if !process.endpoints.is_empty() {
+            endpoints::show(&mut page, &process.endpoints);
+        }
         if !process.apps.is_empty() {
             self.apps.show(&mut page, &process.apps);
         }

@@ -11,7 +11,7 @@ use foldhash::fast::RandomState;
 use pilotlight_config::manifest;
 use pilotlight_filter::Pick;
 
-use super::{Shared, Upstream};
+use super::{Shared, Upstream, Way};
 use crate::tls::{ClientTls, TlsProblem};
 use crate::worker::Worker;
 
@@ -66,6 +66,8 @@ impl Hosts {
                 first_byte: TIMEOUT,
                 idle: TIMEOUT,
             },
+            health: None,
+            outlier: None,
             activate: None,
         };
         self.keep(worker, client_tls, &key, meant)
@@ -118,7 +120,7 @@ impl Hosts {
             true => Some(client_tls.config(&meant.tls, meant.protocol)?),
             false => None,
         };
-        let upstream = Rc::new(Upstream::new(Shared::new(meant, tls, None), worker.random()));
+        let upstream = Rc::new(Upstream::new(Shared::new(meant, tls, Way::Plain), worker.random()));
         if kept.len() >= HOSTS_MAX
             && let Some(any) = kept.keys().next().cloned()
         {

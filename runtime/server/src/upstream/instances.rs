@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use super::{Lease, Upstream, UpstreamError};
+use super::{Lease, Upstream, UpstreamError, Way};
 use crate::apps::Seat;
 use crate::worker::Worker;
 
@@ -28,9 +28,14 @@ impl Upstream {
         worker: &Rc<Worker>,
         tried: &[usize],
     ) -> Result<Lease, UpstreamError> {
-        let Some(app) = &self.shared.app else { return self.lease(worker, tried) };
+        let app = match &self.shared.way {
+            Way::Plain => return self.lease(worker, tried),
+            Way::Watched(roster) => return self.elect(worker, roster, tried),
+            Way::App(app) => app,
+        };
         let seat = app.enter().await?;
         let mut lease = self.instance(worker, &seat).lease(worker, &[])?;
+        lease.number = seat.instance as usize;
         lease.seat = Some(Box::new(seat));
         Ok(lease)
     }
@@ -41,7 +46,7 @@ impl Upstream {
             return instance.clone();
         }
         known.retain(|(number, gone)| {
-            let stays = self.shared.app.as_ref().is_some_and(|app| app.has(*number));
+            let stays = self.shared.app().is_some_and(|app| app.has(*number));
             if !stays {
                 gone.trim();
             }

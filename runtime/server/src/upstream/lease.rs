@@ -13,7 +13,7 @@ use tokio::sync::watch;
 
 use super::pool::{Endpoint, Multiplexed, Permit, Upstream};
 use super::{Outbound, UpstreamError, connect, h1, h2};
-use crate::apps::{Seat, Witness};
+use crate::apps::Seat;
 use crate::stream::Stream;
 use crate::tls::{Apart, Met};
 use crate::worker::Worker;
@@ -22,7 +22,9 @@ use crate::worker::Worker;
 pub(crate) struct Lease {
     upstream: Rc<Upstream>,
     worker: Rc<Worker>,
-    pub(crate) endpoint: usize,
+    endpoint: usize,
+    /// By which the upstream knows what it goes to: its endpoint, or the instance or member whose pool this is.
+    pub(crate) number: usize,
     /// The connection that it shares with others.
     shares: Option<Rc<Multiplexed>>,
     /// At the instance of an application that it goes to.
@@ -50,7 +52,15 @@ impl Lease {
     ) -> Lease {
         let active = &upstream.endpoints[endpoint].active;
         active.set(active.get() + 1);
-        Lease { upstream, worker, endpoint, shares: None, seat: None, _request: request }
+        Lease {
+            upstream,
+            worker,
+            endpoint,
+            number: endpoint,
+            shares: None,
+            seat: None,
+            _request: request,
+        }
     }
 
     /// A connection that is there already, when nobody has waited for it.
@@ -234,11 +244,6 @@ impl Lease {
     /// The longest wait between two reads of a response's body.
     pub(crate) fn idle_timeout(&self) -> Duration {
         self.upstream.shared.meant.timeouts.idle
-    }
-
-    /// Who is to be told how an instance did, where there is one.
-    pub(crate) fn witness(&self) -> Option<Witness> {
-        self.seat.as_ref().map(|seat| seat.witness())
     }
 
     /// The endpoint's address, for logs and scripts.

@@ -6,12 +6,15 @@ pub(crate) mod h2;
 mod hosts;
 mod instances;
 mod lease;
+mod members;
 mod pool;
 mod queue;
+mod roster;
 
 pub(crate) use hosts::Hosts;
 pub(crate) use lease::Lease;
-pub(crate) use pool::{Permit, Shared, Upstream};
+pub(crate) use pool::{Permit, Shared, Upstream, Way};
+pub(crate) use roster::{CHANGES, Member, Roster, Stand};
 
 use std::task::{Context, Poll};
 

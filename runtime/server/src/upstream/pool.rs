@@ -13,7 +13,9 @@ use tokio::sync::{Notify, watch};
 
 use super::instances::Instances;
 use super::lease::{Lease, Opening};
+use super::members::Members;
 use super::queue::Queue;
+use super::roster::Roster;
 use super::{UpstreamError, h1, h2};
 use crate::apps::App;
 use crate::worker::Worker;
@@ -23,23 +25,32 @@ pub(crate) struct Shared {
     pub(crate) meant: manifest::Upstream,
     pub(crate) breaker: Arc<Breaker>,
     pub(crate) tls: Option<Arc<ClientConfig>>,
-    /// The application behind it, if the gateway starts and stops that.
-    pub(crate) app: Option<Arc<App>>,
+    pub(crate) way: Way,
     /// A connection has ended: there is room for another.
     pub(super) freed: Arc<Notify>,
     /// A request waits: workers should let go of connections that idle.
     pub(super) wanted: Arc<watch::Sender<()>>,
 }
 
+/// How an exchange comes by an endpoint.
+pub(crate) enum Way {
+    /// They are those of the manifest, and all that are not tried already are as good.
+    Plain,
+    /// They come and go.
+    Watched(Arc<Roster>),
+    /// The gateway starts and stops the application behind it.
+    App(Arc<App>),
+}
+
 impl Shared {
     pub(crate) fn new(
         meant: manifest::Upstream,
         tls: Option<Arc<ClientConfig>>,
-        app: Option<Arc<App>>,
+        way: Way,
     ) -> Arc<Shared> {
         let breaker = Breaker::new(&meant.breaker);
         let (freed, wanted) = (Arc::default(), Arc::new(watch::Sender::new(())));
-        Arc::new(Shared { meant, breaker, tls, app, freed, wanted })
+        Arc::new(Shared { meant, breaker, tls, way, freed, wanted })
     }
 
     /// The same at one endpoint: limits are those of all together.
@@ -50,10 +61,31 @@ impl Shared {
             meant,
             breaker: self.breaker.clone(),
             tls: self.tls.clone(),
-            app: None,
+            way: Way::Plain,
             freed: self.freed.clone(),
             wanted: self.wanted.clone(),
         })
+    }
+
+    /// The application behind it, if the gateway starts and stops that.
+    pub(crate) fn app(&self) -> Option<&Arc<App>> {
+        match &self.way {
+            Way::App(app) => Some(app),
+            _ => None,
+        }
+    }
+
+    /// What is known of its endpoints, where that changes.
+    pub(crate) fn roster(&self) -> Option<&Arc<Roster>> {
+        match &self.way {
+            Way::Watched(roster) => Some(roster),
+            _ => None,
+        }
+    }
+
+    /// How many endpoints have had a turn when all have; those that come and go begin anew by themselves.
+    pub(crate) fn width(&self) -> usize {
+        self.roster().map_or(self.meant.endpoints.len(), |_| usize::MAX)
     }
 
     /// Leave for one more connection.
@@ -84,6 +116,7 @@ pub(crate) struct Upstream {
     pub(super) queue: Queue,
     /// Those of the application behind it.
     pub(super) instances: Instances,
+    pub(super) members: Members,
     sweeping: Cell<bool>,
 }
 
@@ -101,18 +134,22 @@ pub(super) struct Endpoint {
 
 impl Endpoint {
     fn new(meant: &manifest::Endpoint) -> Endpoint {
-        let address = match &meant.unix {
-            Some(path) => format!("unix:{}", path.display()),
-            None => format!("{}:{}", meant.host, meant.port),
-        };
         Endpoint {
-            address: address.into(),
+            address: address(meant).into(),
             idle: RefCell::default(),
             multiplexed: RefCell::default(),
             opening: RefCell::default(),
             single: Cell::default(),
             active: Cell::default(),
         }
+    }
+}
+
+/// An endpoint's address or path, as logs and scripts name it.
+pub(super) fn address(meant: &manifest::Endpoint) -> String {
+    match &meant.unix {
+        Some(path) => format!("unix:{}", path.display()),
+        None => format!("{}:{}", meant.host, meant.port),
     }
 }
 
@@ -139,6 +176,7 @@ impl Upstream {
             endpoints: meant.endpoints.iter().map(Endpoint::new).collect(),
             queue: Queue::default(),
             instances: Instances::default(),
+            members: Members::default(),
             sweeping: Cell::new(false),
             shared,
         }
@@ -195,6 +233,7 @@ impl Upstream {
             endpoint.close_idle(u64::MAX, true);
         }
         self.instances.trim();
+        self.members.trim();
     }
 
     /// Gives a connection that idles up, so that there is room for another; the oldest first.
