@@ -72,6 +72,17 @@ impl Memory {
         drop(rests.wait_for(|rest| rest.awake > 0).await);
     }
 
+    /// Resolves once all workers have fallen idle.
+    pub(crate) async fn idle(&self) {
+        let mut rests = self.rest.subscribe();
+        drop(rests.wait_for(|rest| rest.awake == 0 && !rest.since.is_zero()).await);
+    }
+
+    /// Gives back what the calling thread has freed.
+    pub(crate) fn give_back(&self) {
+        (self.collect)();
+    }
+
     fn rise(&self) {
         self.rest.send_modify(|rest| rest.awake += 1);
     }

@@ -21,7 +21,9 @@ use tokio::sync::watch;
 pub(crate) use self::acceptor::GRACE;
 use self::acceptor::{Accepted, Acceptor};
 pub(crate) use self::probe::WELL;
-pub(crate) use self::sockets::{Opened, Sockets, handed, held, is_activated, name, open};
+pub(crate) use self::sockets::{
+    Opened, Sockets, handed, handed_but, held, is_activated, name, open,
+};
 use crate::codec::{h1, h2};
 use crate::drive::{Stages, connect};
 use crate::generation::Listener;

@@ -224,6 +224,12 @@ pub(crate) fn handed(name: &str) -> Option<OwnedFd> {
     named(name).into_iter().find_map(Result::ok)
 }
 
+/// How many descriptors were handed over whose names mean nothing here: the manager keeps those, too.
+pub(crate) fn handed_but(is_known: impl Fn(&str) -> bool) -> usize {
+    let names = var("LISTEN_FDNAMES").filter(|_| is_activated()).unwrap_or_default();
+    names.split(':').filter(|name| !name.is_empty() && !is_known(name)).count()
+}
+
 /// Whether a service manager holds sockets for this process.
 pub(crate) fn is_activated() -> bool {
     var("LISTEN_PID").and_then(|p| p.parse().ok()) == Some(std::process::id())
