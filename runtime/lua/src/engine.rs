@@ -86,7 +86,7 @@ impl Engine for LuaEngine {
         });
         let memory = if plan.script.memory == 0 { MEMORY } else { plan.script.memory };
         let memory = memory.max(MEMORY_LEAST);
-        let (mut scripts, mut errors) = (Vec::<Script>::new(), Vec::new());
+        let (mut scripts, mut errors) = (Vec::with_capacity(plan.filters.len()), Vec::new());
         let (mut known, mut tried) = (Known::new(&plan.found, &world), 0);
         for spec in &plan.filters {
             let memory = spec.memory.unwrap_or(memory).max(MEMORY_LEAST);

@@ -169,10 +169,11 @@ fn trim(worker: &Rc<Worker>, after: Duration) {
     local.hosts.trim();
     drop(local);
     worker.tell_gauges();
-    shed(worker);
-    pages::drop_code();
     worker.control.metrics.trims.fetch_add(1, Ordering::Relaxed);
     let (index, quiet) = (worker.place().0.to_string(), after.as_secs_f64().to_string());
     let fields = [("worker", &*index), ("reason", "idle"), ("quiet_seconds", &*quiet)];
     worker.log.event(Level::Info, "trimmed", &fields);
+    shed(worker);
+    // Last: whatever runs maps its code again.
+    pages::drop_code();
 }
