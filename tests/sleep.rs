@@ -10,7 +10,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::support::gateway::{Setup, binary};
-use crate::support::message::{ALL, ask};
+use crate::support::message::{ALL, Client, ask};
 use crate::support::{Answer, Gateway, Request, free_address, h1, run, soon};
 use crate::tcp;
 
@@ -75,6 +75,18 @@ fn memory(pid: u32, field: &str) -> u64 {
     line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() * 1024
 }
 
+/// How often its threads were taken off a processor: each time they run they are.
+fn switches(pid: u32) -> u64 {
+    let of_one = |thread: std::fs::DirEntry| {
+        let status = std::fs::read_to_string(thread.path().join("status")).unwrap_or_default();
+        let lines = status.lines().filter(|line| line.contains("ctxt_switches"));
+        let counts = lines.map(|line| line.split_whitespace().nth(1).unwrap().parse::<u64>());
+        counts.map(Result::unwrap).sum::<u64>()
+    };
+    let threads = std::fs::read_dir(format!("/proc/{pid}/task")).unwrap();
+    threads.flatten().map(of_one).sum()
+}
+
 /// Asks a plain address for a path, on a connection of its own.
 async fn plain(address: SocketAddr, path: &str) -> Answer {
     let mut client = h1::Client::connect(address).await;
@@ -104,22 +116,42 @@ fn asleep_it_is_small_and_quiet() {
         let gateway = sleeper("").start().await;
         asleep(&gateway).await;
         let pid = gateway.pid();
-        let switches = || {
-            let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-            let lines = status.lines().filter(|line| line.contains("ctxt_switches"));
-            lines
-                .map(|line| line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap())
-                .sum::<u64>()
-        };
         tokio::time::sleep(Duration::from_millis(200)).await;
-        let before = switches();
+        let before = switches(pid);
         tokio::time::sleep(Duration::from_secs(2)).await;
-        assert_eq!(switches(), before);
+        assert_eq!(switches(pid), before);
         let (pss, dirty) = (memory(pid, "Pss:"), memory(pid, "Private_Dirty:"));
         println!("parked: proportional {} KiB, dirty {} KiB", pss >> 10, dirty >> 10);
         // A dev build has more constants to relocate, and only says its size.
         if !binary().components().any(|part| part.as_os_str() == "debug") {
             assert!(pss < 512 << 10, "{pss}");
+        }
+    });
+}
+
+/// Also while clients keep their connections, and until the time at which it would trim and sleep.
+#[test]
+fn awake_and_quiet_it_wakes_up_once_a_second_at_most() {
+    const SECONDS: u64 = 8;
+    run(async {
+        let mut setup = sleeper("workers = 2");
+        setup.gateway = setup.gateway.replace("100ms", "60s\", trim = \"50s");
+        let gateway = setup.start().await;
+        let mut clients = Vec::new();
+        for protocol in ALL {
+            let mut client = Client::connect(protocol, &gateway, "a.test").await;
+            client.send(&Request::get("/filtered")).await.assert(200);
+            clients.push(client);
+        }
+        // It gives its memory back in steps.
+        tokio::time::sleep(Duration::from_secs(4)).await;
+        let before = switches(gateway.pid());
+        tokio::time::sleep(Duration::from_secs(SECONDS)).await;
+        let count = switches(gateway.pid()) - before;
+        println!("{count} wake-ups in {SECONDS} s");
+        assert!(count <= SECONDS, "{count}");
+        for mut client in clients {
+            client.send(&Request::get("/fixed")).await.assert(200);
         }
     });
 }

@@ -13,7 +13,7 @@ def load(name):
 
 A, B, C, D2, D3, DH, F = (load(n) for n in ("A", "B", "C-c8", "D2", "D3", "DH", "F"))
 ONE, L, LJ, L2, L3 = load("A-c1"), load("L"), load("LJ"), load("L2"), load("L3")
-J, SOAK, T, W, R = load("J"), load("SOAK"), load("T"), load("W"), load("R")
+J, SOAK, T, W, R, Z = (load(n) for n in ("J", "SOAK", "T", "W", "R", "Z"))
 I, S, E, M, N, O = (load(n) for n in "ISEMNO")
 SCALE = {"p50": 1e6, "p99": 1e6}
 
@@ -140,11 +140,21 @@ table(["", "Pilotlight", "Envoy"], [
 
 print("## Memory of many programs, MiB proportional\n")
 held = lambda who, kind, when, what="Pss": mib(R.get(f"{who}:{kind}", {}).get(when, {}).get(what))
-table(["", "Pilotlight", "nginx with Lua"], [
-    row(name, "{:.1f}", *(held(w, kind, when) for w in ("ours-many", "nginx-lua")))
-    for name, kind, when in (("20 Lua filters (Pilotlight: and 10 in Wasm), idle", "few", "idle"), ("the same, all used", "few", "used"),
+table(["", "Pilotlight", "nginx with Lua", "HAProxy with Lua", "Envoy"], [
+    row(name, "{:.1f}", *(held(w, kind, when) for w in ("ours-many", "nginx-lua", "haproxy-many", "envoy-many")))
+    for name, kind, when in (("20 Lua filters (Pilotlight and Envoy: and 10 in Wasm), idle", "few", "idle"), ("the same, all used", "few", "used"),
                              ("1,894 routes with 2 scripts each on 8 workers, none used", "many", "idle"), ("the same, each used on each worker", "many", "used"),
                              ("500 VMs and 10,000 connections: before", "burst", "idle"), ("at once", "burst", "full"), ("five seconds after", "burst", "used"))
+])
+
+print("## From sleep, and from exec, to the first byte over TLS, ms: median / p99\n")
+waking = lambda who, share: sorted(Z[who])[int(len(Z[who]) * share)] if Z.get(who) else None
+woke = lambda who: (lambda t: f"{st.median(t):.1f} / {sorted(t)[int(len(t) * .99)]:.1f}" if t else None)(Z.get(who))
+UNUSED = {"lua": "in Lua", "openresty": "for OpenResty", "wasm": "in Wasm", "mixed": "of all three"}
+table(["", "Pilotlight", "nginx with Lua"], [
+    row("woken by a connection; a Lua filter and one in Wasm", "{}", woke("ours-asleep"), None),
+    *(row(f"and 20 more that it does not use, {what}", "{}", woke(f"ours-asleep-{kind}"), None) for kind, what in UNUSED.items()),
+    row("from exec", "{}", woke("ours-both"), woke("nginx-lua")),
 ])
 
 print("## Latency, microseconds: p50 / p99 at 4,000 requests a second offered\n")
@@ -234,6 +244,10 @@ GOALS = [
     ("R2", "1,894 routes with 2 scripts on 8 workers: at most 15 MiB when none is used", ["{:.1f} MiB", held("ours-many", "many", "idle")], 15),
     ("", "at most 50 MiB when each is used on each worker", ["{:.1f} MiB", held("ours-many", "many", "used")], 50),
     ("R3", "five seconds after a burst at most 10 % and 1 MiB over idle", ["{:+.1f} MiB over", minus(held("ours-many", "burst", "used"), ratio(held("ours-many", "burst", "idle"), 1 / 1.1))], 1),
+    ("Z1", "woken, first byte over TLS: median at most 10 ms", ["{:.1f} ms", waking("ours-asleep", .5)], 10),
+    ("", "p99 at most 25 ms", ["{:.1f} ms", waking("ours-asleep", .99)], 25),
+    ("", "at most 1.0 × nginx with Lua from exec (woken; from exec)", ["{:.2f}; {:.2f}", *(ratio(waking(w, .5), waking("nginx-lua", .5)) for w in ("ours-asleep", "ours-both"))], 1.0),
+    ("Z2", "20 filters that nobody uses add at most 1 ms (Lua; OpenResty; Wasm; mixed)", ["{:.2f}; {:.2f}; {:.2f}; {:.2f} ms", *(minus(waking("ours-asleep-" + k, .5), waking("ours-asleep", .5)) for k in UNUSED)], 1.0),
     ("W6", "a call from Lua with two integers at most 300 ns (on a fiber; inline)",
      ["{:.0f}; {:.0f} ns", *(heavy(f"{w}-add", "calls-none") for w in ("calls", "inline"))], 300),
     ("", "a call from Lua with a KiB each way at most 1,000 ns (on a fiber; inline)",

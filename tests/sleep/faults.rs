@@ -54,24 +54,46 @@ fn a_manifest_that_broke_meanwhile_is_answered_with_503_until_it_is_whole() {
     });
 }
 
+/// Wakes it, and has it crash before it has settled.
+async fn crash(gateway: &Gateway) {
+    asleep(gateway).await;
+    let lines = gateway.log().len();
+    gateway.signal(libc::SIGHUP);
+    gateway.logged_after(lines, &["\"serving\""]).await.unwrap();
+    gateway.signal(libc::SIGSEGV);
+    gateway.logged_after(lines, &["crashed while it woke"]).await.unwrap();
+    asleep(gateway).await;
+}
+
 #[test]
 fn a_crash_while_it_wakes_leads_back_to_sleep() {
     run(async {
         let mut gateway = lasting().start().await;
         for failures in 1..=2 {
-            asleep(&gateway).await;
-            let lines = gateway.log().len();
-            gateway.signal(libc::SIGHUP);
-            gateway.logged_after(lines, &["\"serving\""]).await.unwrap();
-            gateway.signal(libc::SIGSEGV);
-            gateway.logged_after(lines, &["crashed while it woke"]).await.unwrap();
-            asleep(&gateway).await;
+            crash(&gateway).await;
             assert!(gateway.is_alive(), "{failures}");
         }
         // It waits before it tries again, and whoever comes meanwhile waits with it.
         plain(gateway.clear, "/fixed").await.assert(200);
         let line = gateway.logged(&["\"awake\"", "\"failed_tries\":\"2\""]).await.unwrap();
         assert!(line.contains("\"reason\":\"connection\""), "{line}");
+    });
+}
+
+#[test]
+fn one_that_crashes_again_and_again_says_so_and_stays_parked() {
+    run(async {
+        let gateway = lasting().start().await;
+        for _ in 0..3 {
+            crash(&gateway).await;
+        }
+        let refused = plain(gateway.clear, "/fixed").await;
+        assert_eq!(refused.assert(503).field("retry-after"), Some("10"));
+        plain(gateway.clear, "/healthz").await.assert(503);
+        assert!(is_parked(gateway.pid()));
+        gateway.signal(libc::SIGHUP);
+        gateway.logged(&["\"awake\"", "\"failed_tries\":\"3\""]).await.unwrap();
+        plain(gateway.clear, "/fixed").await.assert(200);
     });
 }
 

@@ -47,12 +47,17 @@ impl Manager {
         Manager { folder, tcp, udp, mailbox, stored: None }
     }
 
-    fn start(&self, stores: bool) -> Running {
+    /// `store`: how many descriptors it keeps; `others`: how many it has already.
+    fn start(&self, store: usize, others: usize) -> Running {
         let mut fds: Vec<RawFd> = vec![self.tcp.as_raw_fd(), self.udp.as_raw_fd()];
         let mut names = "clear:tls".to_owned();
         if let Some(stored) = &self.stored {
             fds.push(stored.as_raw_fd());
             names.push_str(":pilotlight-state");
+        }
+        for _ in 0..others {
+            fds.push(self.mailbox.as_raw_fd());
+            names.push_str(":other");
         }
         // The pid is known to the child only: a shell sets it.
         let script = "export LISTEN_PID=$$; exec \"$0\" run";
@@ -60,8 +65,8 @@ impl Manager {
         command.arg("-c").arg(script).arg(binary()).current_dir(self.folder.path());
         command.env("LISTEN_FDS", fds.len().to_string()).env("LISTEN_FDNAMES", names);
         command.env("NOTIFY_SOCKET", self.folder.path().join("notify"));
-        if stores {
-            command.env("FDSTORE", "4");
+        if store > 0 {
+            command.env("FDSTORE", store.to_string());
         }
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         // SAFETY: dup and dup2 only, between fork and exec; first out of the way of each other.
@@ -124,7 +129,9 @@ fn manifest() -> String {
 
 #[test]
 fn it_leaves_and_comes_back_with_what_it_knew() {
-    for stores in [true, false] {
+    // A store; none; one that is full, which the manager would not say.
+    for (store, others) in [(4, 0), (0, 0), (2, 2)] {
+        let stores = store > others;
         let counting = "local d = gateway.shared('seen')\nreturn { request = function()\n\
             return { body = tostring(d:incr('n', 1, 0)) } end }";
         let mut manager = Manager::new(&(manifest() + "[shared.seen]\nsize = \"1MiB\"\n"));
@@ -149,7 +156,7 @@ fn it_leaves_and_comes_back_with_what_it_knew() {
                 };
                 let child = async {
                     tokio::time::sleep(Duration::from_millis(50)).await;
-                    manager.start(stores)
+                    manager.start(store, others)
                 };
                 let (mut child, ()) = tokio::join!(child, asked);
                 manager.told("READY=1");
@@ -171,7 +178,7 @@ fn an_upgrade_names_its_new_main_process() {
     let mut manager = Manager::new(&manifest().replace("200ms", "60s"));
     let clear = manager.tcp.local_addr().unwrap().as_socket().unwrap();
     let tls = manager.udp.local_addr().unwrap().as_socket().unwrap();
-    let mut child = manager.start(false);
+    let mut child = manager.start(0, 0);
     manager.told("READY=1");
     // SAFETY: no memory is involved.
     let kill = |pid: u32, signal| unsafe { libc::kill(pid as i32, signal) };

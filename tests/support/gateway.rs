@@ -221,6 +221,12 @@ impl Gateway {
         }
     }
 
+    /// How many lines there are, and how many past the first hold this.
+    pub fn count_after(&self, first: usize, part: &str) -> (usize, usize) {
+        let lines = self.log.borrow();
+        (lines.len(), lines.iter().skip(first).filter(|line| line.contains(part)).count())
+    }
+
     pub fn signal(&self, signal: i32) {
         // SAFETY: no memory is involved; the process is our child and not yet waited for.
         unsafe { libc::kill(self.child.id() as i32, signal) };

@@ -71,8 +71,6 @@ pub struct Router {
     /// By rank.
     rules: Vec<Rule>,
     names: HashMap<Arc<str>, usize, FixedState>,
-    /// By route, for [`Router::explain`].
-    plain: Vec<explain::Plain>,
 }
 
 impl Router {
@@ -117,7 +115,6 @@ impl Router {
             expressions,
             rules,
             names: routes.iter().enumerate().map(|(at, route)| (route.name.clone(), at)).collect(),
-            plain: routes.iter().map(explain::Plain::new).collect(),
         }
     }
 
@@ -139,9 +136,9 @@ impl Router {
         self.names.get(name).copied()
     }
 
-    /// Says of every route whether the request would take it, or what does not match.
-    pub fn explain(&self, query: &Query<'_>) -> Vec<Why> {
-        explain::explain(&self.plain, query, self.find(query).map(|found| found.route))
+    /// Says of each of its routes whether the request would take it, or what does not match.
+    pub fn explain(&self, routes: &[manifest::Route], query: &Query<'_>) -> Vec<Why> {
+        explain::explain(routes, query, self.find(query).map(|found| found.route))
     }
 }
 

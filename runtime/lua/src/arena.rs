@@ -12,7 +12,10 @@ use std::ops::Range;
 use std::os::raw::c_void;
 use std::ptr;
 
+use self::runs::Runs;
 use crate::guard::leave_without_memory;
+
+mod runs;
 
 const PAGE: usize = 4096;
 /// Requests up to this size come from runs of equal pieces, larger ones are whole pages.
@@ -52,6 +55,7 @@ pub(crate) struct Arena {
     top: usize,
     free: [*mut Free; CLASSES],
     bump: [(usize, usize); CLASSES],
+    runs: Runs,
     spans: Vec<Span>,
     /// Bytes that Lua holds.
     pub(crate) used: usize,
@@ -87,6 +91,11 @@ const fn class_size(class: usize) -> usize {
     (1 << log) + ((quarter + 1) << (log - 2))
 }
 
+/// Pages of a run.
+const fn run_pages(class: usize) -> u32 {
+    if class < 16 { 1 } else { 4 }
+}
+
 const fn pages(size: usize) -> u32 {
     size.div_ceil(PAGE) as u32
 }
@@ -109,6 +118,7 @@ impl Arena {
             top: 0,
             free: [ptr::null_mut(); CLASSES],
             bump: [(0, 0); CLASSES],
+            runs: Runs::default(),
             spans: Vec::new(),
             used: 0,
             limit,
@@ -136,8 +146,9 @@ impl Arena {
         let size = class_size(class);
         let (mut at, mut end) = self.bump[class];
         if at + size > end {
-            let run = if size <= 256 { 1 } else { 4 };
+            let run = run_pages(class);
             let Some(page) = self.take(run) else { return ptr::null_mut() };
+            self.runs.begin(page, run);
             (at, end) = (page as usize * PAGE, (page + run) as usize * PAGE);
         }
         self.bump[class] = (at + size, end);
@@ -180,8 +191,9 @@ impl Arena {
         }
     }
 
-    /// Gives the pages of all free spans back to the system.
-    pub(crate) fn trim(&self) {
+    /// Gives the pages of all free spans back to the system, and of runs of which nobody holds a piece.
+    pub(crate) fn trim(&mut self) {
+        self.gather();
         self.spans.iter().for_each(|span| self.clean(span.page, span.pages));
     }
 

@@ -86,7 +86,7 @@ impl Engine for LuaEngine {
         });
         let memory = if plan.script.memory == 0 { MEMORY } else { plan.script.memory };
         let memory = memory.max(MEMORY_LEAST);
-        let (mut scripts, mut errors) = (Vec::<Script>::new(), Vec::new());
+        let (mut scripts, mut errors) = (Vec::with_capacity(plan.filters.len()), Vec::new());
         let (mut known, mut tried) = (Known::new(&plan.found, &world), 0);
         for spec in &plan.filters {
             let memory = spec.memory.unwrap_or(memory).max(MEMORY_LEAST);
@@ -173,7 +173,7 @@ fn boot_once(
     vm.begin_reads();
     let booted = script.boot(&vm).map_err(refuse)?;
     script.phases = booted.phases();
-    script.exports = booted.exports.into_iter().map(|export| export.name).collect();
+    script.exports = booted.exports.iter().map(|export| export.name.clone()).collect();
     script.eager = vm.tasks.were_used();
     Ok(vm.take_reads())
 }
@@ -216,12 +216,17 @@ fn read(spec: &Spec, file: &Path, name: String) -> Result<Chunk, LoadError> {
     Ok(Chunk { code: without_shebang(text), name })
 }
 
-/// Makes bytecode of a text.
+/// Makes bytecode of a text, where that is shorter.
 fn compile(vm: &Vm, chunk: &mut Chunk) -> Result<(), Fault> {
     let thread = vm.thread();
     vm.load(thread.stack, &chunk.code, &chunk.name)?;
-    chunk.code = dump(thread.stack);
+    let mut code = dump(thread.stack);
     vm.recycle(thread);
+    // A short script is shorter as it was written; there may be thousands.
+    if code.len() <= chunk.code.len() {
+        code.shrink_to_fit();
+        chunk.code = code;
+    }
     Ok(())
 }
 

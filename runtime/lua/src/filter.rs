@@ -97,7 +97,7 @@ impl LuaFilter {
         entry: Entry,
     ) -> c_int {
         let stack = thread.stack;
-        stack.push_kept(entry.place);
+        stack.push_kept(entry.place());
         if program.dialect {
             stack.push_kept(kept::show(call.exchange, vm));
         }
@@ -123,7 +123,7 @@ impl LuaFilter {
             });
             stack.set_metatable(-2);
         }
-        if !entry.wants_context {
+        if !entry.wants_context() {
             return arguments;
         }
         if self.context != 0 {

@@ -1,5 +1,6 @@
 //! A script, as loaded once a generation, and as booted in a VM.
 
+use std::num::NonZeroU32;
 use std::os::raw::c_int;
 use std::path::Path;
 use std::rc::Rc;
@@ -66,12 +67,23 @@ pub(crate) struct Step {
     pub(crate) sets: Option<(String, Vec<String>)>,
 }
 
-/// A phase's function in a VM.
+/// A phase's function in a VM: its place there, and whether it takes the context (it has that many
+/// parameters). In a word: of many scripts on many workers there are hundreds of thousands.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Entry {
-    pub(crate) place: c_int,
-    /// Whether it takes the context: it has that many parameters.
-    pub(crate) wants_context: bool,
+pub(crate) struct Entry(NonZeroU32);
+
+impl Entry {
+    fn new(place: c_int, wants_context: bool) -> Option<Entry> {
+        NonZeroU32::new(place.cast_unsigned() << 1 | u32::from(wants_context)).map(Entry)
+    }
+
+    pub(crate) fn place(self) -> c_int {
+        (self.0.get() >> 1).cast_signed()
+    }
+
+    pub(crate) fn wants_context(self) -> bool {
+        self.0.get() & 1 == 1
+    }
 }
 
 /// A script that has been booted in a VM.
@@ -87,7 +99,7 @@ pub(crate) struct Program {
     /// What runs beside its scripts when the client has left.
     pub(crate) abort: Option<c_int>,
     /// What it offers to modules.
-    pub(crate) exports: Vec<Export>,
+    pub(crate) exports: Box<[Export]>,
 }
 
 impl Program {
@@ -137,13 +149,18 @@ impl Step {
 }
 
 /// What a script, text or bytecode, may name of its environment, with spaces between; `None` when it may
-/// reach any, by a name that it makes up. A name that is part of another word counts, too.
+/// reach any, by a name that it makes up. A name that another word begins with counts, too; one within a
+/// word does not: in bytecode its length stands before it, which is no part of a word.
 fn named(code: &[u8]) -> Option<Box<str>> {
     const ANY: [&str; 5] = ["_G", "require", "package", "load", "dofile"];
     const NAMES: &str = "_VERSION assert bit collectgarbage coroutine debug error gateway getmetatable ipairs \
         jit math next os pairs pcall print rawequal rawget rawlen rawset select setmetatable string table \
         tonumber tostring type unpack xpcall";
-    let has = |name: &&str| memmem::find(code, name.as_bytes()).is_some();
+    let begins = |at: usize| {
+        let before = at.checked_sub(1).and_then(|before| code.get(before));
+        before.is_none_or(|byte| !byte.is_ascii_alphanumeric() && *byte != b'_')
+    };
+    let has = |name: &&str| memmem::find_iter(code, name.as_bytes()).any(begins);
     match ANY.iter().any(has) {
         true => None,
         false => Some(NAMES.split(' ').filter(has).collect::<Vec<_>>().join(" ").into()),
@@ -242,7 +259,7 @@ impl Script {
             target: self.target,
             dialect: self.is_dialect(),
             abort: None,
-            exports,
+            exports: exports.into(),
         };
         // Two tables: functions, and which of them want the context, by the phases' names.
         let mut with_context = 0;
@@ -262,7 +279,7 @@ impl Script {
             let runs = 1 + usize::from(matches!(phase, Phase::RequestBody | Phase::ResponseBody));
             with_context += if wants_context { runs } else { 0 };
             let place = vm.keep(stack);
-            program.entries[phase as usize] = Some(Entry { place, wants_context });
+            program.entries[phase as usize] = Entry::new(place, wants_context);
         }
         stack.get(1, "abort");
         match stack.kind(-1) {

@@ -1,6 +1,7 @@
 //! A worker's VMs.
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -20,13 +21,13 @@ pub(crate) struct LuaRealm {
     pub(crate) library: Arc<LuaLibrary>,
     services: Rc<dyn Services>,
     common: RefCell<Option<Rc<Vm>>>,
-    own: RefCell<Vec<Option<Rc<Vm>>>>,
+    /// By the scripts' indexes.
+    own: RefCell<BTreeMap<usize, Option<Rc<Vm>>>>,
 }
 
 impl LuaRealm {
     pub(crate) fn open(library: Arc<LuaLibrary>, services: Rc<dyn Services>) -> Rc<LuaRealm> {
-        let own = RefCell::new(vec![None; library.scripts.len()]);
-        let common = RefCell::new(None);
+        let (common, own) = Default::default();
         let realm = Rc::new(LuaRealm { library, services, common, own });
         realm.boot_behind(|script| script.eager);
         realm
@@ -69,8 +70,7 @@ impl LuaRealm {
         let vm = if script.fresh {
             self.make(script.memory)?
         } else if script.memory.is_some() {
-            let mut own = self.own.borrow_mut();
-            self.current(own.get_mut(index).ok_or_else(none)?, script.memory)?
+            self.current(self.own.borrow_mut().entry(index).or_default(), script.memory)?
         } else {
             self.current(&mut self.common.borrow_mut(), None)?
         };
@@ -112,7 +112,7 @@ impl LuaRealm {
 
 impl LuaRealm {
     fn close(&self) {
-        self.own.borrow().iter().flatten().for_each(|vm| vm.tasks.close());
+        self.own.borrow().values().flatten().for_each(|vm| vm.tasks.close());
         self.common.borrow().iter().for_each(|vm| vm.tasks.close());
     }
 }
@@ -145,7 +145,7 @@ impl Realm for OpenRealm {
 
     fn rest(&self) {
         self.0.common.borrow().iter().for_each(|vm| vm.rest());
-        self.0.own.borrow().iter().flatten().for_each(|vm| vm.rest());
+        self.0.own.borrow().values().flatten().for_each(|vm| vm.rest());
     }
 
     fn trim(&self) {
@@ -153,18 +153,21 @@ impl Realm for OpenRealm {
         // One with tasks has more to do, and connections may come back to what they left in one.
         let idle = |vm: &mut Rc<Vm>| vm.tasks.is_empty() && vm.tied.get() == 0;
         self.0.common.borrow_mut().take_if(idle);
-        self.0.own.borrow_mut().iter_mut().for_each(|vm| drop(vm.take_if(idle)));
+        self.0.own.borrow_mut().retain(|_, vm| {
+            drop(vm.take_if(idle));
+            vm.is_some()
+        });
         prelude::rest();
     }
 
     fn is_busy(&self) -> bool {
         let busy = |vm: &Rc<Vm>| !vm.tasks.is_empty();
-        self.0.common.borrow().iter().any(busy) || self.0.own.borrow().iter().flatten().any(busy)
+        self.0.common.borrow().iter().any(busy) || self.0.own.borrow().values().flatten().any(busy)
     }
 
     fn gauges(&self, report: &mut dyn FnMut(&'static str, &str, u64)) {
         let common = self.0.common.borrow().as_ref().map_or(0, |vm| vm.used());
-        let own: usize = self.0.own.borrow().iter().flatten().map(|vm| vm.used()).sum();
+        let own: usize = self.0.own.borrow().values().flatten().map(|vm| vm.used()).sum();
         report("lua_heap", "", (common + own) as u64);
         counts::each(|name, count| report(name, "", count));
     }

@@ -84,6 +84,13 @@ fn short(stack: Stack, index: c_int) -> Option<String> {
 /// prelude, which every collection walks. An idle VM collects whatever it holds (`rest`).
 const PAUSE: c_int = 300;
 
+/// From so many bytes on, most are its scripts' own, and it is not to hold three times as much: each boot
+/// of a script then collects a bit of what boots leave behind.
+const LARGE: usize = 1 << 20;
+/// How much that is, in KiB.
+const SWEPT: c_int = 16;
+const LARGE_PAUSE: c_int = 200;
+
 /// A VM. Lives and dies on one thread.
 pub(crate) struct Vm {
     pub(crate) stack: Stack,
@@ -366,6 +373,13 @@ impl Vm {
     }
 
     pub(crate) fn set_program(&self, index: usize, program: Rc<Program>) {
+        if self.used() > LARGE {
+            // SAFETY: the VM is alive and not inside an allocation.
+            unsafe {
+                lua::lua_gc(self.stack.raw(), lua::LUA_GCSETPAUSE, LARGE_PAUSE);
+                lua::lua_gc(self.stack.raw(), lua::LUA_GCSTEP, SWEPT);
+            }
+        }
         let mut programs = self.programs.borrow_mut();
         if programs.len() <= index {
             programs.resize(index + 1, None);

@@ -106,8 +106,8 @@ pub(crate) struct Local {
     pub(crate) hosts: Hosts,
     /// Whom programs' sockets ask for addresses.
     pub(crate) resolver: Option<Rc<Resolver>>,
-    /// What retries each route has left, by the route's index.
-    budgets: Vec<RefCell<Budget>>,
+    /// What is left to each route that retries, by its index.
+    budgets: BTreeMap<usize, RefCell<Budget>>,
 }
 
 impl Local {
@@ -127,10 +127,11 @@ impl Local {
                 reuse(shared).unwrap_or_else(|| Rc::new(Upstream::new(shared.clone(), seed())))
             })
             .collect();
-        let budgets = generation.manifest.routes.iter();
-        let budgets = budgets
-            .map(|route| RefCell::new(Budget::new(route.retry.as_ref().map_or(0.0, |r| r.budget))))
-            .collect();
+        let routes = generation.manifest.routes.iter().enumerate();
+        let budget = |(index, route): (usize, &manifest::Route)| {
+            Some((index, RefCell::new(Budget::new(route.retry.as_ref()?.budget))))
+        };
+        let budgets = routes.filter_map(budget).collect();
         Rc::new_cyclic(|local| {
             let host = |_| Host::new(worker.clone(), local.clone(), clock);
             let realms =
@@ -151,12 +152,14 @@ impl Local {
 
     /// A route's request goes to an upstream: it earns its share of a retry.
     pub(crate) fn earn_retry(&self, route: usize, now_millis: u64) {
-        self.budgets[route].borrow_mut().request(now_millis);
+        if let Some(budget) = self.budgets.get(&route) {
+            budget.borrow_mut().request(now_millis);
+        }
     }
 
     /// Takes a retry from a route's budget, if one is left.
     pub(crate) fn take_retry(&self, route: usize, now_millis: u64) -> bool {
-        self.budgets[route].borrow_mut().take(now_millis)
+        self.budgets.get(&route).is_some_and(|budget| budget.borrow_mut().take(now_millis))
     }
 
     /// The chain of a route, for a new exchange; a route's script stands last, if it has no place

@@ -72,6 +72,17 @@ impl Memory {
         drop(rests.wait_for(|rest| rest.awake > 0).await);
     }
 
+    /// Resolves once all workers have fallen idle.
+    pub(crate) async fn idle(&self) {
+        let mut rests = self.rest.subscribe();
+        drop(rests.wait_for(|rest| rest.awake == 0 && !rest.since.is_zero()).await);
+    }
+
+    /// Gives back what the calling thread has freed.
+    pub(crate) fn give_back(&self) {
+        (self.collect)();
+    }
+
     fn rise(&self) {
         self.rest.send_modify(|rest| rest.awake += 1);
     }
@@ -158,10 +169,11 @@ fn trim(worker: &Rc<Worker>, after: Duration) {
     local.hosts.trim();
     drop(local);
     worker.tell_gauges();
-    shed(worker);
-    pages::drop_code();
     worker.control.metrics.trims.fetch_add(1, Ordering::Relaxed);
     let (index, quiet) = (worker.place().0.to_string(), after.as_secs_f64().to_string());
     let fields = [("worker", &*index), ("reason", "idle"), ("quiet_seconds", &*quiet)];
     worker.log.event(Level::Info, "trimmed", &fields);
+    shed(worker);
+    // Last: whatever runs maps its code again.
+    pages::drop_code();
 }

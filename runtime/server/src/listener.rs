@@ -22,7 +22,7 @@ pub(crate) use self::acceptor::GRACE;
 use self::acceptor::{Accepted, Acceptor};
 pub(crate) use self::probe::WELL;
 pub(crate) use self::sockets::{
-    Opened, Sockets, handed, held, is_activated, name, one_more, open, port,
+    Opened, Sockets, handed, handed_but, held, is_activated, name, one_more, open, port,
 };
 use crate::codec::{h1, h2};
 use crate::drive::{Stages, connect};

@@ -21,7 +21,8 @@ use pilotlight_core::admission::Why;
 use pilotlight_filter::{Exchange, FaultKind, Version};
 
 use self::apps::Counts;
-use self::histogram::{COARSE, FINE, Histogram, Histograms};
+pub(crate) use self::histogram::PLACES;
+use self::histogram::{Histogram, Histograms, Scale};
 use self::own::Own;
 use crate::admission::At;
 use crate::drive::Figures;
@@ -156,10 +157,10 @@ impl Registry {
     pub(crate) fn series(&self, manifest: &Manifest) -> Series {
         let mut names = lock(&self.names);
         Series {
-            routes: manifest.routes.iter().map(|r| names.number(&r.name)).collect(),
-            filters: manifest.filters.iter().map(|f| names.number(&f.name)).collect(),
-            upstreams: manifest.upstreams.iter().map(|u| names.number(&u.name)).collect(),
-            listeners: manifest.listeners.iter().map(|l| names.number(&l.name)).collect(),
+            routes: names.numbers(manifest.routes.iter().map(|r| &r.name)),
+            filters: names.numbers(manifest.filters.iter().map(|f| &f.name)),
+            upstreams: names.numbers(manifest.upstreams.iter().map(|u| &u.name)),
+            listeners: names.numbers(manifest.listeners.iter().map(|l| &l.name)),
         }
     }
 
@@ -167,7 +168,7 @@ impl Registry {
     pub(crate) fn woke(&self, reason: &'static str, took: Duration) {
         let mut wakes = lock(&self.wakes);
         *wakes.reasons.entry(reason).or_default() += 1;
-        wakes.times.at(0, COARSE).add(took.as_secs_f64());
+        wakes.times.at(0, 0, Scale::Coarse).add(took.as_secs_f64());
     }
 
     /// Exchanges under way.
@@ -178,9 +179,9 @@ impl Registry {
     /// How long exchanges of a route took, or those at an upstream; without a name, all of them: counts by
     /// size, with the bounds of these.
     #[cold]
-    pub(crate) fn durations(&self, at: At, name: &str) -> (&'static [f64], [u64; 16]) {
+    pub(crate) fn durations(&self, at: At, name: &str) -> (&'static [f64], [u64; PLACES]) {
         let number = lock(&self.names).list.iter().position(|known| **known == *name);
-        let mut sum = Histogram::new(COARSE);
+        let mut sum = Histogram::new(Scale::Coarse);
         for shard in lock(&self.shards).iter() {
             let data = lock(&shard.data);
             let all = match at {
@@ -188,9 +189,9 @@ impl Registry {
                 At::Upstream => &data.upstreams,
             };
             let such = all.iter().filter(|(of, _)| name.is_empty() || Some(*of) == number);
-            such.for_each(|(_, histogram)| sum.merge(histogram));
+            such.for_each(|(_, histogram)| sum.merge(histogram.counts(), histogram.sum));
         }
-        (sum.bounds, sum.counts)
+        (sum.scale.bounds(), sum.counts())
     }
 
     fn name(&self, number: u32) -> Arc<str> {
@@ -199,15 +200,24 @@ impl Registry {
 }
 
 impl Names {
-    fn number(&mut self, name: &Arc<str>) -> u32 {
-        if let Some(known) = self.list.iter().position(|n| n == name) {
-            return known as u32;
-        }
-        if self.list.len() >= NAMES_MAX {
-            return 0;
-        }
-        self.list.push(name.clone());
-        self.list.len() as u32 - 1
+    /// The numbers of these. They are found by a table for the while: one that stays would be larger than
+    /// what it finds.
+    fn numbers<'a>(&mut self, names: impl IntoIterator<Item = &'a Arc<str>>) -> Vec<u32> {
+        let list = self.list.iter().cloned();
+        let mut known: HashMap<Arc<str>, u32, RandomState> = list.zip(0..).collect();
+        let number = |name: &Arc<str>| {
+            if let Some(number) = known.get(name) {
+                return *number;
+            }
+            if self.list.len() >= NAMES_MAX {
+                return 0;
+            }
+            let number = self.list.len() as u32;
+            self.list.push(name.clone());
+            known.insert(name.clone(), number);
+            number
+        };
+        names.into_iter().map(number).collect()
     }
 }
 
@@ -237,11 +247,11 @@ impl Shard {
         let mut data = lock(&self.data);
         let status = exchange.response.head.status;
         *data.requests.entry((listener, route, protocol, status)).or_default() += 1;
-        data.durations.at(route as usize, COARSE).add(exchange.stats.duration);
+        data.durations.at(route as usize, 0, Scale::Coarse).add(exchange.stats.duration);
         if exchange.stats.upstream > 0.0
             && let Some(upstream) = figures.upstream.and_then(|u| series.upstreams.get(u))
         {
-            data.upstreams.at(*upstream as usize, COARSE).add(exchange.stats.upstream);
+            data.upstreams.at(*upstream as usize, 0, Scale::Coarse).add(exchange.stats.upstream);
         }
     }
 
@@ -254,8 +264,8 @@ impl Shard {
     /// A filter ran.
     pub(crate) fn filter(&self, series: &Series, filter: usize, phase: Phase, took: Duration) {
         let filter = series.filters.get(filter).copied().unwrap_or(0);
-        let place = filter as usize * Phase::COUNT + phase as usize;
-        lock(&self.data).filters.at(place, FINE).add(took.as_secs_f64());
+        let mut data = lock(&self.data);
+        data.filters.at(filter as usize, phase as u8, Scale::Fine).add(took.as_secs_f64());
     }
 
     /// A filter failed.

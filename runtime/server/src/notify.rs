@@ -66,9 +66,10 @@ pub(crate) fn watch(on: bool) {
     }
 }
 
-/// Whether the manager keeps descriptors for us.
-pub(crate) fn stores() -> bool {
-    var("FDSTORE").and_then(|most| most.parse::<u64>().ok()).is_some_and(|most| most > 0)
+/// Whether the manager keeps one more descriptor for us than so many: it says nothing when its store is
+/// full.
+pub(crate) fn stores(held: usize) -> bool {
+    var("FDSTORE").and_then(|most| most.parse().ok()).is_some_and(|most: usize| most > held)
 }
 
 /// Gives the manager a descriptor to keep. What it had under the name is gone before.

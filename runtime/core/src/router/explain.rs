@@ -122,7 +122,12 @@ impl Plain {
     }
 }
 
-pub(super) fn explain(routes: &[Plain], query: &Query<'_>, chosen: Option<usize>) -> Vec<Why> {
+pub(super) fn explain(
+    routes: &[manifest::Route],
+    query: &Query<'_>,
+    chosen: Option<usize>,
+) -> Vec<Why> {
+    let routes: Vec<Plain> = routes.iter().map(Plain::new).collect();
     let chosen = chosen.and_then(|index| Some((index, routes.get(index)?.name.clone())));
     let reason = |index: usize, route: &Plain| match (route.obstacle(query), &chosen) {
         (Some(obstacle), _) => obstacle,

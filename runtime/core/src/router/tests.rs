@@ -330,8 +330,11 @@ fn explains() {
         route("listener").listener("l").done(),
         route("regex").regex("^/b").done(),
     ];
-    let reasons: Vec<_> =
-        Router::new(&routes).explain(&query("h", b"/a/b")).into_iter().map(|w| w.reason).collect();
+    let reasons: Vec<_> = Router::new(&routes)
+        .explain(&routes, &query("h", b"/a/b"))
+        .into_iter()
+        .map(|w| w.reason)
+        .collect();
     assert_eq!(reasons[0], Reason::Chosen);
     let texts: Vec<_> = reasons.iter().map(ToString::to_string).collect();
     assert_eq!(
@@ -455,7 +458,7 @@ proptest! {
         let router = Router::new(&routes);
         let found = router.find(&query).map(|found| found.route);
         prop_assert_eq!(found, oracle(&routes, &query));
-        for why in router.explain(&query) {
+        for why in router.explain(&routes, &query) {
             prop_assert_eq!(why.reason == Reason::Chosen, found == Some(why.route));
             let matches = matches!(why.reason, Reason::Chosen | Reason::LessSpecific { .. });
             prop_assert_eq!(matches, oracle(&routes[why.route..=why.route], &query).is_some());

@@ -65,6 +65,39 @@ fn pieces_keep_their_bytes_and_all_come_back() {
     assert_eq!(arena.used, 0);
 }
 
+/// What is gathered is used again, by pieces of any size; what is held stays.
+#[test]
+fn runs_that_are_free_become_pages_again() {
+    let mut arena = Arena::new(8 << 20).unwrap();
+    let data = (&raw mut *arena).cast::<c_void>();
+    let sizes = [16, 48, 200, 256, 300, 1000, 4096];
+    // SAFETY: fresh pieces, each of its size.
+    let make = |size: usize| unsafe {
+        let at = allocate(data, ptr::null_mut(), 0, size).cast::<u8>();
+        at.write_bytes(size as u8, size);
+        (at, size)
+    };
+    let all: Vec<_> = (0..14_000).map(|at| make(sizes[at % sizes.len()])).collect();
+    let top = arena.top;
+    let (held, gone): (Vec<_>, Vec<_>) =
+        all.into_iter().enumerate().partition(|(at, _)| *at < 7 || at % 4_000 == 0);
+    for (_, (at, size)) in gone {
+        // SAFETY: made above, with that size.
+        unsafe { allocate(data, at.cast(), size, 0) };
+    }
+    arena.trim();
+    let free: u32 = arena.spans.iter().map(|span| span.pages).sum();
+    assert!(free as usize * PAGE > top / 10 * 9, "{free} pages of {}", top / PAGE);
+    let again: Vec<_> = (0..3_000).map(|at| make(sizes[at % sizes.len()])).collect();
+    make(1 << 20);
+    assert_eq!(arena.top, top, "there was room");
+    for (at, size) in held.into_iter().map(|(_, one)| one).chain(again) {
+        // SAFETY: made above, with that size.
+        let bytes = unsafe { std::slice::from_raw_parts(at, size) };
+        assert!(bytes.iter().all(|byte| *byte == size as u8));
+    }
+}
+
 /// Of 64 KiB pages, say: what is around the piece stays.
 #[test]
 fn only_whole_pages_of_the_system_are_given_back() {

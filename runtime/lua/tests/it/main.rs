@@ -14,6 +14,7 @@ mod exports;
 mod known;
 mod libraries;
 mod limits;
+mod many;
 mod messages;
 mod net;
 mod nginx;

@@ -184,20 +184,32 @@ impl<'a> House<'a> {
         let memory = control.memory.clone();
         let mut heir = None;
         let mut handed_over = false;
+        // Loading has left more behind than it has made.
+        let mut littered = true;
         loop {
             tokio::select! {
                 _ = term.recv() => break,
                 _ = int.recv() => break,
-                _ = hup.recv() => drop(self.reload(&mut heir).await),
+                _ = hup.recv() => {
+                    drop(self.reload(&mut heir).await);
+                    littered = true;
+                }
                 _ = usr2.recv() => self.call_heir(&mut heir),
                 loaded = told_by(&mut heir) => if self.hand_over(&mut heir, loaded).await {
                     handed_over = true;
                     break;
                 },
                 Some(ask) = inbox.recv() => match ask {
-                    Ask::Reload(answer) => drop(answer.send(self.reload(&mut heir).await)),
+                    Ask::Reload(answer) => {
+                        drop(answer.send(self.reload(&mut heir).await));
+                        littered = true;
+                    }
                     Ask::Drain => break,
                 },
+                () = control.memory.idle(), if littered => {
+                    control.memory.give_back();
+                    littered = false;
+                }
                 () = self.tired(), if heir.is_none() => if let Some(end) = self.sleep().await { return Ok(end) },
                 () = crew::look(&mut looks, &memory), if control.follows_cpus() => self.follow(drain).await,
                 () = &mut settled, if woken.is_some() => woken.take().into_iter().for_each(Woken::settle),

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use pilotlight_abi::shared::{End, Kept, Put, Scalar};
-use pilotlight_config::manifest::Manifest;
+use pilotlight_config::manifest::{Address, Listener, Manifest};
 use pilotlight_filter::host::{Level, Shared};
 
 use crate::control::Control;
@@ -167,10 +167,17 @@ pub(super) fn in_memory(control: &Control) -> Option<OwnedFd> {
     file.inspect_err(|error| lost(control, &error.to_string())).ok()
 }
 
-/// Keeps it with the service manager, or in a file where that stores no descriptors.
+/// Keeps it with the service manager, or in a file where that stores no descriptors or no more.
 pub(super) fn left(control: &Control) {
     let bytes = written(control);
-    let stored = notify::stores() && state::file(&bytes).is_ok_and(|fd| notify::store(&fd, STORED));
+    let generation = control.generation();
+    let listeners = &generation.manifest.listeners;
+    let is_known = |name: &str| {
+        let of = |l: &Listener| matches!(&l.address, Address::Inherited(own) if own == name);
+        name == STORED || listeners.iter().any(of)
+    };
+    let has_room = notify::stores(listener::handed_but(is_known));
+    let stored = has_room && state::file(&bytes).is_ok_and(|fd| notify::store(&fd, STORED));
     if !stored && let Err(error) = write(&path(control), &bytes) {
         lost(control, &error.to_string());
     }

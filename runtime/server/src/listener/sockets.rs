@@ -245,6 +245,12 @@ pub(crate) fn port(name: &str) -> Option<u16> {
     Socket::from(handed(name)?).local_addr().ok()?.as_socket().map(|address| address.port())
 }
 
+/// How many descriptors were handed over whose names mean nothing here: the manager keeps those, too.
+pub(crate) fn handed_but(is_known: impl Fn(&str) -> bool) -> usize {
+    let names = var("LISTEN_FDNAMES").filter(|_| is_activated()).unwrap_or_default();
+    names.split(':').filter(|name| !name.is_empty() && !is_known(name)).count()
+}
+
 /// Whether a service manager holds sockets for this process.
 pub(crate) fn is_activated() -> bool {
     var("LISTEN_PID").and_then(|p| p.parse().ok()) == Some(std::process::id())

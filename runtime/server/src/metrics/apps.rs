@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use super::histogram::{COARSE, Histogram};
+use super::histogram::{Histogram, Scale};
 use super::kept::{keep_histogram, read_histogram};
 use super::lock;
 use super::text::Page;
@@ -52,7 +52,7 @@ impl Counts {
     /// An instance was ready, so long after its start.
     pub(crate) fn ready(&self, app: &str, took: Duration) {
         let mut data = lock(&self.0);
-        let times = data.times.entry(app.into()).or_insert_with(|| Histogram::new(COARSE));
+        let times = data.times.entry(app.into()).or_insert_with(|| Histogram::new(Scale::Coarse));
         times.add(took.as_secs_f64());
     }
 
@@ -123,7 +123,10 @@ impl Counts {
         for _ in 0..from.number()? {
             let app = from.text()?.into();
             let kept = read_histogram(from)?;
-            data.times.entry(app).or_insert_with(|| Histogram::new(COARSE)).merge(&kept);
+            data.times
+                .entry(app)
+                .or_insert_with(|| Histogram::new(Scale::Coarse))
+                .merge(kept.counts(), kept.sum);
         }
         Some(())
     }

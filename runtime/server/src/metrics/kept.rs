@@ -3,11 +3,12 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use pilotlight_abi::Phase;
 use pilotlight_core::admission::Why;
 use pilotlight_filter::FaultKind;
 use pilotlight_filter::host::{MetricKind, NewMetric};
 
-use super::histogram::{COARSE, FINE, Histogram, Histograms};
+use super::histogram::{Histogram, Histograms, Scale};
 use super::own::{Labels, Series};
 use super::{Data, Protocol, Registry, Shard, lock};
 use crate::admission::At;
@@ -38,7 +39,7 @@ impl Registry {
             to.bytes(reason.as_bytes());
             to.number(*count);
         }
-        keep_all(&wakes.times, to);
+        keep_all(&wakes.times, 1, to);
         self.apps.keep(to);
         let names = lock(&self.names);
         to.number(names.list.len() as u64);
@@ -72,13 +73,14 @@ impl Registry {
                 lock(&self.wakes).reasons.insert(reason, count);
             }
         }
-        read_all(&mut lock(&self.wakes).times, |place| place, from)?;
+        read_all(&mut lock(&self.wakes).times, 1, |place| place, from)?;
         self.apps.take_back(from)?;
         // Names had other numbers then.
-        let mut numbers = Vec::new();
+        let mut names = Vec::<Arc<str>>::new();
         for _ in 0..from.number()? {
-            numbers.push(lock(&self.names).number(&Arc::from(from.text()?)));
+            names.push(from.text()?.into());
         }
+        let numbers = lock(&self.names).numbers(&names);
         let number = |old: u64| numbers.get(old as usize).copied().unwrap_or(0);
         // A figure is the sum over all workers: the first one takes all.
         let shard = self.shard(0);
@@ -188,7 +190,9 @@ impl Data {
             to.bytes(why.as_bytes());
             to.number(*count);
         }
-        [&self.durations, &self.upstreams, &self.filters].iter().for_each(|all| keep_all(all, to));
+        keep_all(&self.durations, 1, to);
+        keep_all(&self.upstreams, 1, to);
+        keep_all(&self.filters, Phase::COUNT, to);
     }
 
     fn take_back(&mut self, number: impl Fn(u64) -> u32, from: &mut Reader<'_>) -> Option<()> {
@@ -217,51 +221,55 @@ impl Data {
             }
         }
         let place = |old: usize| number(old as u64) as usize;
-        read_all(&mut self.durations, place, from)?;
-        read_all(&mut self.upstreams, place, from)?;
-        let rows = pilotlight_abi::Phase::COUNT;
-        read_all(&mut self.filters, |old| place(old / rows) * rows + old % rows, from)
+        read_all(&mut self.durations, 1, place, from)?;
+        read_all(&mut self.upstreams, 1, place, from)?;
+        read_all(&mut self.filters, Phase::COUNT, place, from)
     }
 }
 
-fn keep_all(histograms: &Histograms, to: &mut Writer) {
+/// Writes down those of places that have so many parts at most.
+fn keep_all(histograms: &Histograms, parts: usize, to: &mut Writer) {
     to.number(histograms.iter().count() as u64);
     for (place, histogram) in histograms.iter() {
-        to.number(place as u64);
+        to.number((place * parts + usize::from(histogram.part)) as u64);
         keep_histogram(histogram, to);
     }
 }
 
+/// Counts of a histogram, as they are kept.
+const KEPT: usize = 16;
+
 pub(super) fn keep_histogram(histogram: &Histogram, to: &mut Writer) {
-    to.number(u64::from(histogram.bounds.len() == FINE.len()));
-    histogram.counts.iter().for_each(|count| to.number(*count));
+    to.number(u64::from(histogram.scale == Scale::Fine));
+    histogram.counts().into_iter().chain([0]).for_each(|count| to.number(count));
     to.float(histogram.sum);
 }
 
 pub(super) fn read_histogram(from: &mut Reader<'_>) -> Option<Histogram> {
-    let bounds = if from.number()? == 1 { FINE } else { COARSE };
-    let mut kept = Histogram::new(bounds);
-    for count in &mut kept.counts {
+    let scale = if from.number()? == 1 { Scale::Fine } else { Scale::Coarse };
+    let mut counts = [0; KEPT];
+    for count in &mut counts {
         *count = from.number()?;
     }
-    kept.sum = from.float()?;
+    let mut kept = Histogram::new(scale);
+    kept.merge(counts, from.float()?);
     Some(kept)
 }
 
 fn read_all(
     histograms: &mut Histograms,
+    parts: usize,
     place: impl Fn(usize) -> usize,
     from: &mut Reader<'_>,
 ) -> Option<()> {
     for _ in 0..from.number()? {
-        let at = place(from.number()? as usize);
+        let at = from.number()? as usize;
         let kept = read_histogram(from)?;
-        histograms.at(at, kept.bounds).merge(&kept);
+        let one = histograms.at(place(at / parts), (at % parts) as u8, kept.scale);
+        one.merge(kept.counts(), kept.sum);
     }
     Some(())
 }
-
-const _: () = assert!(COARSE.len() != FINE.len());
 
 #[cfg(test)]
 mod tests;

@@ -123,9 +123,9 @@ impl Registry {
                 merge(&mut upstreams, self.name(upstream as u32), histogram);
             }
             for (place, histogram) in data.filters.iter() {
-                let filter = self.name((place / Phase::COUNT) as u32);
+                let filter = self.name(place as u32);
                 let mut phases = Phase::ALL.iter().chain(&Phase::HANDSHAKES);
-                let phase = phases.nth(place % Phase::COUNT).map_or("", |phase| phase.name());
+                let phase = phases.nth(histogram.part.into()).map_or("", |phase| phase.name());
                 merge(&mut filters, (filter, phase), histogram);
             }
             for ((filter, kind), count) in data.faults {
@@ -315,7 +315,8 @@ fn load(page: &mut Page, process: &Process) {
 }
 
 fn merge<K: Ord>(into: &mut BTreeMap<K, Histogram>, key: K, histogram: &Histogram) {
-    into.entry(key).or_insert_with(|| Histogram::new(histogram.bounds)).merge(histogram);
+    let sum = into.entry(key).or_insert_with(|| Histogram::new(histogram.scale));
+    sum.merge(histogram.counts(), histogram.sum);
 }
 
 pub(super) struct Page {
@@ -389,11 +390,12 @@ impl Page {
 
     pub(super) fn histogram(&mut self, name: &str, labels: &[(&str, &str)], histogram: &Histogram) {
         let mut total = 0;
-        for (bound, count) in histogram.bounds.iter().zip(histogram.counts) {
+        let (bounds, counts) = (histogram.scale.bounds(), histogram.counts());
+        for (bound, count) in bounds.iter().zip(counts) {
             total += count;
             self.line(name, "_bucket", labels, Some(&bound.to_string()), &total.to_string());
         }
-        total += histogram.counts[histogram.bounds.len()];
+        total += counts[bounds.len()];
         self.line(name, "_bucket", labels, Some("+Inf"), &total.to_string());
         self.line(name, "_sum", labels, None, &histogram.sum.to_string());
         self.line(name, "_count", labels, None, &total.to_string());

@@ -6,8 +6,8 @@ use crate::metrics::{Series, text::Process};
 /// A registry that knows these names, and their numbers.
 fn registry(names: &[&str]) -> (Registry, Vec<u32>) {
     let registry = Registry::new();
-    let numbers =
-        names.iter().map(|name| lock(&registry.names).number(&Arc::from(*name))).collect();
+    let names: Vec<Arc<str>> = names.iter().map(|name| Arc::from(*name)).collect();
+    let numbers = lock(&registry.names).numbers(&names);
     (registry, numbers)
 }
 

@@ -28,6 +28,23 @@ fn what_is_written_is_read() {
     assert!(parts.next().is_none());
 }
 
+/// In a file that outlives the kernel there is the wall clock only, and that jumps.
+#[test]
+fn a_clock_that_jumped_makes_it_no_younger_than_new() {
+    const YEAR: u64 = 365 * 86_400_000_000_000;
+    let now = clock::wall().as_nanos() as u64;
+    for (then, least, most) in [(now + YEAR, 0, 0), (now - YEAR, YEAR, YEAR + YEAR / 365)] {
+        let mut body = Writer::default();
+        body.number(then);
+        body.number(u64::MAX);
+        let bytes = [MAGIC, digest(&SHA256, &body.0).as_ref(), &body.0].concat();
+        let age = State::open(bytes.clone(), false).unwrap().age.as_nanos() as u64;
+        assert!((least..=most).contains(&age), "{age}");
+        // The kernel's own never does; whatever it says is no harm.
+        assert_eq!(State::open(bytes, true).unwrap().age, Duration::ZERO);
+    }
+}
+
 #[test]
 fn what_is_damaged_is_refused() {
     let bytes = sample();

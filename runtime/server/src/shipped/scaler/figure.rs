@@ -11,6 +11,7 @@ use super::{INVALID, Refusal};
 use crate::admission::{At, Figures, Gate};
 use crate::clock;
 use crate::control::Control;
+use crate::metrics::PLACES;
 
 /// A latency is that of the exchanges since a time at least so long ago.
 const WINDOW: Duration = Duration::from_secs(15);
@@ -180,7 +181,7 @@ fn upstream(control: &Control, name: &str) -> Option<Busy> {
     let shared = generation.upstreams.iter().find(|shared| *shared.meant.name == *name)?;
     let gate = generation.gates.iter().find(|(at, g)| *at == At::Upstream && *g.name == *name);
     let gate = gate.map(|(_, gate)| gated(gate));
-    let app = shared.app.as_ref().map_or(0, |app| app.facts().waiting);
+    let app = shared.app().map_or(0, |app| app.facts().waiting);
     let breaker = &shared.breaker;
     let before = gate.as_ref().map_or(0.0, |gate| gate.waiting);
     let limit = gate.and_then(|gate| gate.limit);
@@ -192,14 +193,14 @@ fn upstream(control: &Control, name: &str) -> Option<Busy> {
 }
 
 /// Counts by size, and the bounds of these.
-pub(crate) type Sizes = (&'static [f64], [u64; 16]);
+pub(crate) type Sizes = (&'static [f64], [u64; PLACES]);
 
 /// What was counted before, so that a latency is one of late.
 #[derive(Default)]
 pub(crate) struct Latencies(Mutex<BTreeMap<String, Followed>>);
 
 /// Two looks, the older and the newer, with their times in nanoseconds.
-struct Followed([(u64, [u64; 16]); 2]);
+struct Followed([(u64, [u64; PLACES]); 2]);
 
 impl Latencies {
     /// Milliseconds that 95 of 100 exchanges of late took at most; 0: there were none.
@@ -210,7 +211,7 @@ impl Latencies {
             all.clear();
         }
         let Followed([older, newer]) =
-            all.entry(of).or_insert_with(|| Followed([(now, [0; 16]), (now, counts)]));
+            all.entry(of).or_insert_with(|| Followed([(now, [0; PLACES]), (now, counts)]));
         if now.saturating_sub(newer.0) >= WINDOW.as_nanos() as u64 {
             (*older, *newer) = (*newer, (now, counts));
         }
@@ -223,7 +224,7 @@ impl Latencies {
 }
 
 /// As Prometheus' `histogram_quantile(0.95)`.
-pub(super) fn quantile(bounds: &[f64], counts: &[u64; 16]) -> f64 {
+pub(super) fn quantile(bounds: &[f64], counts: &[u64; PLACES]) -> f64 {
     let total: u64 = counts.iter().sum();
     let rank = 0.95 * total as f64;
     let (mut below, mut from) = (0.0, 0.0);

@@ -1,5 +1,6 @@
 use super::figure::quantile;
 use super::wire::{Message, Writer, frame, framed};
+use crate::metrics::PLACES;
 
 #[test]
 fn messages_are_read_as_they_are_written() {
@@ -42,7 +43,7 @@ fn whatever_comes_is_read_or_refused() {
 
 #[test]
 fn a_quantile_is_between_the_bounds() {
-    let mut counts = [0; 16];
+    let mut counts = [0; PLACES];
     assert_eq!(quantile(&[1.0, 2.0], &counts), 0.0);
     (counts[0], counts[1]) = (90, 10);
     assert!((quantile(&[1.0, 2.0], &counts) - 1.5).abs() < 1e-9);

@@ -1,0 +1,51 @@
+//! Thousands of scripts on a worker: what one more of them takes.
+
+use pilotlight_filter::abi::Phase;
+
+use crate::rig::*;
+
+/// A filter of the usual size, each of its own content.
+fn script(at: usize) -> String {
+    format!(
+        r#"local limit, words = {at}, {{ "alpha", "beta", "gamma" }}
+local function score(text)
+  local sum = 0
+  for at = 1, #text do sum = (sum * 31 + text:byte(at)) % 65521 end
+  return sum
+end
+return {{ request = function(req)
+  local agent = req.headers["user-agent"] or ""
+  if #agent > limit + 1000 then return end
+  req.headers["x-score-{at}"] = tostring(score(agent))
+  for _, word in ipairs(words) do
+    if req.path:find(word, 1, true) then req.headers["x-word-{at}"] = word end
+  end
+end }}
+"#
+    )
+}
+
+/// Bytes of this process that no file has.
+fn dirty() -> u64 {
+    let page = std::fs::read_to_string("/proc/self/smaps_rollup").unwrap();
+    let line = page.lines().find(|line| line.starts_with("Private_Dirty:")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() * 1024
+}
+
+#[test]
+fn one_of_many_scripts_takes_little() {
+    const MANY: usize = 2000;
+    let scripts: Vec<String> = (0..MANY).map(script).collect();
+    let texts: Vec<&str> = scripts.iter().map(String::as_str).collect();
+    let rig = load(&texts, |plan, _| plan.script.memory = 64 << 20).unwrap();
+    rig.phase_of(0, Phase::Request).0.unwrap();
+    rig.realm.rest();
+    let (before, held) = (rig.heap(), dirty());
+    for at in 0..MANY {
+        rig.phase_of(at, Phase::Request).0.unwrap();
+    }
+    rig.realm.rest();
+    let (heap, pages) = ((rig.heap() - before) / MANY as u64, (dirty() - held) / MANY as u64);
+    println!("a script: {heap} bytes of the VM's heap, {pages} of the process's pages");
+    assert!(heap < 2_600 && pages < 3_600, "{heap} {pages}");
+}
