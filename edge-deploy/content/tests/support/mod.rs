@@ -265,7 +265,7 @@ impl Bucket {
         let mut said = BufReader::new(child.stdout.take().unwrap());
         said.read_line(&mut line).unwrap();
         let mut words = line.split_whitespace().map(str::to_owned);
-        let mut word = || words.next().expect("the store says where it is");
+        let mut word = || words.next().unwrap();
         let (endpoint, id, secret) = (word(), word(), word());
         let place = format!("s3://{name}/edge?endpoint={endpoint}");
         Bucket { child, said, id, secret, place, url: format!("{endpoint}/{name}/edge") }
