@@ -101,14 +101,14 @@ async fn connect(at: SocketAddr, flow: &Flow) -> Result<String, ()> {
     let mut stream = tcp::connect(at).await;
     for (index, piece) in flow.sends.iter().enumerate() {
         if index > 0 {
-            tokio::time::sleep(Duration::from_millis(30)).await;
+            tokio::time::sleep(paced(Duration::from_millis(30))).await;
         }
         tcp::say(&mut stream, piece).await;
     }
     let mut got = vec![0; flow.waits];
     soon("bytes", stream.read_exact(&mut got)).await.map_err(drop)?;
     if flow.ends {
-        tokio::time::sleep(Duration::from_millis(30)).await;
+        tokio::time::sleep(paced(Duration::from_millis(30))).await;
         let _ = stream.shutdown().await;
     }
     let rest = tcp::rest(&mut stream).await.map_err(drop)?;
