@@ -134,6 +134,7 @@ impl Roster {
     }
 
     /// How many take requests.
+    #[cfg(test)]
     pub(crate) fn ready(&self) -> usize {
         self.ready.load(Ordering::Relaxed)
     }
