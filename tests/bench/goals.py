@@ -13,7 +13,7 @@ def load(name):
 
 A, B, C, D2, D3, DH, F = (load(n) for n in ("A", "B", "C-c8", "D2", "D3", "DH", "F"))
 ONE, L, LJ, L2, L3 = load("A-c1"), load("L"), load("LJ"), load("L2"), load("L3")
-J, SOAK, T, W, R, Z = (load(n) for n in ("J", "SOAK", "T", "W", "R", "Z"))
+J, SOAK, T, W, R, Z, K = (load(n) for n in ("J", "SOAK", "T", "W", "R", "Z", "K"))
 I, S, E, M, N, O = (load(n) for n in "ISEMNO")
 SCALE = {"p50": 1e6, "p99": 1e6}
 
@@ -248,6 +248,8 @@ GOALS = [
     ("", "p99 at most 25 ms", ["{:.1f} ms", waking("ours-asleep", .99)], 25),
     ("", "at most 1.0 × nginx with Lua from exec (woken; from exec)", ["{:.2f}; {:.2f}", *(ratio(waking(w, .5), waking("nginx-lua", .5)) for w in ("ours-asleep", "ours-both"))], 1.0),
     ("Z2", "20 filters that nobody uses add at most 1 ms (Lua; OpenResty; Wasm; mixed)", ["{:.2f}; {:.2f}; {:.2f}; {:.2f} ms", *(minus(waking("ours-asleep-" + k, .5), waking("ours-asleep", .5)) for k in UNUSED)], 1.0),
+    ("K1", "an application's cold start: the gateway's own share at most 2 ms, median (starts of 20 and 300 ms)",
+     ["{:.1f}; {:.1f} ms", *(st.median(K[k]) if K.get(k) else None for k in ("20 ms, /health", "300 ms, /health"))], 2.0),
     ("W6", "a call from Lua with two integers at most 300 ns (on a fiber; inline)",
      ["{:.0f}; {:.0f} ns", *(heavy(f"{w}-add", "calls-none") for w in ("calls", "inline"))], 300),
     ("", "a call from Lua with a KiB each way at most 1,000 ns (on a fiber; inline)",
