@@ -18,4 +18,5 @@ pub mod rotation;
 pub mod router;
 pub mod scale;
 pub mod shared;
+pub mod split;
 pub mod template;

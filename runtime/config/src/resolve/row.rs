@@ -69,6 +69,7 @@ pub(super) const REDIS_CONNECT: Row = time("connect", SECOND, 1, HOUR);
 pub(super) const REDIS_REPLY: Row = time("reply", 5 * SECOND, 1, HOUR);
 
 pub(super) const WEIGHT: Row = count("weight", 1, 1, 65_535);
+pub(super) const SHARE_WEIGHT: Row = count("weight", 1, 0, 65_535);
 pub(super) const POOL_IDLE: Row = time("idle", 60 * SECOND, 0, 24 * HOUR);
 pub(super) const PER_ENDPOINT: Row = count("per_endpoint", 64, 0, 65_535);
 pub(super) const MAX_CONNECTIONS: Row = count("max_connections", 1024, 1, 1_000_000);

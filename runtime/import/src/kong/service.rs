@@ -220,7 +220,7 @@ fn keys(import: &mut Import<'_>, block: &Node, table: &mut Table) {
         _ => {}
     }
     if let Some(checks) = block.get("healthchecks") {
-        let todo = "the breaker and retries keep away from endpoints that fail";
+        let todo = "`health` and `outlier` of the upstream keep away from endpoints that fail";
         import.note(checks.spot, "health checks are left out", todo);
     }
 }
