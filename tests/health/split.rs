@@ -38,7 +38,8 @@ fn requests_are_shared_by_weight_and_named_after_where_they_went() {
         assert!(!gateway.log().iter().any(|line| line.contains("\"upstream\":\"shop\"")));
         let page = admin(at, "/metrics").await;
         let counted = |name: &str| {
-            let line = format!("pilotlight_upstream_duration_seconds_count{{upstream=\"{name}\"}} ");
+            let line =
+                format!("pilotlight_upstream_duration_seconds_count{{upstream=\"{name}\"}} ");
             let found = page.lines().find_map(|l| l.strip_prefix(&line)?.parse::<u32>().ok());
             found.unwrap_or(0)
         };
@@ -84,7 +85,8 @@ fn filters_see_the_choice_and_scripts_and_tcp_make_one() {
         let keys = "split = [{ upstream = \"v1\", weight = 0 }, { upstream = \"v2\" }]";
         let (_, mut setup) = split(&a, &b, keys);
         let (at, echo) = (free_address(), tcp::echo().await);
-        setup.rest = setup.rest.replace("upstream = \"shop\"\n", "upstream = \"shop\"\nfilters = [\"f\"]\n");
+        setup.rest =
+            setup.rest.replace("upstream = \"shop\"\n", "upstream = \"shop\"\nfilters = [\"f\"]\n");
         setup.rest += &format!(
             "[[routes]]\nmatch = {{ path = \"/chosen\" }}\nfilters = [\"g\"]\nupstream = \"v1\"\n\
              [filters.f]\nlua = \"f.lua\"\n[filters.g]\nlua = \"g.lua\"\n\

@@ -175,6 +175,15 @@ fn probes_and_ejections_have_defaults_and_are_off_without_a_word() {
     assert!(health.is_well(204) && !health.is_well(302));
     assert_eq!((health.healthy, health.unhealthy), (1, 4));
     assert_eq!(images.outlier.unwrap().max_ejected, 0.25);
+    let [.., dns, srv] = &images.endpoints[..] else { panic!() };
+    assert_eq!((dns.host.as_str(), dns.port, dns.lookup), ("images.internal", 8080, Lookup::Dns));
+    assert_eq!((dns.weight, dns.tls, srv.lookup, srv.tls), (3, false, Lookup::Srv, true));
+    let m = manifest(MAXIMAL);
+    let either = m.upstreams.iter().find_map(|upstream| upstream.split.as_ref()).unwrap();
+    let variants = either.variants.iter().map(|variant| (&*variant.name, variant.weight));
+    assert_eq!(variants.collect::<Vec<_>>(), [("images", 95), ("model", 1)]);
+    assert_eq!(m.upstreams[either.variants[0].upstream].name, either.variants[0].name);
+    assert_eq!(either.cookie.as_deref(), Some("variant"));
 }
 
 #[test]

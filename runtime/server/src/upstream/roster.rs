@@ -6,8 +6,10 @@
 //! exchanges that err (a lock, at errors only) ─────────────────────────┘
 //! ```
 
+mod found;
 mod kept;
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -18,6 +20,7 @@ use pilotlight_core::rotation::{self, Seat};
 use pilotlight_filter::host::Level;
 use tokio::sync::Notify;
 
+pub(crate) use self::found::Found;
 use super::pool::address;
 use crate::log::Log;
 
@@ -30,6 +33,12 @@ pub(crate) struct Roster {
     version: AtomicU64,
     /// How many do.
     ready: AtomicUsize,
+    /// Endpoints of the manifest, some of which stand for those that are found.
+    pub(crate) sources: Vec<manifest::Endpoint>,
+    /// Whoever stands for some has been looked up, or some are there.
+    known: AtomicBool,
+    /// Tells those that wait for that.
+    first: Notify,
     inside: Mutex<Inside>,
     /// There is something else to wait for.
     pub(crate) bell: Notify,
@@ -40,12 +49,16 @@ struct Inside {
     members: Vec<Seated>,
     /// The number of the next member.
     next: usize,
+    /// Sources that could not be looked up when that was last tried.
+    lost: BTreeSet<usize>,
 }
 
 /// A member, and what is known of it.
 #[derive(Clone)]
 struct Seated {
     member: Arc<Member>,
+    /// Of the manifest, what it is or stands for.
+    source: usize,
     weight: u32,
     priority: u16,
     health: Health,
@@ -109,12 +122,36 @@ impl Roster {
         if let Some(old) = old.map(|old| old.inside()) {
             (inside.next, before) = (old.next, old.members.clone());
         }
-        for endpoint in &meant.endpoints {
-            let same = |known: &Seated| is_same(&known.member.endpoint, endpoint);
-            let known = before.iter().position(same).map(|at| before.swap_remove(at));
-            inside.seat(endpoint, known, meant);
+        let sources: Vec<manifest::Endpoint> = meant.endpoints.clone();
+        for (at, endpoint) in sources.iter().enumerate() {
+            let (mut known, others): (Vec<Seated>, Vec<Seated>) =
+                before.into_iter().partition(|known| {
+                    let was = old.and_then(|old| old.sources.get(known.source));
+                    was.is_some_and(|was| is_same(was, endpoint))
+                });
+            before = others;
+            for seated in &mut known {
+                seated.source = at;
+                if !endpoint.is_sought() {
+                    seated.weight = endpoint.weight;
+                }
+                if meant.health.is_none() {
+                    seated.health = Health::default();
+                }
+                if meant.outlier.is_none() {
+                    seated.outlier = Outlier::default();
+                }
+            }
+            match known.is_empty() && !endpoint.is_sought() {
+                true => inside.seat(at, endpoint.clone(), 0),
+                false => inside.members.append(&mut known),
+            }
         }
+        let known = !inside.members.is_empty() || !sources.iter().any(|one| one.is_sought());
         let roster = Roster {
+            sources,
+            known: AtomicBool::new(known),
+            first: Notify::new(),
             name: meant.name.clone(),
             health: meant.health.clone(),
             outlier: meant.outlier,
@@ -137,6 +174,17 @@ impl Roster {
     #[cfg(test)]
     pub(crate) fn ready(&self) -> usize {
         self.ready.load(Ordering::Relaxed)
+    }
+
+    /// Whether there is anything to wait for yet.
+    #[inline]
+    pub(crate) fn is_known(&self) -> bool {
+        self.known.load(Ordering::Relaxed)
+    }
+
+    /// Whether some stand for endpoints that have to be found.
+    pub(crate) fn is_sought(&self) -> bool {
+        self.sources.iter().any(|source| source.is_sought())
     }
 
     /// Whether exchanges are to tell how they went.
@@ -291,45 +339,35 @@ impl Inside {
         self.members.iter().map(seat).collect()
     }
 
-    /// Adds an endpoint, with what is `known` of it as far as the upstream still asks for it.
-    fn seat(
-        &mut self,
-        endpoint: &manifest::Endpoint,
-        known: Option<Seated>,
-        meant: &manifest::Upstream,
-    ) {
-        let mut seated = known.unwrap_or_else(|| {
-            let number = self.next;
-            self.next += 1;
-            Seated {
-                member: Arc::new(Member {
-                    number,
-                    address: address(endpoint),
-                    endpoint: Arc::new(endpoint.clone()),
-                    troubled: AtomicBool::new(false),
-                    counts: Counts::default(),
-                }),
-                weight: 1,
-                priority: 0,
-                health: Health::default(),
-                outlier: Outlier::default(),
-                why: String::new(),
-            }
+    /// Adds an endpoint of which nothing is known.
+    fn seat(&mut self, source: usize, endpoint: manifest::Endpoint, priority: u16) {
+        let number = self.next;
+        self.next += 1;
+        self.members.push(Seated {
+            source,
+            weight: endpoint.weight,
+            priority,
+            health: Health::default(),
+            outlier: Outlier::default(),
+            why: String::new(),
+            member: Arc::new(Member {
+                number,
+                address: address(&endpoint),
+                endpoint: Arc::new(endpoint),
+                troubled: AtomicBool::new(false),
+                counts: Counts::default(),
+            }),
         });
-        seated.weight = endpoint.weight;
-        if meant.health.is_none() {
-            seated.health = Health::default();
-        }
-        if meant.outlier.is_none() {
-            seated.outlier = Outlier::default();
-        }
-        self.members.push(seated);
     }
 }
 
 /// Whether it is the same server, whatever its weight is.
 fn is_same(a: &manifest::Endpoint, b: &manifest::Endpoint) -> bool {
-    let place = |one: &manifest::Endpoint| (one.tls, one.host.clone(), one.port, one.unix.clone());
+    let place = |one: &manifest::Endpoint| manifest::Endpoint {
+        place: Default::default(),
+        weight: 1,
+        ..one.clone()
+    };
     place(a) == place(b)
 }
 
