@@ -94,7 +94,7 @@ fn srv(priority: u16, weight: u16, port: u16, target: &str) -> Vec<u8> {
 
 /// A server at an address of this machine's own, which says that address's last number.
 async fn server(last: u8, port: u16) -> SocketAddr {
-    let listener = TcpListener::bind(([127, 0, 0, last], port)).await.unwrap();
+    let listener = TcpListener::bind(SocketAddr::from(([127, 0, 0, last], port))).await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(async move {
         while let Ok((mut stream, _)) = listener.accept().await {

@@ -56,8 +56,8 @@ fn a_client_stays_where_its_cookie_says() {
         let gateway = setup.start().await;
         for protocol in ALL {
             let answer = ask(protocol, &gateway, &Request::get("/")).await;
-            let secure = if protocol == Protocol::H3 { "; Secure" } else { "" };
-            let cookie = format!("variant=v1; Path=/; SameSite=Lax{secure}");
+            let secure = if protocol == Protocol::H1 { "" } else { "; Secure" };
+            let cookie = format!("variant=v1; Path=/; HttpOnly; SameSite=Lax{secure}");
             assert_eq!(answer.assert(200).field("set-cookie"), Some(&*cookie));
             assert_eq!(answer.text(), "a");
             let request = Request::get("/").field("cookie", "a=b; variant=v2");

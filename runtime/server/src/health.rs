@@ -105,7 +105,7 @@ async fn watch(worker: Rc<Worker>, shared: Arc<Shared>, roster: Arc<Roster>) {
                     let again = again.unwrap_or_else(|| names::pause(*failed));
                     *due = Some(worker.control.now() + again.as_millis() as u64);
                 }
-                roster.found(source, outcome.map(|(found, _)| found), &worker.log);
+                roster.found(source, outcome.map(|(answer, _)| answer), &worker.log);
             }
             () = roster.bell.notified() => {}
         }

@@ -29,7 +29,7 @@ impl Turn<'_> {
         let cookie = meant.split.as_ref().and_then(|split| split.cookie.as_deref());
         let cookie = cookie.filter(|_| is_new).map(|cookie| {
             let secure = if self.inlet.peer.tls.is_some() { "; Secure" } else { "" };
-            format!("{cookie}={name}; Path=/; SameSite=Lax{secure}")
+            format!("{cookie}={name}; Path=/; HttpOnly; SameSite=Lax{secure}")
         });
         let reached = self.proxy(exchange, down, route, target).await?;
         if let Some(cookie) = cookie.filter(|_| exchange.response.origin == Some(Origin::Upstream))

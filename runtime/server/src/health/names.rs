@@ -5,9 +5,10 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use pilotlight_config::manifest::{Endpoint, Lookup, Resolver};
+use tokio::task::JoinSet;
 
 use crate::services::resolver;
-use crate::upstream::Found;
+use crate::upstream::{Answer, Found};
 use crate::worker::Worker;
 
 /// How long an answer holds, whatever its server says.
@@ -33,9 +34,9 @@ pub(super) fn pause(failed: u32) -> Duration {
 pub(super) async fn look(
     worker: Rc<Worker>,
     source: Endpoint,
-) -> Result<(Vec<Found>, Duration), String> {
+) -> Result<(Answer, Duration), String> {
     let resolver = worker.local().generation.manifest.resolver().cloned();
-    let (found, ttl) = match source.lookup {
+    let (answer, ttl) = match source.lookup {
         Lookup::Srv => servers(resolver.unwrap_or_else(system), &source).await?,
         _ => {
             let (addresses, ttl) = addresses(resolver.as_ref(), &source.host).await?;
@@ -46,10 +47,10 @@ pub(super) async fn look(
                 weight: source.weight,
                 priority: 0,
             });
-            (found.collect(), ttl)
+            (Answer { found: found.collect(), lost: Vec::new() }, ttl)
         }
     };
-    Ok((found, ttl.clamp(TTL_MIN, TTL_MAX)))
+    Ok((answer, ttl.clamp(TTL_MIN, TTL_MAX)))
 }
 
 async fn addresses(
@@ -62,21 +63,31 @@ async fn addresses(
     }
 }
 
-/// The addresses of a service's servers. One whose name says nothing is left out, as long as another's does.
-async fn servers(resolver: Resolver, source: &Endpoint) -> Result<(Vec<Found>, Duration), String> {
-    let (servers, mut holds) = resolver::services(&resolver, &source.host).await?;
-    let (mut all, mut last) = (Vec::new(), None);
+/// The addresses of a service's servers.
+async fn servers(resolver: Resolver, source: &Endpoint) -> Result<(Answer, Duration), String> {
+    let (mut servers, mut holds) = resolver::services(&resolver, &source.host).await?;
+    // RFC 2782: the root is a service that is decidedly not there.
+    servers.retain(|server| !server.name.is_empty() && server.name != ".");
+    servers.sort_by(|a, b| (a.priority, &a.name, a.port).cmp(&(b.priority, &b.name, b.port)));
+    servers.truncate(SERVERS_MAX);
     // As other sources have it.
-    let first = servers.iter().map(|server| server.priority).min().unwrap_or(0);
-    for server in servers.into_iter().take(SERVERS_MAX) {
-        // RFC 2782: a service that is decidedly not there.
-        if server.name.is_empty() || server.name == "." {
-            continue;
-        }
-        match resolver::addresses(&resolver, &server.name).await {
+    let first = servers.first().map_or(0, |server| server.priority);
+    let resolver = Rc::new(resolver);
+    let mut looks = JoinSet::new();
+    for server in servers {
+        let resolver = resolver.clone();
+        looks.spawn_local(async move {
+            let outcome = resolver::addresses(&resolver, &server.name).await;
+            (server, outcome)
+        });
+    }
+    let mut answer = Answer::default();
+    while let Some(look) = looks.join_next().await {
+        let Ok((server, outcome)) = look else { continue };
+        match outcome {
             Ok((addresses, ttl)) => {
                 holds = holds.min(ttl);
-                all.extend(addresses.into_iter().map(|address| Found {
+                answer.found.extend(addresses.into_iter().map(|address| Found {
                     address,
                     port: server.port,
                     host: server.name.clone(),
@@ -85,19 +96,23 @@ async fn servers(resolver: Resolver, source: &Endpoint) -> Result<(Vec<Found>, D
                     priority: server.priority - first,
                 }));
             }
-            Err(why) => last = Some(why),
+            Err(why) => {
+                holds = holds.min(PAUSE_MAX);
+                answer.lost.push((server.name, why));
+            }
         }
     }
-    match last.filter(|_| all.is_empty()) {
-        Some(why) => Err(why),
-        None => Ok((all, holds)),
+    match answer.lost.pop_if(|_| answer.found.is_empty()) {
+        Some((_, why)) => Err(why),
+        None => Ok((answer, holds)),
     }
 }
 
 fn system() -> Resolver {
     let text = std::fs::read_to_string(SYSTEM).unwrap_or_default();
     let servers = text.lines().filter_map(|line| line.strip_prefix("nameserver"));
-    let servers = servers.filter_map(|server| server.trim().parse::<IpAddr>().ok());
+    let servers =
+        servers.filter_map(|server| server.split_whitespace().next()?.parse::<IpAddr>().ok());
     let mut servers: Vec<SocketAddr> = servers.map(|server| (server, 53).into()).collect();
     if servers.is_empty() {
         // As the C library has it.

@@ -20,7 +20,7 @@ use pilotlight_core::rotation::{self, Seat};
 use pilotlight_filter::host::Level;
 use tokio::sync::Notify;
 
-pub(crate) use self::found::Found;
+pub(crate) use self::found::{Answer, Found};
 use super::pool::address;
 use crate::log::Log;
 
@@ -35,7 +35,7 @@ pub(crate) struct Roster {
     ready: AtomicUsize,
     /// Endpoints of the manifest, some of which stand for those that are found.
     pub(crate) sources: Vec<manifest::Endpoint>,
-    /// Whoever stands for some has been looked up, or some are there.
+    /// Some are there, or all that stand for some have been looked up.
     known: AtomicBool,
     /// Tells those that wait for that.
     first: Notify,
@@ -49,7 +49,9 @@ struct Inside {
     members: Vec<Seated>,
     /// The number of the next member.
     next: usize,
-    /// Sources that could not be looked up when that was last tried.
+    /// Sources that have been looked up, whatever came of it.
+    heard: BTreeSet<usize>,
+    /// Those that could not be looked up, or not wholly, when that was last tried.
     lost: BTreeSet<usize>,
 }
 
@@ -122,13 +124,13 @@ impl Roster {
         if let Some(old) = old.map(|old| old.inside()) {
             (inside.next, before) = (old.next, old.members.clone());
         }
-        let sources: Vec<manifest::Endpoint> = meant.endpoints.clone();
+        let sources = meant.endpoints.clone();
+        let mut left: Vec<_> = old.iter().flat_map(|old| old.sources.iter().enumerate()).collect();
         for (at, endpoint) in sources.iter().enumerate() {
+            let was = left.iter().position(|(_, was)| is_same(was, endpoint));
+            let was = was.map(|was| left.remove(was).0);
             let (mut known, others): (Vec<Seated>, Vec<Seated>) =
-                before.into_iter().partition(|known| {
-                    let was = old.and_then(|old| old.sources.get(known.source));
-                    was.is_some_and(|was| is_same(was, endpoint))
-                });
+                before.into_iter().partition(|known| Some(known.source) == was);
             before = others;
             for seated in &mut known {
                 seated.source = at;
@@ -171,7 +173,7 @@ impl Roster {
     }
 
     /// How many take requests.
-    #[cfg(test)]
+    #[inline]
     pub(crate) fn ready(&self) -> usize {
         self.ready.load(Ordering::Relaxed)
     }

@@ -24,6 +24,14 @@ pub(crate) struct Found {
     pub(crate) priority: u16,
 }
 
+/// What a look-up has found out.
+#[derive(Debug, Default)]
+pub(crate) struct Answer {
+    pub(crate) found: Vec<Found>,
+    /// Hosts that could not be looked up, and why: what they stood for stays.
+    pub(crate) lost: Vec<(String, String)>,
+}
+
 impl Roster {
     /// Waits for the first answer of name servers, within a limit.
     pub(crate) async fn known(&self, limit: Duration) {
@@ -33,43 +41,50 @@ impl Roster {
         }
     }
 
-    /// A source has been looked up: this is what it stands for from now on. Without an answer, what it stood for
-    /// stays.
-    pub(crate) fn found(&self, source: usize, outcome: Result<Vec<Found>, String>, log: &Log) {
+    /// A source has been looked up: this is what it stands for from now on. What could not be looked up stays
+    /// as it was.
+    pub(crate) fn found(&self, source: usize, outcome: Result<Answer, String>, log: &Log) {
         let mut inside = self.inside();
         let name = &*self.sources[source].host;
-        match outcome {
-            Err(why) => {
-                if inside.lost.insert(source) {
-                    let fields = [("upstream", &*self.name), ("name", name), ("error", &*why)];
-                    log.event(Level::Warn, "endpoints not found", &fields);
-                }
+        let (changes, why) = match outcome {
+            Err(why) => (false, Some(why)),
+            Ok(Answer { found, lost }) => {
+                let changes = self.seat_all(&mut inside, source, found, &lost);
+                (changes, lost.into_iter().next().map(|(_, why)| why))
             }
-            Ok(found) => {
-                let was_lost = inside.lost.remove(&source);
-                let changes = self.seat_all(&mut inside, source, found);
-                if changes {
-                    self.settle(&inside);
-                }
-                if changes || was_lost {
-                    let of = inside.members.iter().filter(|seated| seated.source == source);
-                    let all: Vec<&str> = of.map(|seated| &*seated.member.address).collect();
-                    let all = all.join(", ");
-                    let fields = [("upstream", &*self.name), ("name", name), ("endpoints", &all)];
-                    log.event(Level::Info, "endpoints found", &fields);
-                }
-            }
+        };
+        let was_lost = why.is_none() && inside.lost.remove(&source);
+        if let Some(why) = why
+            && inside.lost.insert(source)
+        {
+            let fields = [("upstream", &*self.name), ("name", name), ("error", &*why)];
+            log.event(Level::Warn, "endpoints not found", &fields);
         }
-        self.known.store(true, Ordering::Relaxed);
-        self.first.notify_waiters();
+        if changes {
+            self.settle(&inside);
+        }
+        if changes || was_lost {
+            let of = inside.members.iter().filter(|seated| seated.source == source);
+            let all: Vec<&str> = of.map(|seated| &*seated.member.address).collect();
+            let all = all.join(", ");
+            let fields = [("upstream", &*self.name), ("name", name), ("endpoints", &all)];
+            log.event(Level::Info, "endpoints found", &fields);
+        }
+        inside.heard.insert(source);
+        let sought = self.sources.iter().filter(|source| source.is_sought()).count();
+        if !inside.members.is_empty() || inside.heard.len() == sought {
+            self.known.store(true, Ordering::Relaxed);
+            self.first.notify_waiters();
+        }
     }
 
     /// True: others are there than before, or others are gone.
-    pub(super) fn seat_all(
+    fn seat_all(
         &self,
         inside: &mut Inside,
         source: usize,
         mut found: Vec<Found>,
+        lost: &[(String, String)],
     ) -> bool {
         found.sort();
         found.dedup_by(|a, b| (a.address, a.port) == (b.address, b.port));
@@ -89,7 +104,7 @@ impl Roster {
                 (seated.weight, seated.priority) = share;
                 return true;
             }
-            seated.source != source
+            seated.source != source || lost.iter().any(|(host, _)| *host == member.host)
         });
         changes |= inside.members.len() != before || !found.is_empty();
         for Found { address, port, host, weight, priority } in found {

@@ -54,9 +54,13 @@ impl Roster {
             let [port, weight, priority] = [from.number()?, from.number()?, from.number()?];
             let (up, times, left) = (from.number()? == 1, from.number()?, from.number()?);
             let why = from.text()?;
+            let is_source = |one: &Endpoint| match one.lookup {
+                Lookup::Dns => one.host == sought && u64::from(one.port) == port,
+                Lookup::Srv => one.host == sought,
+                _ => false,
+            };
             if let Some(this) = this
-                && let Some(at) =
-                    this.sources.iter().position(|one| one.is_sought() && one.host == sought)
+                && let Some(at) = this.sources.iter().position(is_source)
                 && let Ok(found) = address.parse::<SocketAddr>()
                 && !inside.members.iter().any(|known| known.member.address == address)
             {
