@@ -224,7 +224,7 @@ fn every_key_means_something() {
     assert_eq!(route.priority, Priority::Background);
     let of_route = Admission { min: 1, max: 10, start: 5, queue: 7 };
     let of_upstream = Admission { min: 4, max: 150, start: 8, queue: 50 };
-    assert_eq!((route.admission, m.upstreams[1].admission), (Some(of_route), Some(of_upstream)));
+    assert_eq!((route.admission, m.upstreams[2].admission), (Some(of_route), Some(of_upstream)));
 
     let Target::Respond(hello) = &m.routes[1].target else { panic!() };
     assert_eq!((hello.status, hello.headers.len(), &hello.body[..]), (201, 3, &b"hello\n"[..]));
@@ -272,14 +272,14 @@ fn every_key_means_something() {
     assert_eq!((&*limit.dictionary, limit.redis.as_deref()), ("sessions", Some("main")));
 
     let hosts: Vec<_> =
-        m.upstreams[1].endpoints.iter().map(|e| (e.tls, e.host.as_str(), e.port)).collect();
+        m.upstreams[2].endpoints.iter().map(|e| (e.tls, e.host.as_str(), e.port)).collect();
     let expected =
         [(false, "10.0.0.2", 8080), (true, "images.local", 443), (true, "fd00::1", 8443)];
     assert_eq!(hosts[..3], expected);
-    let socket = &m.upstreams[1].endpoints[3];
+    let socket = &m.upstreams[2].endpoints[3];
     assert_eq!(socket.unix.as_deref(), Some(Path::new("/edge/run/app.sock")));
     assert!(socket.tls);
-    assert_eq!(m.upstreams[1].endpoints[1].weight, 2);
+    assert_eq!(m.upstreams[2].endpoints[1].weight, 2);
 }
 
 /// Of the upstreams `box`, `model` and `unit`.

@@ -9,12 +9,12 @@ use crate::typed::Scene;
 /// Looks for the upstreams of one that has a `split`, now that all are known.
 pub(super) fn split(
     at: usize,
-    table: &At<raw::Upstream>,
+    tables: &[(At<String>, At<raw::Upstream>)],
     complete: bool,
     upstreams: &mut Upstreams,
     scene: &mut Scene<'_>,
 ) {
-    let raw = &table.value;
+    let raw = &tables[at].1.value;
     let Some(list) = &raw.split else {
         if let Some(sticky) = raw.sticky.as_ref().filter(|_| !raw.broken) {
             let hint = "split = [{ upstream = \"a\" }, { upstream = \"b\" }]".to_owned();
@@ -33,7 +33,7 @@ pub(super) fn split(
             continue;
         };
         let is_tcp = found.protocol == UpstreamProtocol::Tcp;
-        if found.split.is_some() || found.endpoints.is_empty() && found.activate.is_none() {
+        if tables.get(index).is_some_and(|(_, table)| table.split.is_some()) {
             let message = format!("{:?} leads to other upstreams itself", name.value);
             scene.error(&name.place, message, None);
         } else if is_tcp != *protocol.get_or_insert(is_tcp) {

@@ -33,8 +33,8 @@ pub(super) fn upstreams(
         upstreams.names.push(name.value.clone());
     }
     upstreams.names.extend(broken);
-    for (at, (_, table)) in tables.iter().enumerate() {
-        split::split(at, table, complete, &mut upstreams, scene);
+    for at in 0..tables.len() {
+        split::split(at, &tables, complete, &mut upstreams, scene);
     }
     upstreams
 }
@@ -213,8 +213,8 @@ fn sought(table: &raw::Endpoint, scene: &mut Scene<'_>) -> Option<(Option<(Strin
                 Err(Refusal::new(format!("{:?} is not a name", dns.value), hint))
             }
             Ok(named) => Ok(named),
-            Err(hint) => {
-                let hint = hint.unwrap_or("such as \"app.internal:8080\"");
+            Err(_) => {
+                let hint = "such as \"app.internal:8080\"";
                 Err(Refusal::new(format!("{:?} is not a name with a port", dns.value), hint))
             }
         };

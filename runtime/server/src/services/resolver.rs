@@ -139,7 +139,7 @@ pub(crate) async fn addresses(
     name: &str,
 ) -> Result<(Vec<IpAddr>, Duration), String> {
     let asked = ask::ask(&meant.servers, 0, name, meant.ipv6);
-    within(meant, name, asked).await
+    within(meant, name, Box::pin(asked)).await
 }
 
 /// The same of the servers of a service.

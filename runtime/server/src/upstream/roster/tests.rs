@@ -73,9 +73,11 @@ fn workers_see_changes_by_the_version() {
 #[test]
 fn an_ejected_one_comes_back_when_probes_take_out_the_rest() {
     let (log, roster) = (log(), Roster::new(&upstream(&[1, 2], BOTH), None));
-    (err(&roster, 1, 0, &log), err(&roster, 1, 0, &log));
+    err(&roster, 1, 0, &log);
+    err(&roster, 1, 0, &log);
     assert_eq!(takes(&roster), [2]);
-    (err(&roster, 2, 0, &log), err(&roster, 2, 0, &log));
+    err(&roster, 2, 0, &log);
+    err(&roster, 2, 0, &log);
     assert_eq!(takes(&roster), [2], "half of them is out");
     fail(&roster, 2, 0, &log);
     assert_eq!(takes(&roster), [1]);
@@ -105,7 +107,8 @@ fn a_reload_keeps_what_is_known_of_those_that_stay() {
 fn what_is_known_outlives_sleep() {
     let (log, old) = (log(), Roster::new(&upstream(&[1, 2, 3, 4], BOTH), None));
     fail(&old, 1, 0, &log);
-    (err(&old, 2, 0, &log), err(&old, 2, 0, &log));
+    err(&old, 2, 0, &log);
+    err(&old, 2, 0, &log);
     let mut kept = Writer::default();
     old.keep(300, &mut kept);
     let read = |age: u64, ports: &[u16]| {
