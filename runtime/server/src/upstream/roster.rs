@@ -206,7 +206,8 @@ impl Roster {
     pub(crate) fn probed(&self, number: usize, outcome: Result<(), String>, now: u64, log: &Log) {
         let Some(rules) = &self.health else { return };
         let mut inside = self.inside();
-        let Some(seated) = inside.find(number) else { return };
+        let Some(at) = inside.find(number) else { return };
+        let seated = &mut inside.members[at];
         let counts = &seated.member.counts;
         let count = if outcome.is_ok() { &counts.probes_ok } else { &counts.probes_failed };
         count.fetch_add(1, Ordering::Relaxed);
@@ -214,15 +215,13 @@ impl Roster {
             return;
         }
         match outcome {
-            Ok(()) => self.tell(seated, UP, &[], log),
+            Ok(()) => self.tell(&inside, at, UP, &[], log),
             Err(why) => {
-                seated.why = why;
-                let why = seated.why.clone();
-                self.tell(seated, DOWN, &[("reason", &*why)], log);
+                seated.why.clone_from(&why);
+                self.tell(&inside, at, DOWN, &[("reason", &*why)], log);
             }
         }
         self.pardon(&mut inside, now, log);
-        self.settle(&inside);
     }
 
     /// An exchange with a member has ended: with an answer, or an error.
@@ -237,7 +236,9 @@ impl Roster {
 
     #[cold]
     fn answered(&self, number: usize) {
-        if let Some(seated) = self.inside().find(number) {
+        let mut inside = self.inside();
+        if let Some(at) = inside.find(number) {
+            let seated = &mut inside.members[at];
             seated.outlier.answered();
             seated.member.troubled.store(false, Ordering::Relaxed);
         }
@@ -248,7 +249,8 @@ impl Roster {
         let Some(rules) = &self.outlier else { return };
         let mut inside = self.inside();
         let seats = inside.seats();
-        let Some(seated) = inside.find(number) else { return };
+        let Some(at) = inside.find(number) else { return };
+        let seated = &mut inside.members[at];
         let many = seated.outlier.erred(now, rules);
         seated.member.troubled.store(seated.outlier.is_in_trouble(), Ordering::Relaxed);
         // What is down already needs no ejection.
@@ -260,8 +262,7 @@ impl Roster {
         seated.member.troubled.store(false, Ordering::Relaxed);
         seated.why = format!("{} errors in a row", rules.errors);
         let (why, time) = (seated.why.clone(), (time as f64 / 1000.0).to_string());
-        self.tell(seated, EJECTED, &[("reason", &*why), ("seconds", &*time)], log);
-        self.settle(&inside);
+        self.tell(&inside, at, EJECTED, &[("reason", &*why), ("seconds", &*time)], log);
         // Somebody has to end it.
         self.bell.notify_one();
     }
@@ -269,16 +270,12 @@ impl Roster {
     /// Ends ejections whose time is over; says when the next one's is.
     pub(crate) fn tick(&self, now: u64, log: &Log) -> Option<u64> {
         let mut inside = self.inside();
-        let mut came = false;
-        for seated in &mut inside.members {
-            if seated.outlier.until().is_some_and(|until| until <= now) {
-                seated.outlier.come_back(now);
-                self.tell(seated, RETURNED, &[("reason", "its time is over")], log);
-                came = true;
+        for at in 0..inside.members.len() {
+            let outlier = &mut inside.members[at].outlier;
+            if outlier.until().is_some_and(|until| until <= now) {
+                outlier.come_back(now);
+                self.tell(&inside, at, RETURNED, &[("reason", "its time is over")], log);
             }
-        }
-        if came {
-            self.settle(&inside);
         }
         inside.members.iter().filter_map(|seated| seated.outlier.until()).min()
     }
@@ -298,14 +295,15 @@ impl Roster {
     fn pardon(&self, inside: &mut Inside, now: u64, log: &Log) {
         let Some(rules) = &self.outlier else { return };
         while let Some(at) = rotation::pardoned(&inside.seats(), rules.max_ejected) {
-            let seated = &mut inside.members[at];
-            seated.outlier.come_back(now);
-            self.tell(seated, RETURNED, &[("reason", "too few are left")], log);
+            inside.members[at].outlier.come_back(now);
+            self.tell(inside, at, RETURNED, &[("reason", "too few are left")], log);
         }
     }
 
-    /// Counts a change, and says it.
-    fn tell(&self, seated: &Seated, change: usize, more: &[(&str, &str)], log: &Log) {
+    /// Counts a change of a member, and says it when workers can see it.
+    fn tell(&self, inside: &Inside, at: usize, change: usize, more: &[(&str, &str)], log: &Log) {
+        self.settle(inside);
+        let seated = &inside.members[at];
         seated.member.counts.changes[change].fetch_add(1, Ordering::Relaxed);
         let message = ["endpoint up", "endpoint down", "endpoint ejected", "endpoint returned"];
         let level = if matches!(change, UP | RETURNED) { Level::Info } else { Level::Warn };
@@ -327,8 +325,8 @@ impl Roster {
 }
 
 impl Inside {
-    fn find(&mut self, number: usize) -> Option<&mut Seated> {
-        self.members.iter_mut().find(|seated| seated.member.number == number)
+    fn find(&self, number: usize) -> Option<usize> {
+        self.members.iter().position(|seated| seated.member.number == number)
     }
 
     fn seats(&self) -> Vec<Seat> {
