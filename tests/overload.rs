@@ -223,8 +223,8 @@ fn who_is_sent_away_hears_when_to_come_back() {
         shop.hands.add_permits(1);
         soon("the answer", holder).await.unwrap().assert(200);
         // What it held is given back.
-        ask(gateway.clone(), "/normal/2").await.assert(200);
         until(admin, "pilotlight_admission_in_flight{upstream=\"app\"}", 0.0).await;
+        ask(gateway.clone(), "/normal/2").await.assert(200);
         until(admin, "pilotlight_requests_in_flight", 0.0).await;
     });
 }

@@ -90,7 +90,7 @@ impl Load {
 
 /// The peer said that it has not looked at the request (GOAWAY with a lower stream, REFUSED_STREAM,
 /// H3_REQUEST_REJECTED): every client sends it again on a new connection (RFC 9113 section 8.7, RFC 9114 section 4.1.1).
-fn is_unprocessed(protocol: Protocol, why: Option<&str>) -> bool {
+pub fn is_unprocessed(protocol: Protocol, why: Option<&str>) -> bool {
     let Some(why) = why else { return false };
     match protocol {
         Protocol::H1 => false,

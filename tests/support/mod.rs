@@ -42,10 +42,10 @@ pub fn full() -> bool {
     std::env::var_os("PILOTLIGHT_FULL").is_some()
 }
 
-/// Runs a test's future on a loop of its own.
+/// Runs a test's future on a loop of its own, with what it puts beside itself (`spawn_local`).
 pub fn run<T>(test: impl Future<Output = T>) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let out = runtime.block_on(test);
+    let out = runtime.block_on(tokio::task::LocalSet::new().run_until(test));
     runtime.shutdown_background();
     out
 }

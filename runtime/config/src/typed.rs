@@ -20,10 +20,10 @@ mod word;
 
 pub use kind::{Free, Later, REFERENCE, Rate, Share, Size, TextOrOff, Whole};
 pub use list::{Named, OneOrMany, TextOr};
-pub use read::{At, Reader, Typed, Value};
+pub use read::{At, Name, Reader, Typed, Value};
 pub use scene::{Refusal, Scene};
 pub use serde_json::Value as Json;
-pub use table::{Key, Table, expected, key, table_schema, tables};
+pub use table::{Key, Put, Table, expected, key, table_schema, tables};
 pub use word::{word, word_schema, words};
 
 pub use crate::name::{closest, list as listed};

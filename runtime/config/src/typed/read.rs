@@ -17,7 +17,7 @@ use crate::report::{Problem, Report};
 /// A value with its place.
 pub type Value<'i> = Spanned<DeValue<'i>>;
 /// A key with its place.
-type Name<'i> = Spanned<std::borrow::Cow<'i, str>>;
+pub type Name<'i> = Spanned<std::borrow::Cow<'i, str>>;
 
 /// A value with its place, and the place of its key (its own, if it has none).
 #[derive(Debug)]
@@ -90,6 +90,47 @@ impl Reader<'_> {
         }
         let read = T::read(value, self)?;
         Some(At { value: read, place: self.place(value.span()), key: key_place })
+    }
+
+    /// A value with its key, where it belongs; whether it could be read.
+    #[inline(never)]
+    pub fn put<T: Typed>(
+        &mut self,
+        to: &mut Option<At<T>>,
+        key: &Name<'_>,
+        value: &Value<'_>,
+    ) -> bool {
+        *to = self.field(key, value);
+        to.is_some()
+    }
+
+    /// The keys of a table, each by its number; whether there was one that could not be read, or that is missing.
+    /// `None`: it is no table.
+    pub fn keys<T: Typed + Table>(
+        &mut self,
+        value: &Value<'_>,
+        put: &mut dyn FnMut(usize, &Name<'_>, &Value<'_>, &mut Self) -> bool,
+    ) -> Option<bool> {
+        let table = self.table::<T>(value)?;
+        Some(self.each(value, table, (T::KEYS, T::NEEDED), put))
+    }
+
+    fn each(
+        &mut self,
+        value: &Value<'_>,
+        table: &DeTable<'_>,
+        (keys, needed): (&[Key], &[&str]),
+        put: &mut dyn FnMut(usize, &Name<'_>, &Value<'_>, &mut Self) -> bool,
+    ) -> bool {
+        let mut broken = false;
+        for (key, value) in table {
+            let read = match keys.iter().position(|row| row.name == key.get_ref().as_ref()) {
+                Some(at) => put(at, key, value, self),
+                None => self.unknown(key, keys),
+            };
+            broken |= !read;
+        }
+        broken || self.missing(value, table, (keys, needed))
     }
 
     /// A table, or a problem.
@@ -170,7 +211,7 @@ impl Reader<'_> {
     }
 
     /// Reports an unknown key. True if it seems to be none of the known ones, misspelt.
-    pub fn unknown(&mut self, key: &Name<'_>, keys: &[Key]) -> bool {
+    fn unknown(&mut self, key: &Name<'_>, keys: &[Key]) -> bool {
         let keys = || keys.iter().filter(|key| !key.later).map(|key| key.name);
         let wrong = key.get_ref();
         let close = name::closest(wrong, keys());
@@ -184,10 +225,15 @@ impl Reader<'_> {
     }
 
     /// Reports keys that are needed but not there. True if there are any.
-    pub fn missing<T: Table>(&mut self, value: &Value<'_>, table: &DeTable<'_>) -> bool {
-        let missing = || T::NEEDED.iter().filter(|key| !table.contains_key(**key));
+    fn missing(
+        &mut self,
+        value: &Value<'_>,
+        table: &DeTable<'_>,
+        (keys, needed): (&[Key], &[&str]),
+    ) -> bool {
+        let missing = || needed.iter().filter(|key| !table.contains_key(**key));
         for key in missing() {
-            let row = T::KEYS.iter().find(|row| row.name == *key);
+            let row = keys.iter().find(|row| row.name == *key);
             let doc = row.and_then(|row| row.doc.first()).map_or("", |line| line.trim());
             let problem = Problem::error(self.place(value.span()), format!("{key:?} is missing"));
             self.report.push(problem.hint(format!("{key}: {doc}")));
@@ -196,6 +242,7 @@ impl Reader<'_> {
     }
 
     /// Merges a key that may stand in both of two files.
+    #[inline(never)]
     pub fn join_key<T: Typed>(
         &mut self,
         name: &str,

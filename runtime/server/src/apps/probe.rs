@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use pilotlight_config::manifest::{Endpoint, Ready};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{sleep, timeout};
 
 use super::app::Settings;
 use super::owner;
@@ -44,19 +44,20 @@ pub(super) async fn ready(
     match (&settings.meant.ready, mailbox) {
         (Ready::Notify, Some(mailbox)) => told(mailbox).await.map_err(|error| error.to_string())?,
         _ => {
-            let began = Instant::now();
+            let mut waited = Duration::ZERO;
             let mut pace = PACE.iter();
             let mut wait = &PACE[0];
             loop {
                 let pause = match look(settings, endpoint).await {
                     Sight::Ready => break,
-                    Sight::Nobody => (began.elapsed() / SHARE).clamp(SOON, LATE),
+                    Sight::Nobody => (waited / SHARE).clamp(SOON, LATE),
                     Sight::Busy => {
                         wait = pace.next().unwrap_or(wait);
                         Duration::from_millis(*wait)
                     }
                 };
                 sleep(pause).await;
+                waited += pause;
             }
         }
     }
