@@ -7,14 +7,18 @@ use tokio::net::UdpSocket;
 use super::*;
 use crate::sleep::asleep;
 use crate::support::run;
+use crate::tcp;
 
 const A: u16 = 1;
 const SRV: u16 = 33;
 
+/// The data of records by name and type.
+type Says = BTreeMap<(String, u16), Vec<Vec<u8>>>;
+
 /// A name server: what it says can be changed.
 struct Names {
     address: SocketAddr,
-    says: Arc<Mutex<BTreeMap<(String, u16), Vec<Vec<u8>>>>>,
+    says: Arc<Mutex<Says>>,
     /// 0, or a code of failure.
     code: Arc<AtomicU16>,
     asked: Arc<AtomicU16>,
@@ -56,7 +60,7 @@ impl Names {
 }
 
 /// The answer to a question, with a time to live of a second.
-fn answer(question: &[u8], says: &BTreeMap<(String, u16), Vec<Vec<u8>>>, code: u16) -> Vec<u8> {
+fn answer(question: &[u8], says: &Says, code: u16) -> Vec<u8> {
     let (mut name, mut at) = (Vec::new(), 12);
     while question[at] > 0 {
         let label = &question[at + 1..=at + question[at] as usize];
@@ -134,7 +138,8 @@ fn each_address_is_an_endpoint_and_the_last_good_answer_stays() {
         let names = Names::start().await;
         names.addresses("app.test", &[2, 3]);
         let port = server(2, 0).await.port();
-        (server(3, port).await, server(4, port).await);
+        server(3, port).await;
+        server(4, port).await;
         let endpoint = format!("{{ dns = \"app.test:{port}\" }}");
         let (at, setup) = sought(&names, &endpoint, "");
         let gateway = setup.start().await;
@@ -194,6 +199,10 @@ fn a_service_has_ports_weights_and_priorities() {
             counts[get(&gateway).await.text().parse::<usize>().unwrap()] += 1;
         }
         assert_eq!(counts[5..], [30, 10, 0]);
+        // A server whose name says nothing stays where it was.
+        names.addresses("two.test", &[]);
+        gateway.logged(&["\"endpoints not found\"", "two.test"]).await.unwrap();
+        assert_eq!(who(&gateway, 9).await, "5 6");
         // Nobody of the first priority is left.
         let gone = free_address().port();
         let servers = [srv(10, 3, gone, "one.test"), srv(20, 9, spare.port(), "spare.test")];
@@ -230,5 +239,26 @@ fn without_an_answer_it_is_502_and_addresses_outlive_sleep() {
         assert_eq!(who(&gateway, 2).await, "8");
         gateway.logged(&["\"endpoints not found\""]).await.unwrap();
         assert_eq!(who(&gateway, 2).await, "8");
+    });
+}
+
+#[test]
+fn connections_go_to_what_a_name_stands_for() {
+    run(async {
+        let (names, at, echo) = (Names::start().await, free_address(), tcp::echo().await);
+        // Nobody listens at the second one.
+        names.addresses("echo.test", &[1, 9]);
+        let endpoint = format!("{{ dns = \"echo.test:{}\" }}", echo.port());
+        let (_, mut setup) = sought(&names, &endpoint, "protocol = \"tcp\"");
+        setup.rest = setup.rest.replace("[[routes]]\nupstream = \"app\"\n", "");
+        setup.rest += &format!(
+            "[[listeners]]\nname = \"raw\"\naddress = \"{at}\"\nprotocols = [\"tcp\"]\nupstream = \"app\"\n"
+        );
+        let _gateway = setup.start().await;
+        for _ in 0..4 {
+            let mut stream = tcp::connect(at).await;
+            tcp::say(&mut stream, "hello").await;
+            tcp::hear(&mut stream, "hello").await;
+        }
     });
 }

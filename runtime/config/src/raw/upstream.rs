@@ -9,8 +9,8 @@ typed::tables! {
     /// A set of servers that do the same.
     struct Upstream {
         /// URLs: `["http://10.0.0.2:8080"]`, or tables with a weight. Those of listeners for "tcp":
-        /// `["tcp://10.0.0.2:5432"]`. Required, but with `activate` where the gateway says where instances
-        /// listen.
+        /// `["tcp://10.0.0.2:5432"]`. Required, but with `split`, and with `activate` where the gateway says
+        /// where instances listen.
         endpoints: Vec<At<TextOr<Endpoint>>>,
         /// How requests are spread. Default "round-robin".
         balance: BalanceKind,
