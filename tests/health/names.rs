@@ -249,7 +249,8 @@ fn connections_go_to_what_a_name_stands_for() {
         // Nobody listens at the second one.
         names.addresses("echo.test", &[1, 9]);
         let endpoint = format!("{{ dns = \"echo.test:{}\" }}", echo.port());
-        let (_, mut setup) = sought(&names, &endpoint, "protocol = \"tcp\"");
+        let twice = format!("{endpoint}, {endpoint}");
+        let (page, mut setup) = sought(&names, &twice, "protocol = \"tcp\"");
         setup.rest = setup.rest.replace("[[routes]]\nupstream = \"app\"\n", "");
         setup.rest += &format!(
             "[[listeners]]\nname = \"raw\"\naddress = \"{at}\"\nprotocols = [\"tcp\"]\nupstream = \"app\"\n"
@@ -260,5 +261,8 @@ fn connections_go_to_what_a_name_stands_for() {
             tcp::say(&mut stream, "hello").await;
             tcp::hear(&mut stream, "hello").await;
         }
+        let page = admin(page, "/metrics").await;
+        let lines = page.lines().filter(|line| line.starts_with("pilotlight_endpoint_up{"));
+        assert_eq!(lines.count(), 2, "{page}");
     });
 }
