@@ -1,8 +1,10 @@
 //! Endpoints that come and go: by probes, by what they answer.
 
+mod names;
 mod outlier;
 mod probes;
 mod sleep;
+mod split;
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU16, Ordering};

@@ -7,14 +7,18 @@ use tokio::net::UdpSocket;
 use super::*;
 use crate::sleep::asleep;
 use crate::support::run;
+use crate::tcp;
 
 const A: u16 = 1;
 const SRV: u16 = 33;
 
+/// The data of records by name and type.
+type Says = BTreeMap<(String, u16), Vec<Vec<u8>>>;
+
 /// A name server: what it says can be changed.
 struct Names {
     address: SocketAddr,
-    says: Arc<Mutex<BTreeMap<(String, u16), Vec<Vec<u8>>>>>,
+    says: Arc<Mutex<Says>>,
     /// 0, or a code of failure.
     code: Arc<AtomicU16>,
     asked: Arc<AtomicU16>,
@@ -56,7 +60,7 @@ impl Names {
 }
 
 /// The answer to a question, with a time to live of a second.
-fn answer(question: &[u8], says: &BTreeMap<(String, u16), Vec<Vec<u8>>>, code: u16) -> Vec<u8> {
+fn answer(question: &[u8], says: &Says, code: u16) -> Vec<u8> {
     let (mut name, mut at) = (Vec::new(), 12);
     while question[at] > 0 {
         let label = &question[at + 1..=at + question[at] as usize];
@@ -94,7 +98,7 @@ fn srv(priority: u16, weight: u16, port: u16, target: &str) -> Vec<u8> {
 
 /// A server at an address of this machine's own, which says that address's last number.
 async fn server(last: u8, port: u16) -> SocketAddr {
-    let listener = TcpListener::bind(([127, 0, 0, last], port)).await.unwrap();
+    let listener = TcpListener::bind(SocketAddr::from(([127, 0, 0, last], port))).await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(async move {
         while let Ok((mut stream, _)) = listener.accept().await {
@@ -104,8 +108,10 @@ async fn server(last: u8, port: u16) -> SocketAddr {
                     if read.ends_with(b"\r\n\r\n") {
                         read.clear();
                         let body = last.to_string();
-                        let answer =
-                            format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{body}", body.len());
+                        let answer = format!(
+                            "HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{body}",
+                            body.len()
+                        );
                         let _ = stream.write_all(answer.as_bytes()).await;
                     }
                 }
@@ -132,7 +138,8 @@ fn each_address_is_an_endpoint_and_the_last_good_answer_stays() {
         let names = Names::start().await;
         names.addresses("app.test", &[2, 3]);
         let port = server(2, 0).await.port();
-        (server(3, port).await, server(4, port).await);
+        server(3, port).await;
+        server(4, port).await;
         let endpoint = format!("{{ dns = \"app.test:{port}\" }}");
         let (at, setup) = sought(&names, &endpoint, "");
         let gateway = setup.start().await;
@@ -142,6 +149,10 @@ fn each_address_is_an_endpoint_and_the_last_good_answer_stays() {
         names.addresses("app.test", &[3, 4]);
         gateway.logged(&["\"endpoints found\"", &format!("127.0.0.4:{port}")]).await.unwrap();
         assert_eq!(who(&gateway, 6).await, "3 4");
+        // Nobody listens at one of them: the next one answers.
+        names.addresses("app.test", &[3, 4, 9]);
+        gateway.logged(&["\"endpoints found\"", &format!("127.0.0.9:{port}")]).await.unwrap();
+        assert_eq!(who(&gateway, 9).await, "3 4");
         names.fail(2);
         gateway.logged(&["\"endpoints not found\"", "app.test"]).await.unwrap();
         assert_eq!(who(&gateway, 6).await, "3 4");
@@ -155,9 +166,11 @@ fn each_address_is_an_endpoint_and_the_last_good_answer_stays() {
         soon("another question", look).await;
         assert_eq!(who(&gateway, 6).await, "3 4");
         names.fail(0);
-        let found = async { while times(&gateway, "endpoints found") < 3 {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        } };
+        let found = async {
+            while times(&gateway, "endpoints found") < 4 {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
         soon("an answer again", found).await;
         assert_eq!(times(&gateway, "endpoints not found"), 1);
     });
@@ -186,6 +199,10 @@ fn a_service_has_ports_weights_and_priorities() {
             counts[get(&gateway).await.text().parse::<usize>().unwrap()] += 1;
         }
         assert_eq!(counts[5..], [30, 10, 0]);
+        // A server whose name says nothing stays where it was.
+        names.addresses("two.test", &[]);
+        gateway.logged(&["\"endpoints not found\"", "two.test"]).await.unwrap();
+        assert_eq!(who(&gateway, 9).await, "5 6");
         // Nobody of the first priority is left.
         let gone = free_address().port();
         let servers = [srv(10, 3, gone, "one.test"), srv(20, 9, spare.port(), "spare.test")];
@@ -222,5 +239,30 @@ fn without_an_answer_it_is_502_and_addresses_outlive_sleep() {
         assert_eq!(who(&gateway, 2).await, "8");
         gateway.logged(&["\"endpoints not found\""]).await.unwrap();
         assert_eq!(who(&gateway, 2).await, "8");
+    });
+}
+
+#[test]
+fn connections_go_to_what_a_name_stands_for() {
+    run(async {
+        let (names, at, echo) = (Names::start().await, free_address(), tcp::echo().await);
+        // Nobody listens at the second one.
+        names.addresses("echo.test", &[1, 9]);
+        let endpoint = format!("{{ dns = \"echo.test:{}\" }}", echo.port());
+        let twice = format!("{endpoint}, {endpoint}");
+        let (page, mut setup) = sought(&names, &twice, "protocol = \"tcp\"");
+        setup.rest = setup.rest.replace("[[routes]]\nupstream = \"app\"\n", "");
+        setup.rest += &format!(
+            "[[listeners]]\nname = \"raw\"\naddress = \"{at}\"\nprotocols = [\"tcp\"]\nupstream = \"app\"\n"
+        );
+        let _gateway = setup.start().await;
+        for _ in 0..4 {
+            let mut stream = tcp::connect(at).await;
+            tcp::say(&mut stream, "hello").await;
+            tcp::hear(&mut stream, "hello").await;
+        }
+        let page = admin(page, "/metrics").await;
+        let lines = page.lines().filter(|line| line.starts_with("pilotlight_endpoint_up{"));
+        assert_eq!(lines.count(), 2, "{page}");
     });
 }

@@ -43,7 +43,8 @@ fn an_answer_between_errors_begins_anew_and_the_last_one_stays() {
             }
         }
         assert_eq!(times(&gateway, "endpoint ejected"), 0);
-        (a.status(502), b.status(503));
+        a.status(502);
+        b.status(503);
         who(&gateway, 40).await;
         // No more than half of them.
         assert_eq!(times(&gateway, "endpoint ejected"), 1);

@@ -38,7 +38,8 @@ fn requests_are_shared_by_weight_and_named_after_where_they_went() {
         assert!(!gateway.log().iter().any(|line| line.contains("\"upstream\":\"shop\"")));
         let page = admin(at, "/metrics").await;
         let counted = |name: &str| {
-            let line = format!("pilotlight_upstream_duration_seconds_count{{upstream=\"{name}\"}} ");
+            let line =
+                format!("pilotlight_upstream_duration_seconds_count{{upstream=\"{name}\"}} ");
             let found = page.lines().find_map(|l| l.strip_prefix(&line)?.parse::<u32>().ok());
             found.unwrap_or(0)
         };
@@ -55,8 +56,8 @@ fn a_client_stays_where_its_cookie_says() {
         let gateway = setup.start().await;
         for protocol in ALL {
             let answer = ask(protocol, &gateway, &Request::get("/")).await;
-            let secure = if protocol == Protocol::H3 { "; Secure" } else { "" };
-            let cookie = format!("variant=v1; Path=/; SameSite=Lax{secure}");
+            let secure = if protocol == Protocol::H1 { "" } else { "; Secure" };
+            let cookie = format!("variant=v1; Path=/; HttpOnly; SameSite=Lax{secure}");
             assert_eq!(answer.assert(200).field("set-cookie"), Some(&*cookie));
             assert_eq!(answer.text(), "a");
             let request = Request::get("/").field("cookie", "a=b; variant=v2");
@@ -84,7 +85,8 @@ fn filters_see_the_choice_and_scripts_and_tcp_make_one() {
         let keys = "split = [{ upstream = \"v1\", weight = 0 }, { upstream = \"v2\" }]";
         let (_, mut setup) = split(&a, &b, keys);
         let (at, echo) = (free_address(), tcp::echo().await);
-        setup.rest = setup.rest.replace("upstream = \"shop\"\n", "upstream = \"shop\"\nfilters = [\"f\"]\n");
+        setup.rest =
+            setup.rest.replace("upstream = \"shop\"\n", "upstream = \"shop\"\nfilters = [\"f\"]\n");
         setup.rest += &format!(
             "[[routes]]\nmatch = {{ path = \"/chosen\" }}\nfilters = [\"g\"]\nupstream = \"v1\"\n\
              [filters.f]\nlua = \"f.lua\"\n[filters.g]\nlua = \"g.lua\"\n\

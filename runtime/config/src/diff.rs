@@ -79,7 +79,9 @@ fn listener(listener: &Listener, manifest: &Manifest) -> Thing {
 fn route(route: &Route, manifest: &Manifest) -> Thing {
     let chain = chain(&route.filters, manifest);
     let target = match &route.target {
-        Target::Upstream(at) => debug(&manifest.upstreams.get(*at).map(|upstream| &upstream.name)),
+        Target::Upstream(at) | Target::Split(at) => {
+            debug(&manifest.upstreams.get(*at).map(|upstream| &upstream.name))
+        }
         Target::Script(at) => debug(&manifest.filters.get(*at).map(|filter| &filter.program)),
         other => debug(other),
     };
@@ -109,6 +111,10 @@ fn upstream(upstream: &Upstream) -> Thing {
     let mut bare = Upstream { place: Place::default(), ..upstream.clone() };
     for endpoint in &mut bare.endpoints {
         endpoint.place = Place::default();
+    }
+    for variant in bare.split.iter_mut().flat_map(|split| &mut split.variants) {
+        // Its name says it.
+        variant.upstream = 0;
     }
     (upstream.name.to_string(), debug(&bare))
 }

@@ -27,6 +27,7 @@ mod redis;
 mod route;
 mod row;
 mod shipped;
+mod split;
 mod target;
 mod tie;
 mod upstream;
@@ -67,7 +68,7 @@ fn whole(root: raw::Root, file: &Path, scene: &mut Scene<'_>) -> Manifest {
     // A file that could not be read may hold any name: then none is reported as unknown.
     let complete = !root.broken;
     let nothing_to_serve = complete && root.listeners.as_ref().is_none_or(|list| list.is_empty());
-    let upstreams = upstream::upstreams(root.upstreams, scene);
+    let upstreams = upstream::upstreams(root.upstreams, complete, scene);
     let mut around = shipped::Around { shared: &mut shared, redis: &redis };
     let mut filters = filter::filters(root.filters, &mut around, scene);
     if filters.list.iter().any(|filter| matches!(filter.program, Program::Kong(_))) {

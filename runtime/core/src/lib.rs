@@ -20,4 +20,5 @@ pub mod rotation;
 pub mod router;
 pub mod scale;
 pub mod shared;
+pub mod split;
 pub mod template;

@@ -17,6 +17,7 @@ mod handshake;
 mod problems;
 mod pump;
 mod route;
+mod split;
 mod tunnel;
 mod turn;
 mod upstream;
@@ -159,7 +160,8 @@ async fn reach(
     };
     let local = turn.local.clone();
     let route = &local.generation.manifest.routes[route];
-    let takes_body = matches!(route.target, Target::Upstream(_) | Target::Script(_));
+    let takes_body =
+        matches!(route.target, Target::Upstream(_) | Target::Split(_) | Target::Script(_));
     if !takes_body
         && turn.chain.wants(Phase::RequestBody)
         && let Err(error) = Box::pin(turn.drain(exchange, down)).await?
@@ -168,6 +170,9 @@ async fn reach(
     }
     match &route.target {
         Target::Upstream(index) => return turn.proxy(exchange, down, route, *index).await,
+        Target::Split(index) => {
+            return Box::pin(turn.split(exchange, down, route, *index)).await;
+        }
         Target::Respond(fixed) => {
             let fields = fixed.headers.iter().map(|(n, v)| (n.as_str(), v.as_str()));
             let body = bytes::Bytes::copy_from_slice(&fixed.body);

@@ -113,6 +113,11 @@ async fn through(
         };
         *target = upstreams.position(is_picked).ok_or(UpstreamError::NoEndpoint)?;
     }
+    let (one, _) = local.variant(*target, None, worker.random());
+    if one != *target {
+        *target = one;
+        passage.upstream = local.upstreams[one].shared.meant.name.clone();
+    }
     let upstream = &local.upstreams[*target];
     let asked = worker.clock.elapsed();
     let reached = match relay.meanwhile(reach(&worker, upstream, passage)).await {

@@ -155,6 +155,6 @@ pub fn addresses(message: &[u8], name: &str) -> Option<Result<Vec<IpAddr>, Strin
     match message::hear(message, id, name, Kind::V4) {
         Heard::Addresses(addresses, _) => Some(Ok(addresses)),
         Heard::Refused(why) => Some(Err(why.to_string())),
-        Heard::Truncated | Heard::Other => None,
+        Heard::Servers(..) | Heard::Truncated | Heard::Other => None,
     }
 }

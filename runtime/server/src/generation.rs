@@ -13,6 +13,7 @@ use pilotlight_abi::{Phase, Phases};
 use pilotlight_config::manifest::{self, Manifest};
 use pilotlight_core::retry::Budget;
 use pilotlight_core::router::Router;
+use pilotlight_core::split;
 use pilotlight_filter::{Chain, Library, Link, OnError, Realm, host};
 
 use crate::admission::Gates;
@@ -175,6 +176,20 @@ impl Local {
         let last = place.is_none().then_some(script);
         let links = route.filters.iter().copied().chain(last).map(|i| self.link(i)).collect();
         Chain::new(links).with_target(place.or(Some(route.filters.len())))
+    }
+
+    /// The upstream that is asked for one, which may lead to several; and whether the client is to be told,
+    /// so that it stays there.
+    pub(crate) fn variant(&self, index: usize, cookies: Option<&[u8]>, seed: u64) -> (usize, bool) {
+        let manifest = &self.generation.manifest;
+        let Some(split) = manifest.upstreams.get(index).and_then(|meant| meant.split.as_ref())
+        else {
+            return (index, false);
+        };
+        let upstream = |at: usize| split.variants[at].upstream;
+        let out = |at: usize| self.upstreams[upstream(at)].shared.is_out();
+        let chosen = split::choose(split, cookies, out, seed);
+        chosen.map_or((index, false), |chosen| (upstream(chosen.variant), chosen.is_new))
     }
 
     /// The chain that a connection of a listener passes at its beginning, and the listener's index;

@@ -1,6 +1,7 @@
 //! Who looks after endpoints that come and go: one task an upstream, on one worker. What it finds out is in
 //! the upstream's roster, for all. It keeps nothing awake, and stops when the process sleeps.
 
+mod names;
 mod probe;
 
 use std::collections::BTreeMap;
@@ -49,13 +50,26 @@ impl Watches {
     }
 }
 
-/// Sends probes and ends ejections, until it is aborted.
+/// Looks names up, sends probes and ends ejections, until it is aborted.
 async fn watch(worker: Rc<Worker>, shared: Arc<Shared>, roster: Arc<Roster>) {
     // When each member's next probe is; none while one is under way.
     let mut due: BTreeMap<usize, Option<u64>> = BTreeMap::new();
     let mut probes = JoinSet::new();
+    // The same for the next look-up of each source, and how many of those have failed in a row.
+    let sought = roster.sources.iter().enumerate().filter(|(_, source)| source.is_sought());
+    let mut seek: Vec<(usize, Option<u64>, u32)> = sought.map(|(at, _)| (at, Some(0), 0)).collect();
+    let mut looks = JoinSet::new();
     loop {
         let mut next = roster.tick(worker.control.now(), &worker.log);
+        for (source, at, _) in &mut seek {
+            if at.is_some_and(|at| at <= worker.control.now()) {
+                *at = None;
+                let look = names::look(worker.clone(), roster.sources[*source].clone());
+                let source = *source;
+                looks.spawn_local(async move { (source, look.await) });
+            }
+            next = [next, *at].into_iter().flatten().min();
+        }
         if let Some(rules) = &roster.health {
             let interval = rules.interval.as_millis() as u64;
             let (_, members) = roster.members();
@@ -83,6 +97,15 @@ async fn watch(worker: Rc<Worker>, shared: Arc<Shared>, roster: Arc<Roster>) {
                 if let Some(at) = due.get_mut(&number) {
                     *at = Some(again);
                 }
+            }
+            Some(Ok((source, outcome))) = looks.join_next() => {
+                for (_, due, failed) in seek.iter_mut().filter(|(at, ..)| *at == source) {
+                    let again = outcome.as_ref().map(|(_, ttl)| *ttl).ok();
+                    *failed = if again.is_some() { 0 } else { *failed + 1 };
+                    let again = again.unwrap_or_else(|| names::pause(*failed));
+                    *due = Some(worker.control.now() + again.as_millis() as u64);
+                }
+                roster.found(source, outcome.map(|(answer, _)| answer), &worker.log);
             }
             () = roster.bell.notified() => {}
         }

@@ -335,7 +335,8 @@ fn tls_files(ssl: &manifest::SocketTls) -> TlsFiles {
 
 /// What is known of its endpoints goes on.
 fn way(meant: &manifest::Upstream, old: Option<&Generation>) -> Way {
-    if meant.health.is_none() && meant.outlier.is_none() {
+    let sought = meant.endpoints.iter().any(|endpoint| endpoint.is_sought());
+    if meant.health.is_none() && meant.outlier.is_none() && !sought {
         return Way::Plain;
     }
     let mut known = old.iter().flat_map(|old| &old.upstreams);

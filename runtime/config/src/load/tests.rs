@@ -175,6 +175,15 @@ fn probes_and_ejections_have_defaults_and_are_off_without_a_word() {
     assert!(health.is_well(204) && !health.is_well(302));
     assert_eq!((health.healthy, health.unhealthy), (1, 4));
     assert_eq!(images.outlier.unwrap().max_ejected, 0.25);
+    let [.., dns, srv] = &images.endpoints[..] else { panic!() };
+    assert_eq!((dns.host.as_str(), dns.port, dns.lookup), ("images.internal", 8080, Lookup::Dns));
+    assert_eq!((dns.weight, dns.tls, srv.lookup, srv.tls), (3, false, Lookup::Srv, true));
+    let m = manifest(MAXIMAL);
+    let either = m.upstreams.iter().find_map(|upstream| upstream.split.as_ref()).unwrap();
+    let variants = either.variants.iter().map(|variant| (&*variant.name, variant.weight));
+    assert_eq!(variants.collect::<Vec<_>>(), [("images", 95), ("model", 1)]);
+    assert_eq!(m.upstreams[either.variants[0].upstream].name, either.variants[0].name);
+    assert_eq!(either.cookie.as_deref(), Some("variant"));
 }
 
 #[test]
@@ -215,7 +224,7 @@ fn every_key_means_something() {
     assert_eq!(route.priority, Priority::Background);
     let of_route = Admission { min: 1, max: 10, start: 5, queue: 7 };
     let of_upstream = Admission { min: 4, max: 150, start: 8, queue: 50 };
-    assert_eq!((route.admission, m.upstreams[1].admission), (Some(of_route), Some(of_upstream)));
+    assert_eq!((route.admission, m.upstreams[2].admission), (Some(of_route), Some(of_upstream)));
 
     let Target::Respond(hello) = &m.routes[1].target else { panic!() };
     assert_eq!((hello.status, hello.headers.len(), &hello.body[..]), (201, 3, &b"hello\n"[..]));
@@ -263,14 +272,14 @@ fn every_key_means_something() {
     assert_eq!((&*limit.dictionary, limit.redis.as_deref()), ("sessions", Some("main")));
 
     let hosts: Vec<_> =
-        m.upstreams[1].endpoints.iter().map(|e| (e.tls, e.host.as_str(), e.port)).collect();
+        m.upstreams[2].endpoints.iter().map(|e| (e.tls, e.host.as_str(), e.port)).collect();
     let expected =
         [(false, "10.0.0.2", 8080), (true, "images.local", 443), (true, "fd00::1", 8443)];
     assert_eq!(hosts[..3], expected);
-    let socket = &m.upstreams[1].endpoints[3];
+    let socket = &m.upstreams[2].endpoints[3];
     assert_eq!(socket.unix.as_deref(), Some(Path::new("/edge/run/app.sock")));
     assert!(socket.tls);
-    assert_eq!(m.upstreams[1].endpoints[1].weight, 2);
+    assert_eq!(m.upstreams[2].endpoints[1].weight, 2);
 }
 
 /// Of the upstreams `box`, `model` and `unit`.

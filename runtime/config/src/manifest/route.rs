@@ -102,6 +102,8 @@ pub enum ErrorStatus {
 pub enum Target {
     /// An index into `Manifest::upstreams`.
     Upstream(usize),
+    /// The same, of one that has a `split`.
+    Split(usize),
     /// A fixed answer.
     Respond(Respond),
     /// A redirect.

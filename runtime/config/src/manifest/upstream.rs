@@ -1,5 +1,6 @@
 //! Upstreams: where requests are sent on.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +15,7 @@ pub struct Upstream {
     pub name: Arc<str>,
     /// Where it is defined.
     pub place: Place,
-    /// Empty where the instances of `activate` are the endpoints, and only there.
+    /// Empty where the instances of `activate` are the endpoints, and where there is a `split`; only there.
     pub endpoints: Vec<Endpoint>,
     /// How requests are spread.
     pub balance: Balance,
@@ -34,6 +35,8 @@ pub struct Upstream {
     pub health: Option<Health>,
     /// When endpoints that answer with errors are left out.
     pub outlier: Option<Outlier>,
+    /// The upstreams that requests go to instead, if there are such.
+    pub split: Option<Split>,
     /// The application behind it, if the gateway starts and stops that.
     pub activate: Option<Arc<Activate>>,
 }
@@ -52,6 +55,49 @@ pub struct Endpoint {
     /// The socket, instead of host and port.
     pub unix: Option<PathBuf>,
     /// Its share of the requests, relative to the others'; at least 1.
+    pub weight: u32,
+    /// What its host stands for.
+    pub lookup: Lookup,
+}
+
+/// How an endpoint's host leads to an address.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Lookup {
+    /// It is looked up by each connection, if it is a name.
+    #[default]
+    Connect,
+    /// Each of its addresses is an endpoint.
+    Dns,
+    /// Each server that it stands for is an endpoint; its port is 0.
+    Srv,
+    /// This is one of them.
+    Found(IpAddr),
+}
+
+impl Endpoint {
+    /// Whether it stands for endpoints that have to be found.
+    pub fn is_sought(&self) -> bool {
+        matches!(self.lookup, Lookup::Dns | Lookup::Srv)
+    }
+}
+
+/// Upstreams of which each request goes to one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Split {
+    /// One of them at least has a weight, and none is a split itself.
+    pub variants: Vec<Variant>,
+    /// Who comes back with this cookie stays where it says.
+    pub cookie: Option<String>,
+}
+
+/// An upstream of several.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Variant {
+    /// Its name, which the cookie holds.
+    pub name: Arc<str>,
+    /// An index into `Manifest::upstreams`.
+    pub upstream: usize,
+    /// Its share of the requests, relative to the others'.
     pub weight: u32,
 }
 

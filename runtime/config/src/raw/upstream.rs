@@ -2,15 +2,15 @@
 
 use std::time::Duration;
 
-use super::{Activate, Admission, At, BalanceKind, Health, Later, Outlier, Scale, TextOr, Whole};
+use super::{Activate, Admission, At, BalanceKind, Health, Outlier, Scale, TextOr, Whole};
 use crate::{manifest, typed};
 
 typed::tables! {
     /// A set of servers that do the same.
     struct Upstream {
         /// URLs: `["http://10.0.0.2:8080"]`, or tables with a weight. Those of listeners for "tcp":
-        /// `["tcp://10.0.0.2:5432"]`. Required, but with `activate` where the gateway says where instances
-        /// listen.
+        /// `["tcp://10.0.0.2:5432"]`. Required, but with `split`, and with `activate` where the gateway says
+        /// where instances listen.
         endpoints: Vec<At<TextOr<Endpoint>>>,
         /// How requests are spread. Default "round-robin".
         balance: BalanceKind,
@@ -32,8 +32,11 @@ typed::tables! {
         health: Health,
         /// An endpoint whose answers are errors, one after the other, gets no requests for a while. `{}` does.
         outlier: Outlier,
-        split: Later,
-        sticky: Later,
+        /// Instead of endpoints: other upstreams, of which each request goes to one, by weight.
+        split: Vec<At<Variant>>,
+        /// Whoever has come to one of them stays there: "cookie:NAME". The gateway sets the cookie, which
+        /// holds the upstream's name.
+        sticky: String,
         /// An application that sleeps: the first request starts it, and it is stopped when there are none.
         /// Exactly one of `command`, `unit` and `container` says how.
         activate: Activate,
@@ -41,16 +44,29 @@ typed::tables! {
         scale: Scale,
     }
 
-    /// A server.
-    struct Endpoint needs [url] {
+    /// An upstream of several.
+    struct Variant needs [upstream] {
+        /// Its name.
+        upstream: String,
+        /// Its share of the requests, relative to the others'. 0: only those that stay. Default 1.
+        weight: Whole,
+    }
+
+    /// A server, by one of `url`, `dns` and `srv`.
+    struct Endpoint {
         /// "http://HOST:PORT", "https://HOST:PORT", "tcp://HOST:PORT", "tls://HOST:PORT" or "unix:PATH".
         url: String,
         /// Its share of the requests, relative to the others'. Default 1.
         weight: Whole,
-        /// TLS over a Unix socket; other endpoints say it by their scheme. Default false.
+        /// TLS to a Unix socket, or to what `dns` or `srv` stands for; URLs say it by their scheme. Default
+        /// false.
         tls: bool,
-        dns: Later,
-        srv: Later,
+        /// "HOST:PORT": each address of the name is an endpoint, and that goes on. Servers are those of
+        /// `lua.resolver`, else the system's.
+        dns: String,
+        /// "_http._tcp.HOST": each server that the name stands for is an endpoint, by weight, and those of the
+        /// lowest priority stand in front.
+        srv: String,
     }
 
     /// How `https` and `tls` endpoints are reached.

@@ -7,7 +7,7 @@ use crate::manifest::{Cidr, PathRegex};
 use crate::typed::Refusal;
 
 /// RFC 9110 section 5.6.2: the characters of methods and field names.
-fn is_token(text: &str) -> bool {
+pub(super) fn is_token(text: &str) -> bool {
     let fine = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
     !text.is_empty() && text.bytes().all(fine)
 }
@@ -233,6 +233,20 @@ pub(super) fn cidr(text: &str) -> Result<Cidr, Refusal> {
         return Err(Refusal::bare(message));
     }
     Ok(Cidr { address, prefix })
+}
+
+/// The name of a service: of hosts, where `_` may stand, too.
+pub(super) fn service(text: &str) -> Result<(), Refusal> {
+    let fine = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
+    let mut labels = text.trim_end_matches('.').split('.');
+    let fine = labels.all(|label| (1..=63).contains(&label.len()) && label.bytes().all(fine));
+    match fine && text.len() <= 253 {
+        true => Ok(()),
+        false => {
+            let message = format!("{text:?} is not the name of a service");
+            Err(Refusal::new(message, "such as \"_http._tcp.app.internal\""))
+        }
+    }
 }
 
 /// What a probe asks for: a path, perhaps with a query.

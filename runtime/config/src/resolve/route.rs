@@ -64,6 +64,14 @@ impl Names<'_> {
         Some(index)
     }
 
+    /// A route's target of that index.
+    pub(super) fn target(&self, upstream: usize) -> Target {
+        match self.upstreams.list.get(upstream).is_some_and(|upstream| upstream.split.is_some()) {
+            true => Target::Split(upstream),
+            false => Target::Upstream(upstream),
+        }
+    }
+
     /// The filters of a chain that there are, and where each is named.
     pub(super) fn chain<'t>(
         &self,
@@ -232,7 +240,7 @@ fn internal(raw: &raw::Route, scene: &mut Scene<'_>) -> bool {
 
 /// Keys that say how a request is forwarded mean nothing on a route that answers by itself.
 fn forwarding_only(raw: &raw::Route, target: &Target, scene: &mut Scene<'_>) {
-    if matches!(target, Target::Upstream(_)) {
+    if matches!(target, Target::Upstream(_) | Target::Split(_)) {
         return;
     }
     let retry = ("retry", raw.retry.as_ref().map(|retry| &retry.key));

@@ -72,6 +72,7 @@ pub(super) const REFUSAL: Row = count("status", 429, 400, 599);
 pub(super) const BURST: Row = count("burst", 1, 1, 1_000_000_000);
 
 pub(super) const WEIGHT: Row = count("weight", 1, 1, 65_535);
+pub(super) const SHARE_WEIGHT: Row = count("weight", 1, 0, 65_535);
 pub(super) const POOL_IDLE: Row = time("idle", 60 * SECOND, 0, 24 * HOUR);
 pub(super) const PER_ENDPOINT: Row = count("per_endpoint", 64, 0, 65_535);
 pub(super) const MAX_CONNECTIONS: Row = count("max_connections", 1024, 1, 1_000_000);

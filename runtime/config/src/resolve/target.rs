@@ -31,7 +31,7 @@ pub(super) fn target(
     let upstream = raw
         .upstream
         .as_ref()
-        .map(|name| Target::Upstream(names.upstream(name, false, scene).unwrap_or(0)));
+        .map(|name| names.target(names.upstream(name, false, scene).unwrap_or(0)));
     let respond = raw.respond.as_ref().map(|raw| Target::Respond(respond(raw, scene)));
     let redirect = raw.redirect.as_ref().map(|raw| redirect(raw, captures, scene));
     let files = raw.files.as_ref().and_then(|raw| files(raw, scene));

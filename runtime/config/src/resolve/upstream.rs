@@ -3,12 +3,14 @@
 use std::sync::Arc;
 
 use super::filter::{in_order, sorted};
-use super::{activate, address, admission, check, health, row};
+use super::{activate, address, admission, check, health, row, split};
 use crate::manifest::{
-    Balance, Breaker, Endpoint, Pool, Upstream, UpstreamProtocol, UpstreamTimeouts, UpstreamTls,
+    Balance, Breaker, Endpoint, Lookup, Pool, Upstream, UpstreamProtocol, UpstreamTimeouts,
+    UpstreamTls,
 };
 use crate::raw::{self, At, Named, TextOr};
-use crate::typed::Scene;
+use crate::report::Problem;
+use crate::typed::{Refusal, Scene};
 
 /// Upstreams as they are found, and the names that routes may use.
 pub(super) struct Upstreams {
@@ -16,16 +18,24 @@ pub(super) struct Upstreams {
     pub(super) names: Vec<String>,
 }
 
-pub(super) fn upstreams(raw: Option<At<Named<raw::Upstream>>>, scene: &mut Scene<'_>) -> Upstreams {
+/// `complete`: all that define one could be read.
+pub(super) fn upstreams(
+    raw: Option<At<Named<raw::Upstream>>>,
+    complete: bool,
+    scene: &mut Scene<'_>,
+) -> Upstreams {
     let broken = raw.as_ref().map(|raw| raw.value.1.clone()).unwrap_or_default();
     let mut upstreams = Upstreams { list: Vec::new(), names: Vec::new() };
-    for (name, table) in sorted(raw) {
-        scene.name(&name, "upstream");
-        let upstream = upstream(&name, &table, scene);
-        upstreams.list.push(upstream);
-        upstreams.names.push(name.value);
+    let tables = sorted(raw);
+    for (name, table) in &tables {
+        scene.name(name, "upstream");
+        upstreams.list.push(upstream(name, table, scene));
+        upstreams.names.push(name.value.clone());
     }
     upstreams.names.extend(broken);
+    for at in 0..tables.len() {
+        split::split(at, &tables, complete, &mut upstreams, scene);
+    }
     upstreams
 }
 
@@ -63,12 +73,16 @@ fn upstream(name: &At<String>, table: &At<raw::Upstream>, scene: &mut Scene<'_>)
         }
         _ => None,
     };
-    if raw.endpoints.is_none() && raw.activate.is_none() && !raw.broken {
+    let leads = raw.activate.is_some() || raw.split.is_some();
+    if raw.endpoints.is_none() && !leads && !raw.broken {
         let hint =
             "endpoints: URLs: `[\"http://10.0.0.2:8080\"]`; or `activate`, to start an application";
         scene.error(&table.place, "an upstream without endpoints", Some(hint.into()));
     }
     if raw.activate.is_some() {
+        if let Some(sought) = endpoints.iter().find(|endpoint| endpoint.is_sought()) {
+            scene.error(&sought.place, "an application that is started has a `url`", None);
+        }
         let keys = [
             ("health", raw.health.as_ref().map(|at| &at.key)),
             ("outlier", raw.outlier.as_ref().map(|at| &at.key)),
@@ -91,6 +105,7 @@ fn upstream(name: &At<String>, table: &At<raw::Upstream>, scene: &mut Scene<'_>)
         timeouts: timeouts(raw.timeouts.as_ref(), scene),
         health: raw.health.as_ref().map(|at| health::health(at, http, scene)),
         outlier: raw.outlier.as_ref().map(|at| health::outlier(at, scene)),
+        split: None,
         activate: activate.map(Arc::new),
     }
 }
@@ -138,22 +153,76 @@ fn endpoint(
     item: &At<TextOr<raw::Endpoint>>,
     scene: &mut Scene<'_>,
 ) -> Option<(Endpoint, Option<bool>)> {
+    let mut lookup = Lookup::Connect;
     let (url, weight) = match &item.value {
         TextOr::Text(text) => {
             let text = At { value: text.clone(), place: item.place.clone(), key: item.key.clone() };
             (address::endpoint(&text, scene), None)
         }
         TextOr::Other(table) => {
-            let mut url = table.url.as_ref().and_then(|url| address::endpoint(url, scene));
-            if let (Some(url), Some(tls)) = (&mut url, &table.tls) {
-                over_unix(url, tls, scene);
+            one_place(item, table, scene);
+            if let Some((name, found)) = sought(table, scene) {
+                lookup = found;
+                let tls = table.tls.as_ref().is_some_and(|tls| tls.value);
+                let url = name.map(|(host, port)| address::Url {
+                    http: None,
+                    tls,
+                    host,
+                    port,
+                    unix: None,
+                });
+                (url, table.weight.as_ref())
+            } else {
+                let mut url = table.url.as_ref().and_then(|url| address::endpoint(url, scene));
+                if let (Some(url), Some(tls)) = (&mut url, &table.tls) {
+                    over_unix(url, tls, scene);
+                }
+                (url, table.weight.as_ref())
             }
-            (url, table.weight.as_ref())
         }
     };
     let weight = u32::try_from(scene.whole(weight, &row::WEIGHT)).unwrap_or(u32::MAX);
     let address::Url { http, tls, host, port, unix } = url?;
-    Some((Endpoint { place: item.place.clone(), tls, host, port, unix, weight }, http))
+    Some((Endpoint { place: item.place.clone(), tls, host, port, unix, weight, lookup }, http))
+}
+
+/// Exactly one of three.
+fn one_place(item: &At<TextOr<raw::Endpoint>>, table: &raw::Endpoint, scene: &mut Scene<'_>) {
+    let keys = [&table.url, &table.dns, &table.srv];
+    let mut keys = keys.into_iter().flatten().map(|at| &at.key);
+    match (keys.next(), keys.next()) {
+        (None, _) if !table.broken => {
+            let hint = "one of url, dns and srv".to_owned();
+            scene.error(&item.place, "an endpoint without its place", Some(hint));
+        }
+        (Some(first), Some(second)) => {
+            let (first, second) = in_order(first, second);
+            let problem = Problem::error(second, "an endpoint has one place");
+            scene.report.push(problem.also("it is said here", first));
+        }
+        _ => {}
+    }
+}
+
+/// A name that stands for endpoints, if it is one, with its port.
+fn sought(table: &raw::Endpoint, scene: &mut Scene<'_>) -> Option<(Option<(String, u16)>, Lookup)> {
+    if let Some(dns) = &table.dns {
+        let named = match address::authority(dns, None) {
+            Ok((host, _)) if host.parse::<std::net::IpAddr>().is_ok() => {
+                let hint = "an address is a `url`: \"http://10.0.0.2:8080\"";
+                Err(Refusal::new(format!("{:?} is not a name", dns.value), hint))
+            }
+            Ok(named) => Ok(named),
+            Err(_) => {
+                let hint = "such as \"app.internal:8080\"";
+                Err(Refusal::new(format!("{:?} is not a name with a port", dns.value), hint))
+            }
+        };
+        return Some((scene.accept(&dns.place, named), Lookup::Dns));
+    }
+    let srv = table.srv.as_ref()?;
+    let name = scene.accept(&srv.place, check::service(srv).map(|()| srv.to_ascii_lowercase()));
+    Some((name.map(|name| (name, 0)), Lookup::Srv))
 }
 
 /// Only a Unix socket has no scheme that says whether TLS is spoken.

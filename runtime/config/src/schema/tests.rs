@@ -69,9 +69,7 @@ fn the_reader_takes_every_key_of_the_schema_and_the_schema_knows_every_key_that_
 fn keys_of_later_versions_are_not_offered() {
     let mut known = BTreeSet::new();
     keys(&schema(), "", &mut known);
-    for later in ["upstreams.*.split", "filters.*.component"] {
-        assert!(!known.contains(later), "{later}");
-    }
+    assert!(!known.contains("filters.*.component"));
 }
 
 #[test]

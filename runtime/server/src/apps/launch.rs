@@ -209,7 +209,15 @@ fn private(below: &Path) -> io::Result<PathBuf> {
 
 fn at_port(port: u16) -> Endpoint {
     let host = Ipv4Addr::LOCALHOST.to_string();
-    Endpoint { place: Default::default(), tls: false, host, port, unix: None, weight: 1 }
+    Endpoint {
+        place: Default::default(),
+        tls: false,
+        host,
+        port,
+        unix: None,
+        weight: 1,
+        lookup: Default::default(),
+    }
 }
 
 fn at_path(path: PathBuf) -> Endpoint {

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use pilotlight_abi::Phase;
 use pilotlight_config::manifest::Route;
 use pilotlight_core::retry::{self, Facts};
-use pilotlight_filter::{Exchange, Failure, Passed};
+use pilotlight_filter::{Exchange, Failure, Name, Passed};
 
 use super::problems::problem;
 use super::turn::Turn;
@@ -41,7 +41,8 @@ impl Turn<'_> {
         let name = |index: usize| &*local.upstreams[index].shared.meant.name;
         let index = match exchange.upstream.as_deref() {
             Some(chosen) if chosen != name(target) => {
-                (0..local.upstreams.len()).find(|index| name(*index) == chosen)
+                let found = (0..local.upstreams.len()).find(|index| name(*index) == chosen);
+                found.map(|index| self.of_several(exchange, index))
             }
             _ => Some(target),
         };
@@ -58,6 +59,18 @@ impl Turn<'_> {
         let client_tls = &local.generation.client_tls;
         let picked = local.hosts.of_pick(&self.inlet.worker, client_tls, &upstream, pick);
         Ok(picked.map_err(|_| self.fail(exchange, problem(UpstreamError::Certificate))))
+    }
+
+    /// The upstream that a filter chose may lead to several.
+    #[cold]
+    fn of_several(&self, exchange: &mut Exchange, index: usize) -> usize {
+        let cookies = exchange.request.head.fields.known(Name::Cookie);
+        let (target, _) = self.local.variant(index, cookies, self.inlet.worker.random());
+        if target != index {
+            let name = &self.local.generation.manifest.upstreams[target].name;
+            exchange.upstream = Some(name.clone());
+        }
+        target
     }
 
     /// Whether a try that failed is followed by another: filters that pick have tries to give, and the

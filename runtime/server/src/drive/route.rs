@@ -99,7 +99,9 @@ fn take(turn: &mut Turn<'_>, exchange: &mut Exchange, anew: bool) -> Result<usiz
         exchange.request.body.limit(most);
     }
     exchange.upstream = match route.target {
-        Target::Upstream(index) => Some(generation.upstreams[index].meant.name.clone()),
+        Target::Upstream(index) | Target::Split(index) => {
+            Some(generation.upstreams[index].meant.name.clone())
+        }
         _ => None,
     };
     if anew {

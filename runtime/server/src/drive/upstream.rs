@@ -48,6 +48,21 @@ impl Tried {
             Tried::Switched(_) | Tried::Broken(_) => return None,
         })
     }
+
+    /// What it says of the endpoint: nothing, where it is ours, or has not reached it.
+    fn is_well(&self, status: u16) -> Option<bool> {
+        match self {
+            Tried::Answered(_) => Some(status < 500),
+            Tried::Switched(_) => Some(true),
+            Tried::Broken(_)
+            | Tried::Failed(
+                UpstreamError::Limit
+                | UpstreamError::NotTaken
+                | UpstreamError::Closed { fresh: false },
+            ) => None,
+            Tried::Failed(_) | Tried::TimedOut => Some(false),
+        }
+    }
 }
 
 impl Turn<'_> {
@@ -78,8 +93,10 @@ impl Turn<'_> {
         loop {
             let lease = match &upstream.shared.way {
                 Way::Plain => upstream.lease(&self.inlet.worker, &tried),
-                Way::Watched(roster) => upstream.elect(&self.inlet.worker, roster, &tried),
-                Way::App(_) => Box::pin(self.enter(down, &upstream)).await?,
+                Way::Watched(roster) if roster.is_known() => {
+                    upstream.elect(&self.inlet.worker, roster, &tried)
+                }
+                Way::Watched(_) | Way::App(_) => Box::pin(self.enter(down, &upstream)).await?,
             };
             let lease = match lease {
                 Ok(lease) => lease,
@@ -109,10 +126,14 @@ impl Turn<'_> {
             );
             let lost = match &upstream.shared.way {
                 Way::Plain => false,
-                _ => self.testify(&upstream, number, &outcome, &facts),
+                _ => {
+                    let status = exchange.response.head.status;
+                    self.testify(&upstream, number, &outcome, status, tried.len())
+                }
             };
             if stale && !refreshed && retry::refreshes(&facts, begun) || lost {
                 refreshed |= stale;
+                tried.extend(lost.then_some(number));
                 exchange.stats.retries += 1;
                 self.give_up(exchange);
                 continue;
@@ -175,31 +196,28 @@ impl Turn<'_> {
         .await
     }
 
-    /// Says how an instance or a watched endpoint did. True: the instance took no connection, and the next one
-    /// is asked.
+    /// Says how an instance or a watched endpoint did. True: it took no connection, and the next one is asked:
+    /// another instance, or what else its name stands for.
     fn testify(
         &mut self,
         upstream: &Upstream,
         number: usize,
         outcome: &Tried,
-        facts: &Facts,
+        status: u16,
+        tried: usize,
     ) -> bool {
-        let Way::App(app) = &upstream.shared.way else {
-            let well = match outcome {
-                Tried::Answered(_) => !matches!(facts.reason, Reason::Status(500..)),
-                Tried::Switched(_) => true,
-                Tried::TimedOut => false,
-                // What is ours, and what has not reached it.
-                Tried::Broken(_)
-                | Tried::Failed(
-                    UpstreamError::Limit
-                    | UpstreamError::NotTaken
-                    | UpstreamError::Closed { fresh: false },
-                ) => return false,
-                Tried::Failed(_) => false,
-            };
-            upstream.saw(&self.inlet.worker, number, well);
-            return false;
+        let app = match &upstream.shared.way {
+            Way::Plain => return false,
+            Way::Watched(roster) => {
+                let answer = outcome.is_well(status);
+                answer.into_iter().for_each(|well| upstream.saw(&self.inlet.worker, number, well));
+                let refused = matches!(outcome, Tried::Failed(UpstreamError::Refused));
+                let more = tried + 1 < roster.ready() && self.refusals < REFUSALS;
+                let asks = refused && more && roster.is_sought();
+                self.refusals += u8::from(asks);
+                return asks;
+            }
+            Way::App(app) => app,
         };
         let did = match outcome {
             Tried::Failed(UpstreamError::Refused) => Did::Refuse,

@@ -9,8 +9,15 @@ use crate::upstream::{CHANGES, Stand};
 #[cold]
 pub(super) fn show(page: &mut Page, upstreams: &[(Arc<str>, Vec<Stand>)]) {
     let all = || {
-        let each = |(upstream, stands)| std::iter::repeat(upstream).zip(stands);
-        upstreams.iter().map(|(upstream, stands)| (&**upstream, stands)).flat_map(each)
+        upstreams.iter().flat_map(|(upstream, stands)| {
+            // Two names may stand for one address, and no line may be there twice.
+            let is_first = |(at, stand): &(usize, &Stand)| {
+                let mut before = stands[..*at].iter();
+                !before.any(|other| other.member.address == stand.member.address)
+            };
+            let firsts = stands.iter().enumerate().filter(is_first);
+            firsts.map(|(_, stand)| (&**upstream, stand))
+        })
     };
     let name = "pilotlight_endpoint_up";
     page.family(name, "gauge", "Whether an endpoint takes requests.");

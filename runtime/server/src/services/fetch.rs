@@ -42,8 +42,9 @@ pub(super) fn prepare(
     let upstream = match (&request.upstream, url.authority) {
         (Some(name), _) => {
             let mut all = local.upstreams.iter();
-            let found = all.find(|u| *u.shared.meant.name == **name).cloned();
-            found.ok_or_else(|| error(format!("unknown upstream \"{name}\"")))?
+            let found = all.position(|u| *u.shared.meant.name == **name);
+            let one = |at| local.upstreams[local.variant(at, None, worker.random()).0].clone();
+            found.map(one).ok_or_else(|| error(format!("unknown upstream \"{name}\"")))?
         }
         (None, "") => return Err(error("the url must be absolute, or name an upstream")),
         (None, authority) => by_url(worker, local, url.tls, authority)?,

@@ -11,6 +11,8 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 
+use pilotlight_config::manifest;
+
 use crate::clock::Clock;
 use message::Refusal;
 
@@ -129,6 +131,33 @@ impl Asking {
             done.await;
         }
     }
+}
+
+/// The addresses of a name and how long they hold, from these servers and not from memory.
+pub(crate) async fn addresses(
+    meant: &manifest::Resolver,
+    name: &str,
+) -> Result<(Vec<IpAddr>, Duration), String> {
+    let asked = ask::ask(&meant.servers, 0, name, meant.ipv6);
+    within(meant, name, Box::pin(asked)).await
+}
+
+/// The same of the servers of a service.
+pub(crate) async fn services(
+    meant: &manifest::Resolver,
+    name: &str,
+) -> Result<(Vec<message::Server>, Duration), String> {
+    within(meant, name, ask::services(&meant.servers, 0, name)).await
+}
+
+async fn within<T>(
+    meant: &manifest::Resolver,
+    name: &str,
+    asked: impl Future<Output = Result<T, Refusal>>,
+) -> Result<T, String> {
+    let found = tokio::time::timeout(meant.timeout, asked).await;
+    let found = found.unwrap_or(Err(Refusal::TIMEOUT));
+    found.map_err(|refusal| format!("{name} could not be resolved ({refusal})"))
 }
 
 /// The system's answer, for programs that ask no servers of the manifest.

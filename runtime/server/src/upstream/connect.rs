@@ -1,10 +1,11 @@
 //! A new connection to an endpoint.
 
 use std::io::ErrorKind;
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
-use pilotlight_config::manifest::{Endpoint, UpstreamProtocol};
+use pilotlight_config::manifest::{Endpoint, Lookup, UpstreamProtocol};
 use tokio::net::{TcpStream, UnixStream};
 
 use super::pool::Shared;
@@ -95,7 +96,11 @@ pub(crate) async fn plain(endpoint: &Endpoint) -> Result<Plain, UpstreamError> {
         let stream = UnixStream::connect(path).await.map_err(refused)?;
         return Ok(Plain::Unix(stream));
     }
-    let stream = match endpoint.host.parse::<std::net::IpAddr>() {
+    let address = match endpoint.lookup {
+        Lookup::Found(address) => Ok(address),
+        _ => endpoint.host.parse::<IpAddr>(),
+    };
+    let stream = match address {
         Ok(address) => TcpStream::connect((address, endpoint.port)).await.map_err(refused)?,
         Err(_) => by_name(&endpoint.host, endpoint.port).await?,
     };

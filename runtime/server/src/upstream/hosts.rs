@@ -68,6 +68,7 @@ impl Hosts {
             },
             health: None,
             outlier: None,
+            split: None,
             activate: None,
         };
         self.keep(worker, client_tls, &key, meant)
@@ -140,5 +141,6 @@ fn endpoint(tls: bool, host: &str, port: u16) -> manifest::Endpoint {
         port,
         unix: unix.map(Into::into),
         weight: 1,
+        lookup: Default::default(),
     }
 }

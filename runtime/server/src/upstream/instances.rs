@@ -30,7 +30,10 @@ impl Upstream {
     ) -> Result<Lease, UpstreamError> {
         let app = match &self.shared.way {
             Way::Plain => return self.lease(worker, tried),
-            Way::Watched(roster) => return self.elect(worker, roster, tried),
+            Way::Watched(roster) => {
+                roster.known(self.shared.meant.timeouts.connect).await;
+                return self.elect(worker, roster, tried);
+            }
             Way::App(app) => app,
         };
         let seat = app.enter().await?;

@@ -42,6 +42,10 @@ impl Upstream {
         }
         let pools = &view.pools;
         let balancer = view.balancer.as_mut().ok_or(UpstreamError::NoEndpoint)?;
+        if pools.is_empty() {
+            // Only names can stand for nothing.
+            return Err(UpstreamError::Dns);
+        }
         let active = |at: usize| pools[at].1.endpoints[0].active.get();
         let mut picked = None;
         if !tried.is_empty() {

@@ -14,7 +14,7 @@ mod roster;
 pub(crate) use hosts::Hosts;
 pub(crate) use lease::Lease;
 pub(crate) use pool::{Permit, Shared, Upstream, Way};
-pub(crate) use roster::{CHANGES, Member, Roster, Stand};
+pub(crate) use roster::{Answer, CHANGES, Found, Member, Roster, Stand};
 
 use std::task::{Context, Poll};
 

@@ -1,11 +1,12 @@
 //! A worker's connections to one upstream: by endpoint, newest first.
 
 use std::cell::{Cell, RefCell};
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use pilotlight_config::manifest::{self, UpstreamProtocol};
+use pilotlight_config::manifest::{self, Lookup, UpstreamProtocol};
 use pilotlight_core::balance::Balancer;
 use pilotlight_core::breaker::{self, Breaker, Limit};
 use rustls::ClientConfig;
@@ -88,6 +89,11 @@ impl Shared {
         self.roster().map_or(self.meant.endpoints.len(), |_| usize::MAX)
     }
 
+    /// Whether no endpoint takes requests.
+    pub(crate) fn is_out(&self) -> bool {
+        self.roster().is_some_and(|roster| roster.is_known() && roster.ready() == 0)
+    }
+
     /// Leave for one more connection.
     pub(super) fn connection(self: &Arc<Shared>) -> Option<Permit> {
         let permit = self.breaker.connection().ok()?;
@@ -147,9 +153,10 @@ impl Endpoint {
 
 /// An endpoint's address or path, as logs and scripts name it.
 pub(super) fn address(meant: &manifest::Endpoint) -> String {
-    match &meant.unix {
-        Some(path) => format!("unix:{}", path.display()),
-        None => format!("{}:{}", meant.host, meant.port),
+    match (&meant.unix, meant.lookup) {
+        (Some(path), _) => format!("unix:{}", path.display()),
+        (None, Lookup::Found(address)) => SocketAddr::from((address, meant.port)).to_string(),
+        (None, _) => format!("{}:{}", meant.host, meant.port),
     }
 }
 

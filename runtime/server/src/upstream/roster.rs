@@ -6,8 +6,10 @@
 //! exchanges that err (a lock, at errors only) ─────────────────────────┘
 //! ```
 
+mod found;
 mod kept;
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -18,6 +20,7 @@ use pilotlight_core::rotation::{self, Seat};
 use pilotlight_filter::host::Level;
 use tokio::sync::Notify;
 
+pub(crate) use self::found::{Answer, Found};
 use super::pool::address;
 use crate::log::Log;
 
@@ -30,6 +33,12 @@ pub(crate) struct Roster {
     version: AtomicU64,
     /// How many do.
     ready: AtomicUsize,
+    /// Endpoints of the manifest, some of which stand for those that are found.
+    pub(crate) sources: Vec<manifest::Endpoint>,
+    /// Some are there, or all that stand for some have been looked up.
+    known: AtomicBool,
+    /// Tells those that wait for that.
+    first: Notify,
     inside: Mutex<Inside>,
     /// There is something else to wait for.
     pub(crate) bell: Notify,
@@ -40,12 +49,18 @@ struct Inside {
     members: Vec<Seated>,
     /// The number of the next member.
     next: usize,
+    /// Sources that have been looked up, whatever came of it.
+    heard: BTreeSet<usize>,
+    /// Those that could not be looked up, or not wholly, when that was last tried.
+    lost: BTreeSet<usize>,
 }
 
 /// A member, and what is known of it.
 #[derive(Clone)]
 struct Seated {
     member: Arc<Member>,
+    /// Of the manifest, what it is or stands for.
+    source: usize,
     weight: u32,
     priority: u16,
     health: Health,
@@ -109,12 +124,36 @@ impl Roster {
         if let Some(old) = old.map(|old| old.inside()) {
             (inside.next, before) = (old.next, old.members.clone());
         }
-        for endpoint in &meant.endpoints {
-            let same = |known: &Seated| is_same(&known.member.endpoint, endpoint);
-            let known = before.iter().position(same).map(|at| before.swap_remove(at));
-            inside.seat(endpoint, known, meant);
+        let sources = meant.endpoints.clone();
+        let mut left: Vec<_> = old.iter().flat_map(|old| old.sources.iter().enumerate()).collect();
+        for (at, endpoint) in sources.iter().enumerate() {
+            let was = left.iter().position(|(_, was)| is_same(was, endpoint));
+            let was = was.map(|was| left.remove(was).0);
+            let (mut known, others): (Vec<Seated>, Vec<Seated>) =
+                before.into_iter().partition(|known| Some(known.source) == was);
+            before = others;
+            for seated in &mut known {
+                seated.source = at;
+                if !endpoint.is_sought() {
+                    seated.weight = endpoint.weight;
+                }
+                if meant.health.is_none() {
+                    seated.health = Health::default();
+                }
+                if meant.outlier.is_none() {
+                    seated.outlier = Outlier::default();
+                }
+            }
+            match known.is_empty() && !endpoint.is_sought() {
+                true => inside.seat(at, endpoint.clone(), 0),
+                false => inside.members.append(&mut known),
+            }
         }
+        let known = !inside.members.is_empty() || !sources.iter().any(|one| one.is_sought());
         let roster = Roster {
+            sources,
+            known: AtomicBool::new(known),
+            first: Notify::new(),
             name: meant.name.clone(),
             health: meant.health.clone(),
             outlier: meant.outlier,
@@ -134,9 +173,20 @@ impl Roster {
     }
 
     /// How many take requests.
-    #[cfg(test)]
+    #[inline]
     pub(crate) fn ready(&self) -> usize {
         self.ready.load(Ordering::Relaxed)
+    }
+
+    /// Whether there is anything to wait for yet.
+    #[inline]
+    pub(crate) fn is_known(&self) -> bool {
+        self.known.load(Ordering::Relaxed)
+    }
+
+    /// Whether some stand for endpoints that have to be found.
+    pub(crate) fn is_sought(&self) -> bool {
+        self.sources.iter().any(|source| source.is_sought())
     }
 
     /// Whether exchanges are to tell how they went.
@@ -156,7 +206,8 @@ impl Roster {
     pub(crate) fn probed(&self, number: usize, outcome: Result<(), String>, now: u64, log: &Log) {
         let Some(rules) = &self.health else { return };
         let mut inside = self.inside();
-        let Some(seated) = inside.find(number) else { return };
+        let Some(at) = inside.find(number) else { return };
+        let seated = &mut inside.members[at];
         let counts = &seated.member.counts;
         let count = if outcome.is_ok() { &counts.probes_ok } else { &counts.probes_failed };
         count.fetch_add(1, Ordering::Relaxed);
@@ -164,15 +215,13 @@ impl Roster {
             return;
         }
         match outcome {
-            Ok(()) => self.tell(seated, UP, &[], log),
+            Ok(()) => self.tell(&inside, at, UP, &[], log),
             Err(why) => {
-                seated.why = why;
-                let why = seated.why.clone();
-                self.tell(seated, DOWN, &[("reason", &*why)], log);
+                seated.why.clone_from(&why);
+                self.tell(&inside, at, DOWN, &[("reason", &*why)], log);
             }
         }
         self.pardon(&mut inside, now, log);
-        self.settle(&inside);
     }
 
     /// An exchange with a member has ended: with an answer, or an error.
@@ -187,7 +236,9 @@ impl Roster {
 
     #[cold]
     fn answered(&self, number: usize) {
-        if let Some(seated) = self.inside().find(number) {
+        let mut inside = self.inside();
+        if let Some(at) = inside.find(number) {
+            let seated = &mut inside.members[at];
             seated.outlier.answered();
             seated.member.troubled.store(false, Ordering::Relaxed);
         }
@@ -198,7 +249,8 @@ impl Roster {
         let Some(rules) = &self.outlier else { return };
         let mut inside = self.inside();
         let seats = inside.seats();
-        let Some(seated) = inside.find(number) else { return };
+        let Some(at) = inside.find(number) else { return };
+        let seated = &mut inside.members[at];
         let many = seated.outlier.erred(now, rules);
         seated.member.troubled.store(seated.outlier.is_in_trouble(), Ordering::Relaxed);
         // What is down already needs no ejection.
@@ -210,8 +262,7 @@ impl Roster {
         seated.member.troubled.store(false, Ordering::Relaxed);
         seated.why = format!("{} errors in a row", rules.errors);
         let (why, time) = (seated.why.clone(), (time as f64 / 1000.0).to_string());
-        self.tell(seated, EJECTED, &[("reason", &*why), ("seconds", &*time)], log);
-        self.settle(&inside);
+        self.tell(&inside, at, EJECTED, &[("reason", &*why), ("seconds", &*time)], log);
         // Somebody has to end it.
         self.bell.notify_one();
     }
@@ -219,16 +270,12 @@ impl Roster {
     /// Ends ejections whose time is over; says when the next one's is.
     pub(crate) fn tick(&self, now: u64, log: &Log) -> Option<u64> {
         let mut inside = self.inside();
-        let mut came = false;
-        for seated in &mut inside.members {
-            if seated.outlier.until().is_some_and(|until| until <= now) {
-                seated.outlier.come_back(now);
-                self.tell(seated, RETURNED, &[("reason", "its time is over")], log);
-                came = true;
+        for at in 0..inside.members.len() {
+            let outlier = &mut inside.members[at].outlier;
+            if outlier.until().is_some_and(|until| until <= now) {
+                outlier.come_back(now);
+                self.tell(&inside, at, RETURNED, &[("reason", "its time is over")], log);
             }
-        }
-        if came {
-            self.settle(&inside);
         }
         inside.members.iter().filter_map(|seated| seated.outlier.until()).min()
     }
@@ -248,14 +295,15 @@ impl Roster {
     fn pardon(&self, inside: &mut Inside, now: u64, log: &Log) {
         let Some(rules) = &self.outlier else { return };
         while let Some(at) = rotation::pardoned(&inside.seats(), rules.max_ejected) {
-            let seated = &mut inside.members[at];
-            seated.outlier.come_back(now);
-            self.tell(seated, RETURNED, &[("reason", "too few are left")], log);
+            inside.members[at].outlier.come_back(now);
+            self.tell(inside, at, RETURNED, &[("reason", "too few are left")], log);
         }
     }
 
-    /// Counts a change, and says it.
-    fn tell(&self, seated: &Seated, change: usize, more: &[(&str, &str)], log: &Log) {
+    /// Counts a change of a member, and says it when workers can see it.
+    fn tell(&self, inside: &Inside, at: usize, change: usize, more: &[(&str, &str)], log: &Log) {
+        self.settle(inside);
+        let seated = &inside.members[at];
         seated.member.counts.changes[change].fetch_add(1, Ordering::Relaxed);
         let message = ["endpoint up", "endpoint down", "endpoint ejected", "endpoint returned"];
         let level = if matches!(change, UP | RETURNED) { Level::Info } else { Level::Warn };
@@ -277,8 +325,8 @@ impl Roster {
 }
 
 impl Inside {
-    fn find(&mut self, number: usize) -> Option<&mut Seated> {
-        self.members.iter_mut().find(|seated| seated.member.number == number)
+    fn find(&self, number: usize) -> Option<usize> {
+        self.members.iter().position(|seated| seated.member.number == number)
     }
 
     fn seats(&self) -> Vec<Seat> {
@@ -291,45 +339,35 @@ impl Inside {
         self.members.iter().map(seat).collect()
     }
 
-    /// Adds an endpoint, with what is `known` of it as far as the upstream still asks for it.
-    fn seat(
-        &mut self,
-        endpoint: &manifest::Endpoint,
-        known: Option<Seated>,
-        meant: &manifest::Upstream,
-    ) {
-        let mut seated = known.unwrap_or_else(|| {
-            let number = self.next;
-            self.next += 1;
-            Seated {
-                member: Arc::new(Member {
-                    number,
-                    address: address(endpoint),
-                    endpoint: Arc::new(endpoint.clone()),
-                    troubled: AtomicBool::new(false),
-                    counts: Counts::default(),
-                }),
-                weight: 1,
-                priority: 0,
-                health: Health::default(),
-                outlier: Outlier::default(),
-                why: String::new(),
-            }
+    /// Adds an endpoint of which nothing is known.
+    fn seat(&mut self, source: usize, endpoint: manifest::Endpoint, priority: u16) {
+        let number = self.next;
+        self.next += 1;
+        self.members.push(Seated {
+            source,
+            weight: endpoint.weight,
+            priority,
+            health: Health::default(),
+            outlier: Outlier::default(),
+            why: String::new(),
+            member: Arc::new(Member {
+                number,
+                address: address(&endpoint),
+                endpoint: Arc::new(endpoint),
+                troubled: AtomicBool::new(false),
+                counts: Counts::default(),
+            }),
         });
-        seated.weight = endpoint.weight;
-        if meant.health.is_none() {
-            seated.health = Health::default();
-        }
-        if meant.outlier.is_none() {
-            seated.outlier = Outlier::default();
-        }
-        self.members.push(seated);
     }
 }
 
 /// Whether it is the same server, whatever its weight is.
 fn is_same(a: &manifest::Endpoint, b: &manifest::Endpoint) -> bool {
-    let place = |one: &manifest::Endpoint| (one.tls, one.host.clone(), one.port, one.unix.clone());
+    let place = |one: &manifest::Endpoint| manifest::Endpoint {
+        place: Default::default(),
+        weight: 1,
+        ..one.clone()
+    };
     place(a) == place(b)
 }
 

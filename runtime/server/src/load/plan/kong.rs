@@ -36,7 +36,9 @@ fn route(manifest: &Manifest, route: &Route) -> Value {
     let headers = matcher.headers.iter().map(|(name, value)| (name.clone(), json!([value])));
     let headers: serde_json::Map<_, _> = headers.collect();
     let service = match route.target {
-        Target::Upstream(index) => manifest.upstreams.get(index).map(|u| u.name.to_string()),
+        Target::Upstream(index) | Target::Split(index) => {
+            manifest.upstreams.get(index).map(|u| u.name.to_string())
+        }
         _ => None,
     };
     let reached = |tls: bool| {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, UdpSocket};
 
-use super::message::{Heard, Kind, Refusal, hear, question};
+use super::message::{Heard, Kind, Refusal, Server, hear, question};
 use crate::clock;
 
 /// How long the first server has before the next is asked; each further one has twice as long.
@@ -23,11 +23,14 @@ pub(super) async fn ask(
     name: &str,
     ipv6: bool,
 ) -> Result<(Vec<IpAddr>, Duration), Refusal> {
-    let four = ask_for(servers, turn, name, Kind::V4);
+    let addresses = async |kind| match ask_for(servers, turn, name, kind).await? {
+        Heard::Addresses(addresses, ttl) => Ok((addresses, ttl)),
+        _ => Err(Refusal::SERVER),
+    };
     if !ipv6 {
-        return some(four.await?);
+        return some(addresses(Kind::V4).await?);
     }
-    let both = tokio::join!(four, ask_for(servers, turn, name, Kind::V6));
+    let both = tokio::join!(addresses(Kind::V4), addresses(Kind::V6));
     match both {
         (Ok((mut all, ttl)), Ok((six, six_ttl))) => {
             let ttl = match (all.is_empty(), six.is_empty()) {
@@ -49,7 +52,19 @@ pub(super) async fn ask(
     }
 }
 
-fn some(found: (Vec<IpAddr>, Duration)) -> Result<(Vec<IpAddr>, Duration), Refusal> {
+/// The servers of a service, and how long they hold.
+pub(super) async fn services(
+    servers: &[SocketAddr],
+    turn: usize,
+    name: &str,
+) -> Result<(Vec<Server>, Duration), Refusal> {
+    match ask_for(servers, turn, name, Kind::Srv).await? {
+        Heard::Servers(found, ttl) => some((found, ttl)),
+        _ => Err(Refusal::SERVER),
+    }
+}
+
+fn some<T>(found: (Vec<T>, Duration)) -> Result<(Vec<T>, Duration), Refusal> {
     if found.0.is_empty() { Err(Refusal::NAME) } else { Ok(found) }
 }
 
@@ -59,16 +74,16 @@ async fn ask_for(
     turn: usize,
     name: &str,
     kind: Kind,
-) -> Result<(Vec<IpAddr>, Duration), Refusal> {
+) -> Result<Heard, Refusal> {
     let mut patience = PATIENCE;
     let mut last = Refusal::TIMEOUT;
     for round in 0.. {
         let server = servers[(turn + round) % servers.len()];
         match tokio::time::timeout(patience, ask_one(server, name, kind)).await {
-            Ok(Ok(Heard::Addresses(addresses, ttl))) => return Ok((addresses, ttl)),
             Ok(Ok(Heard::Refused(refusal))) if refusal.is_final() => return Err(refusal),
             Ok(Ok(Heard::Refused(refusal))) => last = refusal,
             Ok(Ok(Heard::Truncated | Heard::Other)) | Ok(Err(_)) => last = Refusal::SERVER,
+            Ok(Ok(heard)) => return Ok(heard),
             Err(_) => {}
         }
         // Each has had its say: those who could not be reached are tried again, for a while.

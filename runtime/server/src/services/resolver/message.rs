@@ -17,6 +17,8 @@ const TRUNCATED: (usize, u8) = (2, 0x02);
 pub(crate) enum Kind {
     V4,
     V6,
+    /// Servers of a service.
+    Srv,
 }
 
 /// Why there is no address: nginx's number and words.
@@ -43,11 +45,22 @@ impl fmt::Display for Refusal {
     }
 }
 
+/// A server of a service (RFC 2782).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Server {
+    pub(crate) priority: u16,
+    pub(crate) weight: u16,
+    pub(crate) port: u16,
+    pub(crate) name: String,
+}
+
 /// What a server's message is to a question.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Heard {
     /// The addresses, none perhaps, and how long they hold.
     Addresses(Vec<IpAddr>, Duration),
+    /// The same of servers.
+    Servers(Vec<Server>, Duration),
     Refused(Refusal),
     /// The rest is to be had by TCP.
     Truncated,
@@ -74,6 +87,7 @@ fn wanted(kind: Kind) -> TYPE {
     match kind {
         Kind::V4 => TYPE::A,
         Kind::V6 => TYPE::AAAA,
+        Kind::Srv => TYPE::SRV,
     }
 }
 
@@ -95,7 +109,26 @@ pub(crate) fn hear(message: &[u8], id: u16, name: &str, kind: Kind) -> Heard {
         return Heard::Other;
     }
     match packet.rcode() {
-        RCODE::NoError => addresses(&packet, name, kind),
+        RCODE::NoError if kind == Kind::Srv => {
+            let server = |data: &RData<'_>| match data {
+                RData::SRV(srv) => Some(Server {
+                    priority: srv.priority,
+                    weight: srv.weight,
+                    port: srv.port,
+                    name: srv.target.to_string(),
+                }),
+                _ => None,
+            };
+            heard(records(&packet, name, &server), Heard::Servers)
+        }
+        RCODE::NoError => {
+            let address = |data: &RData<'_>| match (data, kind) {
+                (RData::A(a), Kind::V4) => Some(IpAddr::V4(Ipv4Addr::from(a.address))),
+                (RData::AAAA(a), Kind::V6) => Some(IpAddr::V6(Ipv6Addr::from(a.address))),
+                _ => None,
+            };
+            heard(records(&packet, name, &address), Heard::Addresses)
+        }
         RCODE::NameError => Heard::Refused(Refusal::NAME),
         RCODE::FormatError => Heard::Refused(Refusal::FORMAT),
         RCODE::NotImplemented => Heard::Refused(Refusal::KIND),
@@ -104,8 +137,16 @@ pub(crate) fn hear(message: &[u8], id: u16, name: &str, kind: Kind) -> Heard {
     }
 }
 
-/// The addresses of a name and of what it stands for.
-fn addresses<'a>(packet: &Packet<'a>, name: Name<'a>, kind: Kind) -> Heard {
+fn heard<T>(found: Option<(Vec<T>, Duration)>, make: fn(Vec<T>, Duration) -> Heard) -> Heard {
+    found.map_or(Heard::Refused(Refusal::SERVER), |(found, ttl)| make(found, ttl))
+}
+
+/// What is wanted of the records of a name and of what it stands for.
+fn records<'a, T>(
+    packet: &Packet<'a>,
+    name: Name<'a>,
+    wanted: &dyn Fn(&RData<'a>) -> Option<T>,
+) -> Option<(Vec<T>, Duration)> {
     let mut name = name;
     let mut ttl = u32::MAX;
     for _ in 0..ALIASES_MAX {
@@ -113,21 +154,20 @@ fn addresses<'a>(packet: &Packet<'a>, name: Name<'a>, kind: Kind) -> Heard {
         let mut found = Vec::new();
         let mut alias = None;
         for record in own {
-            match (&record.rdata, kind) {
-                (RData::A(a), Kind::V4) => found.push(IpAddr::V4(Ipv4Addr::from(a.address))),
-                (RData::AAAA(a), Kind::V6) => found.push(IpAddr::V6(Ipv6Addr::from(a.address))),
-                (RData::CNAME(target), _) => alias = Some(target.0.clone()),
+            match (wanted(&record.rdata), &record.rdata) {
+                (Some(one), _) => found.push(one),
+                (None, RData::CNAME(target)) => alias = Some(target.0.clone()),
                 _ => continue,
             }
             ttl = ttl.min(record.ttl);
         }
         match alias.filter(|_| found.is_empty()) {
             Some(target) => name = target,
-            None if found.is_empty() => return Heard::Addresses(found, Duration::ZERO),
-            None => return Heard::Addresses(found, Duration::from_secs(u64::from(ttl))),
+            None if found.is_empty() => return Some((found, Duration::ZERO)),
+            None => return Some((found, Duration::from_secs(u64::from(ttl)))),
         }
     }
-    Heard::Refused(Refusal::SERVER)
+    None
 }
 
 #[cfg(test)]

@@ -30,8 +30,8 @@ impl<'a> Message<'a> {
 
     /// The last such field of a number.
     pub(super) fn find(self, number: u64) -> Option<&'a [u8]> {
-        let found = self.each()?.into_iter().filter(|(known, _)| *known == number);
-        found.last().map(|(_, value)| value)
+        let mut found = self.each()?.into_iter().filter(|(known, _)| *known == number);
+        found.next_back().map(|(_, value)| value)
     }
 }
 

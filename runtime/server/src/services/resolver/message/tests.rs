@@ -1,5 +1,5 @@
 use simple_dns::ResourceRecord;
-use simple_dns::rdata::{A, AAAA, CNAME};
+use simple_dns::rdata::{A, AAAA, CNAME, SRV};
 
 use super::*;
 
@@ -127,4 +127,18 @@ proptest::proptest! {
         hear(&reply, 7, "www.example.com", Kind::V4);
         hear(&more, u16::from_be_bytes([more.first().copied().unwrap_or(0), 0]), "a", Kind::V6);
     }
+}
+
+#[test]
+fn servers_of_a_service() {
+    let srv = |port| {
+        RData::SRV(SRV { priority: 1, weight: 2, port, target: Name::new_unchecked("a.example") })
+    };
+    let asked = question(7, "_http._tcp.example", Kind::Srv).unwrap();
+    let records = vec![record("_http._tcp.example", 9, srv(80)), a("_http._tcp.example", 5, 1)];
+    let message = answer(&asked, |packet| packet.answers = records);
+    let server = Server { priority: 1, weight: 2, port: 80, name: "a.example".into() };
+    let heard = hear(&message, 7, "_http._tcp.example", Kind::Srv);
+    assert_eq!(heard, Heard::Servers(vec![server], Duration::from_secs(9)));
+    assert_eq!(hear(&message, 7, "_http._tcp.example", Kind::V4), Heard::Other);
 }
