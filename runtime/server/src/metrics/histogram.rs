@@ -53,7 +53,9 @@ impl Histograms {
         if place >= self.0.len() {
             self.0.resize(place + 1, None);
         }
-        find(&mut self.0[place], part, scale)
+        // As in `find`, whose place this is: mostly there is one at a place.
+        let one = self.0[place].get_or_insert_with(|| Box::new(Histogram::of_part(part, scale)));
+        if one.part == part { one } else { find(&mut one.next, part, scale) }
     }
 
     /// All that were begun, with their places.
