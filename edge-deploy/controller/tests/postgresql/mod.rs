@@ -13,11 +13,13 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Without one on this machine there is nothing to try.
-    pub(crate) fn start(name: &str) -> Option<Server> {
-        let versions = fs::read_dir("/usr/lib/postgresql").ok()?;
+    /// Of the newest version that is installed.
+    pub(crate) fn start(name: &str) -> Server {
+        let versions = fs::read_dir("/usr/lib/postgresql").into_iter().flatten();
         let programs = versions.filter_map(Result::ok).map(|version| version.path().join("bin"));
-        let programs = programs.filter(|path| path.join("initdb").is_file()).max()?;
+        let programs = programs.filter(|path| path.join("initdb").is_file()).max();
+        let programs =
+            programs.unwrap_or_else(|| panic!("no PostgreSQL here: tools/postgresql gets it"));
         let folder = std::env::temp_dir().join(format!("edge-pg-{name}-{}", std::process::id()));
         drop(fs::remove_dir_all(&folder));
         fs::create_dir_all(&folder).unwrap();
@@ -27,7 +29,7 @@ impl Server {
         let data = server.data();
         server.run("initdb", &["-D", &data, "-A", "trust", "-U", "fleet", "--no-sync"]);
         server.go("start", "-c listen_addresses=");
-        Some(server)
+        server
     }
 
     /// From now on by TCP too, where it wants TLS: with a certificate for `localhost`, whose file is `ca.pem`.
