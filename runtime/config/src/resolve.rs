@@ -82,7 +82,8 @@ fn whole(root: raw::Root, file: &Path, scene: &mut Scene<'_>) -> Manifest {
 
     let names = filters.names.clone();
     let dictionaries: Vec<String> = shared.keys().cloned().collect();
-    let scripts = filter::scripts(&filters);
+    let scripts = filter::those(&filters, |program| !matches!(program, Program::Wasm(_)));
+    let shipped = filter::those(&filters, |program| matches!(program, Program::Shipped(_)));
     let names = route::Names {
         complete,
         listeners: &[],
@@ -90,6 +91,7 @@ fn whole(root: raw::Root, file: &Path, scene: &mut Scene<'_>) -> Manifest {
         upstreams: &upstreams,
         filters: &names,
         scripts: &scripts,
+        shipped: &shipped,
         shared: &dictionaries,
     };
     let listeners = listener::listeners(root.listeners, gateway.admin.as_ref(), &names, scene);

@@ -58,10 +58,10 @@ pub(super) fn filters(
     filters
 }
 
-/// The names of those that are no proxy-wasm modules.
-pub(super) fn scripts(filters: &Filters) -> Vec<String> {
-    let scripts = filters.list.iter().filter(|f| !matches!(f.program, Program::Wasm(_)));
-    scripts.map(|filter| filter.name.to_string()).collect()
+/// The names of such filters.
+pub(super) fn those(filters: &Filters, are: impl Fn(&Program) -> bool) -> Vec<String> {
+    let such = filters.list.iter().filter(|filter| are(&filter.program));
+    such.map(|filter| filter.name.to_string()).collect()
 }
 
 fn answers(raw: &raw::Filter) -> Answers {

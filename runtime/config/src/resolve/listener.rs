@@ -82,7 +82,7 @@ fn listener(
     let (http1, http2, http3) = protocols(raw, has_tls, scene);
     let tcp = match is_tcp(raw) {
         true => tcp(raw, names, scene),
-        false => http(raw, scene),
+        false => http(raw, names, scene),
     };
     let limits = limits(raw.limits.as_ref(), scene);
     let timeouts = timeouts(raw.timeouts.as_ref(), scene);
@@ -185,7 +185,14 @@ fn tcp(raw: &raw::Listener, names: &Names<'_>, scene: &mut Scene<'_>) -> Option<
 }
 
 /// What belongs to listeners for tcp alone.
-fn http(raw: &raw::Listener, scene: &mut Scene<'_>) -> Option<usize> {
+fn http(raw: &raw::Listener, names: &Names<'_>, scene: &mut Scene<'_>) -> Option<usize> {
+    for name in raw.filters.iter().flat_map(|list| &list.value) {
+        if names.shipped.contains(&name.value) {
+            let message = format!("filter {:?} sees requests, not connections", name.value);
+            let hint = "it belongs into the `filters` of routes".to_owned();
+            scene.error(&name.place, message, Some(hint));
+        }
+    }
     if let Some(name) = &raw.upstream {
         let hint = "protocols = [\"tcp\"]; requests go to the `upstream` of a route".to_owned();
         scene.error(&name.key, "upstream is for tcp", Some(hint));

@@ -23,6 +23,8 @@ pub(super) struct Names<'a> {
     pub(super) filters: &'a [String],
     /// Those of them that can't see the bytes of a connection.
     pub(super) scripts: &'a [String],
+    /// Those of them that ship with the gateway: they see requests only.
+    pub(super) shipped: &'a [String],
     /// Shared dictionaries.
     pub(super) shared: &'a [String],
 }
