@@ -104,6 +104,26 @@ fn a_rate_is_held_and_clients_are_told() {
 }
 
 #[test]
+fn one_host_has_one_bucket_however_it_is_written() {
+    run(async {
+        let gateway = limited("rate = \"1/h\", by = [\"host\", \"cookie:user\"]", "").start().await;
+        for (host, status) in [
+            ("a.test", 200),
+            ("A.Test", 429),
+            ("a.test.", 429),
+            ("a.test:80", 429),
+            ("b.test", 200),
+        ] {
+            let mut client = h1::Client::connect(gateway.clear).await;
+            let request = Request::get("/").host(host);
+            // It is looked for on every line.
+            let request = request.field("cookie", "a=b").field("cookie", "c=d; user=ann");
+            client.send(&request).await.assert(status);
+        }
+    });
+}
+
+#[test]
 fn all_workers_and_protocols_have_one_limit() {
     run(async {
         let admin = free_address();

@@ -6,6 +6,7 @@ use std::task::{Context, Poll, ready};
 
 use pilotlight_abi::Phase;
 use pilotlight_config::manifest::By;
+use pilotlight_core::router::host_name;
 use pilotlight_filter::{Call, Exchange, Fault, Fields, Filter, Origin, Verdict};
 
 use super::limiter::{Limiter, Standing};
@@ -81,7 +82,11 @@ fn key(by: &[By], exchange: &Exchange) -> Vec<u8> {
         // What a client can leave out does not set it free.
         let found = match by {
             By::Client => false,
-            By::Host => put(&mut key, b'h', exchange.request.head.host()),
+            // As the router takes it.
+            By::Host => {
+                let host = host_name(exchange.request.head.host());
+                put(&mut key, b'h', &host.to_ascii_lowercase())
+            }
             By::Path => put(&mut key, b'p', exchange.request.head.path()),
             By::Route => put(&mut key, b'r', exchange.route.as_bytes()),
             By::All => put(&mut key, b'a', b""),
@@ -90,7 +95,7 @@ fn key(by: &[By], exchange: &Exchange) -> Vec<u8> {
                 value.is_some_and(|value| put(&mut key, b'f', value))
             }
             By::Cookie(name) => {
-                let value = cookie(&exchange.request.head.fields, name);
+                let value = exchange.request.head.fields.cookie(name.as_bytes());
                 value.is_some_and(|value| put(&mut key, b'c', value))
             }
         };
@@ -99,8 +104,7 @@ fn key(by: &[By], exchange: &Exchange) -> Vec<u8> {
         }
     }
     if key.len() > KEY {
-        let digest = ring::digest::digest(&ring::digest::SHA256, &key);
-        return digest.as_ref().iter().flat_map(|b| format!("{b:02x}").into_bytes()).collect();
+        return ring::digest::digest(&ring::digest::SHA256, &key).as_ref().to_vec();
     }
     key
 }
@@ -122,10 +126,4 @@ fn client(key: &mut Vec<u8>, exchange: &Exchange) {
             put(key, b'6', format!("{network:016x}").as_bytes())
         }
     };
-}
-
-fn cookie<'a>(fields: &'a Fields, name: &str) -> Option<&'a [u8]> {
-    let pairs = fields.all(b"cookie").flat_map(|field| field.split(|b| *b == b';'));
-    let mut pairs = pairs.map(<[u8]>::trim_ascii);
-    pairs.find_map(|pair| pair.strip_prefix(name.as_bytes())?.strip_prefix(b"="))
 }
