@@ -91,7 +91,9 @@ struct Harbour {
 impl Realm for Harbour {
     fn start(&self, index: usize) -> Box<dyn Filter> {
         match &self.ships[index] {
-            Ship::Limit(limiter) => Box::new(rate_limit::RateLimit::new(limiter.clone())),
+            Ship::Limit(limiter) => {
+                Box::new(rate_limit::RateLimit::new(limiter.clone(), self.services.clone()))
+            }
             Ship::Scaler(desk, latencies) => {
                 let (desk, latencies) = (desk.clone(), latencies.clone());
                 Box::new(scaler::Scaler::new(desk, latencies, self.services.clone()))

@@ -1,16 +1,19 @@
 //! `use = "rate-limit"`: so many requests of one client, host, path or whatever in a time.
 
 use std::net::IpAddr;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use pilotlight_abi::Phase;
 use pilotlight_config::manifest::By;
 use pilotlight_core::router::host_name;
+use pilotlight_filter::host::{Services, Wait};
 use pilotlight_filter::{Call, Exchange, Fault, Fields, Filter, Origin, Verdict};
 
 use super::limiter::{Limiter, Standing};
 use crate::answer::{self, Problem};
+use crate::ledger::SOON;
 
 /// Keys that are longer are known by their digest.
 const KEY: usize = 128;
@@ -19,13 +22,16 @@ pub(super) struct RateLimit {
     limiter: Arc<Limiter>,
     /// Whose request it is, while it waits.
     key: Vec<u8>,
+    /// For how long it does.
+    patience: Option<Wait<()>>,
+    services: Rc<dyn Services>,
     /// What the answer is to say.
     told: Option<Standing>,
 }
 
 impl RateLimit {
-    pub(super) fn new(limiter: Arc<Limiter>) -> RateLimit {
-        RateLimit { limiter, key: Vec::new(), told: None }
+    pub(super) fn new(limiter: Arc<Limiter>, services: Rc<dyn Services>) -> RateLimit {
+        RateLimit { limiter, key: Vec::new(), patience: None, services, told: None }
     }
 }
 
@@ -42,7 +48,14 @@ impl Filter for RateLimit {
         if self.key.is_empty() {
             self.key = key(&meant.by, call.exchange);
         }
-        let standing = ready!(self.limiter.poll(cx, &self.key));
+        let standing = match self.limiter.poll(cx, &self.key) {
+            Poll::Ready(standing) => standing,
+            Poll::Pending => {
+                let patience = self.patience.get_or_insert_with(|| self.services.sleep(SOON));
+                ready!(patience.as_mut().poll(cx));
+                self.limiter.give_up(&self.key)
+            }
+        };
         if standing.passes {
             self.told = meant.headers.then_some(standing);
             return Poll::Ready(Ok(Verdict::Continue));
@@ -127,3 +140,6 @@ fn client(key: &mut Vec<u8>, exchange: &Exchange) {
         }
     };
 }
+
+#[cfg(test)]
+mod tests;
