@@ -102,7 +102,7 @@ impl Gateway {
     ) -> Result<Gateway, Report> {
         let clock = Clock::new();
         let metrics = Arc::new(Registry::new());
-        let desk = Desk::default();
+        let desk = Arc::<Desk>::default();
         let loader = Loader { engines, clock, metrics: metrics.clone(), desk: desk.clone() };
         let loaded = source()?;
         let settings = loaded.manifest.log.clone();
@@ -111,7 +111,7 @@ impl Gateway {
         let (generation, warnings) = loader.load(loaded, None, &found)?;
         let log = Arc::new(Log::new(&settings, clock, metrics.clone()));
         let control = Arc::new(Control::new(Arc::new(generation), log, metrics, clock, collect));
-        drop(desk.set(Arc::downgrade(&control)));
+        drop(desk.control.set(Arc::downgrade(&control)));
         Ok(Gateway { source, loader, control, clock, past, warnings })
     }
 
