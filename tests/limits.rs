@@ -154,7 +154,8 @@ fn all_workers_and_protocols_have_one_limit() {
 fn a_limit_outlives_reloads_and_sleep() {
     run(async {
         let mut setup = limited("rate = \"2/h\"", "");
-        setup.gateway = "idle = { sleep = \"300ms\" }".to_owned();
+        let admin = free_address();
+        setup.gateway = format!("idle = {{ sleep = \"300ms\" }}\nadmin = \"{admin}\"");
         let gateway = setup.start().await;
         get(&gateway, "").await.assert(200);
         gateway.signal(libc::SIGHUP);
@@ -163,6 +164,12 @@ fn a_limit_outlives_reloads_and_sleep() {
         get(&gateway, "").await.assert(429);
         asleep(&gateway).await;
         get(&gateway, "").await.assert(429);
+        // So does what was counted.
+        let page = metrics(admin).await;
+        for line in ["result=\"passed\"} 2", "result=\"refused\"} 2"] {
+            let line = format!("pilotlight_rate_limit_total{{filter=\"limit\",{line}");
+            assert!(page.contains(&line), "{line}\n{page}");
+        }
     });
 }
 

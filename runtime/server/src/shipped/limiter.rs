@@ -13,6 +13,7 @@ use pilotlight_filter::host::Shared;
 use super::Ground;
 use crate::clock::Clock;
 use crate::ledger::{Ask, Commands, Ledger, Script};
+use crate::park::state::{Reader, Writer};
 
 /// Keys with leases; those past them are limited as if the server were lost.
 const LEASES: usize = 65_536;
@@ -38,6 +39,12 @@ pub(crate) struct Counts {
     pub(crate) refused: AtomicU64,
     /// Of these, those that this node decided alone though it has a server for it.
     pub(crate) alone: AtomicU64,
+}
+
+impl Counts {
+    fn all(&self) -> [&AtomicU64; 3] {
+        [&self.passed, &self.refused, &self.alone]
+    }
 }
 
 struct Beyond {
@@ -192,6 +199,29 @@ impl Limiter {
                 Poll::Pending
             }
         }
+    }
+
+    /// Writes down what it has counted.
+    #[cold]
+    pub(crate) fn keep(&self, to: &mut Writer) {
+        to.bytes(self.name.as_bytes());
+        self.counts.all().iter().for_each(|count| to.number(count.load(Ordering::Relaxed)));
+    }
+
+    /// Gives it back to those that the manifest still has; there are as many as it has, and no more.
+    #[cold]
+    pub(crate) fn take_back(all: &[Arc<Limiter>], from: &mut Reader<'_>) -> Option<()> {
+        while !from.0.is_empty() {
+            let name = from.text()?;
+            let known = all.iter().find(|limiter| *limiter.name == *name);
+            for at in 0..3 {
+                let count = from.number()?;
+                if let Some(known) = known {
+                    known.counts.all()[at].fetch_add(count, Ordering::Relaxed);
+                }
+            }
+        }
+        Some(())
     }
 
     /// The command that asks for tokens.

@@ -19,6 +19,33 @@ struct Hasty;
 
 impl Services for Hasty {}
 
+fn exchange() -> Exchange {
+    let peer = Peer {
+        address: Ipv4Addr::LOCALHOST.into(),
+        text: "127.0.0.1".into(),
+        port: 1,
+        local: None,
+        tls: None,
+        listener: "web".into(),
+        number: 0,
+        requests: Default::default(),
+        heirlooms: Default::default(),
+    };
+    Exchange::new(1, Rc::new(peer), Request::default())
+}
+
+#[test]
+fn a_long_key_is_its_digest() {
+    let of = |user: &str| {
+        let mut exchange = exchange();
+        exchange.request.head.fields.add(b"x-user", user.as_bytes()).unwrap();
+        key(&[By::Header("x-user".to_owned())], &exchange)
+    };
+    assert_eq!(of("ann"), b"fann\0");
+    let (one, other) = (of(&"a".repeat(KEY)), of(&"b".repeat(KEY)));
+    assert!(one.len() == 32 && other.len() == 32 && one != other, "{one:?} {other:?}");
+}
+
 #[test]
 fn who_waits_for_too_long_has_the_nodes_share() {
     let clock = Clock::new();
@@ -41,20 +68,9 @@ fn who_waits_for_too_long_has_the_nodes_share() {
         clock,
     };
     let limiter = Limiter::open(&"limit".into(), &meant, &ground).unwrap();
-    let peer = Rc::new(Peer {
-        address: Ipv4Addr::LOCALHOST.into(),
-        text: "127.0.0.1".into(),
-        port: 1,
-        local: None,
-        tls: None,
-        listener: "web".into(),
-        number: 0,
-        requests: Default::default(),
-        heirlooms: Default::default(),
-    });
     for verdict in [Verdict::Continue, Verdict::Continue, Verdict::Reply] {
         let mut filter = RateLimit::new(limiter.clone(), Rc::new(Hasty));
-        let mut exchange = Exchange::new(1, peer.clone(), Request::default());
+        let mut exchange = exchange();
         let call = Call { phase: Phase::Request, exchange: &mut exchange, chunk: None };
         let polled = filter.poll(&mut Context::from_waker(std::task::Waker::noop()), call);
         assert!(matches!(polled, Poll::Ready(Ok(said)) if said == verdict), "{polled:?}");
