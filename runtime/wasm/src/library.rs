@@ -60,6 +60,14 @@ impl Place {
             Place::App(site) => (&site.app.name, &site.gauge),
         }
     }
+
+    fn pool(&self) -> Option<&Rc<Pool>> {
+        match self {
+            Place::Filter(pool) => Some(pool),
+            #[cfg(feature = "components")]
+            Place::App(_) => None,
+        }
+    }
 }
 
 /// A module on one worker.
@@ -130,11 +138,7 @@ impl Library for Programs {
 impl Worker {
     /// Those of filters: an application's instances go with their exchanges.
     fn pools(&self) -> impl Iterator<Item = &Rc<Pool>> {
-        self.filters.iter().filter_map(|place| match place {
-            Place::Filter(pool) => Some(pool),
-            #[cfg(feature = "components")]
-            Place::App(_) => None,
-        })
+        self.filters.iter().filter_map(Place::pool)
     }
 }
 
