@@ -207,7 +207,7 @@ struct Followed([(u64, [u64; PLACES]); 2]);
 
 impl Latencies {
     /// Milliseconds that 95 of 100 exchanges of late took at most; 0: there were none.
-    fn look(&self, of: (At, String), (bounds, counts): Sizes) -> f64 {
+    pub(super) fn look(&self, of: (At, String), (bounds, counts): Sizes) -> f64 {
         let now = clock::monotonic();
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if all.len() >= FOLLOWED && !all.contains_key(&of) {
