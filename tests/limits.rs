@@ -276,6 +276,25 @@ fn a_server_that_hangs_holds_nobody_up() {
 }
 
 #[test]
+fn a_ledger_signs_in_to_its_database() {
+    run(async {
+        let redis = Redis::start().await;
+        redis.said("CONFIG SET requirepass secret").await.unwrap();
+        let more = format!("[redis.main]\nurl = \"redis://:secret@{}/1\"\n", redis.address);
+        let gateway =
+            limited("rate = \"2/h\", by = \"all\", redis = \"main\"", &more).start().await;
+        // The bucket, and the nodes.
+        let size = async || redis.said("AUTH secret\r\nSELECT 1\r\nDBSIZE").await;
+        let counted = async {
+            while size().await.as_deref() != Some("+OK\r\n+OK\r\n:2\r\n") {
+                get(&gateway, "").await;
+            }
+        };
+        soon("what it keeps there", counted).await;
+    });
+}
+
+#[test]
 fn one_refusal_is_that_of_one_key() {
     run(async {
         let redis = Redis::start().await;
