@@ -10,6 +10,9 @@
 /// Not armed. No clock gets there.
 const NEVER: u64 = u64::MAX;
 
+/// Free places that are kept for the next.
+const FEW: usize = 64;
+
 /// Timeouts, and milliseconds between scans, with at least as many.
 const GRANULARITY: [(usize, u64); 3] = [(1000, 100), (64, 10), (0, 1)];
 
@@ -21,6 +24,8 @@ pub struct Deadlines {
     /// Told apart from a former user of the same place.
     generations: Vec<u32>,
     free: Vec<u32>,
+    /// Of a place that was never used, or was let go.
+    first: u32,
     /// Not later than the earliest that is armed.
     earliest: u64,
     /// No scan before that.
@@ -47,6 +52,7 @@ impl Default for Deadlines {
             due: Vec::new(),
             generations: Vec::new(),
             free: Vec::new(),
+            first: 0,
             earliest: NEVER,
             rest_until: 0,
         }
@@ -62,8 +68,8 @@ impl Deadlines {
         }
         let index = self.due.len() as u32;
         self.due.push(NEVER);
-        self.generations.push(0);
-        Key { index, generation: 0 }
+        self.generations.push(self.first);
+        Key { index, generation: self.first }
     }
 
     /// Lets it fire at a time, instead of when it was armed for before.
@@ -92,6 +98,27 @@ impl Deadlines {
             self.generations[key.index()] = key.generation.wrapping_add(1);
             self.free.push(key.index);
         }
+    }
+
+    /// Lets go of the places past the last that is taken, unless there are few; how many are left.
+    pub fn shrink(&mut self) -> usize {
+        let places = self.due.len();
+        if self.free.len() < FEW {
+            return places;
+        }
+        // The next take the first places.
+        self.free.sort_unstable_by(|a, b| b.cmp(a));
+        let last = (0..places as u32).rev();
+        let gone = self.free.iter().zip(last).take_while(|(free, last)| **free == *last).count();
+        self.free.drain(..gone);
+        let left = places - gone;
+        // Keys of former users fit none of those to come.
+        self.first = self.generations.drain(left..).fold(self.first, u32::max);
+        self.due.truncate(left);
+        self.due.shrink_to_fit();
+        self.generations.shrink_to_fit();
+        self.free.shrink_to_fit();
+        left
     }
 
     /// How many there are, armed or not.

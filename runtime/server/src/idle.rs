@@ -146,6 +146,7 @@ pub(crate) async fn watch(worker: Rc<Worker>) {
 fn shed(worker: &Worker) {
     worker.buffers.clear();
     worker.spares.clear();
+    worker.timers.shrink();
     (worker.memory.collect)();
 }
 

@@ -74,6 +74,14 @@ impl Timers {
         }
     }
 
+    /// Lets go of what many timeouts at once have needed.
+    pub(crate) fn shrink(&self) {
+        let places = self.table.borrow_mut().shrink();
+        let mut wakers = self.wakers.borrow_mut();
+        wakers.truncate(places);
+        wakers.shrink_to_fit();
+    }
+
     /// Wakes every task that waits with a timeout: something changed that they should look at.
     pub(crate) fn wake_all(&self) {
         for slot in self.wakers.borrow_mut().iter_mut() {

@@ -44,6 +44,24 @@ fn arming_later_leaves_the_scan_and_it_finds_nothing() {
 }
 
 #[test]
+fn places_of_a_burst_go() {
+    let mut deadlines = Deadlines::default();
+    let burst: Vec<Key> = (0..1000).map(|_| deadlines.insert()).collect();
+    assert_eq!(deadlines.shrink(), 1000, "all are taken");
+    let stays = burst[500];
+    burst.iter().filter(|key| **key != stays).for_each(|key| deadlines.remove(*key));
+    assert_eq!((deadlines.shrink(), deadlines.len()), (501, 1));
+    // Former keys do nothing to those who take their places.
+    let next: Vec<Key> = (0..700).map(|_| deadlines.insert()).collect();
+    assert_eq!(next[0].index(), 0, "the first places are taken first");
+    burst.iter().filter(|key| **key != stays).for_each(|key| deadlines.arm(*key, 1));
+    assert_eq!(deadlines.next_scan(), None);
+    next.iter().for_each(|key| deadlines.arm(*key, 2));
+    deadlines.arm(stays, 2);
+    assert_eq!(fired(&mut deadlines, 2).len(), 701);
+}
+
+#[test]
 fn a_former_key_does_nothing() {
     let mut deadlines = Deadlines::default();
     let old = deadlines.insert();
