@@ -198,6 +198,10 @@ pub(super) fn nodes(told: &Value) -> String {
         if node["doubled"] == true {
             remarks.push("two agents have this name".into());
         }
+        remarks.extend(list(&node["warnings"]).iter().map(|warning| text(warning).to_owned()));
+        if let Some(mended) = node["mended"].as_u64().filter(|mended| *mended > 0) {
+            remarks.push(format!("{mended} files put back"));
+        }
         for denied in list(&node["denied"]) {
             let (failure, message) = (text(&denied["failure"]), text(&denied["message"]));
             remarks.push(format!("gave up {}: {failure}: {message}", text(&denied["release"])));

@@ -392,6 +392,8 @@ impl Core {
                 "ago": ago,
                 "hold": self.settings.fleet.hold(&record.node.id),
                 "doubled": record.doubled,
+                "warnings": record.warnings,
+                "mended": record.mended,
                 "progress": record.progress,
                 "denied": record.denied.iter().map(|denied| json!({
                     "release": name(Some(&denied.release)), "digest": denied.release,
