@@ -133,16 +133,22 @@ impl Agent {
             Some(believed) => believed,
             None => Believed::load(&self.settings.anchor, files).map_err(Trouble::Lacking)?,
         };
-        let mut hindrance = None;
+        // What one source has there keeps nobody from what the next one has.
+        let mut refused = Vec::new();
         for _ in 0..root::LONGEST {
             let Some(version) = believed.next_version() else { break };
-            let Ok(Some(bytes)) = world.root(version, self.troubles as usize) else { break };
-            if let Err(why) = believed.take(&bytes) {
-                hindrance = Some(format!("root {version}: {why}"));
-                break;
-            }
+            let mut found = None;
+            world.root(version, self.troubles as usize, &mut |source, bytes| {
+                match believed.take(bytes) {
+                    Ok(()) => found = Some(bytes.to_vec()),
+                    Err(why) => refused.push(format!("{source}: root {version}: {why}")),
+                }
+                found.is_some()
+            });
+            let Some(bytes) = found else { break };
             trust::keep(files, version, &bytes)?;
         }
+        let mut hindrance = None;
         let followed = believed.followed();
         let time = pointer.time.max(believed.time);
         if let (Some(was), Some(is)) = (&pointer.root, &followed)
@@ -152,14 +158,14 @@ impl Agent {
             let version = was.version;
             let why =
                 format!("root {version} was followed before, and is neither here nor at a source");
-            hindrance = hindrance.or(Some(why));
+            hindrance = Some(why);
         } else if (&pointer.root, pointer.time) != (&followed, time) {
             Pointer::update(files, &mut |pointer| {
                 (pointer.root, pointer.time) = (followed.clone(), pointer.time.max(time));
             })?;
         }
         self.warn(&believed, time, world);
-        self.warnings.extend(hindrance.clone());
+        self.warnings.extend(refused.into_iter().chain(hindrance.clone()));
         self.believed = Some(believed.clone());
         Ok((believed, hindrance))
     }

@@ -128,18 +128,15 @@ impl World for Outside {
         }
     }
 
-    fn root(&mut self, version: u64, attempt: usize) -> Result<Option<Vec<u8>>, Trouble> {
-        let mut absent = 0;
-        let found = self.each(attempt, &mut |source| {
-            source
-                .root(version)
-                .inspect_err(|error| absent += usize::from(matches!(error, Error::Absent(_))))
-        });
-        match found {
-            Ok(bytes) => Ok(Some(bytes)),
-            Err(_) if absent == self.sources.len() => Ok(None),
-            Err(trouble) => Err(trouble),
-        }
+    fn root(&mut self, version: u64, attempt: usize, take: &mut dyn FnMut(&str, &[u8]) -> bool) {
+        // Where no source has one that is taken, the chain ends for now.
+        drop(self.each(attempt, &mut |source| {
+            let bytes = source.root(version)?;
+            match take(&source.name(), &bytes) {
+                true => Ok(()),
+                false => Err(Error::Absent(format!("root {version}"))),
+            }
+        }));
     }
 
     fn time(&mut self, past: i64) -> (i64, bool) {
