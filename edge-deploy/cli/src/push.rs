@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use pilotlight_content::{Account, Directory, Error, Place, Settings, Source as _, push as copy};
-use pilotlight_fleet::release;
+use pilotlight_fleet::release::{self, Root};
 
 use crate::clock::Clock;
 use crate::{FAILED, REFUSED, flags, manifests, print};
@@ -29,9 +29,19 @@ fn pushed(flags: &flags::Push) -> Result<String, Error> {
     let to = place.destination(&settings(flags.ca.as_deref(), None)?)?;
     let mut said = String::new();
     // Before what they let be signed.
+    let mut before: Option<Root> = None;
     for version in from.roots()? {
-        to.put_root(version, &from.root(version)?)?;
+        let signed = from.root(version)?;
+        let follows = before.filter(|root| root.version.checked_add(1) == Some(version));
+        let counts = follows.map_or_else(|| Root::first(&signed), |root| root.next(&signed));
+        let (root, _) = counts.map_err(|refused| {
+            Error::Refused(format!(
+                "root {version} does not count: {refused}\nhint: edge-deploy keys sign FILE --key KEY, where the other keys are"
+            ))
+        })?;
+        to.put_root(version, &signed)?;
         said.push_str(&format!("root {version}\n"));
+        before = Some(root);
     }
     let releases = match from.releases() {
         Err(Error::Absent(_)) if !said.is_empty() => Vec::new(),

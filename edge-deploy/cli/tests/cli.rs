@@ -143,6 +143,12 @@ fn a_chain_of_roots_is_made_on_several_machines() {
     assert!(code == 0 && out.contains("does not count yet"), "{out}");
     let second = file("content/roots/2");
     let cleo_key = file("cleo.key");
+    // Nodes would have to pass over it.
+    let (code, _, err) = said(&edge_deploy(&["push", &content, &file("web")]));
+    assert!(
+        code == 2 && err.contains("root 2 does not count") && err.contains("keys sign"),
+        "{err}"
+    );
     assert_eq!(said(&edge_deploy(&["keys", "sign", &second, "--key", &cleo_key])).0, 0);
     let (code, out, _) = said(&edge_deploy(&["keys", "show", &first, &second, &ann]));
     assert_eq!(code, 0, "{out}");
