@@ -23,6 +23,8 @@ use envelope::Envelope;
 
 /// The largest release, in bytes: looked at before anything else.
 pub const LARGEST: usize = 1 << 20;
+/// No build of this is older: 2026-11-01, in seconds after 1970.
+pub const BUILT: i64 = 1_793_491_200;
 /// The most files, and the most bytes of all.
 const FILES: usize = 4096;
 const BYTES: u64 = 1 << 32;
@@ -165,6 +167,7 @@ impl Release {
             return refuse(format!("{files} files, at most {FILES}"));
         }
         self.check_paths()?;
+        self.check_sizes()?;
         let bytes = self.blobs().values().fold(0, |sum: u64, size| sum.saturating_add(*size));
         if bytes > BYTES {
             return refuse(format!("{bytes} bytes of files, at most {BYTES}"));
