@@ -4,7 +4,7 @@
 mod support;
 
 use pilotlight_agent::{Agent, Anchor, Files as _, Next, Pointer};
-use pilotlight_fleet::release::{Root, Trust};
+use pilotlight_fleet::release::{BUILT, Root, Trust};
 use pilotlight_fleet::rollout::Reported;
 use support::{Node, desired, key, root, settings, trust};
 
@@ -140,6 +140,21 @@ fn a_clock_that_is_years_off_is_said_and_judged_by_what_was_signed() {
     node.world.wall = 1_750_000_000 + 10 * 365 * 86_400;
     assert_eq!(node.want(desired("3.0", 3)).0, Some(Reported::Committed));
     assert!(node.agent.warnings().iter().any(|said| said.contains("years ahead")));
+}
+
+#[test]
+fn a_key_that_signs_the_end_of_time_moves_no_clock_to_it() {
+    let mut node = Node::new();
+    node.world.wall = BUILT + 30 * 86_400;
+    let name = ("edge".to_owned(), "2.0".to_owned());
+    let (release, _) = pilotlight_fleet::release::unverified(&node.world.releases[&name]).unwrap();
+    node.world.releases.insert(name, release.sign_at(&[key(9)], i64::MAX).unwrap());
+    assert_eq!(node.want(desired("2.0", 2)).0, Some(Reported::Committed));
+    // What sources' certificates are judged by stays what the clock says.
+    node.idle(700);
+    assert_eq!(node.world.past, BUILT + 7 * 86_400);
+    assert_eq!(node.agent.warnings(), [""; 0]);
+    assert_eq!(node.want(desired("3.0", 3)).0, Some(Reported::Committed));
 }
 
 #[test]

@@ -104,8 +104,12 @@ fn packed(flags: &flags::Pack) -> Result<String, Stop> {
     let there = Directory::new(&flags.output);
     let packed = ways::add(&mut release, &places, &there, &flags.bases).map_err(Stop::Refused)?;
     // Builds that are to be the same everywhere say when they are.
-    let said = manifests::env("SOURCE_DATE_EPOCH").and_then(|text| text.parse().ok());
-    let time = said.unwrap_or_else(Clock::wall);
+    let said = manifests::env("SOURCE_DATE_EPOCH").and_then(|text| text.parse::<i64>().ok());
+    let now = Clock::wall();
+    let time = said.unwrap_or(now);
+    if time > now.saturating_add(DAY) {
+        return Err(Stop::Refused(format!("SOURCE_DATE_EPOCH: {time} is yet to come")));
+    }
     let unfit = |refused: release::Refused| Stop::Refused(refused.to_string());
     let signed = release.sign_at(&keys, time).map_err(unfit)?;
     // Who has signed it before goes on having signed it.
@@ -233,6 +237,8 @@ fn release(typed: &manifest::Release, folder: &Path, gathered: &Gathered) -> Res
     })
 }
 
+/// A builder's clock may be that much behind another one's, in seconds.
+const DAY: i64 = 86_400;
 /// Stands in the first line of every private key in PEM.
 const PRIVATE: &[u8] = b"PRIVATE KEY-----";
 

@@ -2,7 +2,7 @@
 
 use pilotlight_fleet::message::{Desired, Wanted};
 use pilotlight_fleet::plan::Digest;
-use pilotlight_fleet::release::{self, LARGEST, Release, root};
+use pilotlight_fleet::release::{self, BUILT, LARGEST, Release, root};
 use pilotlight_fleet::rollout::{Failure, Reported};
 use pilotlight_fleet::version::Version;
 
@@ -13,6 +13,9 @@ use crate::{Files, GENERATIONS, Pointer, Trouble, World, stage};
 
 /// A clock that is further ahead of all that was signed is said to be.
 const AHEAD: i64 = 5 * 365 * 86_400;
+/// A release's time counts up to so long after the last root's and this build's: a stolen key, or a machine with a wrong
+/// clock, must not make a node take the certificates of today for old ones.
+const LATER: i64 = 7 * 86_400;
 
 impl Agent {
     /// Finds the release, on this disk or at a source, and verifies it.
@@ -38,6 +41,7 @@ impl Agent {
                 let signed = world.release(&wanted.name, &wanted.version, attempt)?;
                 let (release, digest, time) = Release::verify_timed(&signed, believed.trust())
                     .map_err(|why| unfit(why.to_string()))?;
+                let time = time.min(believed.time.max(BUILT) + LATER);
                 if time > pointer.time {
                     Pointer::update(files, &mut |pointer| pointer.time = pointer.time.max(time))?;
                 }

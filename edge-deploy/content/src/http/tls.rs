@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
+use pilotlight_fleet::release::BUILT;
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::pki_types::pem::PemObject as _;
@@ -26,8 +27,6 @@ use ureq::unversioned::transport::{
 use super::Settings;
 use crate::Error;
 
-/// No build of this is older: 2026-11-01.
-const BUILT: i64 = 1_793_491_200;
 /// Certificates of one chain that may begin later than a clock has it.
 const CHAIN: usize = 8;
 
