@@ -150,8 +150,8 @@ fn keyed(key: &[u8], text: &str) -> Vec<u8> {
     hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, key), text.as_bytes()).as_ref().to_vec()
 }
 
-/// A refusal in the store's own words.
-pub(crate) fn explained(response: Response, what: &str) -> Error {
+/// A refusal in the store's own words. To those who may not list a bucket, what is not there is forbidden to read.
+pub(crate) fn explained(response: Response, what: &str, reads: bool) -> Error {
     let status = response.status().as_u16();
     let region = header(&response, "x-amz-bucket-region").map(str::to_owned);
     let text = short(response, 4096, what).unwrap_or_default();
@@ -160,6 +160,10 @@ pub(crate) fn explained(response: Response, what: &str) -> Error {
         let (_, rest) = text.split_once(&format!("<{name}>"))?;
         rest.split('<').next()
     };
+    // An answer to `HEAD` has no words.
+    if reads && status == 403 && part("Code").is_none_or(|code| code == "AccessDenied") {
+        return Error::Absent(format!("{what}, as far as this account may see,"));
+    }
     let mut why = format!("{what}: the server answered {status}");
     if let Some(code) = part("Code") {
         why.push_str(&format!(", {code}: {}", part("Message").unwrap_or_default()));

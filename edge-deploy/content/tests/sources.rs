@@ -211,6 +211,24 @@ fn now() -> i64 {
 }
 
 #[test]
+fn what_a_bucket_forbids_to_read_may_not_be_there() {
+    let server = Server::new();
+    *server.mood.lock().unwrap() = Mood::Status(403);
+    let endpoint = server.url.trim_end_matches("/edge");
+    let place = Place::parse(&format!("s3://a-bucket/edge?endpoint={endpoint}"), Path::new(""));
+    let account = Account { id: "a".into(), secret: "b".into(), ..Account::default() };
+    let settings = Settings { account: Some(account), ..Settings::default() };
+    let (place, digest) = (place.unwrap(), Digest::of_bytes(b"none"));
+    let (source, there) = (place.source(&settings).unwrap(), place.destination(&settings).unwrap());
+    assert!(!there.has(&digest).unwrap());
+    assert!(matches!(source.blob(&digest, 0), Err(Error::Absent(_))));
+    assert!(matches!(source.release("shop-edge", "1.0.0"), Err(Error::Absent(_))));
+    assert!(matches!(source.root(2), Err(Error::Absent(_))));
+    // To write it is another matter.
+    assert!(matches!(there.put_root(2, b"root two"), Err(Error::Refused(_))));
+}
+
+#[test]
 fn debians_registry() {
     let registry = Registry::new("registry");
     conforms(&registry.place, "registry");
