@@ -17,8 +17,7 @@ struct Node {
 }
 
 /// Writes down which manifest it was started with, and does not live long with one that says so.
-const PROGRAM: &str =
-    "#!/bin/sh\necho \"$2\" >>log\ngrep -q CRASH \"$2\" && exit 7\nexec sleep 100\n";
+const PROGRAM: &str = "#!/bin/sh\necho \"$2\" >>log\ngrep -q CRASH \"$2\" && exit 7\ngrep -q DEAF \"$2\" && trap '' TERM && while :; do sleep 1; done\nexec sleep 100\n";
 
 impl Node {
     fn new(name: &str, safety: &str) -> Node {
@@ -83,8 +82,8 @@ impl Node {
         let begun = Instant::now();
         while !is(&self.started()) {
             let said = fs::read_to_string(self.folder.join("launch.log")).unwrap_or_default();
-            let late = begun.elapsed() > Duration::from_secs(30);
-            assert!(!late, "not within 30 s: {what}\n{:?}\n{said}", self.started());
+            let late = begun.elapsed() > Duration::from_secs(60);
+            assert!(!late, "not within 60 s: {what}\n{:?}\n{said}", self.started());
             std::thread::park_timeout(Duration::from_millis(20));
         }
     }
@@ -161,4 +160,19 @@ fn a_pointer_that_wants_another_start_gets_it() {
     node.until("it runs again", |started| started.len() == 3);
     let launched = || fs::read_to_string(node.folder.join("state/launched")).unwrap();
     assert_eq!(launched().trim().parse(), Ok(2u64));
+}
+
+#[test]
+fn a_gateway_that_does_not_end_is_ended() {
+    let mut node = Node::new("deaf", "exits = 3");
+    let deaf = node.generation("1", "deaf.toml", "DEAF");
+    node.point(|pointer| pointer.good = Some(deaf));
+    node.launch();
+    node.until("the first start", |started| started.len() == 1);
+    let next = node.generation("2", "edge.toml", "fine");
+    node.point(|pointer| {
+        pointer.good = Some(next);
+        pointer.starts += 1;
+    });
+    node.until("the next one", |started| started == ["deaf.toml", "edge.toml"]);
 }

@@ -23,6 +23,8 @@ const LOOK: Duration = Duration::from_millis(100);
 const REST: Duration = Duration::from_secs(300);
 /// A gateway that is to make room for another has so long to end what is open.
 const LEAVE: Duration = Duration::from_secs(10);
+/// It is told again so often, and the last time it is not asked.
+const TOLD: u32 = 3;
 /// While there is nothing to run yet.
 const WAIT: Duration = Duration::from_millis(500);
 
@@ -187,8 +189,8 @@ impl Launcher {
     fn attend(&mut self, started: Started) -> Result<Ended, String> {
         let Started { mut child, generation: mut runs, starts, until } = started;
         let mut asked = false;
-        // When it was told to make room, and whether it was told again.
-        let (mut leaves, mut insisted) = (None, false);
+        // When it was told to make room, and how often.
+        let (mut leaves, mut told) = (None, 0);
         loop {
             let ended = child.try_wait().map_err(|error| format!("the gateway: {error}"))?;
             if let Some(status) = ended {
@@ -213,9 +215,10 @@ impl Launcher {
                     leaves = Some(now);
                     Some(libc::SIGTERM)
                 }
-                Some(since) if !insisted && now.saturating_sub(since) >= LEAVE => {
-                    insisted = true;
-                    Some(libc::SIGTERM)
+                // The second time what is open is cut off; one that does not heed that either is ended.
+                Some(since) if told < TOLD && now.saturating_sub(since) >= LEAVE * (told + 1) => {
+                    told += 1;
+                    Some(if told < TOLD { libc::SIGTERM } else { libc::SIGKILL })
                 }
                 // To load a manifest is what SIGHUP asks for.
                 None if back => Some(libc::SIGHUP),
