@@ -13,7 +13,7 @@ use pilotlight_controller::serve::{self, Anew, Fetch, News, Open, Outside};
 use pilotlight_controller::store::{Error, Opened, Postgres, Sqlite};
 use pilotlight_fleet::manifest::{Controller, Enrol, Fleet};
 use pilotlight_fleet::plan::Digest;
-use pilotlight_fleet::release::{Root, Trust};
+use pilotlight_fleet::release::{Root, Trust, root};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
@@ -64,7 +64,7 @@ fn outside(
 ) -> Result<(Settings, Outside), String> {
     let absolute = std::path::absolute(file).unwrap_or_else(|_| file.into());
     let folder = absolute.parent().unwrap_or(Path::new("/")).to_path_buf();
-    let trust = trust(&controller, &folder)?;
+    let (root, trust) = trust(&controller, &folder)?;
     let address = &controller.address;
     let listener = TcpListener::bind(address).map_err(|error| format!("{address}: {error}"))?;
     let bound = listener.local_addr().map_err(|error| format!("{address}: {error}"))?;
@@ -85,13 +85,15 @@ fn outside(
         );
     }
     let own = format!("{}://{bound}", if tls.is_some() { "https" } else { "http" });
-    let (open, shared) = store(&controller, &folder, own.clone());
+    // "Any address" leads nobody to the leader.
+    let reached = if bound.ip().is_unspecified() { String::new() } else { own.clone() };
+    let (open, shared) = store(&controller, &folder, reached);
     let settings = Settings { trust, fleet, enrol: controller.enrol };
-    let fetch = fetch(controller.sources.clone(), folder);
+    let fetch = fetch(controller.sources.clone(), folder.clone());
     let (send, anew) = tokio::sync::mpsc::channel(ANEW);
     std::thread::Builder::new()
         .name("signals".into())
-        .spawn(move || heed(&signals, &controller, &send))
+        .spawn(move || heed(&signals, (&controller, &folder), root, &send))
         .map_err(|error| error.to_string())?;
     let clock = Clock::new();
     let outside = Outside {
@@ -108,12 +110,17 @@ fn outside(
 }
 
 /// Until it is told to end: then nobody holds the other end of what is read anew.
-fn heed(signals: &Signals, controller: &Controller, send: &tokio::sync::mpsc::Sender<Anew>) {
+fn heed(
+    signals: &Signals,
+    (controller, folder): (&Controller, &Path),
+    mut root: u64,
+    send: &tokio::sync::mpsc::Sender<Anew>,
+) {
     loop {
         match signals.wait(std::time::Duration::from_secs(3600)) {
             None => {}
             Some(libc::SIGHUP) => {
-                for anew in reread(controller) {
+                for anew in reread(controller, folder, &mut root) {
                     // Whoever reads has ended, and so will this.
                     drop(send.blocking_send(anew));
                 }
@@ -124,8 +131,19 @@ fn heed(signals: &Signals, controller: &Controller, send: &tokio::sync::mpsc::Se
 }
 
 /// What may change while it runs. What cannot be read leaves all as it was, and has been said.
-fn reread(controller: &Controller) -> Vec<Anew> {
+fn reread(controller: &Controller, folder: &Path, root: &mut u64) -> Vec<Anew> {
     let mut anew = Vec::new();
+    match trust(controller, folder) {
+        // Sources that are away do not bring back keys that were taken away.
+        Ok((version, _)) if version < *root => eprintln!(
+            "edge-deploy: root {root} was followed, and is not at the sources: whom to trust stays as it was"
+        ),
+        Ok((version, trust)) => {
+            *root = version;
+            anew.push(Anew::Trust(trust));
+        }
+        Err(why) => eprintln!("edge-deploy: {why}: whom to trust stays as it was"),
+    }
     if let Some(file) = &controller.fleet {
         match manifests::read(Fleet::parse, file) {
             Ok(fleet) => anew.push(Anew::Fleet(fleet)),
@@ -185,21 +203,28 @@ fn store(controller: &Controller, folder: &Path, own: String) -> (Open, bool) {
 }
 
 /// Keys, or a root and what follows from it at the sources by now. For planning only: nodes judge for themselves.
-fn trust(controller: &Controller, folder: &Path) -> Result<Trust, String> {
+/// With the root's version.
+fn trust(controller: &Controller, folder: &Path) -> Result<(u64, Trust), String> {
     let mut root = match crate::node::anchor(&controller.trust, 1, "controller.toml")? {
-        Anchor::Keys(trust) => return Ok(trust),
+        Anchor::Keys(trust) => return Ok((0, trust)),
         Anchor::Root(bytes) => Root::first(&bytes).map_err(|refused| refused.to_string())?.0,
     };
     let settings = push::settings(None, None).map_err(|error| error.to_string())?;
-    for source in &controller.sources {
-        let place = Place::parse(source, folder).map_err(|error| error.to_string())?;
-        let source = place.source(&settings).map_err(|error| error.to_string())?;
-        while let Ok(bytes) = source.root(root.version.saturating_add(1)) {
-            let next = root.next(&bytes);
-            root = next.map_err(|refused| format!("{}: {refused}", source.name()))?.0;
-        }
+    let place = |source: &String| Place::parse(source, folder)?.source(&settings);
+    let sources: Result<Vec<_>, _> = controller.sources.iter().map(place).collect();
+    let sources = sources.map_err(|error| error.to_string())?;
+    for _ in 0..root::LONGEST {
+        let version = root.version.saturating_add(1);
+        let next = sources.iter().find_map(|source| {
+            let next = root.next(&source.root(version).ok()?);
+            let said =
+                |refused| eprintln!("edge-deploy: {}: root {version}: {refused}", source.name());
+            next.map_err(said).ok()
+        });
+        let Some((next, _)) = next else { break };
+        root = next;
     }
-    Ok(root.release)
+    Ok((root.version, root.release))
 }
 
 /// From the first source that has it.
@@ -268,4 +293,50 @@ fn certificates(
         }
     };
     builder.with_single_cert(chain, private).map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use pilotlight_fleet::release::PrivateKey;
+
+    use super::*;
+
+    #[test]
+    fn roots_are_followed_past_a_source_that_has_rubbish() {
+        let folder = std::env::temp_dir().join(format!("edge-trust-{}", std::process::id()));
+        let key = |seed: u8| PrivateKey::new([seed; 32], "key").unwrap();
+        let trust = |seed| Trust { keys: vec![key(seed).public().clone()], threshold: 1 };
+        let write = |name: &str, bytes: &[u8]| {
+            let path = folder.join(name);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, bytes).unwrap();
+        };
+        for version in 1..=3 {
+            let release = trust(u8::try_from(version).unwrap());
+            let root = Root { version, expires: None, root: trust(9), release };
+            write(&format!("b/roots/{version}"), &root.sign(&[key(9)], 0).unwrap());
+        }
+        write("a/roots/2", b"<html>not found</html>");
+        let controller = Controller {
+            address: String::new(),
+            url: None,
+            tls: None,
+            clients: None,
+            store: String::new(),
+            sources: vec!["a".into(), "b".into()],
+            trust: vec![folder.join("b/roots/1")],
+            fleet: None,
+            enrol: Enrol::Token,
+        };
+        let mut followed = 0;
+        let mut reread = || match reread(&controller, &folder, &mut followed).pop() {
+            Some(Anew::Trust(trust)) => Some(trust),
+            _ => None,
+        };
+        assert_eq!(reread(), Some(trust(3)));
+        // What was followed stays so when it cannot be had.
+        std::fs::remove_file(folder.join("b/roots/3")).unwrap();
+        assert_eq!(reread(), None);
+        std::fs::remove_dir_all(&folder).unwrap();
+    }
 }

@@ -9,6 +9,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError};
 use std::time::Duration;
 
 use pilotlight_fleet::manifest::Fleet;
+use pilotlight_fleet::release::Trust;
 use pilotlight_fleet::rollout::Now;
 use tokio::sync::oneshot;
 
@@ -32,6 +33,8 @@ pub(crate) enum Errand {
     Ask(Asking),
     /// Other values and holds.
     Fleet(Fleet),
+    /// Other keys that sign.
+    Trust(Trust),
 }
 
 /// A request, how long it may wait, and where the outcome goes.
@@ -86,7 +89,7 @@ impl Keeper {
             let why = match (self.open)() {
                 Ok(Opened::Ours(store)) => {
                     has_opened = true;
-                    match self.lead(store, asked) {
+                    match self.lead(store, asked, &mut said) {
                         End::Stopped => return Ok(()),
                         End::Lost(error) if !self.shared => return Err(error),
                         End::Lost(error) => (News::Lost(error.to_string()), None),
@@ -118,6 +121,7 @@ impl Keeper {
             let left = until.saturating_sub((self.clock)().0);
             match asked.recv_timeout(left) {
                 Ok(Errand::Fleet(fleet)) => self.settings.fleet = fleet,
+                Ok(Errand::Trust(trust)) => self.settings.trust = trust,
                 Ok(Errand::Ask(asking)) => {
                     let answer = Answer::stands_by(&asking.request, leader);
                     drop(asking.reply.send(Outcome::Answer(answer)));
@@ -128,11 +132,18 @@ impl Keeper {
         }
     }
 
-    fn lead(&mut self, mut store: Box<dyn Store>, asked: &Receiver<Errand>) -> End {
+    fn lead(
+        &mut self,
+        mut store: Box<dyn Store>,
+        asked: &Receiver<Errand>,
+        said: &mut Option<News>,
+    ) -> End {
         let mut lead = match Lead::begin(self, &mut *store) {
             Ok(lead) => lead,
             Err(error) => return End::Lost(error),
         };
+        // That it leads was said since.
+        *said = None;
         loop {
             match lead.turn(self, &mut *store, asked) {
                 Ok(true) => {}
@@ -203,6 +214,10 @@ impl Lead {
                 Errand::Fleet(fleet) => {
                     keeper.settings.fleet = fleet.clone();
                     self.core.heed(fleet, now);
+                }
+                Errand::Trust(trust) => {
+                    keeper.settings.trust = trust.clone();
+                    self.core.believe(trust, now);
                 }
             }
         }
