@@ -6,6 +6,7 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use pilotlight_fleet::plan::hex;
 use pilotlight_fleet::release::{PrivateKey, PublicKey, is_name};
 use ring::rand::{SecureRandom as _, SystemRandom};
 
@@ -102,7 +103,7 @@ fn bytes(file: &Path) -> Result<Vec<u8>, Stop> {
 pub(crate) fn secret() -> Option<String> {
     let mut bytes = [0; 24];
     SystemRandom::new().fill(&mut bytes).ok()?;
-    Some(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+    Some(hex(&bytes))
 }
 
 /// Writes a file that is not there yet, and lasts.

@@ -1,7 +1,7 @@
 //! An object store that speaks S3: a web server whose requests are signed (AWS's version 4). Objects have the names
 //! that files of a folder have, so whoever may read them without a signature does it by plain HTTPS.
 
-use pilotlight_fleet::plan::Digest;
+use pilotlight_fleet::plan::{Digest, hex};
 use ring::hmac;
 
 use crate::Error;
@@ -137,7 +137,7 @@ impl Signer {
         for part in [day, &self.region, "s3", "aws4_request"] {
             key = keyed(&key, part);
         }
-        let signature: String = keyed(&key, &text).iter().map(|b| format!("{b:02x}")).collect();
+        let signature = hex(&keyed(&key, &text));
         let id = &self.account.id;
         ask.field(
             "authorization",

@@ -11,6 +11,8 @@
 
 use std::collections::BTreeMap;
 
+use crate::plan::hex;
+
 use super::{LARGEST, PrivateKey, Refused, Trust, key, root};
 
 /// The most signatures.
@@ -81,7 +83,7 @@ impl<'a> Envelope<'a> {
     pub(super) fn bytes(&self) -> Vec<u8> {
         let mut text = String::from(self.head);
         for Signature { key, time, bytes } in &self.signatures {
-            text.push_str(&format!("signed {key} {time} {}\n", key::to_hex(bytes)));
+            text.push_str(&format!("signed {key} {time} {}\n", hex(bytes)));
         }
         text.push('\n');
         let mut bytes = text.into_bytes();
