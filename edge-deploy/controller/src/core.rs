@@ -16,6 +16,7 @@ use serde::Serialize;
 use crate::store::{Audit, Error, Record, Role, Saved, Store, Token, Write};
 
 mod agents;
+mod lists;
 mod operators;
 mod pages;
 mod rollouts;
