@@ -9,15 +9,14 @@ use std::sync::Arc;
 use pilotlight_agent::Anchor;
 use pilotlight_content::{Body, Place};
 use pilotlight_controller::core::{Content, SHOWN, Settings};
+use pilotlight_controller::pem;
 use pilotlight_controller::serve::{self, Anew, Fetch, News, Open, Outside};
 use pilotlight_controller::store::{Error, Opened, Postgres, Sqlite};
 use pilotlight_fleet::manifest::{Controller, Enrol, Fleet};
 use pilotlight_fleet::plan::Digest;
 use pilotlight_fleet::release::{Root, Trust, root};
-use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::ServerConfig;
 use rustls::server::WebPkiClientVerifier;
-use rustls::{RootCertStore, ServerConfig};
 
 use crate::clock::{Clock, Signals};
 use crate::{FAILED, REFUSED, manifests, print, push};
@@ -265,14 +264,6 @@ fn certificates(
     (certificate, key): &(PathBuf, PathBuf),
     clients: Option<&Path>,
 ) -> Result<ServerConfig, String> {
-    let read = |file: &Path| {
-        let all: Result<Vec<_>, _> =
-            CertificateDer::pem_file_iter(file).and_then(|items| items.collect());
-        all.map_err(|error| format!("{}: {error}", file.display()))
-    };
-    let chain = read(certificate)?;
-    let private =
-        PrivateKeyDer::from_pem_file(key).map_err(|error| format!("{}: {error}", key.display()))?;
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()
@@ -280,10 +271,7 @@ fn certificates(
     let builder = match clients {
         None => builder.with_no_client_auth(),
         Some(file) => {
-            let mut roots = RootCertStore::empty();
-            for authority in read(file)? {
-                roots.add(authority).map_err(|error| format!("{}: {error}", file.display()))?;
-            }
+            let roots = pem::authorities(file)?;
             // Operators, and nodes that have tokens, come without.
             let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider)
                 .allow_unauthenticated()
@@ -292,7 +280,8 @@ fn certificates(
             builder.with_client_cert_verifier(verifier)
         }
     };
-    builder.with_single_cert(chain, private).map_err(|error| error.to_string())
+    let (chain, key) = (pem::certificates(certificate)?, pem::private(key)?);
+    builder.with_single_cert(chain, key).map_err(|error| error.to_string())
 }
 
 #[cfg(test)]
