@@ -1,7 +1,7 @@
 //! `serve`: the controller, with a store, certificates and sources that are real.
 
 use std::io::Read as _;
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -84,9 +84,7 @@ fn outside(
         );
     }
     let own = format!("{}://{bound}", if tls.is_some() { "https" } else { "http" });
-    // "Any address" leads nobody to the leader.
-    let reached = if bound.ip().is_unspecified() { String::new() } else { own.clone() };
-    let (open, shared) = store(&controller, &folder, reached);
+    let (open, shared) = store(&controller, &folder, reached(&controller, bound, &own));
     let settings = Settings { trust, fleet, enrol: controller.enrol };
     let fetch = fetch(controller.sources.clone(), folder.clone());
     let (send, anew) = tokio::sync::mpsc::channel(ANEW);
@@ -178,7 +176,7 @@ fn said(own: String) -> impl Fn(News) + Send {
 }
 
 /// How the store is opened, and whether others may have it too.
-fn store(controller: &Controller, folder: &Path, own: String) -> (Open, bool) {
+fn store(controller: &Controller, folder: &Path, reached: String) -> (Open, bool) {
     let (url, folder) = (controller.store.clone(), folder.to_path_buf());
     match url.strip_prefix("sqlite:") {
         Some(path) => {
@@ -194,10 +192,16 @@ fn store(controller: &Controller, folder: &Path, own: String) -> (Open, bool) {
             };
             (Box::new(open), false)
         }
-        None => {
-            let own = controller.url.clone().unwrap_or(own);
-            (Box::new(Postgres::opener(url, folder, own)), true)
-        }
+        None => (Box::new(Postgres::opener(url, folder, reached)), true),
+    }
+}
+
+/// Where others say that this one is: nowhere, where all that is known is "any address".
+fn reached(controller: &Controller, bound: SocketAddr, own: &str) -> String {
+    match &controller.url {
+        Some(url) => url.clone(),
+        None if bound.ip().is_unspecified() => String::new(),
+        None => own.into(),
     }
 }
 
@@ -283,6 +287,33 @@ fn certificates(
     let (chain, key) = (pem::certificates(certificate)?, pem::private(key)?);
     builder.with_single_cert(chain, key).map_err(|error| error.to_string())
 }
+    fn controller(sources: &[&str], trust: &[PathBuf]) -> Controller {
+        Controller {
+            address: String::new(),
+            url: None,
+            tls: None,
+            clients: None,
+            store: String::new(),
+            sources: sources.iter().map(|source| (*source).to_owned()).collect(),
+            trust: trust.to_vec(),
+            fleet: None,
+            enrol: Enrol::Token,
+        }
+    }
+
+    #[test]
+    fn nobody_is_sent_to_any_address() {
+        let mut controller = controller(&[], &[]);
+        let reached = |controller: &Controller, bound: &str| {
+            reached(controller, bound.parse().unwrap(), &format!("https://{bound}"))
+        };
+        assert_eq!(reached(&controller, "0.0.0.0:7443"), "");
+        assert_eq!(reached(&controller, "[::]:7443"), "");
+        assert_eq!(reached(&controller, "10.0.0.1:7443"), "https://10.0.0.1:7443");
+        controller.url = Some("https://fleet".into());
+        assert_eq!(reached(&controller, "[::]:7443"), "https://fleet");
+    }
+
 
 #[cfg(test)]
 mod tests {
@@ -306,17 +337,7 @@ mod tests {
             write(&format!("b/roots/{version}"), &root.sign(&[key(9)], 0).unwrap());
         }
         write("a/roots/2", b"<html>not found</html>");
-        let controller = Controller {
-            address: String::new(),
-            url: None,
-            tls: None,
-            clients: None,
-            store: String::new(),
-            sources: vec!["a".into(), "b".into()],
-            trust: vec![folder.join("b/roots/1")],
-            fleet: None,
-            enrol: Enrol::Token,
-        };
+        let controller = controller(&["a", "b"], &[folder.join("b/roots/1")]);
         let mut followed = 0;
         let mut reread = || match reread(&controller, &folder, &mut followed).pop() {
             Some(Anew::Trust(trust)) => Some(trust),

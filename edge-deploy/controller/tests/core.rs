@@ -130,10 +130,18 @@ fn what_a_node_warns_of_is_kept_and_shown_as_plain_words() {
     assert_eq!(told["warnings"][1].as_str().unwrap().len(), 2048);
     assert_eq!(told["warnings"].as_array().unwrap().len(), 16);
     assert_eq!(told["progress"]["message"], "one two");
-    let request = world.request("GET", "/", None);
-    let Outcome::Answer(page) = world.ask(&request) else { panic!("no page") };
-    let page = String::from_utf8(page.body).unwrap();
+    let page = |world: &mut World| {
+        let request = world.request("GET", "/", None);
+        let Outcome::Answer(page) = world.ask(&request) else { panic!("no page") };
+        String::from_utf8(page.body).unwrap()
+    };
+    let shown = page(&mut world);
     assert!(
-        page.contains("3 files put back") && page.contains("n1: root 1 expires [2J in &lt;5&gt;")
+        shown.contains("3 files put back") && shown.contains("n1: root 1 expires [2J in &lt;5&gt;")
     );
+    // No number is too large to be shown with others.
+    let mut other = Node::new("n2");
+    other.status.drift = u64::MAX;
+    assert_eq!(other.poll(&mut world), 200);
+    assert!(page(&mut world).contains(&format!("{} files put back", u64::MAX)));
 }
