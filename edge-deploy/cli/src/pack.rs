@@ -20,44 +20,13 @@ use pilotlight_fleet::release::{self, File, Release};
 use pilotlight_fleet::version::Needs;
 
 use crate::clock::Clock;
-use crate::{FAILED, REFUSED, flags, gateway, keys, manifests, print};
+use crate::end::{Stop, end};
+use crate::{REFUSED, flags, gateway, keys, manifests};
 use folder::Folder;
 use gather::{Gathered, Refused};
 
 pub(crate) fn pack(flags: &flags::Pack) -> ExitCode {
-    match packed(flags) {
-        Ok(said) => {
-            print(&said);
-            ExitCode::SUCCESS
-        }
-        Err(Stop::Said(code)) => code,
-        Err(Stop::Refused(why)) => refuse(&why, REFUSED),
-        Err(Stop::Failed(why)) => refuse(&why, FAILED),
-    }
-}
-
-impl From<keys::Stop> for Stop {
-    fn from(stop: keys::Stop) -> Stop {
-        match stop {
-            keys::Stop::Refused(why) => Stop::Refused(why),
-            keys::Stop::Failed(why) => Stop::Failed(why),
-        }
-    }
-}
-
-fn refuse(why: &str, code: u8) -> ExitCode {
-    eprintln!("edge-deploy: {why}");
-    ExitCode::from(code)
-}
-
-/// Why nothing was packed.
-enum Stop {
-    /// It has been said.
-    Said(ExitCode),
-    /// What was given will not do.
-    Refused(String),
-    /// Something failed.
-    Failed(String),
+    end(packed(flags))
 }
 
 fn packed(flags: &flags::Pack) -> Result<String, Stop> {
@@ -135,7 +104,7 @@ fn places(
 /// Machine code is of one version of the gateway.
 fn needs(typed: Option<&Needs>, flags: &flags::Pack) -> Result<Needs, Stop> {
     let gateway = gateway::find(flags.gateway.as_deref()).map_err(Stop::Refused)?;
-    let version = compile::version(&gateway);
+    let version = gateway::version(&gateway);
     let text = match (typed, version) {
         (_, None) => None,
         (None, Some(version)) => Some(format!("={version}")),

@@ -8,19 +8,14 @@ use pilotlight_content::{Account, Directory, Error, Place, Settings, Source as _
 use pilotlight_fleet::release::{self, Root};
 
 use crate::clock::Clock;
-use crate::{FAILED, REFUSED, flags, manifests, print};
+use crate::end::{Stop, end};
+use crate::{flags, manifests};
 
 pub(crate) fn push(flags: &flags::Push) -> ExitCode {
-    match pushed(flags) {
-        Ok(said) => {
-            print(&said);
-            ExitCode::SUCCESS
-        }
-        Err(error) => {
-            eprintln!("edge-deploy: {error}");
-            ExitCode::from(if matches!(error, Error::Refused(_)) { REFUSED } else { FAILED })
-        }
-    }
+    end(pushed(flags).map_err(|error| match error {
+        Error::Refused(why) => Stop::Refused(why),
+        other => Stop::Failed(other.to_string()),
+    }))
 }
 
 fn pushed(flags: &flags::Push) -> Result<String, Error> {

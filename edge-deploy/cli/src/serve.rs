@@ -19,7 +19,8 @@ use rustls::ServerConfig;
 use rustls::server::WebPkiClientVerifier;
 
 use crate::clock::{Clock, Signals};
-use crate::{FAILED, REFUSED, manifests, print, push};
+use crate::end::{fail, refuse};
+use crate::{manifests, print, push};
 
 /// So many files that have changed wait at most.
 const ANEW: usize = 8;
@@ -27,7 +28,7 @@ const ANEW: usize = 8;
 pub(crate) fn serve(file: &Path) -> ExitCode {
     let signals = match Signals::block(&[libc::SIGTERM, libc::SIGINT, libc::SIGHUP]) {
         Ok(signals) => signals,
-        Err(error) => return refuse(&format!("signals: {error}")),
+        Err(error) => return refuse(format!("signals: {error}")),
     };
     let controller = match manifests::read(Controller::parse, file) {
         Ok(controller) => controller,
@@ -39,20 +40,12 @@ pub(crate) fn serve(file: &Path) -> ExitCode {
         Some(Err(code)) => return code,
     };
     match outside(file, controller, fleet, signals) {
-        Err(why) => refuse(&why),
+        Err(why) => refuse(why),
         Ok((settings, outside)) => match serve::serve(settings, outside) {
             Ok(()) => ExitCode::SUCCESS,
-            Err(why) => {
-                eprintln!("edge-deploy: {why}");
-                ExitCode::from(FAILED)
-            }
+            Err(why) => fail(why),
         },
     }
-}
-
-fn refuse(why: &str) -> ExitCode {
-    eprintln!("edge-deploy: {why}");
-    ExitCode::from(REFUSED)
 }
 
 fn outside(
@@ -287,6 +280,13 @@ fn certificates(
     let (chain, key) = (pem::certificates(certificate)?, pem::private(key)?);
     builder.with_single_cert(chain, key).map_err(|error| error.to_string())
 }
+
+#[cfg(test)]
+mod tests {
+    use pilotlight_fleet::release::PrivateKey;
+
+    use super::*;
+
     fn controller(sources: &[&str], trust: &[PathBuf]) -> Controller {
         Controller {
             address: String::new(),
@@ -313,13 +313,6 @@ fn certificates(
         controller.url = Some("https://fleet".into());
         assert_eq!(reached(&controller, "[::]:7443"), "https://fleet");
     }
-
-
-#[cfg(test)]
-mod tests {
-    use pilotlight_fleet::release::PrivateKey;
-
-    use super::*;
 
     #[test]
     fn roots_are_followed_past_a_source_that_has_rubbish() {

@@ -14,8 +14,9 @@ use super::admin::Admin;
 use super::disk::Disk;
 use super::launched::Launched;
 use super::links::{self, Shared};
-use super::{read, refuse};
+use super::read;
 use crate::clock::{Clock, Signals};
+use crate::end::{fail, refuse};
 use crate::{FAILED, flags, gateway};
 
 const LOOK: Duration = Duration::from_millis(100);
@@ -32,7 +33,7 @@ pub(crate) fn launch(flags: &flags::Launch) -> ExitCode {
     let signals = [libc::SIGTERM, libc::SIGINT, libc::SIGHUP];
     let signals = match Signals::block(&signals) {
         Ok(signals) => signals,
-        Err(error) => return refuse(&format!("signals: {error}")),
+        Err(error) => return refuse(format!("signals: {error}")),
     };
     let node = match read(&flags.node) {
         Ok(node) => node,
@@ -40,10 +41,7 @@ pub(crate) fn launch(flags: &flags::Launch) -> ExitCode {
     };
     match Launcher::new(&flags.node, &node, signals).and_then(Launcher::run) {
         Ok(code) => code,
-        Err(why) => {
-            eprintln!("edge-deploy: {why}");
-            ExitCode::from(FAILED)
-        }
+        Err(why) => fail(why),
     }
 }
 
