@@ -1,11 +1,13 @@
 //! The launcher alone: what it starts, by the pointer, with a program that stands for a gateway.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::disallowed_methods)]
 
+mod common;
+
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use pilotlight_agent::{Generation, Pointer, Trial};
 use pilotlight_fleet::plan::Digest;
@@ -37,9 +39,7 @@ impl Node {
     }
 
     fn write(&self, name: &str, text: &str) {
-        let path = self.folder.join(name);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, text).unwrap();
+        common::write(&self.folder.join(name), text);
     }
 
     fn generation(&self, id: &str, manifest: &str, text: &str) -> Generation {
@@ -79,13 +79,9 @@ impl Node {
     }
 
     fn until(&self, what: &str, is: impl Fn(&[String]) -> bool) {
-        let begun = Instant::now();
-        while !is(&self.started()) {
-            let said = fs::read_to_string(self.folder.join("launch.log")).unwrap_or_default();
-            let late = begun.elapsed() > Duration::from_secs(60);
-            assert!(!late, "not within 60 s: {what}\n{:?}\n{said}", self.started());
-            std::thread::park_timeout(Duration::from_millis(20));
-        }
+        let log = || fs::read_to_string(self.folder.join("launch.log")).unwrap_or_default();
+        let said = || format!("{:?}\n{}", self.started(), log());
+        common::until(what, || is(&self.started()), said);
     }
 }
 

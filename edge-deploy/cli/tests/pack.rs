@@ -2,6 +2,8 @@
 //! the same bytes.
 #![allow(clippy::unwrap_used)]
 
+mod common;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -84,9 +86,7 @@ impl Shop {
     }
 
     fn write(&self, name: &str, text: &str) {
-        let path = self.0.join(name);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, text).unwrap();
+        common::write(&self.0.join(name), text);
     }
 
     fn run(&self, arguments: &[&str]) -> (i32, String, String) {
