@@ -75,3 +75,36 @@ fn connections_that_fail_count_too_without_http_as_well() {
         assert_eq!(who(&gateway, 8).await, "a");
     });
 }
+
+/// A client that takes too long with its body has nothing to do with the endpoint; one that is silent has.
+#[test]
+fn slow_clients_eject_nobody() {
+    run(async {
+        let mut sinks = Vec::new();
+        for _ in 0..2 {
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            sinks.push(listener.local_addr().unwrap());
+            tokio::spawn(async move {
+                let mut open = Vec::new();
+                while let Ok((stream, _)) = listener.accept().await {
+                    open.push(stream);
+                }
+            });
+        }
+        let (_, mut setup) = gateway(&sinks, "outlier = { errors = 1, eject = \"1h\" }");
+        setup.rest =
+            setup.rest.replace("[[routes]]\n", "[[routes]]\ntimeouts = { total = \"200ms\" }\n");
+        let gateway = setup.start().await;
+        for _ in 0..3 {
+            let mut stream = tokio::net::TcpStream::connect(gateway.clear).await.unwrap();
+            let head = "POST / HTTP/1.1\r\nhost: a.test\r\ncontent-length: 10\r\n\r\nx";
+            stream.write_all(head.as_bytes()).await.unwrap();
+            let mut answer = [0; 12];
+            soon("an answer", stream.read_exact(&mut answer)).await.unwrap();
+            assert_eq!(&answer, b"HTTP/1.1 504");
+        }
+        assert_eq!(times(&gateway, "endpoint ejected"), 0);
+        get(&gateway).await.assert(504);
+        gateway.logged(&["\"endpoint ejected\""]).await.unwrap();
+    });
+}

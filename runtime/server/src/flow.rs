@@ -140,6 +140,9 @@ struct Reached {
     permit: Permit,
 }
 
+/// Endpoints that stand for one name, which a connection tries.
+const FOUND: usize = 4;
+
 /// Connects to an endpoint; when one can't be reached, to another, each once.
 async fn reach(
     worker: &Rc<Worker>,
@@ -148,6 +151,8 @@ async fn reach(
 ) -> Result<Reached, UpstreamError> {
     let mut tried = Vec::new();
     let mut last = None;
+    let is_sought = upstream.shared.roster().is_some_and(|roster| roster.is_sought());
+    let most = if is_sought { FOUND } else { upstream.shared.width() };
     loop {
         let reached = upstream.reach(worker, &tried).await;
         let mut lease = reached.map_err(|error| last.unwrap_or(error))?;
@@ -168,7 +173,7 @@ async fn reach(
         }
         tried.push(lease.number);
         // The limit is the upstream's, whichever endpoint it is.
-        if error == UpstreamError::Limit || tried.len() >= upstream.shared.width() {
+        if error == UpstreamError::Limit || tried.len() >= most {
             return Err(error);
         }
         last = Some(error);

@@ -1,6 +1,6 @@
 //! What an instance costs, without a gateway:
 //! `cargo run --release -p pilotlight-wasm --example instances FILE.wasm [shared|fresh|load] [CONFIG]`.
-//! `shared` calls a filter's long-lived instance for the head of a request, `fresh` a new one each time, `load`
+//! `shared` calls a filter's long-lived instance for the head of a request, `fresh` one that was put back each time, `load`
 //! loads 50 filters from the cache. For `perf stat` and callgrind, too.
 #![allow(missing_docs, clippy::unwrap_used, clippy::print_stdout, clippy::disallowed_methods)]
 

@@ -73,6 +73,11 @@ impl Slot {
         slots.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less).ok()?;
         Some(Slot(Arc::clone(slots)))
     }
+
+    /// Whether there are others.
+    pub(crate) fn has_more(&self) -> bool {
+        self.0.load(Ordering::Relaxed) > 0
+    }
 }
 
 impl Drop for Slot {

@@ -60,6 +60,14 @@ impl Place {
             Place::App(site) => (&site.app.name, &site.gauge),
         }
     }
+
+    fn pool(&self) -> Option<&Rc<Pool>> {
+        match self {
+            Place::Filter(pool) => Some(pool),
+            #[cfg(feature = "components")]
+            Place::App(_) => None,
+        }
+    }
 }
 
 /// A module on one worker.
@@ -127,15 +135,16 @@ impl Library for Programs {
     }
 }
 
+impl Worker {
+    /// Those of filters: an application's instances go with their exchanges.
+    fn pools(&self) -> impl Iterator<Item = &Rc<Pool>> {
+        self.filters.iter().filter_map(Place::pool)
+    }
+}
+
 impl Drop for Worker {
     fn drop(&mut self) {
-        for place in &self.filters {
-            match place {
-                Place::Filter(pool) => pool.close(),
-                #[cfg(feature = "components")]
-                Place::App(_) => {}
-            }
-        }
+        self.pools().for_each(|pool| pool.close());
     }
 }
 
@@ -167,24 +176,17 @@ impl Realm for Worker {
         Some(Rc::new(modules::Handle(Rc::clone(pool))))
     }
 
+    fn rest(&self) {
+        self.pools().for_each(|pool| pool.rest());
+    }
+
     fn trim(&self) {
-        for place in &self.filters {
-            match place {
-                Place::Filter(pool) => pool.trim(),
-                // Its instances go with their exchanges.
-                #[cfg(feature = "components")]
-                Place::App(_) => {}
-            }
-        }
+        self.pools().for_each(|pool| pool.trim());
         self.modules.values().filter_map(|shelf| shelf.pool.get()).for_each(|pool| pool.trim());
     }
 
     fn is_busy(&self) -> bool {
-        self.filters.iter().any(|place| match place {
-            Place::Filter(pool) => pool.is_busy(),
-            #[cfg(feature = "components")]
-            Place::App(_) => false,
-        })
+        self.pools().any(|pool| pool.is_busy())
     }
 
     fn gauges(&self, report: &mut dyn FnMut(&'static str, &str, u64)) {

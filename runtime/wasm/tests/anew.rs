@@ -4,6 +4,7 @@
 mod common;
 
 use common::{Rig, assemble, exchange, header, refused, rig, run};
+use pilotlight_filter::FaultKind;
 use pilotlight_filter::abi::Phase;
 
 /// Counts calls in a global, in its data, in memory that nothing has written before, and far away; `x-a` becomes the sum
@@ -95,7 +96,7 @@ fn an_instance_is_put_back_to_its_start() {
     let count = started(&rig, 10, 3);
     made(count, 3, 30);
     // What nobody uses is dropped when the worker is idle.
-    rig.realm.trim();
+    rig.realm.rest();
     let mut held = 0;
     rig.realm
         .gauges(&mut |what, _, value| held += if what == "wasm_instances" { value } else { 0 });
@@ -142,6 +143,30 @@ fn a_trap_is_its_own_exchanges_affair() {
     run(&mut *filter, Phase::Request, &mut many).unwrap_err();
     drop(filter);
     made(started(&rig, 3, 1), before + 1, before + 4);
+}
+
+/// Memory that one exchange was refused is no reason of another's trap.
+#[test]
+fn what_was_refused_before_is_forgotten() {
+    let guest = counter(
+        "",
+        "(if (i32.gt_u (local.get 1) (i32.const 6)) (then unreachable)) (drop (memory.grow (i32.const 30000)))",
+    );
+    let rig = alone(&guest);
+    started(&rig, 3, 1);
+    let mut many = exchange("/", &["a", "b", "c", "d", "e", "f"].map(|name| (name, "1")));
+    let mut filter = rig.realm.start(0);
+    let fault = run(&mut *filter, Phase::Request, &mut many).unwrap_err();
+    assert_eq!(fault.kind, FaultKind::Trap, "{fault:?}");
+}
+
+/// What exchanges write is remembered up to a bound, and is gone beyond that.
+#[test]
+fn one_that_writes_much_leaves_nothing() {
+    let much = "(if (i32.eqz (i32.load8_u (i32.const 900000)))
+        (then (memory.fill (i32.const 800000) (i32.const 7) (i32.const 400000))) (else unreachable))";
+    let rig = alone(&counter("", much));
+    made(started(&rig, 5, 1), 1, 5);
 }
 
 #[test]

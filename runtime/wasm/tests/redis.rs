@@ -33,7 +33,7 @@ const GUEST: &str = r#"(module
     (global $name (mut i32) (i32.const 0))
     (global $len (mut i32) (i32.const 0))
     (data (i32.const 256) "x-ax-bme secret")
-    (data (i32.const 512) "*2\0d\0a$3\0d\0aGET\0d\0a$1\0d\0ak\0d\0a")
+    (data (i32.const 512) "*2\0d\0a$3\0d\0aGET\0d\0a$1\0d\0ak\0d\0a*2\0d\0a$3\0d\0aGET\0d\0a$1\0d\0ak\0d\0a")
     (func (export "proxy_abi_version_0_2_100"))
     (func (export "proxy_on_memory_allocate") (param i32) (result i32)
       (global.get $top) (global.set $top (i32.add (global.get $top) (local.get 0))))
@@ -52,7 +52,12 @@ const GUEST: &str = r#"(module
         (call $call (i32.const 256) (i32.const 3) (i32.const 512) (i32.const 20) (i32.const 8))))
       (i32.store8 (i32.const 701) (i32.add (i32.const 48)
         (call $call (global.get $name) (global.get $len) (i32.const 512) (i32.const 20) (i32.const 8))))
-      (drop (call $replace (i32.const 0) (i32.const 256) (i32.const 3) (i32.const 700) (i32.const 2)))
+      ;; Two commands, and half of one.
+      (i32.store8 (i32.const 702) (i32.add (i32.const 48)
+        (call $call (global.get $name) (global.get $len) (i32.const 512) (i32.const 40) (i32.const 8))))
+      (i32.store8 (i32.const 703) (i32.add (i32.const 48)
+        (call $call (global.get $name) (global.get $len) (i32.const 512) (i32.const 10) (i32.const 8))))
+      (drop (call $replace (i32.const 0) (i32.const 256) (i32.const 3) (i32.const 700) (i32.const 4)))
       (i32.const 3))
     (func (export "proxy_on_redis_call_response") (param $root i32) (param $token i32) (param $status i32) (param $size i32)
       (drop (call $context (global.get $stream)))
@@ -173,9 +178,9 @@ fn asks(rig: &Rig) -> (String, String) {
 #[test]
 fn a_command_and_its_reply() {
     let (rig, server) = rig("outbound|6379||redis.static?db=2").unwrap();
-    // A name that it has not begun with is BAD_ARGUMENT.
+    // A name that it has not begun with is BAD_ARGUMENT, and so is what is not one command.
     server.says.replace(vec!["+OK\r\n", "+OK\r\n", "+first\r\n", ":5\r\n", "-ERR no\r\n"]);
-    assert_eq!(asks(&rig), ("20".to_owned(), "0+first".to_owned()));
+    assert_eq!(asks(&rig), ("2022".to_owned(), "0+first".to_owned()));
     let signed_in = "*3 $4 AUTH $2 me $6 secret ";
     let asked = "*2 $3 GET $1 k ";
     let opened = "Inet(10.0.0.9:6379)";

@@ -55,6 +55,8 @@ impl Arena {
                 piece = unsafe { (*piece).next };
             }
             self.free[class] = kept;
+            // In order, neighbours become one span as they are given.
+            gone.sort_unstable();
             for first in gone {
                 free[first as usize] = 0;
                 self.give(first, pages);

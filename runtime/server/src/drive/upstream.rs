@@ -35,7 +35,10 @@ enum Tried {
     Switched(Box<Switched>),
     Failed(UpstreamError),
     Broken(PumpError),
-    TimedOut,
+    TimedOut {
+        /// It was the endpoint that was waited for, not the client's body.
+        silent: bool,
+    },
 }
 
 impl Tried {
@@ -44,7 +47,7 @@ impl Tried {
         Some(match self {
             Tried::Answered(_) => Failure { answered: true, status },
             Tried::Failed(error) => Failure { answered: false, status: error.status() },
-            Tried::TimedOut => Failure { answered: false, status: 504 },
+            Tried::TimedOut { .. } => Failure { answered: false, status: 504 },
             Tried::Switched(_) | Tried::Broken(_) => return None,
         })
     }
@@ -60,7 +63,8 @@ impl Tried {
                 | UpstreamError::NotTaken
                 | UpstreamError::Closed { fresh: false },
             ) => None,
-            Tried::Failed(_) | Tried::TimedOut => Some(false),
+            Tried::TimedOut { silent } => silent.then_some(false),
+            Tried::Failed(_) => Some(false),
         }
     }
 }
@@ -115,7 +119,7 @@ impl Turn<'_> {
                 reason: match &outcome {
                     Tried::Answered(_) => Reason::Status(exchange.response.head.status),
                     Tried::Failed(error) => reason(*error),
-                    Tried::TimedOut => Reason::Status(504),
+                    Tried::TimedOut { .. } => Reason::Status(504),
                     Tried::Switched(_) | Tried::Broken(_) => Reason::Status(0),
                 },
                 attempts: exchange.stats.retries + 1,
@@ -167,7 +171,7 @@ impl Turn<'_> {
                     return Ok(Reached::Tunnel(switched));
                 }
                 Tried::Broken(error) => return self.broke(exchange, error),
-                Tried::TimedOut => {
+                Tried::TimedOut { .. } => {
                     return Ok(self.fail(exchange, problem(UpstreamError::ResponseTimeout)));
                 }
                 Tried::Failed(error) => return Ok(self.fail(exchange, problem(error))),
@@ -221,8 +225,10 @@ impl Turn<'_> {
         };
         let did = match outcome {
             Tried::Failed(UpstreamError::Refused) => Did::Refuse,
-            Tried::Failed(UpstreamError::ConnectTimeout) | Tried::TimedOut => Did::Silence,
-            Tried::Failed(_) | Tried::Broken(_) => return false,
+            Tried::Failed(UpstreamError::ConnectTimeout) | Tried::TimedOut { silent: true } => {
+                Did::Silence
+            }
+            Tried::Failed(_) | Tried::Broken(_) | Tried::TimedOut { .. } => return false,
             Tried::Answered(_) | Tried::Switched(_) => Did::Answer,
         };
         app.tell(number as u64, did);
@@ -351,7 +357,7 @@ impl Turn<'_> {
                 self.limit(Some(first_byte));
             }
             if self.timer.poll(cx).is_ready() {
-                return Poll::Ready(Ok(Tried::TimedOut));
+                return Poll::Ready(Ok(Tried::TimedOut { silent: waiting }));
             }
             if down.queued() > 0 {
                 let _ = down.poll_flush(cx);

@@ -47,10 +47,17 @@ impl House<'_> {
             let (index, control) = (self.threads.len(), gateway.control.clone());
             match Thread::start(index, gateway.clock, control, drain.subscribe()) {
                 Ok(thread) => self.threads.push(thread),
-                Err(_) => break,
+                Err(why) => {
+                    let fields = [("error", &*why.to_string())];
+                    gateway.control.log.event(Level::Warn, "no more workers", &fields);
+                    break;
+                }
             }
         }
         self.active = wanted.min(self.threads.len());
+        if self.active == before {
+            return;
+        }
         gateway.control.workers.store(self.active, Ordering::Relaxed);
         for (index, thread) in self.threads.iter().enumerate() {
             thread.tell(Order::Retire(index >= self.active)).await;
@@ -71,7 +78,10 @@ impl House<'_> {
         let accepts = |sockets: &Sockets| sockets.stream.is_some();
         while open.sockets.iter().filter(|sockets| accepts(sockets)).count() < active {
             let first = open.sockets.iter().find_map(|sockets| sockets.stream.as_ref());
-            let more = first.map(|first| listener::one_more(&meant.settings, first));
+            // Where it may have no other (a port that only root binds), two accept on one.
+            let more = first.map(|first| {
+                listener::one_more(&meant.settings, first).or_else(|_| first.try_clone())
+            });
             let Some(Ok(stream)) = more else { break };
             // Nobody accepts on it yet.
             let gate = watch::channel(Gate::Left).0;

@@ -267,7 +267,7 @@ impl Roster {
         self.bell.notify_one();
     }
 
-    /// Ends ejections whose time is over; says when the next one's is.
+    /// Ends ejections whose time is over, or that leave too few now that others are gone; says when the next one's is.
     pub(crate) fn tick(&self, now: u64, log: &Log) -> Option<u64> {
         let mut inside = self.inside();
         for at in 0..inside.members.len() {
@@ -277,6 +277,7 @@ impl Roster {
                 self.tell(&inside, at, RETURNED, &[("reason", "its time is over")], log);
             }
         }
+        self.pardon(&mut inside, now, log);
         inside.members.iter().filter_map(|seated| seated.outlier.until()).min()
     }
 

@@ -23,6 +23,10 @@ pub(crate) const MEMORY: &str = "pilotlight:memory";
 /// Its globals that change, with a number.
 pub(crate) const GLOBAL: &str = "pilotlight:global-";
 
+/// Pages that exchanges write, which are remembered too: what is copied back is not faulted in again, but is copied
+/// after each exchange from then on. Others are let go of.
+const LEARNT: usize = 64;
+
 /// What an instance is put back to.
 pub(crate) struct Origin {
     memory: Memory,
@@ -30,6 +34,8 @@ pub(crate) struct Origin {
     globals: Vec<(Global, Val)>,
     /// Pages that were written until then, or at some time since, by their numbers: what they held.
     pages: Vec<(usize, Box<[u8]>)>,
+    /// Of these, at most.
+    most: usize,
     metrics: usize,
     redis: Vec<Server>,
     token: u32,
@@ -68,15 +74,13 @@ impl Instanced {
         })?;
         let proxy = &host.proxy;
         let (metrics, redis, token) = (proxy.metrics.len(), proxy.redis.clone(), proxy.token);
-        fits.then_some(Origin { memory, bytes: mem.len(), globals, pages, metrics, redis, token })
+        let (bytes, most) = (mem.len(), pages.len() + LEARNT);
+        fits.then_some(Origin { memory, bytes, globals, pages, most, metrics, redis, token })
     }
 
     /// Puts the instance back, if it can be.
     pub(super) fn put_back(&mut self) -> bool {
         let Some(origin) = &mut self.origin else { return false };
-        if self.store.data().proxy.root.has_work() {
-            return false;
-        }
         let (mem, host) = origin.memory.data_and_store_mut(&mut self.store);
         if mem.len() != origin.bytes {
             return false;
@@ -90,7 +94,7 @@ impl Instanced {
                     if !forget(page) {
                         return false;
                     }
-                    if host.limits.set_aside(page.len() as u64) {
+                    if pages.len() < origin.most && host.limits.set_aside(page.len() as u64) {
                         pages.insert(at, (number, Box::from(&*page)));
                     }
                 }
@@ -100,6 +104,7 @@ impl Instanced {
         if done != Some(true) {
             return false;
         }
+        host.limits.refused = None;
         let proxy = &mut host.proxy;
         proxy.stream = None;
         proxy.root = Rc::<Root>::default();
@@ -157,10 +162,14 @@ const REGIONS: usize = 32;
 /// Shows each page of a memory that was written since it was mapped, in order; false when `visit` would not go
 /// on, `None` when the kernel can't tell.
 fn written(mem: &mut [u8], mut visit: impl FnMut(usize, &mut [u8]) -> bool) -> Option<bool> {
-    static PAGEMAP: OnceLock<Option<File>> = OnceLock::new();
-    let file = PAGEMAP.get_or_init(|| File::open("/proc/self/pagemap").ok()).as_ref()?;
-    // SAFETY: it only answers.
-    let size = usize::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) }).ok()?;
+    static PAGEMAP: OnceLock<Option<(File, usize)>> = OnceLock::new();
+    let open = || {
+        // SAFETY: it only answers.
+        let size = usize::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) }).ok()?;
+        Some((File::open("/proc/self/pagemap").ok()?, size))
+    };
+    let (file, size) = PAGEMAP.get_or_init(open).as_ref()?;
+    let size = *size;
     let base = mem.as_ptr() as usize;
     if !base.is_multiple_of(size) || !mem.len().is_multiple_of(size) {
         return None;

@@ -46,7 +46,7 @@ pub(crate) struct Program {
     /// Of one call of a phase.
     pub(crate) cpu: Duration,
     pub(crate) memory: u64,
-    /// An instance for each exchange, never used again.
+    /// An instance for each exchange, as it was when its plugin had started.
     pub(crate) fresh: bool,
     /// Its calls may take long.
     pub(crate) on_fiber: bool,
@@ -301,8 +301,11 @@ impl Pool {
 
     /// The exchange that had an instance of its own is over: another may have it, as it was when it had started.
     fn keep(&self, mut instance: Box<Instanced>) {
-        let room = self.idle.borrow().len() < IDLE && self.gauge.budget.has_room();
-        if instance.origin.is_none() || self.closed.get() || !room {
+        let host = instance.store.data();
+        // Slots are there for all filters and workers.
+        let room = self.gauge.budget.has_room() && host.slot.as_ref().is_none_or(Slot::has_more);
+        let room = room && self.idle.borrow().len() < IDLE && !self.closed.get();
+        if instance.origin.is_none() || !room || host.proxy.root.has_work() {
             return;
         }
         if !instance.put_back() {
@@ -398,10 +401,18 @@ impl Pool {
         self.shared.borrow().as_ref().is_some_and(|shared| shared.root.has_work())
     }
 
+    /// The worker is idle for a moment: instances that wait for exchanges go.
+    pub(crate) fn rest(&self) {
+        let idle = self.idle.take();
+        drop(idle);
+        redis::rest(&self.redis, self.services.monotonic());
+    }
+
     /// Drops what no exchange uses. An instance with something to do of its own stays.
     pub(crate) fn trim(&self) {
-        let idle = (self.idle.take(), self.redis.take());
-        drop(idle);
+        self.rest();
+        let sockets = self.redis.take();
+        drop(sockets);
         let mut shared = self.shared.borrow_mut();
         if shared
             .as_ref()

@@ -74,9 +74,8 @@ pub(crate) fn init(mem: &mut [u8], host: &mut Host, args: [u32; 7]) -> Result<()
     let (user, password) =
         (text(memory::slice(mem, user, ul)?)?, text(memory::slice(mem, password, pl)?)?);
     let mut spec = find(host, name)?;
-    if password.is_some() {
-        (spec.user, spec.password) = (user, password);
-    }
+    spec.user = user.or(spec.user);
+    spec.password = password.or(spec.password);
     if timeout > 0 {
         spec.reply = Duration::from_millis(timeout.into());
     }
@@ -95,7 +94,11 @@ pub(crate) fn call(mem: &mut [u8], host: &mut Host, args: [u32; 5]) -> Result<()
     let [name, nl, command, cl, out] = args;
     memory::slice(mem, out, 4)?;
     let (name, command) = (memory::slice(mem, name, nl)?, memory::slice(mem, command, cl)?);
-    if command.is_empty() || command.len() > BYTES_MAX {
+    // One whole command, as clients write it: the reply to a second one would be taken for another exchange's.
+    if !command.starts_with(b"*") || end(command) != Some(Ok(command.len())) {
+        return Err(Status::BadArgument);
+    }
+    if command.len() > BYTES_MAX {
         return Err(Status::BadArgument);
     }
     let name = plain(name);
@@ -132,8 +135,39 @@ async fn ask(
         None => connect(services, &spec).await?,
     };
     let reply = exchange(&mut socket, command).await?;
-    keep(idle, spec, services.monotonic(), socket);
+    if !changes(command) {
+        keep(idle, spec, services.monotonic(), socket);
+    }
     Ok(reply)
+}
+
+/// Whether the connection is another one after a command: whoever had it next would be signed in, subscribed, or
+/// in a transaction without knowing.
+fn changes(command: &[u8]) -> bool {
+    const CHANGING: [&[u8]; 14] = [
+        b"AUTH",
+        b"CLIENT",
+        b"HELLO",
+        b"MONITOR",
+        b"MULTI",
+        b"PSUBSCRIBE",
+        b"PSYNC",
+        b"QUIT",
+        b"READONLY",
+        b"RESET",
+        b"SELECT",
+        b"SSUBSCRIBE",
+        b"SUBSCRIBE",
+        b"WATCH",
+    ];
+    // `*COUNT`, `$LENGTH`, the first word.
+    let word = command.split(|byte| *byte == b'\n').nth(2).unwrap_or_default().trim_ascii();
+    CHANGING.iter().any(|changing| word.eq_ignore_ascii_case(changing))
+}
+
+/// Those that have waited for long are closed.
+pub(crate) fn rest(idle: &Idle, now: f64) {
+    idle.borrow_mut().retain(|(spec, since, _)| now - since < spec.idle.as_secs_f64());
 }
 
 /// One that the server has not left meanwhile.
@@ -143,8 +177,8 @@ fn take(
     now: f64,
     cx: &mut Context<'_>,
 ) -> Option<Box<dyn Socket>> {
+    rest(idle, now);
     let mut idle = idle.borrow_mut();
-    idle.retain(|(spec, since, _)| now - since < spec.idle.as_secs_f64());
     loop {
         let at = idle.iter().rposition(|(known, ..)| known == spec)?;
         let mut socket = idle.swap_remove(at).2;
@@ -226,7 +260,7 @@ async fn exchange(socket: &mut Box<dyn Socket>, command: &[u8]) -> io::Result<By
     }
 }
 
-/// Where a reply ends (RESP 2 and 3); `None` when more must come, an error when it is none.
+/// Where a reply ends (RESP 2 and 3), or a command; `None` when more must come, an error when it is none.
 fn end(reply: &[u8]) -> Option<Result<usize, ()>> {
     let (mut at, mut left) = (0_usize, 1_u64);
     while left > 0 {
@@ -255,7 +289,18 @@ fn end(reply: &[u8]) -> Option<Result<usize, ()>> {
 
 #[cfg(test)]
 mod tests {
-    use super::end;
+    use super::{changes, end};
+
+    #[test]
+    fn what_changes_a_connection_is_known() {
+        for (command, does) in [
+            (&b"*2\r\n$6\r\nselect\r\n$1\r\n1\r\n"[..], true),
+            (b"*1\r\n$5\r\nMULTI\r\n", true),
+            (b"*2\r\n$3\r\nGET\r\n$6\r\nSELECT\r\n", false),
+        ] {
+            assert_eq!(changes(command), does, "{command:?}");
+        }
+    }
 
     #[test]
     fn a_reply_ends_where_it_does() {

@@ -93,6 +93,7 @@ impl Roster {
         }
         if let (Some(this), Some(inside)) = (this, held) {
             this.settle(&inside);
+            this.bell.notify_one();
         }
         Some(())
     }

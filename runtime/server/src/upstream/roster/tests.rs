@@ -204,3 +204,18 @@ fn what_names_stood_for_outlives_sleep() {
     assert_eq!((&*endpoint.host, endpoint.port), ("two", 2));
     assert!(!take_back("{ dns = \"c.test:1\" }").is_known());
 }
+
+/// Others go away, and those that are left were ejected: somebody has to take requests.
+#[test]
+fn ejections_end_when_the_rest_is_gone() {
+    let log = log();
+    let all = Roster::new(&upstream(&[1, 2, 3, 4], BOTH), None);
+    for port in [1, 1, 2, 2] {
+        err(&all, port, 0, &log);
+    }
+    assert_eq!(takes(&all), [3, 4]);
+    let few = Roster::new(&upstream(&[1, 2], BOTH), Some(&all));
+    assert!(takes(&few).is_empty());
+    few.tick(1, &log);
+    assert_eq!(takes(&few).len(), 1);
+}
