@@ -34,6 +34,10 @@ fn pushed(flags: &flags::Push) -> Result<String, Error> {
                 "root {version} does not count: {refused}\nhint: edge-deploy keys sign FILE --key KEY, where the other keys are"
             ))
         })?;
+        // Under another one's number it would be there for good.
+        if root.version != version {
+            return Err(Error::Refused(format!("roots/{version} is root {}", root.version)));
+        }
         to.put_root(version, &signed)?;
         said.push_str(&format!("root {version}\n"));
         before = Some(root);

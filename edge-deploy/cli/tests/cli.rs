@@ -165,6 +165,12 @@ fn a_chain_of_roots_is_made_on_several_machines() {
     let (code, out, _) = said(&edge_deploy(&["push", &content, &web]));
     assert_eq!((code, out.as_str()), (0, "root 1\nroot 2\n"));
     assert_eq!(std::fs::read(file("web/roots/2")).unwrap(), std::fs::read(&second).unwrap());
+    // Each under its own number.
+    let odd = file("odd");
+    std::fs::create_dir_all(file("odd/roots")).unwrap();
+    std::fs::copy(&first, file("odd/roots/7")).unwrap();
+    let (code, _, err) = said(&edge_deploy(&["push", &odd, &web]));
+    assert!(code == 2 && err.contains("roots/7 is root 1"), "{err}");
 }
 
 #[test]
