@@ -104,6 +104,26 @@ fn a_rate_is_held_and_clients_are_told() {
 }
 
 #[test]
+fn one_host_has_one_bucket_however_it_is_written() {
+    run(async {
+        let gateway = limited("rate = \"1/h\", by = [\"host\", \"cookie:user\"]", "").start().await;
+        for (host, status) in [
+            ("a.test", 200),
+            ("A.Test", 429),
+            ("a.test.", 429),
+            ("a.test:80", 429),
+            ("b.test", 200),
+        ] {
+            let mut client = h1::Client::connect(gateway.clear).await;
+            let request = Request::get("/").host(host);
+            // It is looked for on every line.
+            let request = request.field("cookie", "a=b").field("cookie", "c=d; user=ann");
+            client.send(&request).await.assert(status);
+        }
+    });
+}
+
+#[test]
 fn all_workers_and_protocols_have_one_limit() {
     run(async {
         let admin = free_address();
@@ -134,7 +154,8 @@ fn all_workers_and_protocols_have_one_limit() {
 fn a_limit_outlives_reloads_and_sleep() {
     run(async {
         let mut setup = limited("rate = \"2/h\"", "");
-        setup.gateway = "idle = { sleep = \"300ms\" }".to_owned();
+        let admin = free_address();
+        setup.gateway = format!("idle = {{ sleep = \"300ms\" }}\nadmin = \"{admin}\"");
         let gateway = setup.start().await;
         get(&gateway, "").await.assert(200);
         gateway.signal(libc::SIGHUP);
@@ -143,6 +164,12 @@ fn a_limit_outlives_reloads_and_sleep() {
         get(&gateway, "").await.assert(429);
         asleep(&gateway).await;
         get(&gateway, "").await.assert(429);
+        // So does what was counted.
+        let page = metrics(admin).await;
+        for line in ["result=\"passed\"} 2", "result=\"refused\"} 2"] {
+            let line = format!("pilotlight_rate_limit_total{{filter=\"limit\",{line}");
+            assert!(page.contains(&line), "{line}\n{page}");
+        }
     });
 }
 
@@ -243,8 +270,69 @@ fn a_server_that_hangs_holds_nobody_up() {
         let (passed, slowest) = hammer(&nodes, Duration::from_secs(2)).await;
         println!("{passed} passed, the slowest took {slowest:?}");
         assert!(passed > 10);
-        assert!(slowest < Duration::from_millis(1500), "{slowest:?}");
+        assert!(slowest < Duration::from_millis(700), "{slowest:?}");
         redis.signal(libc::SIGCONT);
+    });
+}
+
+#[test]
+fn a_ledger_signs_in_to_its_database() {
+    run(async {
+        let redis = Redis::start().await;
+        redis.said("CONFIG SET requirepass secret").await.unwrap();
+        let more = format!("[redis.main]\nurl = \"redis://:secret@{}/1\"\n", redis.address);
+        let gateway =
+            limited("rate = \"2/h\", by = \"all\", redis = \"main\"", &more).start().await;
+        // The bucket, and the nodes.
+        let size = async || redis.said("AUTH secret\r\nSELECT 1\r\nDBSIZE").await;
+        let counted = async {
+            while size().await.as_deref() != Some("+OK\r\n+OK\r\n:2\r\n") {
+                get(&gateway, "").await;
+            }
+        };
+        soon("what it keeps there", counted).await;
+    });
+}
+
+#[test]
+fn one_refusal_is_that_of_one_key() {
+    run(async {
+        let redis = Redis::start().await;
+        let script = "local f = {}\nfunction f.request(req)\n  local d = gateway.shared 'counts'\n\
+            for _, k in ipairs { 'bad', 'k', 'l' } do d:incr(k, 1, 0) end\n\
+            return { body = 'counted' }\nend\nreturn f\n";
+        let config = "rate = \"2/h\", by = \"header:x-user\", redis = \"main\"";
+        let more = format!(
+            "[[routes]]\nmatch = {{ path = \"/count\" }}\nlua = \"count.lua\"\n\
+             [shared.counts]\nsize = \"1MiB\"\nredis = \"main\"\n\
+             [redis.main]\nurl = \"redis://{}\"\n",
+            redis.address
+        );
+        redis.said("LPUSH pilotlight:count:counts:bad x").await.unwrap();
+        redis.said("LPUSH \"pilotlight:limit:limit:fbad\\x00\" x").await.unwrap();
+        let gateway = limited(config, &more).file("count.lua", script).start().await;
+        for _ in 0..4 {
+            ask(ALL[0], &gateway, &Request::get("/count")).await.assert(200);
+            tokio::time::sleep(Duration::from_millis(250)).await;
+        }
+        for key in ["k", "l"] {
+            let counted = redis.said(&format!("GET pilotlight:count:counts:{key}")).await;
+            assert_eq!(counted.as_deref(), Some("$1\r\n4\r\n"), "{key}");
+        }
+        // Its bucket is this node's, at once; that of others is shared.
+        let begun = Instant::now();
+        for (user, status) in [("bad", 200), ("ann", 200), ("bad", 200), ("bad", 429)] {
+            get(&gateway, user).await.assert(status);
+        }
+        assert!(begun.elapsed() < Duration::from_millis(200), "{:?}", begun.elapsed());
+        let full = redis.said("EXISTS \"pilotlight:limit:limit:fann\\x00\"").await;
+        assert_eq!(full.as_deref(), Some(":1\r\n"));
+        let said = |text: &str| gateway.log().iter().filter(|line| line.contains(text)).count();
+        assert_eq!((said("redis refuses"), said("redis is lost")), (1, 0));
+        // A server that has forgotten the scripts is asked anew.
+        redis.said("SCRIPT FLUSH").await.unwrap();
+        get(&gateway, "bob").await.assert(200);
+        gateway.logged(&["redis is back"]).await.unwrap();
     });
 }
 
@@ -294,6 +382,8 @@ fn nodes_count_together() {
             }
         };
         soon("the counter's end", gone).await;
+        // Also for those that only look.
+        all("nil").await;
         said(&nodes[0], "/count").await;
         all("101").await;
         // What is counted while nobody can be told is told later.

@@ -34,8 +34,8 @@ fn keda_is_told_what_waits() {
         let (said, errors) =
             (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
         assert!(output.status.success(), "{said}\n{errors}");
-        let wanted = "spec pilotlight-load-upstream-app 3 2.5\nidle False (0.0, 0)\nstream False\nstream True\n\
-            busy (3.0, 3) (3.0, 3) (0.0, 0)\nused (50.0, 50)\nstream False\nlatency True\ngateway True True\n\
+        let wanted = "spec pilotlight-load-upstream-app 3 2.5\nidle False (0.0, 0)\nbefore (0.0, 0) (0.0, 0)\nalone (0.0, 0) False\nstream False\nstream True\n\
+            busy (3.0, 3) (3.0, 3) (0.0, 0)\nused (50.0, 50)\nstream False\nlatency True\ngateway True (0.0, 0)\n\
             INVALID_ARGUMENT target is missing\n\
             INVALID_ARGUMENT the gateway has no such route or upstream\n\
             INVALID_ARGUMENT metric is none of load, in-flight, queue, utilization, latency\n\

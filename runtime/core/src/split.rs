@@ -11,18 +11,16 @@ pub struct Chosen {
     pub is_new: bool,
 }
 
-/// Chooses by the cookie, or else by weight. One that is `out` of endpoints gets none as long as another
+/// Chooses by the cookie's value, or else by weight. One that is `out` of endpoints gets none as long as another
 /// has some; whoever should stay there is elsewhere for now only. `seed` is any random number.
 pub fn choose(
     split: &Split,
-    cookies: Option<&[u8]>,
+    value: Option<&[u8]>,
     out: impl Fn(usize) -> bool,
     seed: u64,
 ) -> Option<Chosen> {
-    let held = split.cookie.as_deref().and_then(|name| {
-        let value = value(cookies?, name.as_bytes())?;
-        split.variants.iter().position(|variant| variant.name.as_bytes() == value)
-    });
+    let named = |value| split.variants.iter().position(|one| one.name.as_bytes() == value);
+    let held = value.and_then(named);
     if let Some(variant) = held.filter(|held| !out(*held)) {
         return Some(Chosen { variant, is_new: false });
     }
@@ -45,14 +43,6 @@ fn draw(split: &Split, fits: impl Fn(usize) -> bool, seed: u64) -> Option<usize>
         None => true,
     });
     drawn.map(|(at, _)| at)
-}
-
-/// The value of a pair of a `Cookie` field (RFC 6265 section 4.2.1).
-fn value<'a>(cookies: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
-    cookies.split(|b| *b == b';').find_map(|pair| {
-        let value = pair.trim_ascii().strip_prefix(name)?.strip_prefix(b"=")?;
-        Some(value.strip_prefix(b"\"").and_then(|v| v.strip_suffix(b"\"")).unwrap_or(value))
-    })
 }
 
 #[cfg(test)]

@@ -104,6 +104,24 @@ impl Fields {
         self.list.iter().filter(move |f| f.id == id).map(|f| f.value.of(&self.arena))
     }
 
+    /// The pairs of all `Cookie` fields, as they came.
+    pub fn cookies(&self) -> impl Iterator<Item = (&[u8], &[u8])> + '_ {
+        self.all_known(Name::Cookie).flat_map(|field| field.split(|b| *b == b';')).filter_map(
+            |pair| {
+                let pair = pair.trim_ascii();
+                let at = memchr::memchr(b'=', pair)?;
+                Some((&pair[..at], &pair[at + 1..]))
+            },
+        )
+    }
+
+    /// The value of a cookie (RFC 6265 section 4.2.1), without its quotes.
+    #[cold]
+    pub fn cookie(&self, name: &[u8]) -> Option<&[u8]> {
+        let (_, value) = self.cookies().find(|(known, _)| *known == name)?;
+        Some(value.strip_prefix(b"\"").and_then(|v| v.strip_suffix(b"\"")).unwrap_or(value))
+    }
+
     /// Names as they came, ids and values, in order.
     pub fn iter(&self) -> impl Iterator<Item = (Name, &[u8], &[u8])> + '_ {
         self.list.iter().map(|f| (f.id, f.name.of(&self.arena), f.value.of(&self.arena)))

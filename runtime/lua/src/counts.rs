@@ -20,15 +20,25 @@ thread_local! {
     static TRACES: Count = const { Count::new(0) };
     static ABORTS: Count = const { Count::new(0) };
     static COLLECTIONS: Count = const { Count::new(0) };
+    static DROPPED: Count = const { Count::new(0) };
 }
 
 /// The names of the counts.
-const ALL: [(&str, &LocalKey<Count>); 3] =
-    [("lua_traces", &TRACES), ("lua_trace_aborts", &ABORTS), ("lua_collections", &COLLECTIONS)];
+const ALL: [(&str, &LocalKey<Count>); 4] = [
+    ("lua_traces", &TRACES),
+    ("lua_trace_aborts", &ABORTS),
+    ("lua_collections", &COLLECTIONS),
+    ("lua_dropped", &DROPPED),
+];
 
 /// Those of this thread, by name.
 pub(crate) fn each(mut report: impl FnMut(&'static str, u64)) {
     ALL.iter().for_each(|(name, count)| report(name, count.get()));
+}
+
+/// A VM has let go of a program for another.
+pub(crate) fn dropped() {
+    count(&DROPPED);
 }
 
 fn count(count: &'static LocalKey<Count>) {

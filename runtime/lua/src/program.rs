@@ -1,5 +1,6 @@
 //! A script, as loaded once a generation, and as booted in a VM.
 
+use std::cell::Cell;
 use std::num::NonZeroU32;
 use std::os::raw::c_int;
 use std::path::Path;
@@ -100,6 +101,10 @@ pub(crate) struct Program {
     pub(crate) abort: Option<c_int>,
     /// What it offers to modules.
     pub(crate) exports: Box<[Export]>,
+    /// Others would notice if it were booted again; and whether it was used again since the VM last
+    /// looked for one to let go.
+    pub(crate) stays: bool,
+    pub(crate) used: Cell<bool>,
 }
 
 impl Program {
@@ -112,6 +117,12 @@ impl Program {
     ) -> Visit<'a> {
         let (filter, cpu, phase) = (&self.name, self.cpu, Some(phase));
         Visit { exchange: Some(exchange), filter, cpu, phase, task: 0, output }
+    }
+
+    /// What it holds in its VM.
+    pub(crate) fn places(&self) -> impl Iterator<Item = c_int> {
+        let entries = self.entries.iter().flatten().map(|entry| entry.place());
+        entries.chain(self.abort)
     }
 
     pub(crate) fn phases(&self) -> Phases {
@@ -259,6 +270,8 @@ impl Script {
             target: self.target,
             dialect: self.is_dialect(),
             abort: None,
+            stays: self.eager || !exports.is_empty() || self.prepares(),
+            used: Cell::new(false),
             exports: exports.into(),
         };
         // Two tables: functions, and which of them want the context, by the phases' names.

@@ -1,6 +1,7 @@
 //! One LuaJIT VM: made, entered, left, thrown away.
 
 mod alarm;
+mod booted;
 mod call;
 mod stall;
 
@@ -17,6 +18,7 @@ use pilotlight_filter::host::Services;
 use pilotlight_filter::{Exchange, Fault, FaultKind};
 
 use self::alarm::{Alarm, collect};
+use self::booted::Booted;
 use crate::arena::{self, Arena};
 use crate::counts;
 use crate::export::Export;
@@ -104,7 +106,7 @@ pub(crate) struct Vm {
     threads: RefCell<Vec<Thread>>,
     /// Whose state `CURRENT` shows: its place, or 0.
     pub(crate) shown: Cell<c_int>,
-    programs: RefCell<Vec<Option<Rc<Program>>>>,
+    booted: Booted,
     pub(crate) tasks: Tasks,
     pub(crate) handles: Handles,
     /// Connections that hold something in it.
@@ -152,7 +154,7 @@ impl Vm {
             next: Cell::new(FIRST_FREE),
             threads: RefCell::new(Vec::new()),
             shown: Cell::new(0),
-            programs: RefCell::new(Vec::new()),
+            booted: Booted::default(),
             tasks: Tasks::default(),
             handles: Handles::default(),
             tied: Cell::new(0),
@@ -369,10 +371,14 @@ impl Vm {
     /// The program at `index`, once it has been booted here.
     #[inline]
     pub(crate) fn program(&self, index: usize) -> Option<Rc<Program>> {
-        self.programs.borrow().get(index).cloned().flatten()
+        self.booted.get(index)
     }
 
     pub(crate) fn set_program(&self, index: usize, program: Rc<Program>) {
+        if let Some(gone) = self.booted.set(index, program) {
+            gone.places().for_each(|place| self.forget(place));
+            counts::dropped();
+        }
         if self.used() > LARGE {
             // SAFETY: the VM is alive and not inside an allocation.
             unsafe {
@@ -380,11 +386,6 @@ impl Vm {
                 lua::lua_gc(self.stack.raw(), lua::LUA_GCSTEP, SWEPT);
             }
         }
-        let mut programs = self.programs.borrow_mut();
-        if programs.len() <= index {
-            programs.resize(index + 1, None);
-        }
-        programs[index] = Some(program);
     }
 }
 

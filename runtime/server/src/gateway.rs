@@ -102,16 +102,18 @@ impl Gateway {
     ) -> Result<Gateway, Report> {
         let clock = Clock::new();
         let metrics = Arc::new(Registry::new());
-        let desk = Desk::default();
+        let desk = Arc::<Desk>::default();
         let loader = Loader { engines, clock, metrics: metrics.clone(), desk: desk.clone() };
         let loaded = source()?;
+        // What the parser has left would be filled only in part by what is loaded now, and stay.
+        collect();
         let settings = loaded.manifest.log.clone();
         let past = past(&loaded.manifest);
         let found = |engine: &str| past.found(engine);
         let (generation, warnings) = loader.load(loaded, None, &found)?;
         let log = Arc::new(Log::new(&settings, clock, metrics.clone()));
         let control = Arc::new(Control::new(Arc::new(generation), log, metrics, clock, collect));
-        drop(desk.set(Arc::downgrade(&control)));
+        drop(desk.control.set(Arc::downgrade(&control)));
         Ok(Gateway { source, loader, control, clock, past, warnings })
     }
 

@@ -14,7 +14,7 @@ use pilotlight_config::manifest::{self, Manifest};
 use pilotlight_core::retry::Budget;
 use pilotlight_core::router::Router;
 use pilotlight_core::split;
-use pilotlight_filter::{Chain, Library, Link, OnError, Realm, host};
+use pilotlight_filter::{Chain, Fields, Library, Link, OnError, Realm, host};
 
 use crate::admission::Gates;
 use crate::apps::App;
@@ -180,7 +180,12 @@ impl Local {
 
     /// The upstream that is asked for one, which may lead to several; and whether the client is to be told,
     /// so that it stays there.
-    pub(crate) fn variant(&self, index: usize, cookies: Option<&[u8]>, seed: u64) -> (usize, bool) {
+    pub(crate) fn variant(
+        &self,
+        index: usize,
+        fields: Option<&Fields>,
+        seed: u64,
+    ) -> (usize, bool) {
         let manifest = &self.generation.manifest;
         let Some(split) = manifest.upstreams.get(index).and_then(|meant| meant.split.as_ref())
         else {
@@ -188,7 +193,8 @@ impl Local {
         };
         let upstream = |at: usize| split.variants[at].upstream;
         let out = |at: usize| self.upstreams[upstream(at)].shared.is_out();
-        let chosen = split::choose(split, cookies, out, seed);
+        let value = split.cookie.as_deref().and_then(|name| fields?.cookie(name.as_bytes()));
+        let chosen = split::choose(split, value, out, seed);
         chosen.map_or((index, false), |chosen| (upstream(chosen.variant), chosen.is_new))
     }
 

@@ -3,8 +3,8 @@
 //! ```text
 //! workers ── asks ─▶ a task on one of them ── one connection, a batch at a time ─▶ Redis
 //! ```
-//! Nobody waits for longer than [`SOON`]: who asks is told that it was lost, and decides alone until the
-//! server is there again.
+//! No exchange waits for longer than [`SOON`]: then, or when it is told that what it asked for is lost, it decides
+//! alone, until the server is there again.
 
 mod counts;
 mod link;
@@ -30,8 +30,8 @@ use crate::clock;
 use crate::shipped::Limiter;
 use crate::worker::Worker;
 
-/// How long exchanges wait for a server.
-const SOON: Duration = Duration::from_millis(250);
+/// How long an exchange waits for a server, and each step of who asks it.
+pub(crate) const SOON: Duration = Duration::from_millis(250);
 /// Between two tries to reach a server that is lost: at first, and at most.
 const AGAIN: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
 /// How often a node says that it is there, and how long it is taken to be, in seconds.
@@ -43,6 +43,8 @@ const SYNC: Duration = Duration::from_millis(100);
 const ASKS: usize = 4096;
 /// Commands that are sent at once.
 const BATCH: usize = 128;
+/// Refusals that another connection may mend.
+const LOSSES: [&str; 2] = ["NOSCRIPT", "LOADING"];
 
 /// A server.
 pub(crate) struct Ledger {
@@ -141,8 +143,8 @@ impl Ledger {
         // What asks holds it, and this does not: it ends with them.
         drop(self);
         let node = format!("{:016x}", u64::from_ne_bytes(id));
-        let (link, beat, again, due) = (None, None, AGAIN.0, Vec::new());
-        let keeper = Keeper { meant, state, inbox, worker, node, link, beat, again, due };
+        let (link, beat, again, due, refused) = (None, None, AGAIN.0, Vec::new(), false);
+        let keeper = Keeper { meant, state, inbox, worker, node, link, beat, again, due, refused };
         Box::pin(keeper.run()).await;
     }
 }
@@ -161,6 +163,8 @@ struct Keeper {
     again: Duration,
     /// Counts to be added up, and when.
     due: Vec<(Duration, Weak<Counts>)>,
+    /// The log has a refusal of this connection.
+    refused: bool,
 }
 
 /// What happens next.
@@ -234,7 +238,7 @@ impl Keeper {
         let opening = Link::open(&self.meant, programs);
         let late = |_| Err("timeout".to_owned());
         self.link = Some(timeout(limit, opening).await.unwrap_or_else(late)?);
-        self.beat = None;
+        (self.beat, self.refused) = (None, false);
         if let Err(error) = self.exchange(Commands::default(), 0).await {
             self.link = None;
             return Err(error);
@@ -297,60 +301,69 @@ impl Keeper {
                 lease => asks.push(lease),
             }
         }
-        let outcome = async {
-            self.reach().await?;
-            let mut commands = Commands::default();
-            for ask in &asks {
-                if let Ask::Lease(limiter, key, want) = ask {
-                    limiter.write(&mut commands, key, *want);
-                }
-            }
-            let replies = self.exchange(commands, asks.len()).await?;
-            replies.iter().map(|reply| grant(reply).ok_or_else(|| refused(reply))).collect()
-        };
-        let outcome: Result<Vec<Grant>, String> = outcome.await;
-        match outcome {
-            Ok(grants) => {
-                for (ask, grant) in asks.into_iter().zip(grants) {
-                    if let Ask::Lease(limiter, key, _) = ask {
-                        limiter.granted(&key, grant);
-                    }
-                }
-            }
-            Err(why) => {
-                // Before they look again.
-                self.lose(&why);
-                asks.into_iter().for_each(Ask::lost);
+        let mut commands = Commands::default();
+        for ask in &asks {
+            if let Ask::Lease(limiter, key, want) = ask {
+                limiter.write(&mut commands, key, *want);
             }
         }
+        let said = self.tell(commands, asks.len()).await;
+        for (ask, said) in asks.into_iter().zip(said) {
+            match (ask, said.as_ref().and_then(grant)) {
+                (Ask::Lease(limiter, key, _), Some(grant)) => limiter.granted(&key, grant),
+                (ask, _) => ask.lost(),
+            }
+        }
+    }
+
+    /// What is said to each of so many commands; nothing where it was refused, or the server is lost.
+    async fn tell(&mut self, commands: Commands, count: usize) -> Vec<Option<Value>> {
+        let outcome = async {
+            self.reach().await?;
+            self.exchange(commands, count).await
+        };
+        let outcome: Result<Vec<Reply>, String> = outcome.await;
+        let replies = outcome.unwrap_or_else(|why| {
+            self.lose(&why);
+            Vec::new()
+        });
+        let mut all: Vec<_> = replies.into_iter().map(|reply| self.heard(reply)).collect();
+        all.resize(count, None);
+        all
+    }
+
+    /// A refusal is that of one command: the others, and the connection, are as good as before.
+    fn heard(&mut self, reply: Reply) -> Option<Value> {
+        let why = match reply {
+            Reply::Value(value) => return Some(value),
+            Reply::Refused(why) => why,
+        };
+        if LOSSES.iter().any(|loss| why.starts_with(loss)) {
+            self.lose(&why);
+        } else if !std::mem::replace(&mut self.refused, true) {
+            let fields = [("redis", &*self.meant.name), ("error", &*why)];
+            self.worker.log.event(Level::Warn, "redis refuses", &fields);
+        }
+        None
     }
 
     /// Adds up what is due first.
     async fn count(&mut self) {
         let Some(counts) = self.due.remove(0).1.upgrade() else { return };
         let taken = counts.take(BATCH);
-        let outcome = async {
-            self.reach().await?;
-            let mut commands = Commands::default();
-            taken.iter().for_each(|(key, change)| counts.write(&mut commands, key, change));
-            let replies = self.exchange(commands, taken.len()).await?;
-            match replies.iter().find(|reply| matches!(reply, Reply::Refused(_))) {
-                Some(reply) => Err(refused(reply)),
-                None => Ok(replies),
-            }
-        };
-        let outcome: Result<Vec<Reply>, String> = outcome.await;
-        match outcome {
-            Ok(replies) => {
-                for ((key, _), reply) in taken.iter().zip(&replies) {
-                    counts.learn(key, reply);
-                }
-            }
-            Err(why) => {
-                counts.put_back(taken);
-                self.lose(&why);
+        let mut commands = Commands::default();
+        taken.iter().for_each(|(key, change)| counts.write(&mut commands, key, change));
+        let said = self.tell(commands, taken.len()).await;
+        let mut again = Vec::new();
+        for ((key, change), said) in taken.into_iter().zip(said) {
+            match said {
+                Some(said) => counts.learn(&key, &said),
+                None if self.is_lost() => again.push((key, change)),
+                // It would be refused again.
+                None => {}
             }
         }
+        counts.put_back(again);
         if counts.is_due() {
             self.will_count(&counts);
         }
@@ -358,15 +371,11 @@ impl Keeper {
 }
 
 /// What a lease's reply says.
-fn grant(reply: &Reply) -> Option<Grant> {
-    let Reply::Value(Value::List(all)) = reply else { return None };
+fn grant(said: &Value) -> Option<Grant> {
+    let Value::List(all) = said else { return None };
     let [Value::Int(got), Value::Int(left), Value::Int(micros)] = all[..] else { return None };
     Some(Grant { got: got as f64, left: left as f64, next_in: micros as f64 / 1e6 })
 }
 
-fn refused(reply: &Reply) -> String {
-    match reply {
-        Reply::Refused(message) => message.clone(),
-        Reply::Value(_) => "an unexpected reply".to_owned(),
-    }
-}
+#[cfg(test)]
+pub(crate) mod tests;

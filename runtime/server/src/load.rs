@@ -40,7 +40,7 @@ pub(crate) struct Loader {
     pub(crate) clock: Clock,
     pub(crate) metrics: Arc<Registry>,
     /// For what ships with the gateway.
-    pub(crate) desk: Desk,
+    pub(crate) desk: Arc<Desk>,
 }
 
 impl Loader {

@@ -6,6 +6,7 @@ mod scaler;
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
+use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, OnceLock, Weak};
 
 use pilotlight_abi::{Phase, Phases};
@@ -18,8 +19,15 @@ use crate::clock::Clock;
 use crate::control::Control;
 use crate::ledger::Ledger;
 
-/// What the gateway is, once it is there.
-pub(crate) type Desk = Arc<OnceLock<Weak<Control>>>;
+/// What scalers look at, as long as the process is.
+#[derive(Default)]
+pub(crate) struct Desk {
+    /// The gateway, once it is there.
+    pub(crate) control: OnceLock<Weak<Control>>,
+    latencies: scaler::Latencies,
+    /// Exchanges of those who ask for figures: nobody is to scale by them.
+    asking: AtomicUsize,
+}
 
 /// Those of a generation.
 pub(crate) struct Ships(Arc<[Ship]>);
@@ -27,7 +35,7 @@ pub(crate) struct Ships(Arc<[Ship]>);
 #[derive(Clone)]
 enum Ship {
     Limit(Arc<Limiter>),
-    Scaler(Desk, Arc<scaler::Latencies>),
+    Scaler(Arc<Desk>),
 }
 
 /// What they stand on.
@@ -36,7 +44,7 @@ pub(crate) struct Ground<'a> {
     pub(crate) ledgers: &'a [Arc<Ledger>],
     /// The limiters before: those that mean the same go on.
     pub(crate) old: &'a [Arc<Limiter>],
-    pub(crate) desk: &'a Desk,
+    pub(crate) desk: &'a Arc<Desk>,
     pub(crate) clock: Clock,
 }
 
@@ -49,7 +57,7 @@ impl Ships {
             let Program::Shipped(shipped) = &filter.program else { continue };
             mine.push(index);
             ships.push(match &**shipped {
-                Shipped::Scaler => Ship::Scaler(ground.desk.clone(), Arc::default()),
+                Shipped::Scaler => Ship::Scaler(ground.desk.clone()),
                 Shipped::RateLimit(limit) => {
                     Ship::Limit(Limiter::open(&filter.name, limit, ground)?)
                 }
@@ -62,7 +70,7 @@ impl Ships {
     pub(crate) fn limiters(&self) -> Vec<Arc<Limiter>> {
         let limiter = |ship: &Ship| match ship {
             Ship::Limit(limiter) => Some(limiter.clone()),
-            Ship::Scaler(..) => None,
+            Ship::Scaler(_) => None,
         };
         self.0.iter().filter_map(limiter).collect()
     }
@@ -91,10 +99,11 @@ struct Harbour {
 impl Realm for Harbour {
     fn start(&self, index: usize) -> Box<dyn Filter> {
         match &self.ships[index] {
-            Ship::Limit(limiter) => Box::new(rate_limit::RateLimit::new(limiter.clone())),
-            Ship::Scaler(desk, latencies) => {
-                let (desk, latencies) = (desk.clone(), latencies.clone());
-                Box::new(scaler::Scaler::new(desk, latencies, self.services.clone()))
+            Ship::Limit(limiter) => {
+                Box::new(rate_limit::RateLimit::new(limiter.clone(), self.services.clone()))
+            }
+            Ship::Scaler(desk) => {
+                Box::new(scaler::Scaler::new(desk.clone(), self.services.clone()))
             }
         }
     }

@@ -71,6 +71,7 @@ impl Machine {
 }
 
 /// A mistake, before it is known whose.
+#[derive(Clone)]
 pub(crate) struct Mistake {
     pub(crate) message: String,
     pub(crate) hint: Option<&'static str>,
@@ -397,14 +398,12 @@ impl Loader<'_> {
     /// The code in a file: from this load, from the cache, or compiled now.
     fn code(&mut self, source: &mut Source<'_>, memory: u64) -> Result<Code, Vec<Mistake>> {
         let shop = Arc::clone(self.shop()?);
-        let code = match shop.seen(&source.key) {
-            Some(code) => code,
-            None => {
-                let code = self.anew(source).map_err(|mistake| vec![mistake])?;
-                shop.note(&source.key, &code);
-                code
-            }
-        };
+        let code = shop.seen(&source.key).unwrap_or_else(|| {
+            let code = self.anew(source);
+            shop.note(&source.key, code.clone());
+            code
+        });
+        let code = code.map_err(|mistake| vec![mistake])?;
         let needs = code.first_memory();
         if needs > memory {
             let text = format!("it begins with {needs} bytes of memory; its limit is {memory}");

@@ -67,7 +67,8 @@ pub(crate) struct Runs<R> {
 /// What the programs of a generation are made with. A file that several of them name is mapped once.
 pub(crate) struct Workshop {
     pub(crate) machine: Arc<Machine>,
-    seen: Mutex<HashMap<String, Code>>,
+    /// What files came to, mistakes too: several programs may be of one.
+    seen: Mutex<HashMap<String, Result<Code, Mistake>>>,
     links: Mutex<Vec<Links>>,
 }
 
@@ -76,24 +77,24 @@ impl Workshop {
         Workshop { machine, seen: Mutex::default(), links: Mutex::default() }
     }
 
-    pub(crate) fn seen(&self, key: &str) -> Option<Code> {
+    pub(crate) fn seen(&self, key: &str) -> Option<Result<Code, Mistake>> {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner).get(key).cloned()
     }
 
-    pub(crate) fn note(&self, key: &str, code: &Code) {
+    pub(crate) fn note(&self, key: &str, code: Result<Code, Mistake>) {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        seen.insert(key.to_owned(), code.clone());
+        seen.insert(key.to_owned(), code);
     }
 
     /// What a file of the cache holds, which is known to be whole.
     pub(crate) fn map(&self, key: &str, file: &File) -> Result<Code, Vec<Mistake>> {
-        if let Some(code) = self.seen(key) {
+        if let Some(Ok(code)) = self.seen(key) {
             return Ok(code);
         }
         let code = mapped(&self.machine.engine, file);
         let code =
             code.ok_or_else(|| vec![Mistake::new("what the cache has of it can't be mapped")])?;
-        self.note(key, &code);
+        self.note(key, Ok(code.clone()));
         Ok(code)
     }
 

@@ -314,6 +314,24 @@ fn a_child_compiles() {
 }
 
 #[test]
+fn what_does_not_compile_is_tried_once() {
+    let folder = Folder::new();
+    let (file, tries) = (folder.write("guest.wasm", &guest("headers.wat")), folder.0.join("tries"));
+    let script = format!("echo >> {}; echo 'no such opcode' >&2; exit 1", tries.display());
+    let engine = WasmEngine::new(CompileWith::Process {
+        program: "/bin/sh".into(),
+        arguments: vec!["-c".into(), script.into()],
+    });
+    let filters = vec![spec(file.clone()), spec(file.clone())];
+    let modules = vec![module_spec(file, Vec::new())];
+    let Err(errors) = load(&engine, &folder, filters, modules) else { panic!("it loads") };
+    // Each of those that name it has the reason.
+    let messages: Vec<&str> = errors.iter().map(|error| error.message.as_str()).collect();
+    assert_eq!(messages, ["no such opcode"; 3]);
+    assert_eq!(std::fs::read_to_string(tries).unwrap(), "\n");
+}
+
+#[test]
 fn a_compiler_that_takes_too_much_time_is_ended() {
     let folder = Folder::new();
     let file = folder.write("guest.wasm", &guest("headers.wat"));

@@ -45,6 +45,8 @@ pub const LUA_STRING: u64 = MIB;
 pub const LUA_PATTERN_STEPS: u64 = 1_000_000;
 /// Nested coroutines.
 pub const LUA_COROUTINE_DEPTH: u64 = 16;
+/// Scripts that stay booted in a VM, but for those that would be noticed.
+pub const LUA_PROGRAMS: usize = 1024;
 /// Tasks of a VM's scripts beside exchanges, running or waiting for their time.
 pub const LUA_TASKS: usize = 1024;
 /// Functions that a script offers to modules (`gateway.export`).
@@ -166,6 +168,12 @@ pub const LIMITS: &[Limit] = &[
         unit: Unit::Count,
         default: LUA_COROUTINE_DEPTH,
         doc: "coroutines inside each other; past it an error in the script",
+    },
+    Limit {
+        name: "lua_programs",
+        unit: Unit::Count,
+        default: LUA_PROGRAMS as u64,
+        doc: "scripts that stay booted in a VM; past it one that was not used for long is booted anew when it is needed, but for those with tasks, exports or a part in how others start",
     },
     Limit {
         name: "lua_tasks",

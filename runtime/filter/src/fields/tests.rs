@@ -26,6 +26,20 @@ fn reads_in_any_case_and_keeps_repeats_apart() {
 }
 
 #[test]
+fn a_cookie_is_found_on_any_line() {
+    let mut fields = sample();
+    fields.push_checked(b"Cookie", b"a=b; v=\"1\" ;kk=2;v=3");
+    for (name, value) in
+        [("k", Some("v")), ("a", Some("b")), ("v", Some("1")), ("kk", Some("2")), ("K", None)]
+    {
+        assert_eq!(fields.cookie(name.as_bytes()), value.map(str::as_bytes), "{name}");
+    }
+    fields.set(b"cookie", b"variant;;=;xk=1; k=\"").unwrap();
+    assert_eq!(fields.cookie(b"k"), Some(&b"\""[..]));
+    assert_eq!(fields.cookie(b"variant"), None);
+}
+
+#[test]
 fn set_keeps_the_first_place_and_drops_the_rest() {
     let mut fields = sample();
     fields.set(b"x-a", b"3").unwrap();

@@ -144,5 +144,26 @@ pub fn command<'a>(out: &mut Vec<u8>, parts: impl ExactSizeIterator<Item = &'a [
     }
 }
 
+/// A command of these words.
+pub fn words(words: &[&str]) -> Vec<u8> {
+    let mut out = Vec::new();
+    command(&mut out, words.iter().map(|word| word.as_bytes()));
+    out
+}
+
+/// The commands by which a connection signs in and comes to its database: each has a reply.
+pub fn sign_in(user: Option<&str>, password: Option<&str>, database: u32) -> Vec<Vec<u8>> {
+    let mut all = Vec::new();
+    match (user, password) {
+        (Some(user), Some(password)) => all.push(words(&["AUTH", user, password])),
+        (None, Some(password)) => all.push(words(&["AUTH", password])),
+        (_, None) => {}
+    }
+    if database > 0 {
+        all.push(words(&["SELECT", &database.to_string()]));
+    }
+    all
+}
+
 #[cfg(test)]
 mod tests;

@@ -330,13 +330,9 @@ const FAMILIES: &[(&[u8], Family)] = &[
         all.next().map(Cow::Borrowed)
     }),
     (b"cookie_", |e, name| {
-        let mut cookies =
-            e.request.head.fields.all(b"cookie").flat_map(|line| line.split(|b| *b == b';'));
-        cookies.find_map(|cookie| {
-            let cookie = cookie.trim_ascii();
-            let at = memchr::memchr(b'=', cookie)?;
-            (cookie[..at].eq_ignore_ascii_case(name)).then(|| Cow::Borrowed(&cookie[at + 1..]))
-        })
+        let mut all = e.request.head.fields.cookies();
+        let found = all.find(|(known, _)| known.eq_ignore_ascii_case(name));
+        found.map(|(_, value)| Cow::Borrowed(value))
     }),
     (b"sent_http_", |e, name| joined(e.response_fields()?, name)),
     (b"upstream_cookie_", |e, name| {

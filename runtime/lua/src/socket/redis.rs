@@ -133,21 +133,8 @@ impl Redis {
 
     async fn sign_in(&self, used: &mut Used) -> Result<(), String> {
         let spec = &self.spec;
-        let database = spec.database.to_string();
-        let mut steps: Vec<Vec<&[u8]>> = Vec::new();
-        match (&spec.user, &spec.password) {
-            (Some(user), Some(password)) => {
-                steps.push(vec![b"AUTH", user.as_bytes(), password.as_bytes()]);
-            }
-            (None, Some(password)) => steps.push(vec![b"AUTH", password.as_bytes()]),
-            (_, None) => {}
-        }
-        if spec.database > 0 {
-            steps.push(vec![b"SELECT", database.as_bytes()]);
-        }
-        for step in steps {
-            let mut command = Vec::new();
-            resp::command(&mut command, step.into_iter());
+        let (user, password) = (spec.user.as_deref(), spec.password.as_deref());
+        for command in resp::sign_in(user, password, spec.database) {
             used.send(&command).await?;
             if let Reply::Refused(message) = used.reply().await? {
                 return Err(message);

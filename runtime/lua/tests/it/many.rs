@@ -1,6 +1,7 @@
 //! Thousands of scripts on a worker: what one more of them takes.
 
 use pilotlight_filter::abi::Phase;
+use pilotlight_filter::abi::limit::LUA_PROGRAMS;
 
 use crate::rig::*;
 
@@ -34,7 +35,7 @@ fn dirty() -> u64 {
 
 #[test]
 fn one_of_many_scripts_takes_little() {
-    const MANY: usize = 2000;
+    const MANY: usize = LUA_PROGRAMS;
     let scripts: Vec<String> = (0..MANY).map(script).collect();
     let texts: Vec<&str> = scripts.iter().map(String::as_str).collect();
     let rig = load(&texts, |plan, _| plan.script.memory = 64 << 20).unwrap();
@@ -48,4 +49,49 @@ fn one_of_many_scripts_takes_little() {
     let (heap, pages) = ((rig.heap() - before) / MANY as u64, (dirty() - held) / MANY as u64);
     println!("a script: {heap} bytes of the VM's heap, {pages} of the process's pages");
     assert!(heap < 2_600 && pages < 3_600, "{heap} {pages}");
+}
+
+/// What a script counts in a variable of its own.
+const COUNTS: &str = r#"local count = 0
+return { request = function(req)
+  count = count + 1
+  req.headers["x-count"] = count
+end }"#;
+
+/// The same, but others would notice if it were gone.
+const STAYS: &str = r#"local count = 0
+gateway.export("count", function() return count end)
+return { request = function(req)
+  count = count + 1
+  req.headers["x-count"] = count
+end }"#;
+
+#[test]
+fn past_the_limit_scripts_go_that_were_not_used_for_long() {
+    let others: Vec<String> = (0..2 * LUA_PROGRAMS).map(script).collect();
+    let mut texts = vec![COUNTS, COUNTS, STAYS];
+    texts.extend(others.iter().map(String::as_str));
+    let rig = load(&texts, |plan, _| plan.script.memory = 64 << 20).unwrap();
+    let count = |index| {
+        let (verdict, exchange) = rig.phase_of(index, Phase::Request);
+        verdict.unwrap();
+        let value = exchange.request.head.fields.get(b"x-count").unwrap();
+        std::str::from_utf8(value).unwrap().parse::<usize>().unwrap()
+    };
+    for index in 0..3 {
+        assert_eq!(count(index), 1);
+    }
+    let mut heap = 0;
+    for at in 3..texts.len() {
+        rig.phase_of(at, Phase::Request).0.unwrap();
+        assert_eq!(count(0), at - 1, "in use");
+        if at == LUA_PROGRAMS {
+            rig.realm.rest();
+            heap = rig.heap();
+        }
+    }
+    rig.realm.rest();
+    assert_eq!(count(1), 1, "not used for long");
+    assert_eq!(count(2), 2, "it offers something");
+    assert!(rig.heap() < heap + heap / 4, "{heap}, then {}", rig.heap());
 }

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use pilotlight_abi::Phase;
 use pilotlight_config::manifest::Route;
 use pilotlight_core::retry::{self, Facts};
-use pilotlight_filter::{Exchange, Failure, Name, Passed};
+use pilotlight_filter::{Exchange, Failure, Passed};
 
 use super::problems::problem;
 use super::turn::Turn;
@@ -64,8 +64,8 @@ impl Turn<'_> {
     /// The upstream that a filter chose may lead to several.
     #[cold]
     fn of_several(&self, exchange: &mut Exchange, index: usize) -> usize {
-        let cookies = exchange.request.head.fields.known(Name::Cookie);
-        let (target, _) = self.local.variant(index, cookies, self.inlet.worker.random());
+        let fields = Some(&exchange.request.head.fields);
+        let (target, _) = self.local.variant(index, fields, self.inlet.worker.random());
         if target != index {
             let name = &self.local.generation.manifest.upstreams[target].name;
             exchange.upstream = Some(name.clone());

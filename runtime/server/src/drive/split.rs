@@ -22,8 +22,8 @@ impl Turn<'_> {
             // A filter has chosen another.
             return self.proxy(exchange, down, route, index).await;
         }
-        let cookies = exchange.request.head.fields.known(Name::Cookie);
-        let (target, is_new) = local.variant(index, cookies, self.inlet.worker.random());
+        let fields = Some(&exchange.request.head.fields);
+        let (target, is_new) = local.variant(index, fields, self.inlet.worker.random());
         let name = &local.generation.manifest.upstreams[target].name;
         exchange.upstream = Some(name.clone());
         let cookie = meant.split.as_ref().and_then(|split| split.cookie.as_deref());

@@ -19,6 +19,7 @@ use crate::notify;
 use crate::park::Woken;
 use crate::park::state::{self, Reader, STATE_MAX, State, Writer};
 use crate::quic;
+use crate::shipped::Limiter;
 use crate::tls::tickets;
 
 const TICKETS: &str = "tickets";
@@ -26,6 +27,7 @@ const QUIC: &str = "quic";
 const METRICS: &str = "metrics";
 const APPS: &str = "applications";
 const ENDPOINTS: &str = "endpoints";
+const LIMITS: &str = "limits";
 /// Which build has found out what follows; and what the parts of engines begin with.
 const BUILD: &str = "build";
 const FOUND: &str = "found ";
@@ -46,6 +48,7 @@ pub(super) fn written(control: &Control) -> Vec<u8> {
         all.part(METRICS, |part| control.metrics.keep(part));
         all.part(APPS, |part| control.apps.states.keep(part));
         all.part(ENDPOINTS, |part| health::keep(control, part));
+        all.part(LIMITS, |part| generation.limiters.iter().for_each(|one| one.keep(part)));
         all.part(BUILD, |part| part.0.extend(build()));
         for (engine, library) in &generation.libraries {
             all.part(&format!("{FOUND}{engine}"), |part| part.0.extend(library.found()));
@@ -281,6 +284,7 @@ impl Past {
                 METRICS => control.metrics.take_back(&mut part),
                 APPS => control.apps.states.take_back(&mut part),
                 ENDPOINTS => health::take_back(control, age, &mut part),
+                LIMITS => Limiter::take_back(&generation.limiters, &mut part),
                 // One that the manifest does not have any more is nobody's.
                 other => {
                     match other.strip_prefix(SHARED).map(|name| generation.dictionaries.get(name)) {

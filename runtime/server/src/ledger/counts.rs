@@ -11,7 +11,6 @@ use foldhash::fast::RandomState;
 use pilotlight_filter::abi::Value;
 use pilotlight_filter::abi::shared::{End, Found, Kept, Put, Scalar};
 use pilotlight_filter::host::Shared;
-use pilotlight_filter::host::resp::Reply;
 
 use super::link::{Commands, Script};
 use super::{Ask, Ledger};
@@ -26,6 +25,8 @@ if new and ARGV[3]~='0' then redis.call('PEXPIRE',k,ARGV[3]) end return {v,redis
 
 /// Counters that wait to be added up; what is counted past them is counted on this node alone.
 const WAITING: usize = 16_384;
+/// Flags of what is known from Redis: it ends when it does there. Nobody else sees them.
+const LEARNT: i32 = i32::MIN;
 
 pub(crate) struct Counts {
     name: String,
@@ -99,19 +100,31 @@ impl Counts {
         to.push(Script::Count, key, [by, init.to_string(), millis.to_string(), anew.to_owned()]);
     }
 
-    /// What all have counted together.
-    pub(super) fn learn(&self, key: &[u8], reply: &Reply) {
-        let Reply::Value(Value::List(all)) = reply else { return };
-        let [Value::Bytes(total), Value::Int(left)] = &all[..] else { return };
-        let total = std::str::from_utf8(total).ok().and_then(|total| total.parse::<f64>().ok());
-        let Some(total) = total else { return };
+    /// What all have counted together, or that nobody has (any more).
+    pub(super) fn learn(&self, key: &[u8], said: &Value) {
         let waiting = self.waiting();
         // What was counted meanwhile is on its way.
-        let (more, deleted) = waiting.get(key).map_or((0.0, false), |c| (c.by, c.deleted));
-        if !deleted {
-            let ttl = if *left > 0 { *left as f64 / 1000.0 } else { 0.0 };
-            let put = Put { ttl, ..Put::default() };
-            let _ = self.own.put(key, Scalar::Number(total + more), put);
+        let more = waiting.get(key).copied().unwrap_or_default();
+        match said {
+            _ if more.deleted => {}
+            Value::Nil if more.counted => {}
+            Value::Nil => {
+                let found = self.own.get(key, &mut Vec::new());
+                if found.is_some_and(|found| found.flags == LEARNT) {
+                    self.own.delete(key);
+                }
+            }
+            Value::List(all) => {
+                let [Value::Bytes(total), Value::Int(left)] = &all[..] else { return };
+                let total =
+                    std::str::from_utf8(total).ok().and_then(|total| total.parse::<f64>().ok());
+                let Some(total) = total else { return };
+                let sum = more.by + total;
+                let ttl = if *left < 0 { 0.0 } else { (*left).max(1) as f64 / 1000.0 };
+                let put = Put { ttl, flags: LEARNT, ..Put::default() };
+                let _ = self.own.put(key, Scalar::Number(sum), put);
+            }
+            _ => {}
         }
     }
 
@@ -144,7 +157,11 @@ impl Counts {
         if found.is_none_or(|found| matches!(found.kept, Kept::Number(_))) {
             self.note(&mut self.waiting(), key, |_| {});
         }
-        found
+        let plain = |found: Found| match found.flags {
+            LEARNT => Found { flags: 0, ..found },
+            _ => found,
+        };
+        found.map(plain)
     }
 }
 
@@ -170,15 +187,17 @@ impl Shared for Counts {
     ) -> Result<(f64, bool), &'static str> {
         let mut waiting = self.waiting();
         let sum = self.own.incr(key, by, init, ttl)?;
-        if by.is_finite() {
-            self.note(&mut waiting, key, |change| {
+        self.note(&mut waiting, key, |change| {
+            let init = init.unwrap_or(0.0);
+            // Redis has none that are not.
+            if (change.by + by).is_finite() && init.is_finite() {
                 if !change.counted {
-                    (change.init, change.ttl) = (init.unwrap_or(0.0), ttl);
+                    (change.init, change.ttl) = (init, ttl);
                 }
                 change.by += by;
                 change.counted = true;
-            });
-        }
+            }
+        });
         Ok(sum)
     }
 
@@ -238,3 +257,6 @@ impl Shared for Counts {
         self.own.used()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -78,23 +78,12 @@ impl Link {
         }
         let (reader, read) = (Reader::default(), Vec::new());
         let mut link = Link { socket, reader, read, scripts: Vec::new() };
-        let database = meant.database.to_string();
-        let mut steps: Vec<Vec<&str>> = Vec::new();
-        match (&meant.user, &meant.password) {
-            (Some(user), Some(password)) => steps.push(vec!["AUTH", user, password]),
-            (None, Some(password)) => steps.push(vec!["AUTH", password]),
-            (_, None) => {}
-        }
-        if meant.database > 0 {
-            steps.push(vec!["SELECT", &database]);
-        }
+        let (user, password) = (meant.user.as_deref(), meant.password.as_deref());
+        let mut steps = resp::sign_in(user, password, meant.database);
         let before = steps.len();
-        steps.extend([GRANT, COUNT, NODES].map(|script| vec!["SCRIPT", "LOAD", script]));
-        let mut bytes = Vec::new();
-        for step in &steps {
-            resp::command(&mut bytes, step.iter().map(|part| part.as_bytes()));
-        }
-        for (at, reply) in link.talk(&bytes, steps.len()).await?.into_iter().enumerate() {
+        let scripts = [GRANT, COUNT, NODES];
+        steps.extend(scripts.map(|script| resp::words(&["SCRIPT", "LOAD", script])));
+        for (at, reply) in link.talk(&steps.concat(), steps.len()).await?.into_iter().enumerate() {
             match reply {
                 Reply::Value(Value::Bytes(digest)) if at >= before => link.scripts.push(digest),
                 Reply::Value(_) => {}

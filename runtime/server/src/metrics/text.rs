@@ -229,7 +229,7 @@ impl Registry {
 }
 
 /// What engines tell: their name for it, its family, kind and label, what it is.
-const ENGINES: [(&str, &str, &str, &str, &str); 6] = [
+const ENGINES: [(&str, &str, &str, &str, &str); 7] = [
     (
         "lua_heap",
         "pilotlight_lua_heap_bytes",
@@ -251,6 +251,13 @@ const ENGINES: [(&str, &str, &str, &str, &str); 6] = [
         "counter",
         "worker",
         "Stretches of scripts that did not compile.",
+    ),
+    (
+        "lua_dropped",
+        "pilotlight_lua_programs_dropped",
+        "counter",
+        "worker",
+        "Booted scripts that went for others.",
     ),
     (
         "wasm_memory",

@@ -7,12 +7,13 @@ use std::task::{Context, Poll, Waker};
 
 use foldhash::fast::RandomState;
 use pilotlight_config::manifest::RateLimit;
-use pilotlight_core::allowance::{Allowance, Grant, Lease, Step};
+use pilotlight_core::allowance::{Allowance, Grant, LEASE, Lease, Step};
 use pilotlight_filter::host::Shared;
 
 use super::Ground;
 use crate::clock::Clock;
 use crate::ledger::{Ask, Commands, Ledger, Script};
+use crate::park::state::{Reader, Writer};
 
 /// Keys with leases; those past them are limited as if the server were lost.
 const LEASES: usize = 65_536;
@@ -40,6 +41,12 @@ pub(crate) struct Counts {
     pub(crate) alone: AtomicU64,
 }
 
+impl Counts {
+    fn all(&self) -> [&AtomicU64; 3] {
+        [&self.passed, &self.refused, &self.alone]
+    }
+}
+
 struct Beyond {
     ledger: Arc<Ledger>,
     leases: Mutex<Leases>,
@@ -56,6 +63,8 @@ struct Leases {
 struct Entry {
     lease: Lease,
     waiting: Vec<Waker>,
+    /// Asked for it in vain: until then the node decides by its share.
+    alone_until: f64,
 }
 
 /// How a key stands.
@@ -104,15 +113,27 @@ impl Limiter {
         }))
     }
 
-    /// A request of `key` comes. It waits for a lease no longer than the ledger does for its server.
+    /// A request of `key` comes. While it waits for a lease it may [give up](Limiter::give_up).
     pub(super) fn poll(self: &Arc<Limiter>, cx: &mut Context<'_>, key: &[u8]) -> Poll<Standing> {
         let standing = match &self.beyond {
             None => self.alone(key, &self.of),
             Some(beyond) => std::task::ready!(self.together(cx, beyond, key)),
         };
+        Poll::Ready(self.counted(standing))
+    }
+
+    /// It has waited for long enough.
+    pub(super) fn give_up(&self, key: &[u8]) -> Standing {
+        self.counted(match &self.beyond {
+            None => self.alone(key, &self.of),
+            Some(beyond) => self.share(beyond, key),
+        })
+    }
+
+    fn counted(&self, standing: Standing) -> Standing {
         let count = if standing.passes { &self.counts.passed } else { &self.counts.refused };
         count.fetch_add(1, Ordering::Relaxed);
-        Poll::Ready(standing)
+        standing
     }
 
     /// By this node's own bucket.
@@ -146,7 +167,7 @@ impl Limiter {
             let after = (self.of.burst - left).max(0.0) * self.of.cost();
             Poll::Ready(Standing { passes: true, left, after })
         };
-        if beyond.ledger.is_lost() {
+        if beyond.ledger.is_lost() || now < entry.alone_until {
             if entry.lease.take_left(now) {
                 return passes(0.0);
             }
@@ -180,6 +201,29 @@ impl Limiter {
         }
     }
 
+    /// Writes down what it has counted.
+    #[cold]
+    pub(crate) fn keep(&self, to: &mut Writer) {
+        to.bytes(self.name.as_bytes());
+        self.counts.all().iter().for_each(|count| to.number(count.load(Ordering::Relaxed)));
+    }
+
+    /// Gives it back to those that the manifest still has; there are as many as it has, and no more.
+    #[cold]
+    pub(crate) fn take_back(all: &[Arc<Limiter>], from: &mut Reader<'_>) -> Option<()> {
+        while !from.0.is_empty() {
+            let name = from.text()?;
+            let known = all.iter().find(|limiter| *limiter.name == *name);
+            for at in 0..3 {
+                let count = from.number()?;
+                if let Some(known) = known {
+                    known.counts.all()[at].fetch_add(count, Ordering::Relaxed);
+                }
+            }
+        }
+        Some(())
+    }
+
     /// The command that asks for tokens.
     pub(crate) fn write(&self, to: &mut Commands, key: &[u8], want: f64) {
         let Allowance { per_second, burst } = self.of;
@@ -191,20 +235,24 @@ impl Limiter {
     #[cold]
     pub(crate) fn granted(&self, key: &[u8], grant: Grant) {
         let now = self.clock.elapsed().as_secs_f64();
-        self.told(key, |lease| lease.granted(now, grant));
+        self.told(key, |entry| entry.lease.granted(now, grant));
     }
 
     /// There is none.
     #[cold]
     pub(crate) fn lost(&self, key: &[u8]) {
-        self.told(key, Lease::lost);
+        let now = self.clock.elapsed().as_secs_f64();
+        self.told(key, |entry| {
+            entry.lease.lost();
+            entry.alone_until = now + LEASE;
+        });
     }
 
-    fn told(&self, key: &[u8], tell: impl FnOnce(&mut Lease)) {
+    fn told(&self, key: &[u8], tell: impl FnOnce(&mut Entry)) {
         let Some(beyond) = &self.beyond else { return };
         let mut leases = beyond.lock();
         let Some(entry) = leases.all.get_mut(key) else { return };
-        tell(&mut entry.lease);
+        tell(entry);
         let waiting = std::mem::take(&mut entry.waiting);
         drop(leases);
         waiting.into_iter().for_each(Waker::wake);

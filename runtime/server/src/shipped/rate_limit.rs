@@ -1,15 +1,19 @@
 //! `use = "rate-limit"`: so many requests of one client, host, path or whatever in a time.
 
 use std::net::IpAddr;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use pilotlight_abi::Phase;
 use pilotlight_config::manifest::By;
+use pilotlight_core::router::host_name;
+use pilotlight_filter::host::{Services, Wait};
 use pilotlight_filter::{Call, Exchange, Fault, Fields, Filter, Origin, Verdict};
 
 use super::limiter::{Limiter, Standing};
 use crate::answer::{self, Problem};
+use crate::ledger::SOON;
 
 /// Keys that are longer are known by their digest.
 const KEY: usize = 128;
@@ -18,13 +22,16 @@ pub(super) struct RateLimit {
     limiter: Arc<Limiter>,
     /// Whose request it is, while it waits.
     key: Vec<u8>,
+    /// For how long it does.
+    patience: Option<Wait<()>>,
+    services: Rc<dyn Services>,
     /// What the answer is to say.
     told: Option<Standing>,
 }
 
 impl RateLimit {
-    pub(super) fn new(limiter: Arc<Limiter>) -> RateLimit {
-        RateLimit { limiter, key: Vec::new(), told: None }
+    pub(super) fn new(limiter: Arc<Limiter>, services: Rc<dyn Services>) -> RateLimit {
+        RateLimit { limiter, key: Vec::new(), patience: None, services, told: None }
     }
 }
 
@@ -41,7 +48,14 @@ impl Filter for RateLimit {
         if self.key.is_empty() {
             self.key = key(&meant.by, call.exchange);
         }
-        let standing = ready!(self.limiter.poll(cx, &self.key));
+        let standing = match self.limiter.poll(cx, &self.key) {
+            Poll::Ready(standing) => standing,
+            Poll::Pending => {
+                let patience = self.patience.get_or_insert_with(|| self.services.sleep(SOON));
+                ready!(patience.as_mut().poll(cx));
+                self.limiter.give_up(&self.key)
+            }
+        };
         if standing.passes {
             self.told = meant.headers.then_some(standing);
             return Poll::Ready(Ok(Verdict::Continue));
@@ -81,7 +95,11 @@ fn key(by: &[By], exchange: &Exchange) -> Vec<u8> {
         // What a client can leave out does not set it free.
         let found = match by {
             By::Client => false,
-            By::Host => put(&mut key, b'h', exchange.request.head.host()),
+            // As the router takes it.
+            By::Host => {
+                let host = host_name(exchange.request.head.host());
+                put(&mut key, b'h', &host.to_ascii_lowercase())
+            }
             By::Path => put(&mut key, b'p', exchange.request.head.path()),
             By::Route => put(&mut key, b'r', exchange.route.as_bytes()),
             By::All => put(&mut key, b'a', b""),
@@ -90,7 +108,7 @@ fn key(by: &[By], exchange: &Exchange) -> Vec<u8> {
                 value.is_some_and(|value| put(&mut key, b'f', value))
             }
             By::Cookie(name) => {
-                let value = cookie(&exchange.request.head.fields, name);
+                let value = exchange.request.head.fields.cookie(name.as_bytes());
                 value.is_some_and(|value| put(&mut key, b'c', value))
             }
         };
@@ -99,8 +117,7 @@ fn key(by: &[By], exchange: &Exchange) -> Vec<u8> {
         }
     }
     if key.len() > KEY {
-        let digest = ring::digest::digest(&ring::digest::SHA256, &key);
-        return digest.as_ref().iter().flat_map(|b| format!("{b:02x}").into_bytes()).collect();
+        return ring::digest::digest(&ring::digest::SHA256, &key).as_ref().to_vec();
     }
     key
 }
@@ -124,8 +141,5 @@ fn client(key: &mut Vec<u8>, exchange: &Exchange) {
     };
 }
 
-fn cookie<'a>(fields: &'a Fields, name: &str) -> Option<&'a [u8]> {
-    let pairs = fields.all(b"cookie").flat_map(|field| field.split(|b| *b == b';'));
-    let mut pairs = pairs.map(<[u8]>::trim_ascii);
-    pairs.find_map(|pair| pair.strip_prefix(name.as_bytes())?.strip_prefix(b"="))
-}
+#[cfg(test)]
+mod tests;

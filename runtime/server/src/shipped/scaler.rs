@@ -10,6 +10,7 @@ mod wire;
 
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -37,8 +38,7 @@ const UNAVAILABLE: u32 = 14;
 type Refusal = (u32, String);
 
 pub(super) struct Scaler {
-    desk: Desk,
-    latencies: Arc<Latencies>,
+    desk: Arc<Desk>,
     services: Rc<dyn Services>,
     /// The request as far as it is here.
     request: Vec<u8>,
@@ -53,12 +53,13 @@ struct Watched {
 }
 
 impl Scaler {
-    pub(super) fn new(desk: Desk, latencies: Arc<Latencies>, services: Rc<dyn Services>) -> Scaler {
-        Scaler { desk, latencies, services, request: Vec::new(), watch: None }
+    pub(super) fn new(desk: Arc<Desk>, services: Rc<dyn Services>) -> Scaler {
+        desk.asking.fetch_add(1, Ordering::Relaxed);
+        Scaler { desk, services, request: Vec::new(), watch: None }
     }
 
     fn control(&self) -> Result<Arc<Control>, Refusal> {
-        let control = self.desk.get().and_then(std::sync::Weak::upgrade);
+        let control = self.desk.control.get().and_then(std::sync::Weak::upgrade);
         let control = control.filter(|control| !control.is_draining());
         control.ok_or_else(|| (UNAVAILABLE, "the gateway is closing".to_owned()))
     }
@@ -79,10 +80,10 @@ impl Scaler {
         let control = self.control()?;
         let mut said = Writer::default();
         match method {
-            b"IsActive" => said.bool(1, wanted.is_active(&control, &self.latencies)?),
+            b"IsActive" => said.bool(1, wanted.is_active(&control, &self.desk)?),
             b"StreamIsActive" => {
                 // What can't be looked at is said at once.
-                wanted.figure(&control, &self.latencies)?;
+                wanted.figure(&control, &self.desk)?;
                 let sleep = self.services.sleep(Duration::ZERO);
                 self.watch = Some(Watched { wanted, told: None, sleep });
                 return Ok(None);
@@ -96,7 +97,7 @@ impl Scaler {
                 said.bytes(1, &spec.0);
             }
             _ => {
-                let figure = wanted.figure(&control, &self.latencies)?;
+                let figure = wanted.figure(&control, &self.desk)?;
                 let mut value = Writer::default();
                 let name = Message(message).find(2).map(<[u8]>::to_vec);
                 value.bytes(1, &name.unwrap_or_else(|| wanted.name().into_bytes()));
@@ -106,6 +107,12 @@ impl Scaler {
             }
         }
         Ok(Some(said.0))
+    }
+}
+
+impl Drop for Scaler {
+    fn drop(&mut self) {
+        self.desk.asking.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -156,8 +163,7 @@ impl Filter for Scaler {
             let Some(watch) = &mut self.watch else { return Poll::Ready(Ok(None)) };
             ready!(watch.sleep.as_mut().poll(cx));
             watch.sleep = self.services.sleep(LOOK);
-            let active =
-                control.and_then(|control| watch.wanted.is_active(&control, &self.latencies));
+            let active = control.and_then(|control| watch.wanted.is_active(&control, &self.desk));
             match active {
                 Ok(active) if watch.told != Some(active) => {
                     watch.told = Some(active);

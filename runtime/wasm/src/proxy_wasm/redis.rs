@@ -16,6 +16,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use pilotlight_filter::Services;
 use pilotlight_filter::engine::RedisSpec;
+use pilotlight_filter::host::resp;
 use pilotlight_filter::host::socket::{Connect, Names, Remote, Socket, StartTls, TlsFiles};
 
 use super::abi::Status;
@@ -215,17 +216,9 @@ async fn connect(services: &dyn Services, spec: &RedisSpec) -> io::Result<Box<dy
         let secured = socket.start_tls(tls).await;
         socket = secured.map_err(|failure| io::Error::other(failure.message))?.socket;
     }
-    let database = spec.database.to_string();
-    let auth: &[&str] = match (&spec.user, &spec.password) {
-        (Some(user), Some(password)) => &["AUTH", user, password],
-        (None, Some(password)) => &["AUTH", password],
-        (_, None) => &[],
-    };
-    let select: &[&str] = if spec.database > 0 { &["SELECT", &database] } else { &[] };
-    for words in [auth, select].into_iter().filter(|words| !words.is_empty()) {
-        let mut command = format!("*{}\r\n", words.len());
-        words.iter().for_each(|word| command += &format!("${}\r\n{word}\r\n", word.len()));
-        let reply = exchange(&mut socket, command.as_bytes()).await?;
+    let (user, password) = (spec.user.as_deref(), spec.password.as_deref());
+    for command in resp::sign_in(user, password, spec.database) {
+        let reply = exchange(&mut socket, &command).await?;
         if reply.first() == Some(&b'-') {
             return Err(io::Error::other(String::from_utf8_lossy(&reply).into_owned()));
         }

@@ -84,6 +84,17 @@ fn commands() {
     assert_eq!(out, b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$2\r\n\r\n\r\n");
 }
 
+#[test]
+fn signing_in() {
+    let said = |user, password, database| sign_in(user, password, database).concat();
+    assert_eq!(said(Some("u"), None, 0), b"");
+    assert_eq!(said(None, Some("p"), 0), b"*2\r\n$4\r\nAUTH\r\n$1\r\np\r\n");
+    assert_eq!(
+        said(Some("u"), Some("p"), 7),
+        b"*3\r\n$4\r\nAUTH\r\n$1\r\nu\r\n$1\r\np\r\n*2\r\n$6\r\nSELECT\r\n$1\r\n7\r\n"
+    );
+}
+
 proptest::proptest! {
     #[test]
     fn nothing_makes_it_panic(bytes in "[*$:+\\-0-9a\r\n]{0,80}", step in 1..9_usize) {

@@ -1,6 +1,7 @@
 //! What a scaler is asked for, by the `scalerMetadata` of a trigger.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -12,6 +13,8 @@ use crate::admission::{At, Figures, Gate};
 use crate::clock;
 use crate::control::Control;
 use crate::metrics::PLACES;
+use crate::shipped::Desk;
+use crate::upstream::Shared;
 
 /// A latency is that of the exchanges since a time at least so long ago.
 const WINDOW: Duration = Duration::from_secs(15);
@@ -103,26 +106,22 @@ impl Wanted {
         whole.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect()
     }
 
-    pub(super) fn is_active(
-        &self,
-        control: &Control,
-        latencies: &Latencies,
-    ) -> Result<bool, Refusal> {
-        Ok(self.figure(control, latencies)? > self.activation)
+    pub(super) fn is_active(&self, control: &Control, desk: &Desk) -> Result<bool, Refusal> {
+        Ok(self.figure(control, desk)? > self.activation)
     }
 
     /// What it is now.
-    pub(super) fn figure(&self, control: &Control, latencies: &Latencies) -> Result<f64, Refusal> {
+    pub(super) fn figure(&self, control: &Control, desk: &Desk) -> Result<f64, Refusal> {
         let generation = control.generation();
         let unknown = || (INVALID, "the gateway has no such route or upstream".to_owned());
         let Busy { flying, waiting, limit } = match &self.of {
             None => {
-                let all = generation.manifest.upstreams.iter();
-                let waiting = all.filter_map(|one| upstream(control, &one.name)).map(|b| b.waiting);
-                let gates = generation.gates.iter().filter(|(at, _)| *at == At::Route);
-                let gates = gates.map(|(_, gate)| gate.figures().waiting as f64);
-                let flying = control.metrics.in_flight() as f64;
-                Busy { flying, waiting: waiting.chain(gates).sum(), limit: None }
+                let gates = generation.gates.iter().map(|(_, gate)| gate.figures().waiting as f64);
+                let behind = generation.upstreams.iter().map(|shared| waiting(shared));
+                // Who asks for figures is nobody's load.
+                let asking = desk.asking.load(Ordering::Relaxed);
+                let flying = control.metrics.in_flight().saturating_sub(asking) as f64;
+                Busy { flying, waiting: gates.chain(behind).sum(), limit: None }
             }
             Some((At::Upstream, name)) => upstream(control, name).ok_or_else(unknown)?,
             Some((At::Route, name)) => {
@@ -157,7 +156,7 @@ impl Wanted {
                     Some((at, name)) => (*at, name.as_str()),
                     None => (At::Route, ""),
                 };
-                latencies.look(self.name(), control.metrics.durations(at, name))
+                desk.latencies.look((at, name.to_owned()), control.metrics.durations(at, name))
             }
         })
     }
@@ -181,15 +180,19 @@ fn upstream(control: &Control, name: &str) -> Option<Busy> {
     let shared = generation.upstreams.iter().find(|shared| *shared.meant.name == *name)?;
     let gate = generation.gates.iter().find(|(at, g)| *at == At::Upstream && *g.name == *name);
     let gate = gate.map(|(_, gate)| gated(gate));
-    let app = shared.app().map_or(0, |app| app.facts().waiting);
-    let breaker = &shared.breaker;
     let before = gate.as_ref().map_or(0.0, |gate| gate.waiting);
     let limit = gate.and_then(|gate| gate.limit);
     Some(Busy {
-        flying: breaker.used(Limit::Requests) as f64,
-        waiting: before + breaker.used(Limit::Pending) as f64 + app as f64,
-        limit: limit.or(Some(breaker.max(Limit::Requests) as f64)),
+        flying: shared.breaker.used(Limit::Requests) as f64,
+        waiting: before + waiting(shared),
+        limit: limit.or(Some(shared.breaker.max(Limit::Requests) as f64)),
     })
+}
+
+/// Who waits for a connection or an instance.
+fn waiting(shared: &Shared) -> f64 {
+    let app = shared.app().map_or(0, |app| app.facts().waiting);
+    shared.breaker.used(Limit::Pending) as f64 + app as f64
 }
 
 /// Counts by size, and the bounds of these.
@@ -197,21 +200,20 @@ pub(crate) type Sizes = (&'static [f64], [u64; PLACES]);
 
 /// What was counted before, so that a latency is one of late.
 #[derive(Default)]
-pub(crate) struct Latencies(Mutex<BTreeMap<String, Followed>>);
+pub(in crate::shipped) struct Latencies(Mutex<BTreeMap<(At, String), Followed>>);
 
 /// Two looks, the older and the newer, with their times in nanoseconds.
 struct Followed([(u64, [u64; PLACES]); 2]);
 
 impl Latencies {
     /// Milliseconds that 95 of 100 exchanges of late took at most; 0: there were none.
-    fn look(&self, of: String, (bounds, counts): Sizes) -> f64 {
+    pub(super) fn look(&self, of: (At, String), (bounds, counts): Sizes) -> f64 {
         let now = clock::monotonic();
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if all.len() >= FOLLOWED && !all.contains_key(&of) {
             all.clear();
         }
-        let Followed([older, newer]) =
-            all.entry(of).or_insert_with(|| Followed([(now, [0; PLACES]), (now, counts)]));
+        let Followed([older, newer]) = all.entry(of).or_insert(Followed([(now, counts); 2]));
         if now.saturating_sub(newer.0) >= WINDOW.as_nanos() as u64 {
             (*older, *newer) = (*newer, (now, counts));
         }

@@ -1,5 +1,6 @@
-use super::figure::quantile;
+use super::figure::{Latencies, quantile};
 use super::wire::{Message, Writer, frame, framed};
+use crate::admission::At;
 use crate::metrics::PLACES;
 
 #[test]
@@ -49,4 +50,18 @@ fn a_quantile_is_between_the_bounds() {
     assert!((quantile(&[1.0, 2.0], &counts) - 1.5).abs() < 1e-9);
     counts[2] = 900;
     assert_eq!(quantile(&[1.0, 2.0], &counts), 2.0);
+}
+
+#[test]
+fn a_latency_is_of_what_came_since_it_was_asked_for() {
+    let all = Latencies::default();
+    let look = |at, count| {
+        let mut counts = [0; PLACES];
+        counts[1] = count;
+        all.look((at, "app".to_owned()), (&[1.0, 2.0, 4.0], counts))
+    };
+    // What was counted before is not of late; a route is no upstream, whatever they are called.
+    assert_eq!((look(At::Route, 100), look(At::Upstream, 0)), (0.0, 0.0));
+    assert_eq!((look(At::Route, 100), look(At::Upstream, 10)), (0.0, 1950.0));
+    assert_eq!(look(At::Route, 110), 1950.0);
 }
