@@ -9,14 +9,16 @@ use pilotlight_fleet::release::{Packed, Release};
 use crate::{Files, Trouble, World, delta};
 
 pub(crate) const BLOBS: &str = "blobs";
-/// A blob that was wrong so often, from whatever source, is given up.
-const ATTEMPTS: usize = 3;
+/// A packed blob that was not to be had so often gives way to the content itself.
+const MISSES: usize = 3;
 
 /// What was learnt while a release was fetched.
 #[derive(Debug, Default)]
 pub(crate) struct Learnt {
     /// Which source is asked first.
     pub(crate) attempt: usize,
+    /// How often a packed blob was not to be had.
+    misses: usize,
     /// Packed blobs that led nowhere: their contents are fetched whole.
     useless: BTreeSet<Digest>,
 }
@@ -48,7 +50,11 @@ pub(crate) fn fetch(
         }
         match way(files, release, (digest, size), learnt) {
             Some(packed) => unpack(files, world, (digest, size), packed, learnt)?,
-            None => whole(files, world, (digest, size), learnt)?,
+            None => {
+                // Where the content is not to be had either it is the network, and the shorter way counts again.
+                learnt.misses = 0;
+                whole(files, world, (digest, size), learnt)?;
+            }
         }
         return Ok(true);
     }
@@ -62,6 +68,9 @@ fn way<'r>(
     (digest, size): (&Digest, u64),
     learnt: &Learnt,
 ) -> Option<&'r Packed> {
+    if learnt.misses >= MISSES {
+        return None;
+    }
     let begun = files.length(&format!("{}.part", path(digest))).unwrap_or(0);
     let fits = |packed: &&Packed| {
         let base = packed.from.as_ref().map(|from| files.length(&path(from)));
@@ -84,10 +93,8 @@ fn unpack(
     let from = path(&packed.digest);
     if !files.length(&from).is_ok_and(|length| length == packed.size) {
         let fetched = whole(files, world, (&packed.digest, packed.size), learnt);
-        if let Err(Trouble::Lacking(_)) = &fetched {
-            learnt.useless.insert(packed.digest.clone());
-            learnt.attempt = 0;
-        }
+        // A disk that is full would not take more of the content.
+        learnt.misses += usize::from(matches!(fetched, Err(Trouble::Passing(_))));
         return fetched;
     }
     let base = match &packed.from {
@@ -137,11 +144,7 @@ fn whole(
     if !is(files, &part, digest)? {
         files.remove(&part)?;
         learnt.attempt += 1;
-        let message = format!("{digest} is not what the sources send");
-        return Err(match learnt.attempt < ATTEMPTS {
-            true => Trouble::Passing(message),
-            false => Trouble::Lacking(message),
-        });
+        return Err(Trouble::Passing(format!("{digest} is not what the sources send")));
     }
     files.sync(&part)?;
     files.rename(&part, &path)?;

@@ -39,8 +39,9 @@ pub trait World {
     /// A release's signed form, from a source; `attempt` says which of several is asked first.
     fn release(&mut self, name: &str, version: &str, attempt: usize) -> Result<Vec<u8>, Trouble>;
 
-    /// The root of this version, from a source; nothing if all say that there is none.
-    fn root(&mut self, version: u64, attempt: usize) -> Result<Option<Vec<u8>>, Trouble>;
+    /// Gives what sources have as the root of this version, with their names, one after the other until one is
+    /// taken.
+    fn root(&mut self, version: u64, attempt: usize, take: &mut dyn FnMut(&str, &[u8]) -> bool);
 
     /// A blob from this byte on, in parts.
     fn blob(

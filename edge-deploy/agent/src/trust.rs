@@ -111,7 +111,7 @@ impl Believed {
         match left {
             ..=0 => Some(format!(
                 "root {version} expired {} days ago: what runs goes on; is a newer one withheld?",
-                -left / 86_400
+                left.unsigned_abs() / 86_400
             )),
             1..SOON => Some(format!("root {version} expires in {} days", left / 86_400)),
             _ => None,

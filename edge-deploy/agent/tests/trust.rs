@@ -4,7 +4,7 @@
 mod support;
 
 use pilotlight_agent::{Agent, Anchor, Files as _, Next, Pointer};
-use pilotlight_fleet::release::{Root, Trust};
+use pilotlight_fleet::release::{BUILT, Root, Trust};
 use pilotlight_fleet::rollout::Reported;
 use support::{Node, desired, key, root, settings, trust};
 
@@ -49,12 +49,17 @@ fn roots_are_not_replayed_and_what_was_lost_is_not_forgotten() {
     let theirs = Root { version: 4, expires: None, root: theirs, release: trust(&[66]) };
     node.world.roots.insert(4, theirs.sign(&[key(1), key(66), key(9), key(10)], 0).unwrap());
     add(&mut node, "stolen", &[66]);
+    let warns = |node: &Node, what: &str| {
+        let warnings = node.agent.warnings();
+        assert!(warnings.iter().any(|said| said.contains(what)), "{warnings:?}");
+    };
     let (_, said) = node.try_for("stolen", 3);
-    assert!(said.contains("root 4: signed by 1 of the trusted keys, 2 are needed"), "{said}");
+    assert!(said.contains("signed by 0 of the trusted keys"), "{said}");
+    warns(&node, "mirror: root 4: signed by 1 of the trusted keys, 2 are needed");
     // An older root in the place of the next one is none.
     node.world.roots.insert(4, root(2, &[9]));
-    let (_, said) = node.try_for("stolen", 4);
-    assert!(said.contains("this is root 2, and after 3 comes 4"), "{said}");
+    node.try_for("stolen", 4);
+    warns(&node, "this is root 2, and after 3 comes 4");
     // Disk and mirror have lost the newest: then nothing new is taken, and what was here may come back.
     node.world.roots = [(2, root(2, &[9, 10]))].into();
     node.disk.spoil("roots/3");
@@ -67,6 +72,26 @@ fn roots_are_not_replayed_and_what_was_lost_is_not_forgotten() {
     node.world.roots.insert(3, root(3, &[10]));
     assert_eq!(node.want(desired("new-key", 7)).0, Some(Reported::Committed));
     assert!(node.disk.read("roots/3", 1 << 16).is_ok());
+}
+
+#[test]
+fn a_source_with_rubbish_for_a_root_keeps_nobody_from_anything() {
+    let mut node = Node::new();
+    for (serial, rubbish) in [(2, b"<html>not found</html>".to_vec()), (4, Vec::new())] {
+        // Nothing is known to come: what is signed by now is taken.
+        let version = if serial == 2 { "2.0" } else { "3.0" };
+        let next = serial / 2 + 1;
+        node.world.roots.insert(next, rubbish);
+        assert_eq!(node.want(desired(version, serial)).0, Some(Reported::Committed));
+        let said = node.agent.warnings().join("; ");
+        assert!(said.contains(&format!("mirror: root {next}: it is not written")), "{said}");
+        // Another source has the next one, and it is followed.
+        node.world.origin.insert(next, root(next, &[9, 10]));
+        let name = format!("with-{next}");
+        add(&mut node, &name, &[10]);
+        assert_eq!(node.want(desired(&name, serial + 1)).0, Some(Reported::Committed));
+        assert_eq!(Pointer::read(&node.disk).unwrap().root.unwrap().version, next);
+    }
 }
 
 #[test]
@@ -115,6 +140,21 @@ fn a_clock_that_is_years_off_is_said_and_judged_by_what_was_signed() {
     node.world.wall = 1_750_000_000 + 10 * 365 * 86_400;
     assert_eq!(node.want(desired("3.0", 3)).0, Some(Reported::Committed));
     assert!(node.agent.warnings().iter().any(|said| said.contains("years ahead")));
+}
+
+#[test]
+fn a_key_that_signs_the_end_of_time_moves_no_clock_to_it() {
+    let mut node = Node::new();
+    node.world.wall = BUILT + 30 * 86_400;
+    let name = ("edge".to_owned(), "2.0".to_owned());
+    let (release, _) = pilotlight_fleet::release::unverified(&node.world.releases[&name]).unwrap();
+    node.world.releases.insert(name, release.sign_at(&[key(9)], i64::MAX).unwrap());
+    assert_eq!(node.want(desired("2.0", 2)).0, Some(Reported::Committed));
+    // What sources' certificates are judged by stays what the clock says.
+    node.idle(700);
+    assert_eq!(node.world.past, BUILT + 7 * 86_400);
+    assert_eq!(node.agent.warnings(), [""; 0]);
+    assert_eq!(node.want(desired("3.0", 3)).0, Some(Reported::Committed));
 }
 
 #[test]

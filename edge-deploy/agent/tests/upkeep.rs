@@ -171,6 +171,32 @@ fn a_module_of_which_little_changes_costs_little() {
 }
 
 #[test]
+fn a_patch_that_no_source_has_gives_way_to_the_whole() {
+    let mut node = Node::new();
+    let packed = std::cell::RefCell::new(None);
+    node.world.add_with("2.0", 5, |release| {
+        packed.replace(release.packed.values().next().map(|ways| ways[0].digest.clone()));
+    });
+    let packed = packed.into_inner().unwrap();
+    let patch = node.world.blobs.remove(&packed).unwrap();
+    let mut whole = Node { disk: node.disk.clone(), world: node.world.clone(), ..Node::empty() };
+    assert_eq!(whole.want(desired("2.0", 2)).0, Some(Reported::Committed));
+    assert!(whole.world.fetched - node.world.fetched > 3000);
+    // A disk that is full says nothing about patches.
+    node.world.blobs.insert(packed, patch);
+    let fetched = node.world.fetched;
+    node.agent.desire(desired("2.0", 2), node.now);
+    node.steps(2);
+    node.disk.free = 10;
+    node.steps(6);
+    assert!(node.agent.progress().unwrap().message.as_ref().unwrap().contains("the disk"));
+    node.disk.free = 1 << 30;
+    node.settle();
+    assert_eq!(node.runs(), "edge@2.0");
+    assert!(node.world.fetched - fetched < 3000, "{}", node.world.fetched - fetched);
+}
+
+#[test]
 fn a_node_takes_the_code_of_its_own_machine() {
     let mut node = Node::new();
     let code = |node: &mut Node, text: &str| {

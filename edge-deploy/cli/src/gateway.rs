@@ -1,6 +1,7 @@
 //! The gateway's program: the one that was named, or lies beside this one, or is found on the path.
 
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
 /// Finds it.
 ///
@@ -19,4 +20,16 @@ pub(crate) fn find(named: Option<&Path>) -> Result<PathBuf, String> {
         "there is no `pilotlight` beside edge-deploy or on PATH\nhint: --gateway FILE names the program"
             .to_owned()
     })
+}
+
+/// Asks the program something that it tells on standard output.
+pub(crate) fn told(program: &Path, arguments: &[&str]) -> Option<String> {
+    let output = Command::new(program).args(arguments).stdin(Stdio::null()).output().ok()?;
+    String::from_utf8(output.stdout).ok()
+}
+
+/// What the program says that it is.
+pub(crate) fn version(program: &Path) -> Option<String> {
+    let said = told(program, &["version"])?;
+    said.trim().strip_prefix("pilotlight ").map(str::to_owned)
 }

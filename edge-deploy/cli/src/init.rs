@@ -5,7 +5,8 @@ use std::io::{self, Write as _};
 use std::path::Path;
 use std::process::ExitCode;
 
-use crate::{FAILED, print};
+use crate::end::fail;
+use crate::print;
 
 const FILES: &[(&str, &str)] = &[
     ("pilotlight.toml", include_str!("init/pilotlight.toml")),
@@ -20,8 +21,7 @@ const FILES: &[(&str, &str)] = &[
 /// Writes them; a file that is there stays as it is, and then none is written.
 pub(crate) fn init(folder: &Path) -> ExitCode {
     if let Some((name, _)) = FILES.iter().find(|(name, _)| folder.join(name).exists()) {
-        eprintln!("edge-deploy: {} is there already", folder.join(name).display());
-        return ExitCode::from(FAILED);
+        return fail(format!("{} is there already", folder.join(name).display()));
     }
     match write(folder) {
         Ok(()) => {
@@ -31,10 +31,7 @@ pub(crate) fn init(folder: &Path) -> ExitCode {
             ));
             ExitCode::SUCCESS
         }
-        Err(error) => {
-            eprintln!("edge-deploy: cannot write to {}: {error}", folder.display());
-            ExitCode::from(FAILED)
-        }
+        Err(error) => fail(format!("cannot write to {}: {error}", folder.display())),
     }
 }
 

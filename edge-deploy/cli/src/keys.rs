@@ -6,10 +6,11 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use pilotlight_fleet::plan::hex;
 use pilotlight_fleet::release::{PrivateKey, PublicKey, is_name};
 use ring::rand::{SecureRandom as _, SystemRandom};
 
-use crate::{FAILED, REFUSED, print};
+use crate::end::{Stop, end};
 
 mod roots;
 mod show;
@@ -19,55 +20,29 @@ pub(crate) use show::show;
 
 /// Writes `NAME.key`, which only its owner can read, and `NAME.pub`; a file that is there stays as it is.
 pub(crate) fn new(path: &Path) -> ExitCode {
+    end(made(path))
+}
+
+fn made(path: &Path) -> Result<String, Stop> {
     let name = path.file_name().and_then(|name| name.to_str()).filter(|name| is_name(name));
-    let Some(name) = name else {
-        eprintln!("edge-deploy: names of keys are letters, digits, `-`, `_` and `.`, at most 64");
-        return ExitCode::from(REFUSED);
-    };
+    let unfit = "names of keys are letters, digits, `-`, `_` and `.`, at most 64";
+    let name = name.ok_or_else(|| Stop::Refused(unfit.into()))?;
     let mut seed = [0; 32];
     let pair = SystemRandom::new().fill(&mut seed).ok().and_then(|()| PrivateKey::new(seed, name));
-    let Some(pair) = pair else {
-        eprintln!("edge-deploy: the system has no randomness");
-        return ExitCode::from(FAILED);
-    };
+    let pair = pair.ok_or_else(|| Stop::Failed("the system has no randomness".into()))?;
     let half = |end: &str| path.with_file_name(format!("{name}.{end}"));
     let (private, public) = (half("key"), half("pub"));
     for (file, text, mode) in
         [(&private, pair.text(), 0o600), (&public, pair.public().text(), 0o644)]
     {
-        if let Err(error) = write(file, text.as_bytes(), mode) {
-            eprintln!("edge-deploy: cannot write {}: {error}", file.display());
-            return ExitCode::from(FAILED);
-        }
+        write(file, text.as_bytes(), mode)
+            .map_err(|error| Stop::Failed(format!("cannot write {}: {error}", file.display())))?;
     }
     let (private, public) = (private.display(), public.display());
-    print(&format!(
+    Ok(format!(
         "{private} signs: keep it. {public} (id {}) is for the nodes.\n",
         pair.public().id()
-    ));
-    ExitCode::SUCCESS
-}
-
-/// Why a command ends.
-pub(crate) enum Stop {
-    /// What was given will not do.
-    Refused(String),
-    /// Something failed.
-    Failed(String),
-}
-
-/// Says what has come of it.
-fn end(done: Result<String, Stop>) -> ExitCode {
-    let (why, code) = match done {
-        Ok(said) => {
-            print(&said);
-            return ExitCode::SUCCESS;
-        }
-        Err(Stop::Refused(why)) => (why, REFUSED),
-        Err(Stop::Failed(why)) => (why, FAILED),
-    };
-    eprintln!("edge-deploy: {why}");
-    ExitCode::from(code)
+    ))
 }
 
 /// The halves that sign, from their files.
@@ -102,7 +77,7 @@ fn bytes(file: &Path) -> Result<Vec<u8>, Stop> {
 pub(crate) fn secret() -> Option<String> {
     let mut bytes = [0; 24];
     SystemRandom::new().fill(&mut bytes).ok()?;
-    Some(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+    Some(hex(&bytes))
 }
 
 /// Writes a file that is not there yet, and lasts.

@@ -5,6 +5,7 @@
 //! goes on when the time to watch it is over.
 
 mod clock;
+mod end;
 mod flags;
 mod gateway;
 mod init;
@@ -39,8 +40,7 @@ fn main() -> ExitCode {
         Ok(command) => command,
         Err(error) => {
             let hint = "`edge-deploy help` lists the commands and their flags";
-            eprintln!("edge-deploy: {error}\nhint: {hint}");
-            return ExitCode::from(REFUSED);
+            return end::refuse(format!("{error}\nhint: {hint}"));
         }
     };
     match command {

@@ -8,16 +8,15 @@ use pilotlight_config::{Disk as _, Local, Report};
 use pilotlight_fleet::manifest::{Controller, Faults, Fleet, From, Node, Parsed, Release, Rollout};
 
 use crate::REFUSED;
+use crate::end::refuse;
 
 /// Reads a manifest. What is wrong with it has been said when it is `None`.
 pub(crate) fn read<M>(
     parse: fn(&str, &Path, From<'_>) -> Parsed<M>,
     file: &Path,
 ) -> Result<M, ExitCode> {
-    let text = Local.read(file).map_err(|error| {
-        eprintln!("edge-deploy: cannot read {}: {error}", file.display());
-        ExitCode::from(REFUSED)
-    })?;
+    let text = Local.read(file);
+    let text = text.map_err(|error| refuse(format!("cannot read {}: {error}", file.display())))?;
     let from = From { env: &env, disk: &Local };
     match parse(&text, file, from) {
         Ok((manifest, warnings)) => {

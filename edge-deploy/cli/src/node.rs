@@ -18,7 +18,7 @@ use pilotlight_agent::{Anchor, Settings};
 use pilotlight_fleet::manifest::Node;
 use pilotlight_fleet::release::{PublicKey, Root, Trust};
 
-use crate::{REFUSED, manifests};
+use crate::manifests;
 
 pub(crate) use agent::agent;
 pub(crate) use launcher::launch;
@@ -74,9 +74,4 @@ fn trust(files: &[PathBuf], threshold: usize, manifest: &str) -> Result<Trust, S
         ));
     }
     Ok(Trust { keys, threshold })
-}
-
-fn refuse(why: &str) -> ExitCode {
-    eprintln!("edge-deploy: {why}");
-    ExitCode::from(REFUSED)
 }

@@ -20,44 +20,13 @@ use pilotlight_fleet::release::{self, File, Release};
 use pilotlight_fleet::version::Needs;
 
 use crate::clock::Clock;
-use crate::{FAILED, REFUSED, flags, gateway, keys, manifests, print};
+use crate::end::{Stop, end};
+use crate::{REFUSED, flags, gateway, keys, manifests};
 use folder::Folder;
 use gather::{Gathered, Refused};
 
 pub(crate) fn pack(flags: &flags::Pack) -> ExitCode {
-    match packed(flags) {
-        Ok(said) => {
-            print(&said);
-            ExitCode::SUCCESS
-        }
-        Err(Stop::Said(code)) => code,
-        Err(Stop::Refused(why)) => refuse(&why, REFUSED),
-        Err(Stop::Failed(why)) => refuse(&why, FAILED),
-    }
-}
-
-impl From<keys::Stop> for Stop {
-    fn from(stop: keys::Stop) -> Stop {
-        match stop {
-            keys::Stop::Refused(why) => Stop::Refused(why),
-            keys::Stop::Failed(why) => Stop::Failed(why),
-        }
-    }
-}
-
-fn refuse(why: &str, code: u8) -> ExitCode {
-    eprintln!("edge-deploy: {why}");
-    ExitCode::from(code)
-}
-
-/// Why nothing was packed.
-enum Stop {
-    /// It has been said.
-    Said(ExitCode),
-    /// What was given will not do.
-    Refused(String),
-    /// Something failed.
-    Failed(String),
+    end(packed(flags))
 }
 
 fn packed(flags: &flags::Pack) -> Result<String, Stop> {
@@ -104,8 +73,12 @@ fn packed(flags: &flags::Pack) -> Result<String, Stop> {
     let there = Directory::new(&flags.output);
     let packed = ways::add(&mut release, &places, &there, &flags.bases).map_err(Stop::Refused)?;
     // Builds that are to be the same everywhere say when they are.
-    let said = manifests::env("SOURCE_DATE_EPOCH").and_then(|text| text.parse().ok());
-    let time = said.unwrap_or_else(Clock::wall);
+    let said = manifests::env("SOURCE_DATE_EPOCH").and_then(|text| text.parse::<i64>().ok());
+    let now = Clock::wall();
+    let time = said.unwrap_or(now);
+    if time > now.saturating_add(DAY) {
+        return Err(Stop::Refused(format!("SOURCE_DATE_EPOCH: {time} is yet to come")));
+    }
     let unfit = |refused: release::Refused| Stop::Refused(refused.to_string());
     let signed = release.sign_at(&keys, time).map_err(unfit)?;
     // Who has signed it before goes on having signed it.
@@ -131,7 +104,7 @@ fn places(
 /// Machine code is of one version of the gateway.
 fn needs(typed: Option<&Needs>, flags: &flags::Pack) -> Result<Needs, Stop> {
     let gateway = gateway::find(flags.gateway.as_deref()).map_err(Stop::Refused)?;
-    let version = compile::version(&gateway);
+    let version = gateway::version(&gateway);
     let text = match (typed, version) {
         (_, None) => None,
         (None, Some(version)) => Some(format!("={version}")),
@@ -233,6 +206,8 @@ fn release(typed: &manifest::Release, folder: &Path, gathered: &Gathered) -> Res
     })
 }
 
+/// A builder's clock may be that much behind another one's, in seconds.
+const DAY: i64 = 86_400;
 /// Stands in the first line of every private key in PEM.
 const PRIVATE: &[u8] = b"PRIVATE KEY-----";
 

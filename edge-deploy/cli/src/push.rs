@@ -5,22 +5,17 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use pilotlight_content::{Account, Directory, Error, Place, Settings, Source as _, push as copy};
-use pilotlight_fleet::release;
+use pilotlight_fleet::release::{self, Root};
 
 use crate::clock::Clock;
-use crate::{FAILED, REFUSED, flags, manifests, print};
+use crate::end::{Stop, end};
+use crate::{flags, manifests};
 
 pub(crate) fn push(flags: &flags::Push) -> ExitCode {
-    match pushed(flags) {
-        Ok(said) => {
-            print(&said);
-            ExitCode::SUCCESS
-        }
-        Err(error) => {
-            eprintln!("edge-deploy: {error}");
-            ExitCode::from(if matches!(error, Error::Refused(_)) { REFUSED } else { FAILED })
-        }
-    }
+    end(pushed(flags).map_err(|error| match error {
+        Error::Refused(why) => Stop::Refused(why),
+        other => Stop::Failed(other.to_string()),
+    }))
 }
 
 fn pushed(flags: &flags::Push) -> Result<String, Error> {
@@ -29,9 +24,23 @@ fn pushed(flags: &flags::Push) -> Result<String, Error> {
     let to = place.destination(&settings(flags.ca.as_deref(), None)?)?;
     let mut said = String::new();
     // Before what they let be signed.
+    let mut before: Option<Root> = None;
     for version in from.roots()? {
-        to.put_root(version, &from.root(version)?)?;
+        let signed = from.root(version)?;
+        let follows = before.filter(|root| root.version.checked_add(1) == Some(version));
+        let counts = follows.map_or_else(|| Root::first(&signed), |root| root.next(&signed));
+        let (root, _) = counts.map_err(|refused| {
+            Error::Refused(format!(
+                "root {version} does not count: {refused}\nhint: edge-deploy keys sign FILE --key KEY, where the other keys are"
+            ))
+        })?;
+        // Under another one's number it would be there for good.
+        if root.version != version {
+            return Err(Error::Refused(format!("roots/{version} is root {}", root.version)));
+        }
+        to.put_root(version, &signed)?;
         said.push_str(&format!("root {version}\n"));
+        before = Some(root);
     }
     let releases = match from.releases() {
         Err(Error::Absent(_)) if !said.is_empty() => Vec::new(),

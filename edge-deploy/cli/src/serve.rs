@@ -1,7 +1,7 @@
 //! `serve`: the controller, with a store, certificates and sources that are real.
 
 use std::io::Read as _;
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -9,18 +9,18 @@ use std::sync::Arc;
 use pilotlight_agent::Anchor;
 use pilotlight_content::{Body, Place};
 use pilotlight_controller::core::{Content, SHOWN, Settings};
+use pilotlight_controller::pem;
 use pilotlight_controller::serve::{self, Anew, Fetch, News, Open, Outside};
 use pilotlight_controller::store::{Error, Opened, Postgres, Sqlite};
 use pilotlight_fleet::manifest::{Controller, Enrol, Fleet};
 use pilotlight_fleet::plan::Digest;
-use pilotlight_fleet::release::{Root, Trust};
-use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use pilotlight_fleet::release::{Root, Trust, root};
+use rustls::ServerConfig;
 use rustls::server::WebPkiClientVerifier;
-use rustls::{RootCertStore, ServerConfig};
 
 use crate::clock::{Clock, Signals};
-use crate::{FAILED, REFUSED, manifests, print, push};
+use crate::end::{fail, refuse};
+use crate::{manifests, print, push};
 
 /// So many files that have changed wait at most.
 const ANEW: usize = 8;
@@ -28,7 +28,7 @@ const ANEW: usize = 8;
 pub(crate) fn serve(file: &Path) -> ExitCode {
     let signals = match Signals::block(&[libc::SIGTERM, libc::SIGINT, libc::SIGHUP]) {
         Ok(signals) => signals,
-        Err(error) => return refuse(&format!("signals: {error}")),
+        Err(error) => return refuse(format!("signals: {error}")),
     };
     let controller = match manifests::read(Controller::parse, file) {
         Ok(controller) => controller,
@@ -40,20 +40,12 @@ pub(crate) fn serve(file: &Path) -> ExitCode {
         Some(Err(code)) => return code,
     };
     match outside(file, controller, fleet, signals) {
-        Err(why) => refuse(&why),
+        Err(why) => refuse(why),
         Ok((settings, outside)) => match serve::serve(settings, outside) {
             Ok(()) => ExitCode::SUCCESS,
-            Err(why) => {
-                eprintln!("edge-deploy: {why}");
-                ExitCode::from(FAILED)
-            }
+            Err(why) => fail(why),
         },
     }
-}
-
-fn refuse(why: &str) -> ExitCode {
-    eprintln!("edge-deploy: {why}");
-    ExitCode::from(REFUSED)
 }
 
 fn outside(
@@ -64,7 +56,7 @@ fn outside(
 ) -> Result<(Settings, Outside), String> {
     let absolute = std::path::absolute(file).unwrap_or_else(|_| file.into());
     let folder = absolute.parent().unwrap_or(Path::new("/")).to_path_buf();
-    let trust = trust(&controller, &folder)?;
+    let (root, trust) = trust(&controller, &folder)?;
     let address = &controller.address;
     let listener = TcpListener::bind(address).map_err(|error| format!("{address}: {error}"))?;
     let bound = listener.local_addr().map_err(|error| format!("{address}: {error}"))?;
@@ -85,13 +77,13 @@ fn outside(
         );
     }
     let own = format!("{}://{bound}", if tls.is_some() { "https" } else { "http" });
-    let (open, shared) = store(&controller, &folder, own.clone());
+    let (open, shared) = store(&controller, &folder, reached(&controller, bound, &own));
     let settings = Settings { trust, fleet, enrol: controller.enrol };
-    let fetch = fetch(controller.sources.clone(), folder);
+    let fetch = fetch(controller.sources.clone(), folder.clone());
     let (send, anew) = tokio::sync::mpsc::channel(ANEW);
     std::thread::Builder::new()
         .name("signals".into())
-        .spawn(move || heed(&signals, &controller, &send))
+        .spawn(move || heed(&signals, (&controller, &folder), root, &send))
         .map_err(|error| error.to_string())?;
     let clock = Clock::new();
     let outside = Outside {
@@ -108,12 +100,17 @@ fn outside(
 }
 
 /// Until it is told to end: then nobody holds the other end of what is read anew.
-fn heed(signals: &Signals, controller: &Controller, send: &tokio::sync::mpsc::Sender<Anew>) {
+fn heed(
+    signals: &Signals,
+    (controller, folder): (&Controller, &Path),
+    mut root: u64,
+    send: &tokio::sync::mpsc::Sender<Anew>,
+) {
     loop {
         match signals.wait(std::time::Duration::from_secs(3600)) {
             None => {}
             Some(libc::SIGHUP) => {
-                for anew in reread(controller) {
+                for anew in reread(controller, folder, &mut root) {
                     // Whoever reads has ended, and so will this.
                     drop(send.blocking_send(anew));
                 }
@@ -124,8 +121,19 @@ fn heed(signals: &Signals, controller: &Controller, send: &tokio::sync::mpsc::Se
 }
 
 /// What may change while it runs. What cannot be read leaves all as it was, and has been said.
-fn reread(controller: &Controller) -> Vec<Anew> {
+fn reread(controller: &Controller, folder: &Path, root: &mut u64) -> Vec<Anew> {
     let mut anew = Vec::new();
+    match trust(controller, folder) {
+        // Sources that are away do not bring back keys that were taken away.
+        Ok((version, _)) if version < *root => eprintln!(
+            "edge-deploy: root {root} was followed, and is not at the sources: whom to trust stays as it was"
+        ),
+        Ok((version, trust)) => {
+            *root = version;
+            anew.push(Anew::Trust(trust));
+        }
+        Err(why) => eprintln!("edge-deploy: {why}: whom to trust stays as it was"),
+    }
     if let Some(file) = &controller.fleet {
         match manifests::read(Fleet::parse, file) {
             Ok(fleet) => anew.push(Anew::Fleet(fleet)),
@@ -161,7 +169,7 @@ fn said(own: String) -> impl Fn(News) + Send {
 }
 
 /// How the store is opened, and whether others may have it too.
-fn store(controller: &Controller, folder: &Path, own: String) -> (Open, bool) {
+fn store(controller: &Controller, folder: &Path, reached: String) -> (Open, bool) {
     let (url, folder) = (controller.store.clone(), folder.to_path_buf());
     match url.strip_prefix("sqlite:") {
         Some(path) => {
@@ -177,29 +185,42 @@ fn store(controller: &Controller, folder: &Path, own: String) -> (Open, bool) {
             };
             (Box::new(open), false)
         }
-        None => {
-            let own = controller.url.clone().unwrap_or(own);
-            (Box::new(Postgres::opener(url, folder, own)), true)
-        }
+        None => (Box::new(Postgres::opener(url, folder, reached)), true),
+    }
+}
+
+/// Where others say that this one is: nowhere, where all that is known is "any address".
+fn reached(controller: &Controller, bound: SocketAddr, own: &str) -> String {
+    match &controller.url {
+        Some(url) => url.clone(),
+        None if bound.ip().is_unspecified() => String::new(),
+        None => own.into(),
     }
 }
 
 /// Keys, or a root and what follows from it at the sources by now. For planning only: nodes judge for themselves.
-fn trust(controller: &Controller, folder: &Path) -> Result<Trust, String> {
+/// With the root's version.
+fn trust(controller: &Controller, folder: &Path) -> Result<(u64, Trust), String> {
     let mut root = match crate::node::anchor(&controller.trust, 1, "controller.toml")? {
-        Anchor::Keys(trust) => return Ok(trust),
+        Anchor::Keys(trust) => return Ok((0, trust)),
         Anchor::Root(bytes) => Root::first(&bytes).map_err(|refused| refused.to_string())?.0,
     };
     let settings = push::settings(None, None).map_err(|error| error.to_string())?;
-    for source in &controller.sources {
-        let place = Place::parse(source, folder).map_err(|error| error.to_string())?;
-        let source = place.source(&settings).map_err(|error| error.to_string())?;
-        while let Ok(bytes) = source.root(root.version.saturating_add(1)) {
-            let next = root.next(&bytes);
-            root = next.map_err(|refused| format!("{}: {refused}", source.name()))?.0;
-        }
+    let place = |source: &String| Place::parse(source, folder)?.source(&settings);
+    let sources: Result<Vec<_>, _> = controller.sources.iter().map(place).collect();
+    let sources = sources.map_err(|error| error.to_string())?;
+    for _ in 0..root::LONGEST {
+        let version = root.version.saturating_add(1);
+        let next = sources.iter().find_map(|source| {
+            let next = root.next(&source.root(version).ok()?);
+            let said =
+                |refused| eprintln!("edge-deploy: {}: root {version}: {refused}", source.name());
+            next.map_err(said).ok()
+        });
+        let Some((next, _)) = next else { break };
+        root = next;
     }
-    Ok(root.release)
+    Ok((root.version, root.release))
 }
 
 /// From the first source that has it.
@@ -240,14 +261,6 @@ fn certificates(
     (certificate, key): &(PathBuf, PathBuf),
     clients: Option<&Path>,
 ) -> Result<ServerConfig, String> {
-    let read = |file: &Path| {
-        let all: Result<Vec<_>, _> =
-            CertificateDer::pem_file_iter(file).and_then(|items| items.collect());
-        all.map_err(|error| format!("{}: {error}", file.display()))
-    };
-    let chain = read(certificate)?;
-    let private =
-        PrivateKeyDer::from_pem_file(key).map_err(|error| format!("{}: {error}", key.display()))?;
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()
@@ -255,10 +268,7 @@ fn certificates(
     let builder = match clients {
         None => builder.with_no_client_auth(),
         Some(file) => {
-            let mut roots = RootCertStore::empty();
-            for authority in read(file)? {
-                roots.add(authority).map_err(|error| format!("{}: {error}", file.display()))?;
-            }
+            let roots = pem::authorities(file)?;
             // Operators, and nodes that have tokens, come without.
             let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider)
                 .allow_unauthenticated()
@@ -267,5 +277,69 @@ fn certificates(
             builder.with_client_cert_verifier(verifier)
         }
     };
-    builder.with_single_cert(chain, private).map_err(|error| error.to_string())
+    let (chain, key) = (pem::certificates(certificate)?, pem::private(key)?);
+    builder.with_single_cert(chain, key).map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use pilotlight_fleet::release::PrivateKey;
+
+    use super::*;
+
+    fn controller(sources: &[&str], trust: &[PathBuf]) -> Controller {
+        Controller {
+            address: String::new(),
+            url: None,
+            tls: None,
+            clients: None,
+            store: String::new(),
+            sources: sources.iter().map(|source| (*source).to_owned()).collect(),
+            trust: trust.to_vec(),
+            fleet: None,
+            enrol: Enrol::Token,
+        }
+    }
+
+    #[test]
+    fn nobody_is_sent_to_any_address() {
+        let mut controller = controller(&[], &[]);
+        let reached = |controller: &Controller, bound: &str| {
+            reached(controller, bound.parse().unwrap(), &format!("https://{bound}"))
+        };
+        assert_eq!(reached(&controller, "0.0.0.0:7443"), "");
+        assert_eq!(reached(&controller, "[::]:7443"), "");
+        assert_eq!(reached(&controller, "10.0.0.1:7443"), "https://10.0.0.1:7443");
+        controller.url = Some("https://fleet".into());
+        assert_eq!(reached(&controller, "[::]:7443"), "https://fleet");
+    }
+
+    #[test]
+    fn roots_are_followed_past_a_source_that_has_rubbish() {
+        let folder = std::env::temp_dir().join(format!("edge-trust-{}", std::process::id()));
+        let key = |seed: u8| PrivateKey::new([seed; 32], "key").unwrap();
+        let trust = |seed| Trust { keys: vec![key(seed).public().clone()], threshold: 1 };
+        let write = |name: &str, bytes: &[u8]| {
+            let path = folder.join(name);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, bytes).unwrap();
+        };
+        for version in 1..=3 {
+            let release = trust(u8::try_from(version).unwrap());
+            let root = Root { version, expires: None, root: trust(9), release };
+            write(&format!("b/roots/{version}"), &root.sign(&[key(9)], 0).unwrap());
+        }
+        write("a/roots/2", b"<html>not found</html>");
+        let controller = controller(&["a", "b"], &[folder.join("b/roots/1")]);
+        let mut followed = 0;
+        let mut reread = || match reread(&controller, &folder, &mut followed).pop() {
+            Some(Anew::Trust(trust)) => Some(trust),
+            _ => None,
+        };
+        assert_eq!(reread(), Some(trust(3)));
+        // What was followed stays so when it cannot be had.
+        std::fs::remove_file(folder.join("b/roots/3")).unwrap();
+        assert_eq!(reread(), None);
+        std::fs::remove_dir_all(&folder).unwrap();
+    }
 }

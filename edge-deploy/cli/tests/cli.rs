@@ -143,6 +143,12 @@ fn a_chain_of_roots_is_made_on_several_machines() {
     assert!(code == 0 && out.contains("does not count yet"), "{out}");
     let second = file("content/roots/2");
     let cleo_key = file("cleo.key");
+    // Nodes would have to pass over it.
+    let (code, _, err) = said(&edge_deploy(&["push", &content, &file("web")]));
+    assert!(
+        code == 2 && err.contains("root 2 does not count") && err.contains("keys sign"),
+        "{err}"
+    );
     assert_eq!(said(&edge_deploy(&["keys", "sign", &second, "--key", &cleo_key])).0, 0);
     let (code, out, _) = said(&edge_deploy(&["keys", "show", &first, &second, &ann]));
     assert_eq!(code, 0, "{out}");
@@ -159,6 +165,12 @@ fn a_chain_of_roots_is_made_on_several_machines() {
     let (code, out, _) = said(&edge_deploy(&["push", &content, &web]));
     assert_eq!((code, out.as_str()), (0, "root 1\nroot 2\n"));
     assert_eq!(std::fs::read(file("web/roots/2")).unwrap(), std::fs::read(&second).unwrap());
+    // Each under its own number.
+    let odd = file("odd");
+    std::fs::create_dir_all(file("odd/roots")).unwrap();
+    std::fs::copy(&first, file("odd/roots/7")).unwrap();
+    let (code, _, err) = said(&edge_deploy(&["push", &odd, &web]));
+    assert!(code == 2 && err.contains("roots/7 is root 1"), "{err}");
 }
 
 #[test]

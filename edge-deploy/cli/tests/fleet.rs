@@ -8,24 +8,7 @@ use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
-use support::{Fleet, Node};
-
-const ROLLOUT: &str = r#"
-kind = "rollout"
-target = 'role == "pop"'
-pace = { start = "6000/min", max_unavailable = "50%" }
-gate = { probation = "1s", soak = "2s" }
-[[waves]]
-name = "canary"
-pick = { count = 1 }
-[[waves]]
-name = "rest"
-pick = "rest"
-[[abort]]
-kind = "any"
-nodes = 1
-do = "revert"
-"#;
+use support::{Fleet, Node, ROLLOUT};
 
 /// Rolls a version out, and waits for its end: the code of `status --watch`.
 fn roll_out(fleet: &Fleet, version: &str) -> (i32, String) {

@@ -1,11 +1,13 @@
 //! The launcher alone: what it starts, by the pointer, with a program that stands for a gateway.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::disallowed_methods)]
 
+mod common;
+
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use pilotlight_agent::{Generation, Pointer, Trial};
 use pilotlight_fleet::plan::Digest;
@@ -17,8 +19,7 @@ struct Node {
 }
 
 /// Writes down which manifest it was started with, and does not live long with one that says so.
-const PROGRAM: &str =
-    "#!/bin/sh\necho \"$2\" >>log\ngrep -q CRASH \"$2\" && exit 7\nexec sleep 100\n";
+const PROGRAM: &str = "#!/bin/sh\necho \"$2\" >>log\ngrep -q CRASH \"$2\" && exit 7\ngrep -q DEAF \"$2\" && trap '' TERM && while :; do sleep 1; done\nexec sleep 100\n";
 
 impl Node {
     fn new(name: &str, safety: &str) -> Node {
@@ -38,9 +39,7 @@ impl Node {
     }
 
     fn write(&self, name: &str, text: &str) {
-        let path = self.folder.join(name);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, text).unwrap();
+        common::write(&self.folder.join(name), text);
     }
 
     fn generation(&self, id: &str, manifest: &str, text: &str) -> Generation {
@@ -80,13 +79,9 @@ impl Node {
     }
 
     fn until(&self, what: &str, is: impl Fn(&[String]) -> bool) {
-        let begun = Instant::now();
-        while !is(&self.started()) {
-            let said = fs::read_to_string(self.folder.join("launch.log")).unwrap_or_default();
-            let late = begun.elapsed() > Duration::from_secs(30);
-            assert!(!late, "not within 30 s: {what}\n{:?}\n{said}", self.started());
-            std::thread::park_timeout(Duration::from_millis(20));
-        }
+        let log = || fs::read_to_string(self.folder.join("launch.log")).unwrap_or_default();
+        let said = || format!("{:?}\n{}", self.started(), log());
+        common::until(what, || is(&self.started()), said);
     }
 }
 
@@ -161,4 +156,19 @@ fn a_pointer_that_wants_another_start_gets_it() {
     node.until("it runs again", |started| started.len() == 3);
     let launched = || fs::read_to_string(node.folder.join("state/launched")).unwrap();
     assert_eq!(launched().trim().parse(), Ok(2u64));
+}
+
+#[test]
+fn a_gateway_that_does_not_end_is_ended() {
+    let mut node = Node::new("deaf", "exits = 3");
+    let deaf = node.generation("1", "deaf.toml", "DEAF");
+    node.point(|pointer| pointer.good = Some(deaf));
+    node.launch();
+    node.until("the first start", |started| started.len() == 1);
+    let next = node.generation("2", "edge.toml", "fine");
+    node.point(|pointer| {
+        pointer.good = Some(next);
+        pointer.starts += 1;
+    });
+    node.until("the next one", |started| started == ["deaf.toml", "edge.toml"]);
 }

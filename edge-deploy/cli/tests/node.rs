@@ -2,6 +2,7 @@
 //! network.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::disallowed_methods)]
 
+mod common;
 mod gateway;
 
 use std::fs;
@@ -9,7 +10,7 @@ use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use gateway::gateway;
 
@@ -75,9 +76,7 @@ impl Node {
     }
 
     fn write(&self, name: &str, text: &str) {
-        let path = self.folder.join(name);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, text).unwrap();
+        common::write(&self.folder.join(name), text);
     }
 
     fn command(&self, arguments: &[&str]) -> Command {
@@ -147,22 +146,17 @@ impl Node {
         mut is: impl FnMut(&Node) -> bool,
         mut each: impl FnMut(Option<(u16, String)>),
     ) -> Duration {
-        let begun = Instant::now();
-        while !is(self) {
-            each(self.get());
-            if begun.elapsed() > Duration::from_secs(60) {
-                let log =
-                    |name: &str| fs::read_to_string(self.folder.join(name)).unwrap_or_default();
-                panic!(
-                    "not within a minute: {what}\n{}\n{}\n{}",
-                    self.status(),
-                    log("agent.log"),
-                    log("launch.log")
-                );
+        let log = |name: &str| fs::read_to_string(self.folder.join(name)).unwrap_or_default();
+        let is = || {
+            let is = is(self);
+            if !is {
+                each(self.get());
             }
-            std::thread::park_timeout(Duration::from_millis(10));
-        }
-        begun.elapsed()
+            is
+        };
+        common::until(what, is, || {
+            format!("{}\n{}\n{}", self.status(), log("agent.log"), log("launch.log"))
+        })
     }
 
     fn runs(&self, version: &str) -> bool {

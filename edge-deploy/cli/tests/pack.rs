@@ -2,6 +2,8 @@
 //! the same bytes.
 #![allow(clippy::unwrap_used)]
 
+mod common;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -84,16 +86,18 @@ impl Shop {
     }
 
     fn write(&self, name: &str, text: &str) {
-        let path = self.0.join(name);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, text).unwrap();
+        common::write(&self.0.join(name), text);
     }
 
     fn run(&self, arguments: &[&str]) -> (i32, String, String) {
+        self.run_at("1750000000", arguments)
+    }
+
+    fn run_at(&self, time: &str, arguments: &[&str]) -> (i32, String, String) {
         let output = Command::new(env!("CARGO_BIN_EXE_edge-deploy"))
             .args(arguments)
             .current_dir(&self.0)
-            .env("SOURCE_DATE_EPOCH", "1795740000")
+            .env("SOURCE_DATE_EPOCH", time)
             .output()
             .unwrap();
         let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
@@ -165,6 +169,10 @@ fn a_release_is_all_that_its_gateway_refers_to() {
     let (code, out, _) = shop.run(&["push", "out", "web"]);
     assert!(code == 0 && out.contains("7 blobs were new"), "{out}");
     assert!(shop.tree("web") == tree);
+    // Nobody signs what is yet to come.
+    let late = ["pack", "--key", "release.key", "-o", "late", "--gateway", "gateway"];
+    let (code, _, err) = shop.run_at("9223372036854775807", &late);
+    assert!(code == 2 && err.contains("is yet to come") && !shop.0.join("late").exists(), "{err}");
     // Other content is another version.
     shop.write("filters/auth.lua", "return { }\n");
     let (code, _, err) = shop.pack("out");

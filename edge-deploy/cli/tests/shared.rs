@@ -6,20 +6,7 @@ mod postgresql;
 mod support;
 
 use postgresql::Server;
-use support::{Fleet, Node};
-
-const ROLLOUT: &str = r#"
-kind = "rollout"
-target = 'role == "pop"'
-pace = { start = "6000/min", max_unavailable = "50%" }
-gate = { probation = "1s", soak = "3s" }
-[[waves]]
-name = "canary"
-pick = { count = 1 }
-[[waves]]
-name = "rest"
-pick = "rest"
-"#;
+use support::{Fleet, Node, ROLLOUT};
 
 #[test]
 fn another_controller_goes_on_in_the_middle_of_a_wave() {

@@ -122,16 +122,18 @@ fn given_once(there: &dyn Source, release: &Release, digest: &Digest) -> Result<
     }
 }
 
-/// A root is given once, too; whether it is there.
+/// A root is given once, too, and may be signed by more than before; whether it is there.
 fn root_given_once(there: &dyn Source, version: u64, signed: &[u8]) -> Result<bool, Error> {
-    match there.root(version) {
-        Ok(known) if known == signed => Ok(true),
-        Ok(_) => Err(Error::Refused(format!(
+    let known = match there.root(version) {
+        Err(Error::Absent(_)) => return Ok(false),
+        known => known?,
+    };
+    match release::more_signed(&known, signed) {
+        Some(more) => Ok(!more),
+        None => Err(Error::Refused(format!(
             "root {version} is in {} already, with other content: a root is given once",
             there.name()
         ))),
-        Err(Error::Absent(_)) => Ok(false),
-        Err(error) => Err(error),
     }
 }
 

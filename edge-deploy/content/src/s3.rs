@@ -1,7 +1,7 @@
 //! An object store that speaks S3: a web server whose requests are signed (AWS's version 4). Objects have the names
 //! that files of a folder have, so whoever may read them without a signature does it by plain HTTPS.
 
-use pilotlight_fleet::plan::Digest;
+use pilotlight_fleet::plan::{Digest, hex};
 use ring::hmac;
 
 use crate::Error;
@@ -137,7 +137,7 @@ impl Signer {
         for part in [day, &self.region, "s3", "aws4_request"] {
             key = keyed(&key, part);
         }
-        let signature: String = keyed(&key, &text).iter().map(|b| format!("{b:02x}")).collect();
+        let signature = hex(&keyed(&key, &text));
         let id = &self.account.id;
         ask.field(
             "authorization",
@@ -150,8 +150,8 @@ fn keyed(key: &[u8], text: &str) -> Vec<u8> {
     hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, key), text.as_bytes()).as_ref().to_vec()
 }
 
-/// A refusal in the store's own words.
-pub(crate) fn explained(response: Response, what: &str) -> Error {
+/// A refusal in the store's own words. To those who may not list a bucket, what is not there is forbidden to read.
+pub(crate) fn explained(response: Response, what: &str, reads: bool) -> Error {
     let status = response.status().as_u16();
     let region = header(&response, "x-amz-bucket-region").map(str::to_owned);
     let text = short(response, 4096, what).unwrap_or_default();
@@ -160,6 +160,10 @@ pub(crate) fn explained(response: Response, what: &str) -> Error {
         let (_, rest) = text.split_once(&format!("<{name}>"))?;
         rest.split('<').next()
     };
+    // An answer to `HEAD` has no words.
+    if reads && status == 403 && part("Code").is_none_or(|code| code == "AccessDenied") {
+        return Error::Absent(format!("{what}, as far as this account may see,"));
+    }
     let mut why = format!("{what}: the server answered {status}");
     if let Some(code) = part("Code") {
         why.push_str(&format!(", {code}: {}", part("Message").unwrap_or_default()));

@@ -48,9 +48,9 @@ impl Web {
         })
     }
 
-    fn fine(&self, response: Response, what: &str) -> Result<Response, Error> {
+    fn fine(&self, response: Response, what: &str, reads: bool) -> Result<Response, Error> {
         match response.status().as_u16() {
-            300..=403 if self.signer.is_some() => Err(s3::explained(response, what)),
+            300..=403 if self.signer.is_some() => Err(s3::explained(response, what, reads)),
             _ => http::fine(response, what),
         }
     }
@@ -58,7 +58,7 @@ impl Web {
     fn put(&self, url: &str, digest: &Digest, size: u64, body: &mut dyn Read) -> Result<(), Error> {
         let ask = Ask { body: Some((body, size)), ..Ask::new("PUT", url) };
         let ask = ask.field("content-type", "application/octet-stream");
-        self.fine(self.send(ask, Some(digest))?, url).map(drop)
+        self.fine(self.send(ask, Some(digest))?, url, false).map(drop)
     }
 }
 
@@ -70,19 +70,19 @@ impl Source for Web {
     fn release(&self, name: &str, version: &str) -> Result<Vec<u8>, Error> {
         let url = self.release_url(name, version)?;
         let response = self.send(Ask::new("GET", &url), None)?;
-        http::short(self.fine(response, &url)?, release::LARGEST, &url)
+        http::short(self.fine(response, &url, true)?, release::LARGEST, &url)
     }
 
     fn root(&self, version: u64) -> Result<Vec<u8>, Error> {
         let url = format!("{}/roots/{version}", self.url);
         let response = self.send(Ask::new("GET", &url), None)?;
-        http::short(self.fine(response, &url)?, root::LARGEST, &url)
+        http::short(self.fine(response, &url, true)?, root::LARGEST, &url)
     }
 
     fn blob(&self, digest: &Digest, from: u64) -> Result<Body, Error> {
         let url = self.blob_url(digest);
         let response = self.send(Ask::new("GET", &url).from(from), None)?;
-        let response = self.fine(response, &url)?;
+        let response = self.fine(response, &url, true)?;
         let from = http::begins(&response, from)?;
         Ok(Body { from, content: Box::new(response.into_body().into_reader()) })
     }
@@ -92,11 +92,7 @@ impl Destination for Web {
     fn has(&self, digest: &Digest) -> Result<bool, Error> {
         let url = self.blob_url(digest);
         let response = self.send(Ask::new("HEAD", &url), None)?;
-        // To those who may not list a bucket, what is not there is forbidden; to put it will tell.
-        if self.signer.is_some() && response.status() == 403 {
-            return Ok(false);
-        }
-        match self.fine(response, &url) {
+        match self.fine(response, &url, true) {
             Ok(_) => Ok(true),
             Err(Error::Absent(_)) => Ok(false),
             Err(error) => Err(error),

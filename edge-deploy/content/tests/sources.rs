@@ -11,7 +11,7 @@ use pilotlight_content::{
     Account, Destination, Directory, Error, Place, Settings, Source, fetch, push,
 };
 use pilotlight_fleet::plan::Digest;
-use pilotlight_fleet::release::{self, File, PrivateKey, Release};
+use pilotlight_fleet::release::{self, File, PrivateKey, Release, Root, Trust};
 use support::{Bucket, Mood, Registry, Server};
 
 fn large() -> Vec<u8> {
@@ -58,6 +58,15 @@ fn packed(folder: &Path, version: &str, more: &str) -> (Directory, Release, Dige
     let digest = release::digest(&signed).unwrap();
     directory.put_release(&release, &digest, &signed).unwrap();
     (directory, release, digest, signed)
+}
+
+/// Root 2, signed by some of its two keys.
+fn root((signers, expires): (&[u8], i64)) -> Vec<u8> {
+    let key = |seed: &u8| PrivateKey::new([*seed; 32], "test").unwrap();
+    let keys = [7, 8].iter().map(|seed| key(seed).public().clone()).collect();
+    let trust = Trust { keys, threshold: 2 };
+    let root = Root { version: 2, expires: Some(expires), root: trust.clone(), release: trust };
+    root.sign(&signers.iter().map(key).collect::<Vec<_>>(), 0).unwrap()
 }
 
 fn folder(name: &str) -> PathBuf {
@@ -114,12 +123,18 @@ fn conforms_with(place: &str, scratch: &str, settings: &Settings) {
     assert_eq!(source.release("shop-edge", "1.0.1").unwrap(), signed);
     // Roots are given once, too.
     assert!(matches!(source.root(2), Err(Error::Absent(_))));
-    for _ in 0..2 {
-        there.put_root(2, b"root two").unwrap();
+    let [half, full, other] = [(&[7u8][..], 1), (&[7, 8], 1), (&[7, 8], 9)].map(root);
+    there.put_root(2, &half).unwrap();
+    assert_eq!(source.root(2).unwrap(), half);
+    // Another signature comes to it, and none goes.
+    for root in [&full, &full, &half] {
+        there.put_root(2, root).unwrap();
+        assert_eq!(source.root(2).unwrap(), full);
     }
-    assert_eq!(source.root(2).unwrap(), b"root two");
-    let again = there.put_root(2, b"another").unwrap_err().to_string();
-    assert!(again.contains("a root is given once"), "{again}");
+    for wrong in [&other[..], b"another"] {
+        let again = there.put_root(2, wrong).unwrap_err().to_string();
+        assert!(again.contains("a root is given once"), "{again}");
+    }
     for name in ["../x", ".x", ""] {
         assert!(matches!(source.release("shop-edge", name), Err(Error::Refused(_))), "{name}");
     }
@@ -193,6 +208,24 @@ fn an_object_store() {
 fn now() -> i64 {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
     since.unwrap().as_secs() as i64
+}
+
+#[test]
+fn what_a_bucket_forbids_to_read_may_not_be_there() {
+    let server = Server::new();
+    *server.mood.lock().unwrap() = Mood::Status(403);
+    let endpoint = server.url.trim_end_matches("/edge");
+    let place = Place::parse(&format!("s3://a-bucket/edge?endpoint={endpoint}"), Path::new(""));
+    let account = Account { id: "a".into(), secret: "b".into(), ..Account::default() };
+    let settings = Settings { account: Some(account), ..Settings::default() };
+    let (place, digest) = (place.unwrap(), Digest::of_bytes(b"none"));
+    let (source, there) = (place.source(&settings).unwrap(), place.destination(&settings).unwrap());
+    assert!(!there.has(&digest).unwrap());
+    assert!(matches!(source.blob(&digest, 0), Err(Error::Absent(_))));
+    assert!(matches!(source.release("shop-edge", "1.0.0"), Err(Error::Absent(_))));
+    assert!(matches!(source.root(2), Err(Error::Absent(_))));
+    // To write it is another matter.
+    assert!(matches!(there.put_root(2, b"root two"), Err(Error::Refused(_))));
 }
 
 #[test]

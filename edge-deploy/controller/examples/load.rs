@@ -12,11 +12,11 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
+use pilotlight_controller::pem;
 use pilotlight_fleet::message::{Denied, Desired, Progress, Status};
 use pilotlight_fleet::plan::Digest;
 use pilotlight_fleet::rollout::{Failure, Reported};
-use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -182,13 +182,9 @@ impl Sums {
 }
 
 fn config(folder: &std::path::Path) -> rustls::ClientConfig {
-    let mut roots = rustls::RootCertStore::empty();
-    for authority in CertificateDer::pem_file_iter(folder.join("fleet.pem")).unwrap() {
-        roots.add(authority.unwrap()).unwrap();
-    }
+    let roots = pem::authorities(&folder.join("fleet.pem")).unwrap();
     let own = folder.join("load.pem");
-    let chain = CertificateDer::pem_file_iter(&own).unwrap().map(Result::unwrap).collect();
-    let key = PrivateKeyDer::from_pem_file(&own).unwrap();
+    let (chain, key) = (pem::certificates(&own).unwrap(), pem::private(&own).unwrap());
     rustls::ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
         .with_safe_default_protocol_versions()
         .unwrap()

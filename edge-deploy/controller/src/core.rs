@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use pilotlight_fleet::manifest::{Enrol, Fleet};
 use pilotlight_fleet::message::Wanted;
-use pilotlight_fleet::plan::Digest;
+use pilotlight_fleet::plan::{Digest, hex};
 use pilotlight_fleet::release::{Release, Trust};
 use pilotlight_fleet::rollout::Now;
 use rustls::pki_types::{CertificateDer, ServerName};
@@ -16,6 +16,7 @@ use serde::Serialize;
 use crate::store::{Audit, Error, Record, Role, Saved, Store, Token, Write};
 
 mod agents;
+mod lists;
 mod operators;
 mod pages;
 mod rollouts;
@@ -200,7 +201,7 @@ impl Core {
 
     /// A new token for this name.
     fn give(&mut self, name: &str, role: Role, chance: &[u8; 24], by: &str, now: Now) -> String {
-        let text: String = chance.iter().map(|byte| format!("{byte:02x}")).collect();
+        let text = hex(chance);
         self.admit(name, role, Digest::of_bytes(text.as_bytes()), by, now);
         text
     }

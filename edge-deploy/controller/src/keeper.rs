@@ -9,6 +9,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError};
 use std::time::Duration;
 
 use pilotlight_fleet::manifest::Fleet;
+use pilotlight_fleet::release::Trust;
 use pilotlight_fleet::rollout::Now;
 use tokio::sync::oneshot;
 
@@ -32,6 +33,8 @@ pub(crate) enum Errand {
     Ask(Asking),
     /// Other values and holds.
     Fleet(Fleet),
+    /// Other keys that sign.
+    Trust(Trust),
 }
 
 /// A request, how long it may wait, and where the outcome goes.
@@ -86,7 +89,7 @@ impl Keeper {
             let why = match (self.open)() {
                 Ok(Opened::Ours(store)) => {
                     has_opened = true;
-                    match self.lead(store, asked) {
+                    match self.lead(store, asked, &mut said) {
                         End::Stopped => return Ok(()),
                         End::Lost(error) if !self.shared => return Err(error),
                         End::Lost(error) => (News::Lost(error.to_string()), None),
@@ -118,6 +121,7 @@ impl Keeper {
             let left = until.saturating_sub((self.clock)().0);
             match asked.recv_timeout(left) {
                 Ok(Errand::Fleet(fleet)) => self.settings.fleet = fleet,
+                Ok(Errand::Trust(trust)) => self.settings.trust = trust,
                 Ok(Errand::Ask(asking)) => {
                     let answer = Answer::stands_by(&asking.request, leader);
                     drop(asking.reply.send(Outcome::Answer(answer)));
@@ -128,11 +132,18 @@ impl Keeper {
         }
     }
 
-    fn lead(&mut self, mut store: Box<dyn Store>, asked: &Receiver<Errand>) -> End {
+    fn lead(
+        &mut self,
+        mut store: Box<dyn Store>,
+        asked: &Receiver<Errand>,
+        said: &mut Option<News>,
+    ) -> End {
         let mut lead = match Lead::begin(self, &mut *store) {
             Ok(lead) => lead,
             Err(error) => return End::Lost(error),
         };
+        // That it leads was said since.
+        *said = None;
         loop {
             match lead.turn(self, &mut *store, asked) {
                 Ok(true) => {}
@@ -204,6 +215,10 @@ impl Lead {
                     keeper.settings.fleet = fleet.clone();
                     self.core.heed(fleet, now);
                 }
+                Errand::Trust(trust) => {
+                    keeper.settings.trust = trust.clone();
+                    self.core.believe(trust, now);
+                }
             }
         }
         if now.steady >= self.ticked + SECOND {
@@ -265,4 +280,88 @@ impl Lead {
 
 fn nothing() -> Outcome {
     Outcome::Answer(Answer::nothing())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+    use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+    use std::sync::mpsc::sync_channel;
+
+    use pilotlight_fleet::manifest::Enrol;
+    use pilotlight_fleet::release::Trust;
+
+    use super::*;
+    use crate::store::{Audit, Entry, Opened, Saved, Snapshot};
+
+    /// A store that is lost once it has been taken.
+    struct Frail(bool);
+
+    impl Store for Frail {
+        fn load(&mut self) -> Result<Saved, Error> {
+            Ok(Saved::default())
+        }
+
+        fn snapshot(&mut self, _: u64) -> Result<Option<Snapshot>, Error> {
+            Ok(None)
+        }
+
+        fn journal(&mut self, _: u64) -> Result<Vec<Entry>, Error> {
+            Ok(Vec::new())
+        }
+
+        fn audit(&mut self, _: u64, _: usize) -> Result<Vec<Audit>, Error> {
+            Ok(Vec::new())
+        }
+
+        fn commit(&mut self, _: &[Write]) -> Result<(), Error> {
+            let is_lost = std::mem::replace(&mut self.0, true);
+            if is_lost { Err(Error("gone".into())) } else { Ok(()) }
+        }
+    }
+
+    #[test]
+    fn what_is_lost_again_is_said_again() {
+        let (desk, asked) = sync_channel::<Errand>(1);
+        let (told, news) = sync_channel(16);
+        let mut opened = 0;
+        let open = move || {
+            opened += 1;
+            match opened {
+                1 | 2 | 5 => Ok(Opened::Ours(Box::new(Frail(false)))),
+                // That others have it is said once.
+                _ => Ok(Opened::Theirs(None)),
+            }
+        };
+        // Each look at the clock is a minute later.
+        let minutes = AtomicU64::new(0);
+        let clock = move || (Duration::from_secs(60 * minutes.fetch_add(1, Relaxed)), 0);
+        let desk = Mutex::new((Some(desk), 0));
+        let keeper = Keeper {
+            settings: Settings {
+                trust: Trust { keys: Vec::new(), threshold: 1 },
+                fleet: Fleet::default(),
+                enrol: Enrol::Open,
+            },
+            open: Box::new(open),
+            shared: true,
+            clock: Box::new(clock),
+            news: Box::new(move |news| {
+                let mut desk = desk.lock().unwrap();
+                desk.1 += 1;
+                if desk.1 == 7 {
+                    desk.0 = None;
+                }
+                told.send(news).unwrap();
+            }),
+        };
+        keeper.run(&asked).unwrap();
+        let kinds = news.iter().map(|news| match news {
+            News::Leads(_) => "leads",
+            News::StandsBy(_) => "stands by",
+            News::Lost(_) => "lost",
+        });
+        let kinds: Vec<&str> = kinds.collect();
+        assert_eq!(kinds, ["leads", "lost", "leads", "lost", "stands by", "leads", "lost"]);
+    }
 }

@@ -11,5 +11,6 @@
 
 pub mod core;
 mod keeper;
+pub mod pem;
 pub mod serve;
 pub mod store;

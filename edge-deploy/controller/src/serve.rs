@@ -18,6 +18,7 @@ use hyper::{Response, header};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use pilotlight_core::query::pairs;
 use pilotlight_fleet::manifest::Fleet;
+use pilotlight_fleet::release::Trust;
 use ring::rand::{SecureRandom as _, SystemRandom};
 use rustls::pki_types::CertificateDer;
 use tokio::net::TcpListener;
@@ -79,6 +80,8 @@ pub enum News {
 pub enum Anew {
     /// Values and holds.
     Fleet(Fleet),
+    /// Whose releases are planned.
+    Trust(Trust),
     /// Certificates, for connections that are new.
     Tls(Arc<rustls::ServerConfig>),
 }
@@ -129,16 +132,18 @@ async fn renew(
     shown: &watch::Sender<Option<Arc<rustls::ServerConfig>>>,
 ) {
     while let Some(anew) = anew.recv().await {
-        match anew {
-            Anew::Tls(config) => drop(shown.send_replace(Some(config))),
-            Anew::Fleet(fleet) => {
-                let mut errand = Errand::Fleet(fleet);
-                // A keeper that has much to do has room soon.
-                while let Err(TrySendError::Full(back)) = desk.try_send(errand) {
-                    errand = back;
-                    tokio::time::sleep(Duration::from_millis(50)).await;
-                }
+        let mut errand = match anew {
+            Anew::Tls(config) => {
+                shown.send_replace(Some(config));
+                continue;
             }
+            Anew::Fleet(fleet) => Errand::Fleet(fleet),
+            Anew::Trust(trust) => Errand::Trust(trust),
+        };
+        // A keeper that has much to do has room soon.
+        while let Err(TrySendError::Full(back)) = desk.try_send(errand) {
+            errand = back;
+            tokio::time::sleep(Duration::from_millis(50)).await;
         }
     }
 }

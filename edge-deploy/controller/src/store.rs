@@ -140,6 +140,12 @@ pub struct Record {
     pub progress: Option<Progress>,
     /// What it has given up.
     pub denied: Vec<Denied>,
+    /// What should be looked after on it.
+    #[serde(default)]
+    pub warnings: Vec<String>,
+    /// Files that it has put back as they were laid out, since its agent has started.
+    #[serde(default)]
+    pub mended: u64,
 }
 
 /// What a node should run.

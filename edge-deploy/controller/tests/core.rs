@@ -3,6 +3,7 @@
 
 mod world;
 
+use pilotlight_controller::core::Outcome;
 use pilotlight_fleet::manifest::Enrol;
 use pilotlight_fleet::message::Status;
 use pilotlight_fleet::plan::Digest;
@@ -110,4 +111,37 @@ fn nobody_speaks_for_another_node() {
     for pair in lines.windows(2) {
         assert_eq!(pair[1].before, Some(pair[0].digest()));
     }
+}
+
+#[test]
+fn what_a_node_warns_of_is_kept_and_shown_as_plain_words() {
+    let mut world = World::new("warnings", Enrol::Open);
+    world.restless = true;
+    let mut node = Node::new("n1");
+    node.status.warnings = vec!["root 1 expires\u{1b}[2J in <5> days".into(), "x".repeat(9000)];
+    node.status.warnings.extend((0..100).map(|at| at.to_string()));
+    node.status.drift = 3;
+    node.say(pilotlight_fleet::rollout::Reported::Idle);
+    node.status.progress.as_mut().unwrap().message = Some("one\ntwo".into());
+    assert_eq!(node.poll(&mut world), 200);
+    let told = &world.call("GET", "/v1/nodes", None).1[0];
+    assert_eq!((&told["mended"], &told["drift"]), (&json!(3), &json!(false)));
+    assert_eq!(told["warnings"][0], "root 1 expires [2J in <5> days");
+    assert_eq!(told["warnings"][1].as_str().unwrap().len(), 2048);
+    assert_eq!(told["warnings"].as_array().unwrap().len(), 16);
+    assert_eq!(told["progress"]["message"], "one two");
+    let page = |world: &mut World| {
+        let request = world.request("GET", "/", None);
+        let Outcome::Answer(page) = world.ask(&request) else { panic!("no page") };
+        String::from_utf8(page.body).unwrap()
+    };
+    let shown = page(&mut world);
+    assert!(
+        shown.contains("3 files put back") && shown.contains("n1: root 1 expires [2J in &lt;5&gt;")
+    );
+    // No number is too large to be shown with others.
+    let mut other = Node::new("n2");
+    other.status.drift = u64::MAX;
+    assert_eq!(other.poll(&mut world), 200);
+    assert!(page(&mut world).contains(&format!("{} files put back", u64::MAX)));
 }

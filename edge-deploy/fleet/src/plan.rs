@@ -18,7 +18,7 @@ use crate::window::{Zone, zone};
 mod digest;
 mod order;
 
-pub use digest::{Digest, Hasher};
+pub use digest::{Digest, Hasher, hex};
 
 /// A node as the inventory knows it.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]

@@ -23,6 +23,8 @@ use envelope::Envelope;
 
 /// The largest release, in bytes: looked at before anything else.
 pub const LARGEST: usize = 1 << 20;
+/// No build of this is older: 2026-11-01, in seconds after 1970.
+pub const BUILT: i64 = 1_793_491_200;
 /// The most files, and the most bytes of all.
 const FILES: usize = 4096;
 const BYTES: u64 = 1 << 32;
@@ -131,8 +133,7 @@ impl Release {
         let payload = serde_json::to_vec(self).map_err(|e| Refused::Content(e.to_string()))?;
         let mut envelope = Envelope::new(HEAD, &payload);
         envelope.sign(keys, time);
-        let bytes = envelope.bytes();
-        if bytes.len() > LARGEST { Err(Refused::TooLarge(LARGEST)) } else { Ok(bytes) }
+        envelope.sealed()
     }
 
     /// The release that these bytes are, with its digest, if enough of the trusted keys say so.
@@ -166,6 +167,7 @@ impl Release {
             return refuse(format!("{files} files, at most {FILES}"));
         }
         self.check_paths()?;
+        self.check_sizes()?;
         let bytes = self.blobs().values().fold(0, |sum: u64, size| sum.saturating_add(*size));
         if bytes > BYTES {
             return refuse(format!("{bytes} bytes of files, at most {BYTES}"));
@@ -222,11 +224,18 @@ pub fn signers(signed: &[u8]) -> Result<Vec<(String, i64)>, Refused> {
 
 /// A release or a root with further signatures.
 ///
-/// Errors: it is neither.
+/// Errors: it is neither, or has no room for them.
 pub fn countersign(signed: &[u8], keys: &[PrivateKey], time: i64) -> Result<Vec<u8>, Refused> {
     let mut envelope = either(signed)?;
     envelope.sign(keys, time);
-    Ok(envelope.bytes())
+    envelope.sealed()
+}
+
+/// Whether more have signed the new one; `None` if it is not the same root.
+pub fn more_signed(old: &[u8], new: &[u8]) -> Option<bool> {
+    let [old, new] = [old, new].map(|signed| Envelope::open(root::HEAD, signed).ok());
+    let (old, new) = (old?, new?);
+    (old.payload == new.payload).then(|| new.signers().count() > old.signers().count())
 }
 
 fn either(signed: &[u8]) -> Result<Envelope<'_>, Refused> {

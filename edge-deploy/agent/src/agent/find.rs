@@ -2,7 +2,7 @@
 
 use pilotlight_fleet::message::{Desired, Wanted};
 use pilotlight_fleet::plan::Digest;
-use pilotlight_fleet::release::{self, LARGEST, Release, root};
+use pilotlight_fleet::release::{self, BUILT, LARGEST, Release, root};
 use pilotlight_fleet::rollout::{Failure, Reported};
 use pilotlight_fleet::version::Version;
 
@@ -13,6 +13,9 @@ use crate::{Files, GENERATIONS, Pointer, Trouble, World, stage};
 
 /// A clock that is further ahead of all that was signed is said to be.
 const AHEAD: i64 = 5 * 365 * 86_400;
+/// A release's time counts up to so long after the last root's and this build's: a stolen key, or a machine with a wrong
+/// clock, must not make a node take the certificates of today for old ones.
+const LATER: i64 = 7 * 86_400;
 
 impl Agent {
     /// Finds the release, on this disk or at a source, and verifies it.
@@ -38,6 +41,7 @@ impl Agent {
                 let signed = world.release(&wanted.name, &wanted.version, attempt)?;
                 let (release, digest, time) = Release::verify_timed(&signed, believed.trust())
                     .map_err(|why| unfit(why.to_string()))?;
+                let time = time.min(believed.time.max(BUILT) + LATER);
                 if time > pointer.time {
                     Pointer::update(files, &mut |pointer| pointer.time = pointer.time.max(time))?;
                 }
@@ -133,16 +137,22 @@ impl Agent {
             Some(believed) => believed,
             None => Believed::load(&self.settings.anchor, files).map_err(Trouble::Lacking)?,
         };
-        let mut hindrance = None;
+        // What one source has there keeps nobody from what the next one has.
+        let mut refused = Vec::new();
         for _ in 0..root::LONGEST {
             let Some(version) = believed.next_version() else { break };
-            let Ok(Some(bytes)) = world.root(version, self.troubles as usize) else { break };
-            if let Err(why) = believed.take(&bytes) {
-                hindrance = Some(format!("root {version}: {why}"));
-                break;
-            }
+            let mut found = None;
+            world.root(version, self.troubles as usize, &mut |source, bytes| {
+                match believed.take(bytes) {
+                    Ok(()) => found = Some(bytes.to_vec()),
+                    Err(why) => refused.push(format!("{source}: root {version}: {why}")),
+                }
+                found.is_some()
+            });
+            let Some(bytes) = found else { break };
             trust::keep(files, version, &bytes)?;
         }
+        let mut hindrance = None;
         let followed = believed.followed();
         let time = pointer.time.max(believed.time);
         if let (Some(was), Some(is)) = (&pointer.root, &followed)
@@ -152,14 +162,14 @@ impl Agent {
             let version = was.version;
             let why =
                 format!("root {version} was followed before, and is neither here nor at a source");
-            hindrance = hindrance.or(Some(why));
+            hindrance = Some(why);
         } else if (&pointer.root, pointer.time) != (&followed, time) {
             Pointer::update(files, &mut |pointer| {
                 (pointer.root, pointer.time) = (followed.clone(), pointer.time.max(time));
             })?;
         }
         self.warn(&believed, time, world);
-        self.warnings.extend(hindrance.clone());
+        self.warnings.extend(refused.into_iter().chain(hindrance.clone()));
         self.believed = Some(believed.clone());
         Ok((believed, hindrance))
     }

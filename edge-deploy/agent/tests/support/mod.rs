@@ -64,8 +64,10 @@ pub(crate) struct Made {
     /// Calls of sources.
     pub(crate) asked: usize,
     pub(crate) switches: usize,
-    /// Roots that sources have.
+    /// Roots that a source has...
     pub(crate) roots: BTreeMap<u64, Vec<u8>>,
+    /// ...and the one that is asked after it.
+    pub(crate) origin: BTreeMap<u64, Vec<u8>>,
     /// What the clock says.
     pub(crate) wall: i64,
     /// What is known to be past, as sources were told.
@@ -197,10 +199,12 @@ impl World for Made {
         Ok(())
     }
 
-    fn root(&mut self, version: u64, _: usize) -> Result<Option<Vec<u8>>, Trouble> {
-        match self.offline {
-            true => Err(Trouble::Passing("the network".into())),
-            false => Ok(self.roots.get(&version).cloned()),
+    fn root(&mut self, version: u64, _: usize, take: &mut dyn FnMut(&str, &[u8]) -> bool) {
+        for (source, roots) in [("mirror", &self.roots), ("origin", &self.origin)] {
+            let root = roots.get(&version).filter(|_| !self.offline);
+            if root.is_some_and(|root| take(source, root)) {
+                return;
+            }
         }
     }
 

@@ -6,8 +6,9 @@ use std::process::ExitCode;
 
 use pilotlight_fleet::release::{self, Release, Root, Trust, root};
 
-use super::{Stop, bytes, end, private, public, write};
+use super::{bytes, private, public, write};
 use crate::clock::Clock;
+use crate::end::{Stop, end};
 use crate::flags::Rooted;
 
 /// Unless something else is said, there should be another root after so many days.

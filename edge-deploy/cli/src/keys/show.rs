@@ -7,8 +7,9 @@ use std::process::ExitCode;
 use pilotlight_fleet::release::{self, PrivateKey, PublicKey, Root, Trust, root};
 use pilotlight_fleet::window::day;
 
-use super::{Stop, bytes, end};
+use super::bytes;
 use crate::clock::Clock;
+use crate::end::{Stop, end};
 
 /// Shows each file; the roots among them as a chain.
 pub(crate) fn show(files: &[PathBuf]) -> ExitCode {

@@ -16,8 +16,9 @@ use super::disk::Disk;
 use super::launcher::shared;
 use super::line::{Known, Line};
 use super::world::Outside;
-use super::{read, refuse, settings};
+use super::{read, settings};
 use crate::clock::{Clock, Signals};
+use crate::end::{fail, refuse};
 use crate::{FAILED, REFUSED, flags, gateway, print, push};
 
 /// How often it looks for another wish in a file.
@@ -26,7 +27,7 @@ const LOOK: Duration = Duration::from_secs(1);
 pub(crate) fn agent(flags: &flags::Agent) -> ExitCode {
     let signals = match Signals::block(&[libc::SIGTERM, libc::SIGINT, libc::SIGUSR1]) {
         Ok(signals) => signals,
-        Err(error) => return refuse(&format!("signals: {error}")),
+        Err(error) => return refuse(format!("signals: {error}")),
     };
     let node = match read(&flags.node) {
         Ok(node) => node,
@@ -35,10 +36,7 @@ pub(crate) fn agent(flags: &flags::Agent) -> ExitCode {
     match Resident::new(&flags.node, &node) {
         Ok(mut resident) => match resident.run(&signals, flags.once) {
             Ok(code) => code,
-            Err(why) => {
-                eprintln!("edge-deploy: {why}");
-                ExitCode::from(FAILED)
-            }
+            Err(why) => fail(why),
         },
         Err(why) => refuse(&why),
     }

@@ -14,8 +14,9 @@ use super::admin::Admin;
 use super::disk::Disk;
 use super::launched::Launched;
 use super::links::{self, Shared};
-use super::{read, refuse};
+use super::read;
 use crate::clock::{Clock, Signals};
+use crate::end::{fail, refuse};
 use crate::{FAILED, flags, gateway};
 
 const LOOK: Duration = Duration::from_millis(100);
@@ -23,6 +24,8 @@ const LOOK: Duration = Duration::from_millis(100);
 const REST: Duration = Duration::from_secs(300);
 /// A gateway that is to make room for another has so long to end what is open.
 const LEAVE: Duration = Duration::from_secs(10);
+/// It is told again so often, and the last time it is not asked.
+const TOLD: u32 = 3;
 /// While there is nothing to run yet.
 const WAIT: Duration = Duration::from_millis(500);
 
@@ -30,7 +33,7 @@ pub(crate) fn launch(flags: &flags::Launch) -> ExitCode {
     let signals = [libc::SIGTERM, libc::SIGINT, libc::SIGHUP];
     let signals = match Signals::block(&signals) {
         Ok(signals) => signals,
-        Err(error) => return refuse(&format!("signals: {error}")),
+        Err(error) => return refuse(format!("signals: {error}")),
     };
     let node = match read(&flags.node) {
         Ok(node) => node,
@@ -38,10 +41,7 @@ pub(crate) fn launch(flags: &flags::Launch) -> ExitCode {
     };
     match Launcher::new(&flags.node, &node, signals).and_then(Launcher::run) {
         Ok(code) => code,
-        Err(why) => {
-            eprintln!("edge-deploy: {why}");
-            ExitCode::from(FAILED)
-        }
+        Err(why) => fail(why),
     }
 }
 
@@ -187,8 +187,8 @@ impl Launcher {
     fn attend(&mut self, started: Started) -> Result<Ended, String> {
         let Started { mut child, generation: mut runs, starts, until } = started;
         let mut asked = false;
-        // When it was told to make room, and whether it was told again.
-        let (mut leaves, mut insisted) = (None, false);
+        // When it was told to make room, and how often.
+        let (mut leaves, mut told) = (None, 0);
         loop {
             let ended = child.try_wait().map_err(|error| format!("the gateway: {error}"))?;
             if let Some(status) = ended {
@@ -213,9 +213,10 @@ impl Launcher {
                     leaves = Some(now);
                     Some(libc::SIGTERM)
                 }
-                Some(since) if !insisted && now.saturating_sub(since) >= LEAVE => {
-                    insisted = true;
-                    Some(libc::SIGTERM)
+                // The second time what is open is cut off; one that does not heed that either is ended.
+                Some(since) if told < TOLD && now.saturating_sub(since) >= LEAVE * (told + 1) => {
+                    told += 1;
+                    Some(if told < TOLD { libc::SIGTERM } else { libc::SIGKILL })
                 }
                 // To load a manifest is what SIGHUP asks for.
                 None if back => Some(libc::SIGHUP),

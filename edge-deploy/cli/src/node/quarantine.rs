@@ -6,8 +6,9 @@ use std::process::ExitCode;
 use pilotlight_agent::Pointer;
 
 use super::disk::Disk;
-use super::{read, refuse};
-use crate::{FAILED, flags, print};
+use super::read;
+use crate::end::{fail, refuse};
+use crate::{flags, print};
 
 /// Fewer digits of a digest may be an accident.
 const DIGITS: usize = 8;
@@ -19,7 +20,7 @@ pub(crate) fn quarantine(flags: &flags::Quarantine) -> ExitCode {
     };
     let mut disk = match Disk::open(&node.dir) {
         Ok(disk) => disk,
-        Err(error) => return refuse(&format!("{}: {error}", node.dir.display())),
+        Err(error) => return refuse(format!("{}: {error}", node.dir.display())),
     };
     let done = match flags.lift.as_deref() {
         None => Pointer::read(&disk).map(|pointer| list(&pointer)),
@@ -37,10 +38,7 @@ pub(crate) fn quarantine(flags: &flags::Quarantine) -> ExitCode {
             print(&text);
             ExitCode::SUCCESS
         }
-        Err(error) => {
-            eprintln!("edge-deploy: the disk: {error}");
-            ExitCode::from(FAILED)
-        }
+        Err(error) => fail(format!("the disk: {error}")),
     }
 }
 

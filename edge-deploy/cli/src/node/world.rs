@@ -15,6 +15,7 @@ use super::disk::Disk;
 use super::launched;
 use super::links::{self, Shared};
 use crate::clock::Clock;
+use crate::gateway;
 
 /// What is kept of what a program says.
 const SAID: usize = 2000;
@@ -39,13 +40,6 @@ pub(super) struct Outside {
 }
 
 impl Outside {
-    /// Asks the program something that it tells on standard output.
-    fn told(&self, arguments: &[&str]) -> Option<String> {
-        let mut command = Command::new(&self.program);
-        let output = command.args(arguments).stdin(Stdio::null()).output().ok()?;
-        String::from_utf8(output.stdout).ok()
-    }
-
     /// Asks one source after the other, a different one first at each attempt.
     fn each<T>(
         &mut self,
@@ -128,18 +122,15 @@ impl World for Outside {
         }
     }
 
-    fn root(&mut self, version: u64, attempt: usize) -> Result<Option<Vec<u8>>, Trouble> {
-        let mut absent = 0;
-        let found = self.each(attempt, &mut |source| {
-            source
-                .root(version)
-                .inspect_err(|error| absent += usize::from(matches!(error, Error::Absent(_))))
-        });
-        match found {
-            Ok(bytes) => Ok(Some(bytes)),
-            Err(_) if absent == self.sources.len() => Ok(None),
-            Err(trouble) => Err(trouble),
-        }
+    fn root(&mut self, version: u64, attempt: usize, take: &mut dyn FnMut(&str, &[u8]) -> bool) {
+        // Where no source has one that is taken, the chain ends for now.
+        drop(self.each(attempt, &mut |source| {
+            let bytes = source.root(version)?;
+            match take(&source.name(), &bytes) {
+                true => Ok(()),
+                false => Err(Error::Absent(format!("root {version}"))),
+            }
+        }));
     }
 
     fn time(&mut self, past: i64) -> (i64, bool) {
@@ -162,7 +153,7 @@ impl World for Outside {
             }
         };
         if self.target.is_none() {
-            self.target = self.told(&["version", "--verbose"]).and_then(of);
+            self.target = gateway::told(&self.program, &["version", "--verbose"]).and_then(of);
         }
         self.target.clone().unwrap_or_else(|| "unknown".into())
     }
@@ -174,8 +165,7 @@ impl World for Outside {
 
     fn version(&mut self) -> Option<String> {
         if self.version.is_none() {
-            let said = self.told(&["version"])?;
-            self.version = said.trim().strip_prefix("pilotlight ").map(str::to_owned);
+            self.version = gateway::version(&self.program);
         }
         self.version.clone()
     }

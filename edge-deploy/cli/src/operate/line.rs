@@ -105,11 +105,30 @@ impl Line {
                 let code = if matches!(status, 400 | 422) { REFUSED } else { FAILED };
                 return Err(Failed::new(why, code));
             }
-            if let Some(leader) = told["leader"].as_str().filter(|leader| *leader != url) {
+            if let Some(leader) = told["leader"].as_str().filter(|leader| may_follow(&url, leader))
+            {
                 urls.insert(at, leader.to_owned());
             }
             failed = Failed { why, code: FAILED, passes: true };
         }
         Err(failed)
+    }
+}
+
+/// Whether the token goes from here to there: it is not told to the network because somebody says so.
+fn may_follow(url: &str, leader: &str) -> bool {
+    let is_https = |url: &str| url.to_ascii_lowercase().starts_with("https://");
+    leader != url && (!is_https(url) || is_https(leader))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::may_follow;
+
+    #[test]
+    fn a_token_does_not_leave_tls() {
+        assert!(may_follow("https://a", "https://b") && may_follow("http://a", "https://b"));
+        assert!(may_follow("http://a", "http://b") && !may_follow("http://a", "http://a"));
+        assert!(!may_follow("https://a", "http://b") && !may_follow("HTTPS://a", "b"));
     }
 }

@@ -198,15 +198,45 @@ pub(super) fn nodes(told: &Value) -> String {
         if node["doubled"] == true {
             remarks.push("two agents have this name".into());
         }
-        for denied in list(&node["denied"]) {
+        remarks.extend(list(&node["warnings"]).iter().map(|warning| text(warning).to_owned()));
+        if let Some(mended) = node["mended"].as_u64().filter(|mended| *mended > 0) {
+            remarks.push(format!("{mended} files put back"));
+        }
+        let given_up = list(&node["denied"]);
+        for denied in given_up {
             let (failure, message) = (text(&denied["failure"]), text(&denied["message"]));
             remarks.push(format!("gave up {}: {failure}: {message}", text(&denied["release"])));
         }
-        if let Some(message) = node["progress"]["message"].as_str() {
-            remarks.push(message.to_owned());
-        }
+        // Why it gave up is where it is with it, too: that is said once.
+        let is_new =
+            |message: &&str| given_up.iter().all(|denied| text(&denied["message"]) != *message);
+        remarks.extend(node["progress"]["message"].as_str().filter(is_new).map(str::to_owned));
         let (id, runs, should) = (text(&node["id"]), text(&node["runs"]), text(&node["should"]));
         let _ = writeln!(out, "{id:<20} {runs:<20} {should:<20} {ago:>7}  {}", remarks.join("; "));
     }
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::nodes;
+
+    #[test]
+    fn what_a_node_says_of_itself_is_told_once() {
+        let why = "filters failed 3 times";
+        let denied = json!([{ "release": "edge@2", "failure": "crash_loop", "message": why }]);
+        let said = |message: &str| {
+            nodes(&json!([{
+                "id": "n1", "runs": "edge@1", "should": "edge@2", "ago": 7,
+                "warnings": ["root 1 has expired"], "mended": 2,
+                "denied": denied, "progress": { "message": message },
+            }]))
+        };
+        let told =
+            format!("7s  root 1 has expired; 2 files put back; gave up edge@2: crash_loop: {why}");
+        assert!(said(why).ends_with(&format!("{told}\n")), "{}", said(why));
+        assert!(said("it waits").ends_with(&format!("{told}; it waits\n")));
+    }
 }

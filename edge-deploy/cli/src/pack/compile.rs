@@ -38,10 +38,3 @@ pub(super) fn compile(
     }
     Ok(made)
 }
-
-/// What the gateway's program says that it is.
-pub(super) fn version(gateway: &Path) -> Option<String> {
-    let output = Command::new(gateway).arg("version").stdin(Stdio::null()).output().ok()?;
-    let said = String::from_utf8(output.stdout).ok()?;
-    said.trim().strip_prefix("pilotlight ").map(str::to_owned)
-}

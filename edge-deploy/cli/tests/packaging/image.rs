@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::{Scratch, packages, packaging, said};
+use crate::{Scratch, packages, packaging, refused, said};
 
 fn buildah(store: &Scratch) -> Command {
     let mut buildah = Command::new("buildah");
@@ -53,6 +53,23 @@ fn the_image_has_the_gateway_and_nothing_else() {
     runs(folder);
     said(buildah(&scratch).args(["rm", "--all"]));
     said(buildah(&scratch).args(["rmi", "--all", "--force"]));
+}
+
+#[test]
+fn a_context_takes_no_folder_that_is_somebody_elses() {
+    let scratch = Scratch::new("context");
+    scratch.write("root/notes", "mine\n");
+    let build = |arguments: &[&str]| {
+        let mut build = Command::new(packaging().join("build"));
+        build.args(["oci", "--deb", "none.deb"]).args(arguments).current_dir(scratch.at("."));
+        refused(&mut build)
+    };
+    let said = build(&[]);
+    assert!(said.contains("oci needs -o"), "{said}");
+    let said = build(&["-o", "."]);
+    assert!(said.contains("neither empty nor a context"), "{said}");
+    assert_eq!(fs::read_to_string(scratch.at("root/notes")).unwrap(), "mine\n");
+    assert_eq!(fs::read_dir(scratch.at(".")).unwrap().count(), 1);
 }
 
 /// As whom it runs, and with what it has.

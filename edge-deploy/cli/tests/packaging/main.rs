@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::disallowed_methods)]
 
 mod clouds;
+#[path = "../common/mod.rs"]
+mod common;
 mod debian;
 #[path = "../gateway/mod.rs"]
 mod gateway;
@@ -46,9 +48,7 @@ impl Scratch {
     }
 
     pub(crate) fn write(&self, path: &str, text: &str) {
-        let path = self.at(path);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, text).unwrap();
+        common::write(&self.at(path), text);
     }
 }
 

@@ -1,12 +1,15 @@
 //! A controller and nodes in a folder of their own.
-#![allow(dead_code)]
+#![allow(dead_code, reason = "each test uses a part")]
+
+#[path = "../common/mod.rs"]
+mod common;
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Lines, Read as _, Write as _};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::Value;
 
@@ -48,6 +51,24 @@ respond = { status = 200, body = "no filter\n" }
 lua = "filters/hello.lua"
 "#;
 
+/// A rollout in two waves, as quick as one may be.
+pub(crate) const ROLLOUT: &str = r#"
+kind = "rollout"
+target = 'role == "pop"'
+pace = { start = "6000/min", max_unavailable = "50%" }
+gate = { probation = "1s", soak = "3s" }
+[[waves]]
+name = "canary"
+pick = { count = 1 }
+[[waves]]
+name = "rest"
+pick = "rest"
+[[abort]]
+kind = "any"
+nodes = 1
+do = "revert"
+"#;
+
 impl Fleet {
     pub(crate) fn new(name: &str) -> Fleet {
         Fleet::on(name, "sqlite:controller.db")
@@ -78,9 +99,7 @@ impl Fleet {
     }
 
     pub(crate) fn write(&self, name: &str, text: &str) {
-        let path = self.folder.join(name);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, text).unwrap();
+        common::write(&self.folder.join(name), text);
     }
 
     /// Starts the controller, where it was before.
@@ -299,20 +318,10 @@ impl Fleet {
     }
 
     pub(crate) fn until(&self, what: &str, is: impl Fn() -> bool) {
-        let begun = Instant::now();
-        while !is() {
-            if begun.elapsed() > Duration::from_secs(60) {
-                let read =
-                    |path: &str| fs::read_to_string(self.folder.join(path)).unwrap_or_default();
-                panic!(
-                    "not within a minute: {what}\n{}\n{}\n{}",
-                    read("controller.log"),
-                    read("n1/agent.log"),
-                    self.run(&["status"]).1
-                );
-            }
-            std::thread::park_timeout(Duration::from_millis(50));
-        }
+        let log = |path: &str| fs::read_to_string(self.folder.join(path)).unwrap_or_default();
+        common::until(what, is, || {
+            format!("{}\n{}\n{}", self.complaints(), log("n1/agent.log"), self.run(&["status"]).1)
+        });
     }
 }
 

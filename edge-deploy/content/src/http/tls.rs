@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
+use pilotlight_fleet::release::BUILT;
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::pki_types::pem::PemObject as _;
@@ -26,8 +27,6 @@ use ureq::unversioned::transport::{
 use super::Settings;
 use crate::Error;
 
-/// No build of this is older: 2026-11-01.
-const BUILT: i64 = 1_793_491_200;
 /// Certificates of one chain that may begin later than a clock has it.
 const CHAIN: usize = 8;
 
@@ -74,8 +73,8 @@ pub(super) fn config(settings: &Settings) -> Result<Arc<ClientConfig>, Error> {
         None => builder.with_no_client_auth(),
         Some(pem) => {
             let unfit = || Error::Refused("the identity is no certificate with its key".into());
-            let chain: Vec<_> = CertificateDer::pem_slice_iter(pem).flatten().collect();
-            let key = PrivateKeyDer::from_pem_slice(pem).map_err(|_| unfit())?;
+            let (chain, key) = (certificates(pem)?, PrivateKeyDer::from_pem_slice(pem));
+            let key = key.map_err(|_| unfit())?;
             if chain.is_empty() {
                 return Err(unfit());
             }
@@ -86,16 +85,27 @@ pub(super) fn config(settings: &Settings) -> Result<Arc<ClientConfig>, Error> {
 }
 
 fn authorities(settings: &Settings) -> Result<RootCertStore, Error> {
-    let certificates: Vec<CertificateDer<'static>> = match &settings.ca {
-        Some(pem) => CertificateDer::pem_slice_iter(pem).flatten().collect(),
-        None => rustls_native_certs::load_native_certs().certs,
-    };
     let mut store = RootCertStore::empty();
-    store.add_parsable_certificates(certificates);
+    match &settings.ca {
+        // What an operator has named is read whole.
+        Some(pem) => {
+            for certificate in certificates(pem)? {
+                store.add(certificate).map_err(|error| Error::Refused(format!("ca: {error}")))?;
+            }
+        }
+        None => {
+            store.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        }
+    }
     match store.is_empty() {
         true => Err(Error::Refused("there are no certificates of authorities".into())),
         false => Ok(store),
     }
+}
+
+fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, Error> {
+    let all: Result<_, _> = CertificateDer::pem_slice_iter(pem).collect();
+    all.map_err(|error| Error::Refused(format!("a certificate cannot be read: {error}")))
 }
 
 /// Judges certificates.
@@ -285,5 +295,29 @@ mod tests {
         assert!(judged(0, day(10), (1, 9)).is_err());
         // A floor that is past does not make a clock wrong that is later.
         assert!(judged(day(2), day(1), (3, 9)).is_err());
+    }
+
+    #[test]
+    fn what_an_operator_names_is_read_whole_or_not_at_all() {
+        let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+        let (good, key) = (made.cert.pem(), made.signing_key.serialize_pem());
+        let armoured = |inner: &str| {
+            format!("{good}-----BEGIN CERTIFICATE-----\n{inner}\n-----END CERTIFICATE-----\n")
+        };
+        let ca = |pem: &str| Settings { ca: Some(pem.into()), ..Settings::default() };
+        let identity = |pem: &str| Settings { identity: Some(pem.into()), ..ca(&good) };
+        for (settings, wrong) in [
+            (ca(&good), ""),
+            (ca(""), "no certificates of authorities"),
+            (ca(&armoured("!")), "a certificate cannot be read"),
+            (ca(&armoured("AAAA")), "ca: "),
+            (identity(&format!("{good}{key}")), ""),
+            (identity(&good), "no certificate with its key"),
+            (identity(&format!("{}{key}", armoured("!"))), "a certificate cannot be read"),
+        ] {
+            let said = config(&settings).err().map(|error| error.to_string()).unwrap_or_default();
+            assert_eq!(said.is_empty(), wrong.is_empty(), "{said}");
+            assert!(said.contains(wrong), "{said}");
+        }
     }
 }

@@ -16,6 +16,10 @@ const SEEN: i64 = 600;
 /// Bounds of what a node may say of itself.
 const LABELS: usize = 64;
 const NODES: usize = 1_000_000;
+const DENIED: usize = 64;
+const WARNINGS: usize = 16;
+/// Characters of what it says in its own words.
+const WORDS: usize = 2048;
 /// The shortest token.
 const SECRET: usize = 32;
 
@@ -101,7 +105,8 @@ impl Core {
     }
 
     /// What a node says overrides what is believed of it.
-    fn hear(&mut self, status: Status, now: Now) -> Asked<()> {
+    fn hear(&mut self, mut status: Status, now: Now) -> Asked<()> {
+        bound(&mut status);
         let id = status.node;
         let is_new = !self.nodes.contains_key(&id);
         if is_new && self.nodes.len() >= NODES {
@@ -130,6 +135,7 @@ impl Core {
         record.node.denied = status.denied.iter().map(|denied| denied.release.clone()).collect();
         (record.tries, record.progress, record.denied) =
             (status.tries, status.progress, status.denied);
+        (record.warnings, record.mended) = (status.warnings, status.drift);
         self.settle(&mut record);
         let replaced = status.seen > record.wish.serial;
         if replaced {
@@ -182,6 +188,18 @@ impl Core {
             Some(Placed { release: self.wanted(runs)?, vars })
         };
         record.good = wished.or(before).or_else(known);
+    }
+}
+
+/// What a node says in its own words is kept and shown to people: so much of it, and nothing that moves a cursor.
+fn bound(status: &mut Status) {
+    status.denied.truncate(DENIED);
+    status.warnings.truncate(WARNINGS);
+    let words = status.warnings.iter_mut().chain(&mut status.gateway);
+    let words = words.chain(status.denied.iter_mut().map(|denied| &mut denied.message));
+    for text in words.chain(status.progress.iter_mut().flat_map(|said| &mut said.message)) {
+        let plain = |c: char| if c.is_control() { ' ' } else { c };
+        *text = text.chars().take(WORDS).map(plain).collect();
     }
 }
 

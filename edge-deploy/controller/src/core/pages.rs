@@ -11,6 +11,8 @@ use super::{Answer, Core};
 const THERE: u64 = 120_000;
 /// Rollouts on the page.
 const SHOWN: usize = 5;
+/// Nodes on the page that warn.
+const WARN: usize = 10;
 
 const HEAD: &str = "<!doctype html><meta charset=utf-8><meta http-equiv=refresh content=3>\
 <title>fleet</title><style>body{font:15px system-ui;max-width:60em;margin:2em auto;padding:0 1em}\
@@ -36,6 +38,15 @@ impl Core {
             "<p>{all} nodes, {there} there, {} not yet where they should be",
             drift.count()
         );
+        // Nodes may say any number.
+        let mended = self.nodes.values().map(|record| record.mended).fold(0, u64::saturating_add);
+        if mended > 0 {
+            let _ = write!(page, ", {mended} files put back as they were laid out");
+        }
+        let warn = self.nodes.iter().filter(|(_, record)| !record.warnings.is_empty());
+        for (id, record) in warn.take(WARN) {
+            let _ = write!(page, "<p class=bad>{id}: {}", escape(&record.warnings.join("; ")));
+        }
         for running in self.rollouts.values().rev().take(SHOWN) {
             let told = self.summary(running);
             let text = |key: &str| escape(told[key].as_str().unwrap_or_default());

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use pilotlight_fleet::evidence::Sample;
 use pilotlight_fleet::manifest::Fleet;
 use pilotlight_fleet::plan::Digest;
+use pilotlight_fleet::release::Trust;
 use pilotlight_fleet::rollout::{Command, Note, Now, Phase, Reported, Rollout, Step};
 
 use super::Core;
@@ -357,6 +358,14 @@ impl Core {
         self.settings.fleet = fleet;
         self.note("controller", "read the fleet's manifest: it is another one".into(), now);
         self.heed_holds(now);
+    }
+
+    /// Others sign releases from now on.
+    pub fn believe(&mut self, trust: Trust, now: Now) {
+        if self.settings.trust != trust {
+            self.settings.trust = trust;
+            self.note("controller", "believes other keys that sign releases".into(), now);
+        }
     }
 
     /// Holds may have come and gone while nobody looked: the fleet's manifest is read at each start.

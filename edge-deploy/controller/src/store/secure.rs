@@ -23,14 +23,15 @@ use postgres::config::{Config, SslMode};
 use postgres::tls::{ChannelBinding, MakeTlsConnect, TlsConnect, TlsStream};
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
-use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::crypto::{WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{
     CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme,
 };
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_rustls::TlsConnector;
+
+use crate::pem;
 
 /// What is looked at in a server's certificate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -106,14 +107,16 @@ impl Tls {
             Look::Nothing => None,
             _ => {
                 let builder = WebPkiServerVerifier::builder_with_provider(
-                    Arc::new(authorities(secure.roots.as_deref())?),
+                    Arc::new(
+                        secure.roots.as_deref().map_or_else(|| Ok(system()), pem::authorities)?,
+                    ),
                     Arc::clone(&provider),
                 );
                 Some(builder.build().map_err(|error| format!("sslrootcert: {error}"))?)
             }
         };
-        let verifier =
-            Verifier { known, name: secure.look == Look::Name, provider: Arc::clone(&provider) };
+        let algorithms = provider.signature_verification_algorithms;
+        let verifier = Verifier { known, name: secure.look == Look::Name, algorithms };
         let builder = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .map_err(|error| error.to_string())?
@@ -122,9 +125,8 @@ impl Tls {
         let config = match &secure.own {
             None => builder.with_no_client_auth(),
             Some((certificate, key)) => {
-                let said = |file: &Path, error| format!("{}: {error}", file.display());
-                let private = PrivateKeyDer::from_pem_file(key).map_err(|e| said(key, e))?;
-                let config = builder.with_client_auth_cert(read(certificate)?, private);
+                let config = builder
+                    .with_client_auth_cert(pem::certificates(certificate)?, pem::private(key)?);
                 config.map_err(|error| format!("{}: {error}", certificate.display()))?
             }
         };
@@ -132,25 +134,11 @@ impl Tls {
     }
 }
 
-fn read(file: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
-    let all = CertificateDer::pem_file_iter(file).and_then(|items| items.collect());
-    all.map_err(|error: rustls::pki_types::pem::Error| format!("{}: {error}", file.display()))
-}
-
-fn authorities(file: Option<&Path>) -> Result<RootCertStore, String> {
+/// What this machine trusts; what rustls does not read of it is passed over.
+fn system() -> RootCertStore {
     let mut roots = RootCertStore::empty();
-    match file {
-        Some(file) => {
-            for authority in read(file)? {
-                roots.add(authority).map_err(|error| format!("{}: {error}", file.display()))?;
-            }
-        }
-        None => {
-            // What this machine trusts and rustls does not read is passed over.
-            roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-        }
-    }
-    Ok(roots)
+    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    roots
 }
 
 /// Looks at as much of a certificate as it is told to. That the server has its key is always looked at.
@@ -158,7 +146,7 @@ fn authorities(file: Option<&Path>) -> Result<RootCertStore, String> {
 struct Verifier {
     known: Option<Arc<WebPkiServerVerifier>>,
     name: bool,
-    provider: Arc<CryptoProvider>,
+    algorithms: WebPkiSupportedAlgorithms,
 }
 
 impl ServerCertVerifier for Verifier {
@@ -186,8 +174,7 @@ impl ServerCertVerifier for Verifier {
         end: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let known = &self.provider.signature_verification_algorithms;
-        verify_tls12_signature(message, end, signed, known)
+        verify_tls12_signature(message, end, signed, &self.algorithms)
     }
 
     fn verify_tls13_signature(
@@ -196,12 +183,11 @@ impl ServerCertVerifier for Verifier {
         end: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let known = &self.provider.signature_verification_algorithms;
-        verify_tls13_signature(message, end, signed, known)
+        verify_tls13_signature(message, end, signed, &self.algorithms)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.provider.signature_verification_algorithms.supported_schemes()
+        self.algorithms.supported_schemes()
     }
 }
 

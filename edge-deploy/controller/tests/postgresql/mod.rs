@@ -1,5 +1,5 @@
 //! A PostgreSQL of Debian's, with a database of its own, for as long as a test.
-#![allow(dead_code)]
+#![allow(dead_code, reason = "each test uses a part")]
 
 use std::fs;
 use std::net::TcpListener;

@@ -1,5 +1,5 @@
 //! A core with a store and without sockets, and nodes that do at once what they may.
-#![allow(dead_code)]
+#![allow(dead_code, reason = "each test uses a part")]
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -50,14 +50,7 @@ impl Digest {
     }
 
     fn finished(context: Context) -> Digest {
-        const DIGITS: &[u8; 16] = b"0123456789abcdef";
-        let mut text = String::from("sha256:");
-        for byte in context.finish().as_ref() {
-            for digit in [byte >> 4, byte & 15] {
-                text.push(char::from(DIGITS[usize::from(digit)]));
-            }
-        }
-        Digest(text)
+        Digest(format!("sha256:{}", hex(context.finish().as_ref())))
     }
 
     /// As it is written.
@@ -69,6 +62,13 @@ impl Digest {
     pub fn hex(&self) -> &str {
         self.0.strip_prefix("sha256:").unwrap_or_default()
     }
+}
+
+/// Two digits a byte, in lower case.
+pub fn hex(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let digits = bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]);
+    digits.map(|digit| char::from(DIGITS[usize::from(digit)])).collect()
 }
 
 /// The digest of some content that comes in parts.

@@ -11,7 +11,9 @@
 
 use std::collections::BTreeMap;
 
-use super::{PrivateKey, Refused, Trust, key};
+use crate::plan::hex;
+
+use super::{LARGEST, PrivateKey, Refused, Trust, key, root};
 
 /// The most signatures.
 const SIGNATURES: usize = 16;
@@ -67,11 +69,21 @@ impl<'a> Envelope<'a> {
         }
     }
 
-    /// As it is written.
+    /// As it is written, if it can be read again.
+    pub(super) fn sealed(&self) -> Result<Vec<u8>, Refused> {
+        let most = if self.head == root::HEAD { root::LARGEST } else { LARGEST };
+        let bytes = self.bytes();
+        match (self.signatures.len() > SIGNATURES, bytes.len() > most) {
+            (true, _) => Err(Refused::Form("too many signatures")),
+            (_, true) => Err(Refused::TooLarge(most)),
+            _ => Ok(bytes),
+        }
+    }
+
     pub(super) fn bytes(&self) -> Vec<u8> {
         let mut text = String::from(self.head);
         for Signature { key, time, bytes } in &self.signatures {
-            text.push_str(&format!("signed {key} {time} {}\n", key::to_hex(bytes)));
+            text.push_str(&format!("signed {key} {time} {}\n", hex(bytes)));
         }
         text.push('\n');
         let mut bytes = text.into_bytes();

@@ -3,7 +3,7 @@
 use ring::signature::{ED25519, Ed25519KeyPair, KeyPair as _, UnparsedPublicKey};
 use serde::{Deserialize, Serialize};
 
-use crate::plan::Digest;
+use crate::plan::{Digest, hex};
 
 const PUBLIC: &str = "pilotlight-ed25519";
 const PRIVATE: &str = "pilotlight-ed25519-private";
@@ -39,7 +39,7 @@ impl PublicKey {
 
     /// Its file.
     pub fn text(&self) -> String {
-        format!("{PUBLIC} {} {}\n", to_hex(&self.bytes), self.name)
+        format!("{PUBLIC} {} {}\n", hex(&self.bytes), self.name)
     }
 
     /// What signatures call it.
@@ -86,7 +86,7 @@ impl PrivateKey {
 
     /// Its file, which is a secret.
     pub fn text(&self) -> String {
-        format!("{PRIVATE} {} {}\n", to_hex(&self.seed), self.public.name)
+        format!("{PRIVATE} {} {}\n", hex(&self.seed), self.public.name)
     }
 
     /// Its other half.
@@ -107,17 +107,13 @@ pub fn is_name(name: &str) -> bool {
 
 fn fields<'t>(text: &'t str, kind: &str) -> Option<([u8; 32], &'t str)> {
     let mut words = text.trim_end().split(' ');
-    let (Some(first), Some(hex), Some(name), None) =
+    let (Some(first), Some(digits), Some(name), None) =
         (words.next(), words.next(), words.next(), words.next())
     else {
         return None;
     };
-    let bytes = from_hex(hex)?.try_into().ok()?;
+    let bytes = from_hex(digits)?.try_into().ok()?;
     (first == kind && is_name(name)).then_some((bytes, name))
-}
-
-pub(super) fn to_hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Lower case only, so that bytes are written in one way.

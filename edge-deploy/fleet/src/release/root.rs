@@ -44,8 +44,7 @@ impl Root {
         let payload = serde_json::to_vec(self).map_err(|e| Refused::Content(e.to_string()))?;
         let mut envelope = Envelope::new(HEAD, &payload);
         envelope.sign(keys, time);
-        let bytes = envelope.bytes();
-        if bytes.len() > LARGEST { Err(Refused::TooLarge(LARGEST)) } else { Ok(bytes) }
+        envelope.sealed()
     }
 
     /// The root that a chain begins with: it was brought by hand, and is still signed by its own keys. With a time that

@@ -55,6 +55,21 @@ fn who_has_signed_is_believed() {
 }
 
 #[test]
+fn what_could_not_be_read_again_is_not_written() {
+    let mut bytes = release().sign(&[]).unwrap();
+    for seed in 1..=16 {
+        bytes = countersign(&bytes, &[key(seed)], 0).unwrap();
+    }
+    assert_eq!(signers(&bytes).unwrap().len(), 16);
+    let refused = countersign(&bytes, &[key(17)], 0);
+    assert_eq!(refused, Err(Refused::Form("too many signatures")));
+    // Who signs anew takes no room.
+    assert!(countersign(&bytes, &[key(16)], 9).is_ok());
+    let many: Vec<_> = (1..=17).map(key).collect();
+    assert_eq!(release().sign(&many), refused);
+}
+
+#[test]
 fn no_byte_can_be_another() {
     let bytes = release().sign(&[key(1)]).unwrap();
     let trust = trust(&[1], 1);

@@ -47,9 +47,25 @@ impl Release {
 
     /// All contents that a node may need, with sizes, and the packed ones: what is pushed.
     pub fn blobs(&self) -> BTreeMap<&Digest, u64> {
+        self.sizes().collect()
+    }
+
+    fn sizes(&self) -> impl Iterator<Item = (&Digest, u64)> {
         let files = self.files.values().chain(self.targets.values().flat_map(BTreeMap::values));
         let packed = self.packed.values().flatten().map(|packed| (&packed.digest, packed.size));
-        files.map(|file| (&file.digest, file.size)).chain(packed).collect()
+        files.map(|file| (&file.digest, file.size)).chain(packed)
+    }
+
+    /// Whether a content has one length, wherever it is named.
+    pub(super) fn check_sizes(&self) -> Result<(), Refused> {
+        let mut known = BTreeMap::new();
+        match self
+            .sizes()
+            .find(|(digest, size)| known.insert(*digest, *size).is_some_and(|old| old != *size))
+        {
+            Some((digest, _)) => Err(Refused::Content(format!("{digest} has two lengths"))),
+            None => Ok(()),
+        }
     }
 
     /// What its files consist of: the same content twice is fetched once.
@@ -64,7 +80,8 @@ impl Release {
             let short = ways.filter(|way| way.from.is_none()).map(|way| way.size).min();
             short.unwrap_or(file.size).min(file.size)
         };
-        let sum = |files: &BTreeMap<String, File>| files.values().map(cost).sum::<u64>();
+        let sum =
+            |files: &BTreeMap<String, File>| files.values().map(cost).fold(0, u64::saturating_add);
         let most = self.targets.values().max_by_key(|files| sum(files));
         let files = self.files.values().chain(most.into_iter().flat_map(BTreeMap::values));
         let unique: BTreeMap<&Digest, u64> = files.map(|file| (&file.digest, cost(file))).collect();
@@ -169,5 +186,9 @@ mod tests {
         assert!(
             unfit(|r| drop(r.targets.insert("../x".into(), BTreeMap::new()))).contains("target")
         );
+        let mut two = release();
+        two.files.insert("again".into(), file("x", 99));
+        let two = two.sign(&[]).unwrap_err().to_string();
+        assert!(two.contains("has two lengths"), "{two}");
     }
 }
