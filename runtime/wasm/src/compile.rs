@@ -12,9 +12,6 @@ use std::time::Duration;
 
 use pilotlight_filter::engine::Bounds;
 
-#[cfg(feature = "compile")]
-use wasmparser::{Validator, WasmFeatures};
-
 use crate::cache;
 #[cfg(feature = "compile")]
 use crate::{
@@ -90,18 +87,16 @@ pub fn compile(wasm: &[u8], target: Option<&str>) -> Result<Vec<u8>, CompileErro
         true => engine.precompile_component(wasm),
         _ => engine.precompile_module(wasm),
     };
+    // What is wrong with a module is said of the module as it was given.
     let taken = |_| CompileError::Invalid(format!("its exports may not begin with \"{OWN}\""));
     let exposed = match is_component(wasm) {
         true => None,
         false => expose(wasm).map_err(taken)?,
     };
-    let reshaped = reshape(exposed.as_deref().unwrap_or(wasm));
-    // It is compiled once, and what is wrong with a module is said of the module as it was given.
-    let is_valid = |wasm: &Vec<u8>| {
-        Validator::new_with_features(WasmFeatures::all()).validate_all(wasm).is_ok()
-    };
-    let better = [reshaped, exposed].into_iter().flatten().find(is_valid);
-    code(better.as_deref().unwrap_or(wasm)).map(cache::seal).map_err(invalid)
+    let inner = exposed.as_deref().unwrap_or(wasm);
+    let reshaped = reshape(inner).and_then(|wasm| code(&wasm).ok());
+    let exposed = || exposed.as_deref().and_then(|wasm| code(wasm).ok());
+    reshaped.or_else(exposed).map_or_else(|| code(wasm), Ok).map(cache::seal).map_err(invalid)
 }
 
 /// Without the feature `compile` there is no compiler.
