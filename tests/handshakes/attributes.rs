@@ -7,9 +7,8 @@ use crate::tidy::root;
 
 /// Logs each of these as a filter's last word.
 fn asks(names: &[&str]) -> String {
-    let lines =
-        names.iter().map(|name| format!("  get_property \"{}\"\n", name.replacen('.', "\\0", 1)));
-    format!("on log\n{}", lines.collect::<String>())
+    let names = names.iter().map(|name| name.replacen('.', "\\0", 1));
+    names.fold("on log\n".into(), |all, name| format!("{all}  get_property \"{name}\"\n"))
 }
 
 /// What the filter has logged past the first lines, without the call's name; it is waited for.
@@ -32,8 +31,16 @@ async fn said(gateway: &Gateway, first: usize, lines: usize) -> Vec<String> {
     soon("the filter's words", all).await
 }
 
-/// A gateway with a filter `see` before upstreams that are its own listener `inner`.
-fn seen(names: &[&str], inner: &Certificate) -> (Door, Setup) {
+struct Seen {
+    door: Door,
+    setup: Setup,
+    /// Listeners for connections without HTTP.
+    bytes: SocketAddr,
+    lost: SocketAddr,
+}
+
+/// A gateway with a filter `see` before upstreams that are its own listener `inner`, or nobody.
+fn seen(names: &[&str], inner: &Certificate) -> Seen {
     let script = format!(
         r#"{CHOOSE}
         if ssl.server_name() ~= "chosen.test" then return end
@@ -57,45 +64,55 @@ match = {{ listeners = ["inner"] }}
 respond = {{ body = "ok" }}
 [filters.see]
 wasm = "guest.wasm"
-config = """
-{}"""
+config = '''
+{}'''
 "#,
-        asks(names).replace('\\', "\\\\")
+        asks(names)
     );
-    for (name, to, more) in [
-        (
-            "one",
-            format!("https://{at}"),
-            "protocol = \"http1\"\ntls = { ca = \"authority.pem\", server_name = \"inner.test\" }",
-        ),
-        (
-            "many",
-            format!("https://{at}"),
-            "protocol = \"http2\"\ntls = { ca = \"authority.pem\", server_name = \"inner.test\" }",
-        ),
-        (
-            "other",
-            format!("https://{at}"),
-            "tls = { ca = \"authority.pem\", server_name = \"other.test\" }",
-        ),
-        ("dead", format!("http://{dead}"), ""),
+    for (name, endpoint, server_name, protocol) in [
+        ("one", format!("https://{at}"), "inner.test", "http1"),
+        ("many", format!("https://{at}"), "inner.test", "http2"),
+        ("other", format!("https://{at}"), "other.test", "auto"),
+        ("dead", format!("http://{dead}"), "", "auto"),
+        ("bytes", format!("tls://{at}"), "inner.test", "tcp"),
+        ("lost", format!("tcp://{dead}"), "", "tcp"),
     ] {
         door.rest += &format!(
-            r#"
+            "[upstreams.{name}]\nendpoints = [\"{endpoint}\"]\nprotocol = \"{protocol}\"\n"
+        );
+        if !server_name.is_empty() {
+            door.rest +=
+                &format!("tls = {{ ca = \"authority.pem\", server_name = \"{server_name}\" }}\n");
+        }
+        if protocol != "tcp" {
+            door.rest += &format!(
+                r#"
 [[routes]]
 name = "{name}"
 match = {{ path = "/{name}", listeners = ["door", "clear", "tls"] }}
 filters = ["see"]
 upstream = "{name}"
-[upstreams.{name}]
-endpoints = ["{to}"]
-{more}
+"#
+            );
+        }
+    }
+    let (bytes, lost) = (free_address(), free_address());
+    for (name, address) in [("bytes", bytes), ("lost", lost)] {
+        door.rest += &format!(
+            r#"
+[[listeners]]
+name = "{name}"
+address = "{address}"
+protocols = ["tcp"]
+filters = ["see"]
+upstream = "{name}"
 "#
         );
     }
     let guest = std::fs::read(root().join("tests/conformance/proxy-wasm/guest.wasm")).unwrap();
     let setup = door.setup().file("guest.wasm", guest).file("authority.pem", authority_pem());
-    (door, setup.file("inner.pem", &inner.pem).file("inner.key", &inner.key))
+    let setup = setup.file("inner.pem", &inner.pem).file("inner.key", &inner.key);
+    Seen { door, setup, bytes, lost }
 }
 
 #[test]
@@ -113,15 +130,26 @@ fn a_filter_sees_the_certificate_of_an_upstream() {
         "upstream.transport_failure_reason",
         "upstream.local_address",
     ];
-    let (_door, setup) = seen(&names, &inner);
+    let Seen { door: _door, setup, bytes, lost } = seen(&names, &inner);
     run(async {
         let gateway = setup.start().await;
         let mut ports = Vec::new();
         // The second is told of the connection of the first.
-        for path in ["/one", "/one", "/many", "/many"] {
+        for path in ["/one", "/one", "/many", "/many", "bytes"] {
             let first = gateway.log().len();
-            let answer = ask(Protocol::H1, &gateway, &Request::get(path)).await;
-            assert_eq!((answer.status, answer.text()), (200, "ok".into()));
+            if path == "bytes" {
+                let mut stream = TcpStream::connect(bytes).await.unwrap();
+                stream
+                    .write_all(b"GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n")
+                    .await
+                    .unwrap();
+                let mut answer = String::new();
+                soon("an answer", stream.read_to_string(&mut answer)).await.unwrap();
+                assert!(answer.ends_with("ok"), "{answer}");
+            } else {
+                let answer = ask(Protocol::H1, &gateway, &Request::get(path)).await;
+                assert_eq!((answer.status, answer.text()), (200, "ok".into()));
+            }
             let mut said = said(&gateway, first, names.len()).await;
             let local = said.pop().unwrap();
             assert!(local.starts_with("OK \"127.0.0.1:"), "{local}");
@@ -138,9 +166,17 @@ fn a_filter_sees_the_certificate_of_an_upstream() {
         }
         assert_eq!((&ports[0], &ports[2]), (&ports[1], &ports[3]));
         assert_ne!(ports[0], ports[2]);
-        for (path, why) in [("/other", "tls_certificate_error"), ("/dead", "connection_refused")] {
+        for (path, why) in [
+            ("/other", "tls_certificate_error"),
+            ("/dead", "connection_refused"),
+            ("lost", "connection_refused"),
+        ] {
             let first = gateway.log().len();
-            assert_eq!(ask(Protocol::H1, &gateway, &Request::get(path)).await.status, 502);
+            if path == "lost" {
+                drop(TcpStream::connect(lost).await.unwrap().read(&mut [0]).await);
+            } else {
+                assert_eq!(ask(Protocol::H1, &gateway, &Request::get(path)).await.status, 502);
+            }
             let said = said(&gateway, first, names.len()).await;
             let mut wanted = ["NOT_FOUND"; 7].map(str::to_owned);
             wanted[5] = format!("OK \"{why}\"");
@@ -156,7 +192,7 @@ fn a_filter_sees_the_certificate_that_a_client_was_shown() {
         "connection.dns_san_local_certificate",
         "connection.uri_san_local_certificate",
     ];
-    let (door, setup) = seen(&names, &Certificate::new(&["inner.test"]));
+    let Seen { door, setup, .. } = seen(&names, &Certificate::new(&["inner.test"]));
     let subject = "OK \"CN=rcgen self signed cert\"";
     run(async {
         let gateway = setup.start().await;
