@@ -1,5 +1,6 @@
 //! TLS handshakes that scripts take part in: as clients see them, and as upstreams do.
 
+mod attributes;
 mod certificates;
 mod kong;
 mod scripts;

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, OnceLock};
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, SanType};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
@@ -32,11 +32,14 @@ pub fn authority_pem() -> String {
 }
 
 impl Certificate {
-    /// For these names.
+    /// For these names, or URIs.
     pub fn new(names: &[&str]) -> Certificate {
-        let names: Vec<String> = names.iter().map(|n| (*n).to_owned()).collect();
+        let names = names.iter().map(|name| (*name).to_owned());
+        let (uris, names): (Vec<_>, Vec<_>) = names.partition(|name| name.contains("://"));
         let key = KeyPair::generate().unwrap();
-        let params = CertificateParams::new(names).unwrap();
+        let mut params = CertificateParams::new(names).unwrap();
+        let uris = uris.into_iter().map(|uri| SanType::URI(uri.try_into().unwrap()));
+        params.subject_alt_names.extend(uris);
         let signed = params.signed_by(&key, authority()).unwrap();
         Certificate { pem: signed.pem(), key: key.serialize_pem() }
     }

@@ -3,7 +3,7 @@
 use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -66,8 +66,8 @@ pub struct Exchange {
     pub page: Option<Box<str>>,
     /// The filter that has just failed had no room for it: the client may try again.
     pub busy: bool,
-    /// The server that was asked last, as its address or path.
-    pub server: Option<Rc<str>>,
+    /// The server that was asked last.
+    pub server: Option<Server>,
     /// The route is to be looked for again, by the request as it is by then; the chain stays.
     pub rematch: bool,
     /// A filter is to be asked when the exchange is polled, whatever it waits for.
@@ -205,7 +205,7 @@ pub struct Peer {
     /// The client's port; 0 for Unix sockets.
     pub port: u16,
     /// Where it connected to.
-    pub local: Option<std::net::SocketAddr>,
+    pub local: Option<SocketAddr>,
     /// Of a TLS connection; boxed, since others need no room for it.
     pub tls: Option<Box<TlsInfo>>,
     /// The listener's name.
@@ -238,24 +238,52 @@ pub struct TlsInfo {
     /// The protocol agreed on: "http/1.1", "h2", "h3".
     pub alpn: Option<Box<str>>,
     /// The client's certificate, verified.
-    pub client: Option<ClientCertificate>,
+    pub client: Option<Identity>,
     /// A certificate that is not to be trusted, and why; a filter had asked for any.
-    pub distrusted: Option<Box<(ClientCertificate, Box<str>)>>,
+    pub distrusted: Option<Box<(Identity, Box<str>)>>,
     /// The client's random bytes, where filters took part in the handshake.
     pub random: Option<Box<[u8; 32]>>,
+    /// What the client was shown.
+    pub shown: Option<Arc<dyn Certificates>>,
 }
 
-/// A client certificate.
+/// Whom a certificate is for.
 #[derive(Debug, Clone, Default)]
-pub struct ClientCertificate {
+pub struct Identity {
     /// The subject, RFC 4514 form.
     pub subject: Box<str>,
     /// Subject alternative names: DNS names, addresses and URIs.
     pub san: Vec<Box<str>>,
     /// SHA-256 of the certificate, lower-case hex.
     pub fingerprint: Box<str>,
-    /// It and what was sent with it, DER.
+    /// Of a client's: it and what was sent with it, DER.
     pub chain: Vec<Box<[u8]>>,
+}
+
+/// What one side of a connection shows. It is read when a filter asks.
+pub trait Certificates: fmt::Debug {
+    /// Whom it names to a client that asked for a server's name, or for none.
+    fn identity(&self, server_name: Option<&str>) -> Option<Identity>;
+}
+
+/// A server that was asked.
+pub struct Server {
+    /// Its address or path.
+    pub address: Rc<str>,
+    /// The connection to it, once there was one.
+    pub link: Option<Rc<Link>>,
+    /// Why it did not answer, in the words of RFC 9209; else empty.
+    pub failure: &'static str,
+}
+
+/// A connection to a server.
+pub struct Link {
+    /// Our end of it; `None` for Unix sockets.
+    pub local: Option<SocketAddr>,
+    /// The version of TLS, "1.2" or "1.3"; `None` in clear text.
+    pub tls: Option<&'static str>,
+    /// What the server has shown.
+    pub shown: Option<Box<dyn Certificates>>,
 }
 
 /// Figures of an exchange, for its log phase. Times are seconds.

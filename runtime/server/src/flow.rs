@@ -18,6 +18,7 @@ use crate::drive::{GONE, word};
 use crate::generation::Local;
 use crate::relay::{End, Relay};
 use crate::stream::Stream;
+use crate::tls;
 use crate::upstream::{Lease, Permit, Upstream, UpstreamError};
 use crate::worker::{Inlet, Worker};
 
@@ -75,6 +76,9 @@ pub(crate) async fn serve(inlet: Rc<Inlet>, client: Stream) {
         }
         Err(error) => {
             passage.error = Some(word(error));
+            if let Some(gate) = &mut relay.gate {
+                gate.asked(&passage, None);
+            }
             End::Failed
         }
     };
@@ -126,7 +130,7 @@ async fn through(
     };
     passage.connect = (worker.clock.elapsed() - asked).as_secs_f64();
     if let Some(gate) = &mut relay.gate {
-        gate.reached(passage);
+        gate.asked(passage, Some(tls::link(&reached.stream)));
     }
     let _counted = (reached.lease, reached.permit);
     relay.join(reached.stream);

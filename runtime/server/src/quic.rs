@@ -263,7 +263,8 @@ impl Client {
         let limit = self.listener.settings.timeouts.handshake;
         let Ok(Ok(connection)) = tokio::time::timeout(limit, connecting).await else { return };
         drop(self.pending);
-        let info = tls::quic_info(&connection);
+        let shown = self.listener.tls.as_ref().map(|tls| tls.shown());
+        let info = tls::quic_info(&connection, shown);
         let from = Some(connection.remote_address());
         let local = connection.local_ip().map(|ip| SocketAddr::new(ip, self.port));
         let mut peer = listener::peer(&self.worker, &self.listener, from, local);

@@ -15,7 +15,7 @@ pub(crate) mod tickets;
 mod verify;
 
 pub(crate) use apart::{Apart, Met};
-pub(crate) use client::ClientTls;
+pub(crate) use client::{ClientTls, link};
 pub(crate) use program::ProgramTls;
 pub(crate) use staged::{Steps, accept as accept_staged};
 
@@ -25,7 +25,7 @@ use std::sync::Arc;
 use pilotlight_config::Place;
 use pilotlight_config::manifest;
 use pilotlight_filter::TlsInfo;
-use pilotlight_filter::exchange::ClientCertificate;
+use pilotlight_filter::exchange::{Certificates, Identity};
 use quinn::crypto::rustls::{HandshakeData, QuicServerConfig};
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::CertificateDer;
@@ -134,6 +134,11 @@ impl ServerTls {
         self.quic.clone()
     }
 
+    /// What clients are shown, where no filter shows them anything else.
+    pub(crate) fn shown(&self) -> Arc<dyn Certificates> {
+        self.resolver.clone()
+    }
+
     /// Whether a request for `host` may come over a connection that asked for `server_name`
     /// (RFC 9110 section 7.4): the certificate shown must be good for it too. If not: 421.
     pub(crate) fn covers(&self, server_name: Option<&str>, host: &[u8]) -> bool {
@@ -154,27 +159,31 @@ impl ServerTls {
 pub(crate) async fn accept(tls: &ServerTls, plain: Plain) -> io::Result<(Stream, TlsInfo)> {
     let stream = tls.acceptor.accept(plain).await?;
     let connection = stream.get_ref().1;
-    let info = tls_info(connection, connection.server_name());
+    let info = tls_info(connection, connection.server_name(), tls.shown());
     Ok((Stream::TlsServer(Box::new(stream)), info))
 }
 
 /// What filters and the log may know of a connection.
-pub(crate) fn tls_info(connection: &CommonState, server_name: Option<&str>) -> TlsInfo {
-    let version = match connection.protocol_version() {
-        Some(ProtocolVersion::TLSv1_2) => "1.2",
-        _ => "1.3",
-    };
+pub(crate) fn tls_info(
+    connection: &CommonState,
+    server_name: Option<&str>,
+    shown: Arc<dyn Certificates>,
+) -> TlsInfo {
     TlsInfo {
-        version,
+        version: version(connection),
         server_name: server_name.map(Box::from),
         alpn: connection.alpn_protocol().map(text),
-        client: client_certificate(connection.peer_certificates()),
+        client: client(connection.peer_certificates()),
+        shown: Some(shown),
         ..TlsInfo::default()
     }
 }
 
 /// The same for a QUIC connection.
-pub(crate) fn quic_info(connection: &quinn::Connection) -> TlsInfo {
+pub(crate) fn quic_info(
+    connection: &quinn::Connection,
+    shown: Option<Arc<dyn Certificates>>,
+) -> TlsInfo {
     let data = connection.handshake_data().and_then(|data| data.downcast::<HandshakeData>().ok());
     let chain = connection.peer_identity();
     let chain = chain.and_then(|chain| chain.downcast::<Vec<CertificateDer<'static>>>().ok());
@@ -182,7 +191,8 @@ pub(crate) fn quic_info(connection: &quinn::Connection) -> TlsInfo {
         version: "1.3",
         server_name: data.as_ref().and_then(|d| d.server_name.as_deref()).map(Box::from),
         alpn: data.and_then(|d| d.protocol).as_deref().map(text),
-        client: client_certificate(chain.as_ref().map(|chain| chain.as_slice())),
+        client: client(chain.as_ref().map(|chain| chain.as_slice())),
+        shown,
         ..TlsInfo::default()
     }
 }
@@ -191,15 +201,28 @@ fn text(bytes: &[u8]) -> Box<str> {
     String::from_utf8_lossy(bytes).into()
 }
 
-fn client_certificate(chain: Option<&[CertificateDer<'_>]>) -> Option<ClientCertificate> {
+fn version(connection: &CommonState) -> &'static str {
+    match connection.protocol_version() {
+        Some(ProtocolVersion::TLSv1_2) => "1.2",
+        _ => "1.3",
+    }
+}
+
+fn client(chain: Option<&[CertificateDer<'_>]>) -> Option<Identity> {
     let chain = chain?;
+    let client = identity(chain)?;
+    Some(Identity { chain: chain.iter().map(|der| Box::from(der.as_ref())).collect(), ..client })
+}
+
+/// Whom a chain is for.
+fn identity(chain: &[CertificateDer<'_>]) -> Option<Identity> {
     let der = chain.first()?;
     let read = Certificate::read(der).unwrap_or_default();
-    Some(ClientCertificate {
+    Some(Identity {
         subject: read.subject.into(),
         san: read.san.into_iter().map(String::into_boxed_str).collect(),
         fingerprint: certificate::fingerprint(der).into(),
-        chain: chain.iter().map(|der| Box::from(der.as_ref())).collect(),
+        chain: Vec::new(),
     })
 }
 

@@ -9,7 +9,7 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use pilotlight_abi::Value;
 use pilotlight_core::path;
-use pilotlight_filter::exchange::{ClientCertificate, Request, TlsInfo};
+use pilotlight_filter::exchange::{Identity, Request, TlsInfo};
 use pilotlight_filter::{
     Body, BodyError, Exchange, Fields, Frame, Name, Peer, RequestHead, Scheme, Source, Version,
 };
@@ -116,12 +116,12 @@ fn tls(table: Table<'_>) -> Said<Option<TlsInfo>> {
     let tls = table.table("tls")?;
     let client = tls.table("client")?;
     let boxed = |text: Option<&str>| text.map(Box::<str>::from);
-    let certificate = || -> Said<ClientCertificate> {
-        Ok(ClientCertificate {
+    let certificate = || -> Said<Identity> {
+        Ok(Identity {
             subject: boxed(client.text("subject")?).unwrap_or_default(),
             san: client.texts("san")?.into_iter().map(Box::from).collect(),
             fingerprint: boxed(client.text("fingerprint")?).unwrap_or_default(),
-            ..ClientCertificate::default()
+            ..Identity::default()
         })
     };
     Ok(Some(TlsInfo {

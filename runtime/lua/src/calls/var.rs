@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::net::IpAddr;
 use std::os::raw::c_int;
 
-use pilotlight_filter::exchange::ClientCertificate;
+use pilotlight_filter::exchange::Identity;
 use pilotlight_filter::{Exchange, Fields, Scheme};
 
 use super::Fast;
@@ -259,7 +259,7 @@ const VARIABLES: &[(&str, Variable)] = &[
     ("status", |e, _| made(format!("{:03}", e.response.head.status))),
     ("time_iso8601", |_, clock| made(calendar::format(clock(), Form::Iso8601))),
     ("time_local", |_, clock| made(calendar::format(clock(), Form::Log))),
-    ("upstream_addr", |e, _| e.server.as_ref().map(|a| Cow::Borrowed(a.as_bytes()))),
+    ("upstream_addr", |e, _| e.server.as_ref().map(|s| Cow::Borrowed(s.address.as_bytes()))),
     ("upstream_connect_time", |e, _| asked(e).and_then(|_| seconds(e.stats.connect))),
     ("upstream_header_time", |e, _| asked(e).and_then(|_| seconds(e.stats.upstream))),
     ("upstream_response_time", |e, clock| {
@@ -281,7 +281,7 @@ fn hostname<'a>() -> Found<'a> {
 }
 
 /// What the client has shown, trusted or not.
-pub(crate) fn client(e: &Exchange) -> Option<&ClientCertificate> {
+pub(crate) fn client(e: &Exchange) -> Option<&Identity> {
     let tls = tls(e)?;
     tls.client.as_ref().or(tls.distrusted.as_deref().map(|(client, _)| client))
 }

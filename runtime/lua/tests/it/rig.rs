@@ -17,7 +17,7 @@ use pilotlight_filter::abi::{Phase, Value};
 use pilotlight_filter::engine::{
     Engine, Library, LoadError, Plan, Realm, ScriptSpec, Source, Spec,
 };
-use pilotlight_filter::exchange::{ClientCertificate, Request, TlsInfo};
+use pilotlight_filter::exchange::{Identity, Request, TlsInfo};
 use pilotlight_filter::host::{
     Called, Connect, Datagram, Fetch, FetchError, Fetched, Level, LogLine, Metric, Module, Names,
     NewMetric, Remote, Services, Shared, Socket, Wait,
@@ -299,7 +299,7 @@ pub fn peer() -> Rc<Peer> {
             version: "1.3",
             server_name: Some("example.com".into()),
             alpn: Some("h2".into()),
-            client: Some(ClientCertificate {
+            client: Some(Identity {
                 subject: "CN=device".into(),
                 san: vec!["device.local".into()],
                 fingerprint: "00ff".into(),
@@ -307,6 +307,7 @@ pub fn peer() -> Rc<Peer> {
             }),
             distrusted: None,
             random: None,
+            shown: None,
         })),
         listener: Arc::from("web"),
         number: 0,

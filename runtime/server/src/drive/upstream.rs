@@ -10,9 +10,10 @@ use bytes::Bytes;
 use pilotlight_abi::Phase;
 use pilotlight_config::manifest::Route;
 use pilotlight_core::retry::{self, Facts, Reason};
+use pilotlight_filter::exchange::Server;
 use pilotlight_filter::{Body, Exchange, Failure, Method, Name, Origin};
 
-use super::problems::{broken, problem, reason};
+use super::problems::{broken, problem, reason, word};
 use super::pump::{Pump, PumpError};
 use super::tunnel::Switched;
 use super::turn::Turn;
@@ -108,11 +109,15 @@ impl Turn<'_> {
             };
             let number = lease.number;
             if !self.chain.is_empty() {
-                exchange.server = Some(lease.address());
+                exchange.server =
+                    Some(Server { address: lease.address(), link: None, failure: "" });
             }
             let asked = self.inlet.worker.clock.elapsed();
             let (outcome, begun) = self.attempt(exchange, down, route, lease, refreshed).await?;
             exchange.stats.upstream = (self.inlet.worker.clock.elapsed() - asked).as_secs_f64();
+            if let (Tried::Failed(error), Some(server)) = (&outcome, &mut exchange.server) {
+                server.failure = word(*error);
+            }
             let facts = Facts {
                 idempotent: exchange.request.head.method().is_idempotent(),
                 body_sent: !exchange.request.body.is_untouched(),
@@ -273,6 +278,9 @@ impl Turn<'_> {
         };
         let first_byte = lease.first_byte(route.upstream_timeout);
         self.lease = Some(lease);
+        if let Some(server) = &mut exchange.server {
+            server.link = Some(out.link());
+        }
         let changes =
             self.chain.wants(Phase::RequestBody) || exchange.request.body.trailers().is_some();
         let length = match exchange.request.body.length() {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use pilotlight_abi::Phase;
-use pilotlight_filter::exchange::Request;
+use pilotlight_filter::exchange::{Link, Request, Server};
 use pilotlight_filter::{Chain, Chunk, Closed, Exchange, Flow, Passed, Side};
 
 use super::Passage;
@@ -45,9 +45,11 @@ impl Gate {
         self.exchange.upstream.as_ref()
     }
 
-    /// The upstream is there.
-    pub(super) fn reached(&mut self, passage: &Passage) {
-        self.exchange.server = passage.endpoint.clone();
+    /// The upstream is there, or can't be reached.
+    pub(super) fn asked(&mut self, passage: &Passage, link: Option<Rc<Link>>) {
+        let failure = passage.error.unwrap_or_default();
+        let server = passage.endpoint.clone();
+        self.exchange.server = server.map(|address| Server { address, link, failure });
         let stats = &mut self.exchange.stats;
         (stats.connect, stats.retries) = (passage.connect, passage.retries);
     }

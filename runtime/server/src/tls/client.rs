@@ -1,10 +1,12 @@
 //! TLS that we ask for: towards upstreams.
 
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use pilotlight_config::Place;
 use pilotlight_config::manifest::{UpstreamProtocol, UpstreamTls};
+use pilotlight_filter::exchange::{Certificates, Identity, Link};
 use rustls::client::danger::ServerCertVerifier;
 use rustls::client::{Resumption, WantsClientCert, WebPkiServerVerifier};
 use rustls::pki_types::{CertificateDer, ServerName};
@@ -12,7 +14,7 @@ use rustls::{ClientConfig, ConfigBuilder, Error, RootCertStore};
 use tokio_rustls::TlsConnector;
 
 use super::verify::Verifier;
-use super::{TlsProblem, pem, provider};
+use super::{TlsProblem, identity, pem, provider};
 use crate::stream::{Plain, Stream};
 use crate::upstream::UpstreamError;
 
@@ -108,6 +110,35 @@ pub(super) fn shown(stream: &Stream) -> Vec<Vec<u8>> {
 pub(super) fn version(stream: &Stream) -> Option<u16> {
     let Stream::TlsClient(stream) = stream else { return None };
     stream.get_ref().1.protocol_version().map(u16::from)
+}
+
+/// What filters may know of a connection to an endpoint.
+#[cold]
+pub(crate) fn link(stream: &Stream) -> Rc<Link> {
+    let tls = match stream {
+        Stream::TlsClient(stream) => Some(stream.get_ref()),
+        _ => None,
+    };
+    let socket = match (stream, tls) {
+        (Stream::Tcp(socket), _) | (_, Some((Plain::Tcp(socket), _))) => Some(socket),
+        _ => None,
+    };
+    let leaf = tls.and_then(|(_, connection)| connection.peer_certificates()?.first());
+    Rc::new(Link {
+        local: socket.and_then(|socket| socket.local_addr().ok()),
+        tls: tls.map(|(_, connection)| super::version(connection)),
+        shown: leaf.map(|leaf| -> Box<dyn Certificates> { Box::new(Leaf(leaf.clone())) }),
+    })
+}
+
+#[derive(Debug)]
+struct Leaf(CertificateDer<'static>);
+
+impl Certificates for Leaf {
+    #[cold]
+    fn identity(&self, _: Option<&str>) -> Option<Identity> {
+        identity(std::slice::from_ref(&self.0))
+    }
 }
 
 fn meaning(error: std::io::Error) -> UpstreamError {

@@ -4,12 +4,13 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use pilotlight_config::manifest::KeyPair;
+use pilotlight_filter::exchange::{Certificates, Identity};
 use rustls::crypto::CryptoProvider;
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 
 use super::certificate::{Certificate, Outline};
-use super::{TlsProblem, pem};
+use super::{TlsProblem, identity, pem};
 use crate::clock::Clock;
 
 /// A listener's certificates.
@@ -84,6 +85,15 @@ impl ResolvesServerCert for Resolver {
         let schemes = hello.signature_schemes();
         let usable = |key: &&Arc<CertifiedKey>| key.key.choose_scheme(schemes).is_some();
         keys.clone().find(usable).or(keys.clone().next()).cloned()
+    }
+}
+
+impl Certificates for Resolver {
+    /// rustls does not say which of several keys for a name a client could use: the first.
+    #[cold]
+    fn identity(&self, server_name: Option<&str>) -> Option<Identity> {
+        let first = self.candidates(server_name).first()?;
+        identity(&self.keys.get(*first)?.cert)
     }
 }
 

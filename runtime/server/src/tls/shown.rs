@@ -2,15 +2,16 @@
 
 use std::sync::Arc;
 
+use pilotlight_filter::exchange::{Certificates, Identity};
 use pilotlight_filter::handshake::{CertificateChain, Credentials, PrivateKey};
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::{CertifiedKey, SigningKey};
 
-use super::Parts;
 use super::certificate::Outline;
 use super::resolver::Resolver;
+use super::{Parts, identity};
 
 /// What a client of a filter's sees: the filter's certificates before the manifest's.
 #[derive(Debug)]
@@ -77,6 +78,16 @@ impl ResolvesServerCert for Shown {
         match &self.staple {
             Some(_) => Some(Arc::new(stapled(CertifiedKey::clone(&key), self.staple.as_ref()))),
             None => Some(key),
+        }
+    }
+}
+
+impl Certificates for Shown {
+    #[cold]
+    fn identity(&self, server_name: Option<&str>) -> Option<Identity> {
+        match self.keys.first() {
+            Some(key) => identity(&key.cert),
+            None => self.others.as_ref()?.identity(server_name),
         }
     }
 }

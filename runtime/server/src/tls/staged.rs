@@ -8,6 +8,7 @@ use std::task::{Context, Poll, ready};
 
 use pilotlight_abi::Phase;
 use pilotlight_filter::TlsInfo;
+use pilotlight_filter::exchange::Certificates;
 use pilotlight_filter::handshake::{Handshake, Hello, Session, Versions};
 use rustls::server::{Acceptor, NoServerSessionStorage};
 use rustls::{ServerConfig, SupportedProtocolVersion, version};
@@ -54,7 +55,7 @@ pub(crate) async fn accept(
         true => plan(tls, steps),
         false => None,
     };
-    let Some(Planned { config, sessions, asked }) = planned else {
+    let Some(Planned { config, shown, sessions, asked }) = planned else {
         // Whoever has looked at it may not care.
         drop(plain.write_all(&INTERNAL_ERROR).await);
         drop(plain.shutdown().await);
@@ -63,7 +64,7 @@ pub(crate) async fn accept(
     let start = tokio_rustls::StartHandshake::from_parts(accepted, plain);
     let stream: TlsStream<Plain> = start.into_stream(config).await?;
     let connection = stream.get_ref().1;
-    let mut info = tls_info(connection, connection.server_name());
+    let mut info = tls_info(connection, connection.server_name(), shown);
     info.random = Some(random);
     if let Some(flaw) = asked.and_then(|asked| asked.flaw()) {
         let client = info.client.take();
@@ -98,6 +99,7 @@ async fn ask(tls: &ServerTls, steps: &mut impl Steps) -> bool {
 /// A handshake as it goes on.
 struct Planned {
     config: Arc<ServerConfig>,
+    shown: Arc<dyn Certificates>,
     sessions: Option<Arc<Sessions>>,
     asked: Option<Arc<Asked>>,
 }
@@ -117,15 +119,20 @@ fn plan(tls: &ServerTls, steps: &mut impl Steps) -> Option<Planned> {
     let shown = Shown::of(&handshake.credentials, parts);
     let unchanged = handshake.versions == Versions::default() && shown.is_none();
     if unchanged && sessions.is_none() && resumes {
-        return Some(Planned { config: base.clone(), sessions: None, asked: None });
+        let (config, shown) = (base.clone(), tls.shown());
+        return Some(Planned { config, shown, sessions: None, asked: None });
     }
     let asked = handshake.trust.as_ref().map(|trust| Arc::new(Asked::new(trust, parts)));
     let mut config = build(parts, handshake.versions, asked.clone())?;
     config.alpn_protocols = base.alpn_protocols.clone();
     config.max_early_data_size = 0;
-    config.cert_resolver = match shown {
-        Some(shown) => Arc::new(shown),
-        None => parts.resolver.clone(),
+    let shown: Arc<dyn Certificates> = match shown {
+        Some(shown) => {
+            let shown = Arc::new(shown);
+            config.cert_resolver = shown.clone();
+            shown
+        }
+        None => tls.shown(),
     };
     config.session_storage = match &sessions {
         Some(sessions) => sessions.clone(),
@@ -136,7 +143,7 @@ fn plan(tls: &ServerTls, steps: &mut impl Steps) -> Option<Planned> {
     if let Some(tickets) = tickets {
         config.ticketer = tickets;
     }
-    Some(Planned { config: Arc::new(config), sessions, asked })
+    Some(Planned { config: Arc::new(config), shown, sessions, asked })
 }
 
 fn build(parts: &Parts, spoken: Versions, asked: Option<Arc<Asked>>) -> Option<ServerConfig> {

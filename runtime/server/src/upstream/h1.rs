@@ -5,6 +5,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Bytes, BytesMut};
+use pilotlight_filter::exchange::Link;
 use pilotlight_filter::{
     Body, BodyError, Fields, Frame, Method, Name, RequestHead, ResponseHead, Source, Version,
 };
@@ -17,6 +18,7 @@ use crate::codec::h1::head::{self, Bounds};
 use crate::codec::h1::inbox::Inbox;
 use crate::codec::h1::write::Writer;
 use crate::stream::Stream;
+use crate::tls;
 use crate::worker::Worker;
 
 /// Heads of responses: what nginx and Envoy accept by default, and a little more.
@@ -30,6 +32,8 @@ pub(crate) struct Connection {
     upstream: Rc<Upstream>,
     endpoint: usize,
     stream: Stream,
+    /// Once filters might ask.
+    link: Option<Rc<Link>>,
     inbox: Inbox,
     body: BytesMut,
     decoder: Decoder,
@@ -67,6 +71,7 @@ impl Connection {
             upstream,
             endpoint,
             stream,
+            link: None,
             inbox: Inbox::default(),
             body: BytesMut::new(),
             decoder: Decoder::Done,
@@ -154,6 +159,11 @@ pub(crate) struct Outbound {
 impl Outbound {
     pub(crate) fn new(conn: Shared) -> Outbound {
         Outbound { conn }
+    }
+
+    pub(crate) fn link(&self) -> Rc<Link> {
+        let conn = &mut *self.conn.borrow_mut();
+        conn.link.get_or_insert_with(|| tls::link(&conn.stream)).clone()
     }
 
     pub(crate) fn head(

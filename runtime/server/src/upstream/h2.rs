@@ -6,13 +6,14 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use pilotlight_filter::{Body, Fields, RequestHead, ResponseHead};
+use pilotlight_filter::{Body, Fields, RequestHead, ResponseHead, exchange};
 
 use super::{Incoming, UpstreamError};
 use crate::codec::Length;
 use crate::codec::h1::head::Bounds;
 use crate::codec::h2::{Code, Core, End, Failure, Half, Link, ResponseBody, Transport, request};
 use crate::stream::Stream;
+use crate::tls;
 use crate::worker::Worker;
 
 /// Room for a stream's body that we have not passed on yet, and for all of a connection.
@@ -27,6 +28,8 @@ pub(crate) struct Connection {
 
 struct State {
     core: Rc<RefCell<Core>>,
+    /// Taken here, since its task has the stream from then on.
+    link: Rc<exchange::Link>,
     secure: bool,
     pooled: Cell<bool>,
     opened: Cell<u64>,
@@ -35,12 +38,13 @@ struct State {
 impl Connection {
     /// Begins HTTP/2; our preface leaves with the first request.
     pub(crate) fn new(worker: &Rc<Worker>, stream: Stream) -> Connection {
-        let secure = matches!(stream, Stream::TlsClient(_));
+        let link = tls::link(&stream);
+        let secure = link.tls.is_some();
         let worker = worker.clone();
         let core = Core::client(Box::new(move || worker.buffers.take()), BOUNDS, WINDOWS);
         let core = Rc::new(RefCell::new(core));
         let (pooled, opened) = (Cell::new(true), Cell::new(0));
-        let state = Rc::new(State { core, secure, pooled, opened });
+        let state = Rc::new(State { core, link, secure, pooled, opened });
         tokio::task::spawn_local(state.clone().run(stream));
         Connection { state }
     }
@@ -122,6 +126,10 @@ struct Waiting {
 }
 
 impl Outbound {
+    pub(crate) fn link(&self) -> Rc<exchange::Link> {
+        self.state.link.clone()
+    }
+
     pub(crate) fn head(
         &mut self,
         head: &RequestHead,

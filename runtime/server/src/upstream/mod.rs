@@ -16,9 +16,11 @@ pub(crate) use lease::Lease;
 pub(crate) use pool::{Permit, Shared, Upstream, Way};
 pub(crate) use roster::{Answer, CHANGES, Found, Member, Roster, Stand};
 
+use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
+use pilotlight_filter::exchange::Link;
 use pilotlight_filter::{Body, Fields, RequestHead, ResponseHead};
 
 use crate::codec::Length;
@@ -102,6 +104,11 @@ macro_rules! each {
 }
 
 impl Outbound {
+    /// What filters may know of the connection.
+    pub(crate) fn link(&self) -> Rc<Link> {
+        each!(self, out => out.link())
+    }
+
     /// The request's head. `upgrade`: the protocol to switch to.
     pub(crate) fn head(
         &mut self,

@@ -4,6 +4,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use pilotlight_abi::Value;
+use pilotlight_filter::exchange::Identity;
 use pilotlight_filter::{Exchange, Version};
 
 use super::abi::{Status, map};
@@ -233,40 +234,74 @@ fn connection(exchange: &Exchange, name: &str, out: &mut Vec<u8>) -> Is {
             Is::Truth
         }
         "requested_server_name" => optional(tls.and_then(|tls| tls.server_name.as_deref()), out),
-        "tls_version" => match tls {
-            Some(tls) => text(&format!("TLSv{}", tls.version), out),
-            None => Is::Absent,
-        },
-        "subject_peer_certificate" => optional(client.map(|c| &*c.subject), out),
-        "sha256_peer_certificate_digest" => optional(client.map(|c| &*c.fingerprint), out),
-        "uri_san_peer_certificate" => optional(san(exchange, true), out),
-        "dns_san_peer_certificate" => optional(san(exchange, false), out),
-        _ => Is::Absent,
+        _ => {
+            let Some(tls) = tls else { return Is::Absent };
+            match name.strip_suffix("_local_certificate") {
+                Some(name) => {
+                    let shown = tls.shown.as_ref();
+                    let own = shown.and_then(|s| s.identity(tls.server_name.as_deref()));
+                    certificate(own.as_ref(), name, out)
+                }
+                None => secured(tls.version, client, name, out),
+            }
+        }
     }
+}
+
+/// What TLS has told of the other side.
+fn secured(version: &str, peer: Option<&Identity>, name: &str, out: &mut Vec<u8>) -> Is {
+    match name.strip_suffix("_peer_certificate") {
+        Some(name) => certificate(peer, name, out),
+        None if name == "tls_version" => text(&format!("TLSv{version}"), out),
+        None if name == "sha256_peer_certificate_digest" => {
+            optional(peer.map(|peer| &*peer.fingerprint), out)
+        }
+        None => Is::Absent,
+    }
+}
+
+fn certificate(of: Option<&Identity>, name: &str, out: &mut Vec<u8>) -> Is {
+    let Some(of) = of else { return Is::Absent };
+    let uri = match name {
+        "subject" => return text(&of.subject, out),
+        "uri_san" => true,
+        "dns_san" => false,
+        _ => return Is::Absent,
+    };
+    // Addresses are among them, too.
+    let mut san = of.san.iter().filter(|name| name.parse::<IpAddr>().is_err());
+    optional(san.find(|name| name.contains(':') == uri).map(|name| &**name), out)
 }
 
 /// Of the server that was asked last.
 fn upstream(exchange: &Exchange, name: &str, out: &mut Vec<u8>) -> Is {
-    let Some(server) = exchange.server.as_deref() else { return Is::Absent };
+    let Some(server) = &exchange.server else { return Is::Absent };
+    let address = &*server.address;
     match name {
-        "address" if server.contains(':') => match text(server, out) {
-            Is::Bytes => Is::Address,
-            is => is,
-        },
-        "address" => text(server, out),
-        "port" => match server.rsplit(':').next().and_then(|port| port.parse().ok()) {
+        "address" if address.contains(':') => {
+            text(address, out);
+            Is::Address
+        }
+        "address" => text(address, out),
+        "port" => match address.rsplit(':').next().and_then(|port| port.parse().ok()) {
             Some(port) => number(port, out),
             None => Is::Absent,
         },
         "request_attempt_count" => number(u64::from(exchange.stats.retries) + 1, out),
         "cx_pool_ready_duration" => nanoseconds(exchange.stats.connect, out),
-        _ => Is::Absent,
+        "transport_failure_reason" => text(server.failure, out),
+        _ => {
+            let Some(link) = &server.link else { return Is::Absent };
+            match (name, link.local, link.tls) {
+                ("local_address", Some(local), _) => place(local, "address", out),
+                (_, _, Some(version)) => {
+                    let peer = link.shown.as_ref().and_then(|shown| shown.identity(None));
+                    secured(version, peer.as_ref(), name, out)
+                }
+                _ => Is::Absent,
+            }
+        }
     }
-}
-
-fn san(exchange: &Exchange, uri: bool) -> Option<&str> {
-    let client = exchange.peer.tls.as_ref()?.client.as_ref()?;
-    client.san.iter().map(|name| &**name).find(|name| name.contains("://") == uri)
 }
 
 /// Envoy's `source.address` has the port in it.
