@@ -65,7 +65,8 @@ const ENDS: u8 = KILLED | BROKEN;
 
 #[derive(Default)]
 struct Slots {
-    all: Vec<&'static Slot>,
+    /// Each with what the watchdog knows of it.
+    all: Vec<(&'static Slot, Seen)>,
     free: Vec<&'static Slot>,
 }
 
@@ -101,7 +102,7 @@ impl Watch {
                 clock: AtomicI32::new(0),
                 state: AtomicPtr::new(ptr::null_mut()),
             }));
-            slots.all.push(slot);
+            slots.all.push((slot, Seen::default()));
             slot
         });
         let mut clock: libc::clockid_t = 0;
@@ -315,10 +316,9 @@ struct Seen {
 }
 
 fn watch() {
-    let mut seen: Vec<Seen> = Vec::new();
     let mut idle = 0;
     loop {
-        let next = look(&mut seen);
+        let next = look();
         idle = if next.is_some() { 0 } else { idle + 1 };
         if idle < LINGER {
             std::thread::park_timeout(next.unwrap_or(TICK));
@@ -326,7 +326,7 @@ fn watch() {
         }
         PARKED.store(true, SeqCst);
         // A call that began before it could see the flag is seen here.
-        if look(&mut seen).is_none() {
+        if look().is_none() {
             std::thread::park();
         }
         PARKED.store(false, SeqCst);
@@ -335,11 +335,10 @@ fn watch() {
 }
 
 /// One look at all slots: how soon the next is due, if any was in use since the last.
-fn look(seen: &mut Vec<Seen>) -> Option<Duration> {
-    let slots = SLOTS.lock().unwrap_or_else(PoisonError::into_inner);
-    seen.resize(slots.all.len(), Seen::default());
+fn look() -> Option<Duration> {
+    let mut slots = SLOTS.lock().unwrap_or_else(PoisonError::into_inner);
     let mut next = None;
-    for (slot, seen) in slots.all.iter().zip(seen) {
+    for (slot, seen) in &mut slots.all {
         let entry = slot.entry.load(SeqCst);
         let running = entry & 1 == 1;
         if running || entry != seen.entry {

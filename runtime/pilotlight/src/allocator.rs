@@ -4,6 +4,8 @@ use std::alloc::{GlobalAlloc, Layout};
 
 use libmimalloc_sys as mi;
 
+mod gaps;
+
 /// What every `malloc` of mimalloc is aligned to: larger wishes take its slower path.
 const ALIGN: usize = 16;
 
@@ -88,6 +90,7 @@ pub(crate) fn collect() {
     }
     // SAFETY: it has no preconditions.
     unsafe { mi_collect(true) };
+    gaps::give_back();
 }
 
 /// What runs before all else of ours.

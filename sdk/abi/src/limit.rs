@@ -46,7 +46,7 @@ pub const LUA_PATTERN_STEPS: u64 = 1_000_000;
 /// Nested coroutines.
 pub const LUA_COROUTINE_DEPTH: u64 = 16;
 /// Scripts that stay booted in a VM, but for those that would be noticed.
-pub const LUA_PROGRAMS: usize = 1024;
+pub const LUA_PROGRAMS: usize = 768;
 /// Tasks of a VM's scripts beside exchanges, running or waiting for their time.
 pub const LUA_TASKS: usize = 1024;
 /// Functions that a script offers to modules (`gateway.export`).
