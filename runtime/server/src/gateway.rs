@@ -105,8 +105,6 @@ impl Gateway {
         let desk = Arc::<Desk>::default();
         let loader = Loader { engines, clock, metrics: metrics.clone(), desk: desk.clone() };
         let loaded = source()?;
-        // What the parser has left would be filled only in part by what is loaded now, and stay.
-        collect();
         let settings = loaded.manifest.log.clone();
         let past = past(&loaded.manifest);
         let found = |engine: &str| past.found(engine);
