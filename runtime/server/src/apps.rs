@@ -14,6 +14,7 @@ mod cgroup;
 mod instance;
 mod keeper;
 mod launch;
+mod moment;
 mod output;
 mod owner;
 mod pause;

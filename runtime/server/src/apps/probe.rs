@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use pilotlight_config::manifest::{Endpoint, Ready};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 
 use super::app::Settings;
-use super::owner;
+use super::{moment, owner};
 use crate::stream::Plain;
 use crate::stream::Stream;
 use crate::tls::ClientTls;
@@ -18,7 +18,7 @@ use crate::upstream::connect::plain;
 /// While nobody listens, which costs nobody much to find out, this share of the time so far lies between two
 /// looks: clients wait for no more than that beyond what the start itself takes.
 const SHARE: u32 = 512;
-const SOON: Duration = Duration::from_millis(1);
+const SOON: Duration = Duration::from_micros(250);
 const LATE: Duration = Duration::from_millis(20);
 /// The waits between two looks at one that listens and is not ready, in milliseconds; the last one repeats.
 const PACE: [u64; 6] = [2, 5, 10, 20, 50, 100];
@@ -56,7 +56,7 @@ pub(super) async fn ready(
                         Duration::from_millis(*wait)
                     }
                 };
-                sleep(pause).await;
+                moment::sleep(pause).await;
                 waited += pause;
             }
         }
