@@ -196,27 +196,27 @@ typed::tables! {
         /// "@fallback" makes it internal, and it has no `match` then.
         name: String,
         /// Which requests. Without it: all, or for an internal route those that go to its name.
-        r#match: Match,
+        r#match: Box<Match>,
         /// The chain: in this order on the request, in reverse on the response.
         filters: Vec<At<String>>,
         /// Target: the name of an upstream.
         upstream: String,
         /// Target: an answer.
-        respond: Respond,
+        respond: Box<Respond>,
         /// Target: a redirect; a URL, or a table with a status.
-        redirect: TextOr<Redirect>,
+        redirect: Box<TextOr<Redirect>>,
         /// Target: a folder of files; its path, or a table.
-        files: TextOr<Files>,
+        files: Box<TextOr<Files>>,
         /// Target: a script that answers.
         lua: String,
         /// Target: an application, a component for the world `wasi:http/proxy`; its path, or a table.
-        component: TextOr<Component>,
+        component: Box<TextOr<Component>>,
         /// How long its exchanges may take.
-        timeouts: RouteTimeouts,
+        timeouts: Box<RouteTimeouts>,
         /// When a request is sent again.
-        retry: Retry,
+        retry: Box<Retry>,
         /// What is changed in the request's target before it is forwarded.
-        rewrite: Rewrite,
+        rewrite: Box<Rewrite>,
         /// Variables of scripts, with the values that they begin with. One that any route declares
         /// is declared for all, and is empty where a route does not name it.
         vars: Named<String>,
@@ -226,10 +226,10 @@ typed::tables! {
         /// status counts.
         errors: Vec<At<ErrorPage>>,
         /// How much its clients may send.
-        limits: RouteLimits,
+        limits: Box<RouteLimits>,
         /// How many of its requests are let in at a time, learnt from how long they take: `{}` does.
         /// Others wait, or are answered with 503. Default: as many as come.
-        admission: Admission,
+        admission: Box<Admission>,
         /// Who is let in first where `admission` holds some up: "critical", "normal" (default), "low" or
         /// "background".
         priority: manifest::Priority,
@@ -379,7 +379,7 @@ typed::tables! {
         /// A proxy-wasm module.
         wasm: String,
         /// Scripts for the phases of lua-nginx-module.
-        openresty: OpenResty,
+        openresty: Box<OpenResty>,
         /// A plugin of Kong's: the folder kong/plugins/NAME on `[lua] path`.
         kong: String,
         /// One that ships with the gateway: "rate-limit", or "scaler", which answers.
@@ -389,7 +389,7 @@ typed::tables! {
         /// of its own here.
         config: Config,
         /// What it may use.
-        limits: EngineLimits,
+        limits: Box<EngineLimits>,
         /// When it fails: "close" answers 500 (default), "open" goes on without it.
         on_error: manifest::OnError,
         /// Of a module: one instance for a worker's streams (default), or a fresh one for each.

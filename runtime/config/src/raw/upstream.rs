@@ -25,7 +25,7 @@ typed::tables! {
         breaker: Breaker,
         /// How many exchanges are let in at a time, learnt from how long the servers take: `{}` does. Others
         /// wait, or are answered with 503. Default: as many as `breaker` allows.
-        admission: Admission,
+        admission: Box<Admission>,
         /// How long the servers may take.
         timeouts: UpstreamTimeouts,
         /// Probes: an endpoint that fails them gets no requests until it passes them again. `{}` does.

@@ -7,7 +7,11 @@ use crate::typed::Scene;
 use crate::typed::row::Row;
 
 /// `most`: the limit where nothing is said of it.
-pub(super) fn admission(raw: &At<raw::Admission>, most: usize, scene: &mut Scene<'_>) -> Admission {
+pub(super) fn admission(
+    raw: &At<Box<raw::Admission>>,
+    most: usize,
+    scene: &mut Scene<'_>,
+) -> Admission {
     let raw = &raw.value;
     let mut count = |value: Option<&At<Whole>>, row: &Row| {
         u32::try_from(scene.whole(value, row)).unwrap_or(u32::MAX)

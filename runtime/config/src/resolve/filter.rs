@@ -94,14 +94,14 @@ pub(super) fn script(route: &str, path: &At<String>, scene: &mut Scene<'_>) -> F
 /// The filter that a route's `component` target stands for.
 pub(super) fn component(
     route: &str,
-    raw: &At<TextOr<raw::Component>>,
+    raw: &At<Box<TextOr<raw::Component>>>,
     names: &Names<'_>,
     scene: &mut Scene<'_>,
 ) -> Option<Filter> {
     let name = format!("route:{route}").into();
     let (place, on_error, isolation) = (raw.place.clone(), OnError::Close, Isolation::Stream);
     let proxy = ProxyWasm::default();
-    let table = match &raw.value {
+    let table = match &*raw.value {
         TextOr::Text(path) => {
             let path = At { value: path.clone(), place: place.clone(), key: raw.key.clone() };
             let program = Program::Component(scene.file(&path, "the component"));

@@ -17,7 +17,7 @@ pub(super) const OF_WORKERS: &[&str] = &["init", "init_worker", "exit_worker"];
 /// Scripts of `set` in one filter.
 const MOST_SET: usize = 256;
 
-pub(super) fn openresty(table: &At<raw::OpenResty>, scene: &mut Scene<'_>) -> OpenResty {
+pub(super) fn openresty(table: &At<Box<raw::OpenResty>>, scene: &mut Scene<'_>) -> OpenResty {
     let raw = &table.value;
     let phases = phases(raw, scene);
     let set = set(raw.set.as_ref(), scene);

@@ -262,7 +262,7 @@ fn rewrite(raw: &raw::Route, captures: usize, scene: &mut Scene<'_>) -> Option<S
     Some(path.value.clone())
 }
 
-fn retry(raw: &At<raw::Retry>, scene: &mut Scene<'_>) -> Retry {
+fn retry(raw: &At<Box<raw::Retry>>, scene: &mut Scene<'_>) -> Retry {
     let attempts = scene.whole(raw.attempts.as_ref(), &row::ATTEMPTS);
     let mut retry = Retry {
         attempts: u32::try_from(attempts).unwrap_or(u32::MAX),

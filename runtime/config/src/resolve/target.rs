@@ -90,7 +90,7 @@ fn exactly_one(
     }
 }
 
-fn respond(raw: &At<raw::Respond>, scene: &mut Scene<'_>) -> Respond {
+fn respond(raw: &At<Box<raw::Respond>>, scene: &mut Scene<'_>) -> Respond {
     let status = status(raw.status.as_ref(), 200, scene);
     let mut headers = Vec::new();
     for (name, values) in raw.headers.iter().flat_map(|headers| &headers.value.0) {
@@ -135,8 +135,12 @@ pub(super) fn status(raw: Option<&At<Whole>>, default: u16, scene: &mut Scene<'_
     }
 }
 
-fn redirect(raw: &At<TextOr<raw::Redirect>>, captures: usize, scene: &mut Scene<'_>) -> Redirect {
-    let (to, place, status) = match &raw.value {
+fn redirect(
+    raw: &At<Box<TextOr<raw::Redirect>>>,
+    captures: usize,
+    scene: &mut Scene<'_>,
+) -> Redirect {
+    let (to, place, status) = match &*raw.value {
         TextOr::Text(to) => (to.as_str(), &raw.place, None),
         TextOr::Other(table) => match &table.to {
             Some(to) => (to.as_str(), &to.place, table.status.as_ref()),
@@ -160,9 +164,9 @@ fn redirect(raw: &At<TextOr<raw::Redirect>>, captures: usize, scene: &mut Scene<
     Redirect { status: u16::try_from(code).unwrap_or(302), to: to.to_owned() }
 }
 
-fn files(raw: &At<TextOr<raw::Files>>, scene: &mut Scene<'_>) -> Option<Files> {
+fn files(raw: &At<Box<TextOr<raw::Files>>>, scene: &mut Scene<'_>) -> Option<Files> {
     const INDEX: &str = "index.html";
-    let table = match &raw.value {
+    let table = match &*raw.value {
         TextOr::Text(root) => {
             let root = At { value: root.clone(), place: raw.place.clone(), key: raw.key.clone() };
             let root = scene.folder(&root, "the folder");

@@ -222,6 +222,25 @@ impl Typed for Free {
 }
 
 /// A list with the places of its items.
+/// A large table, which a larger one that is there many times over seldom has.
+impl<T: Typed> Typed for Box<T> {
+    const LATER: bool = T::LATER;
+    const TABLE: bool = T::TABLE;
+
+    fn expected() -> String {
+        T::expected()
+    }
+    fn read(value: &Value<'_>, reader: &mut Reader<'_>) -> Option<Self> {
+        T::read(value, reader).map(Box::new)
+    }
+    fn schema() -> Json {
+        T::schema()
+    }
+    fn join(&mut self, other: Self, reader: &mut Reader<'_>) -> Result<(), Self> {
+        (**self).join(*other, reader).map_err(Box::new)
+    }
+}
+
 impl<T: Typed> Typed for Vec<At<T>> {
     fn expected() -> String {
         match T::TABLE {
@@ -234,7 +253,8 @@ impl<T: Typed> Typed for Vec<At<T>> {
             reader.wrong::<Self>(value);
             return None;
         };
-        let read: Vec<_> = items.iter().filter_map(|item| reader.item(item)).collect();
+        let mut read = Vec::with_capacity(items.len());
+        read.extend(items.iter().filter_map(|item| reader.item(item)));
         // A list of nothing but mistakes is not an empty list.
         (items.is_empty() || !read.is_empty()).then_some(read)
     }
