@@ -19,9 +19,8 @@ use crate::code::is_component;
 
 /// Bytes of the magic number and the version.
 pub(crate) const HEAD: usize = 8;
-/// Bytes of a leaf loop's body, at most, and how often it is then written out: past a dozen there are more
-/// branches to guess than looks that are saved.
-const LOOPS: [(usize, usize); 2] = [(256, 12), (512, 2)];
+/// Bytes of a leaf loop's body, at most, and how often it is then written out.
+const LOOPS: [(usize, usize); 2] = [(256, 8), (512, 2)];
 /// A switch has at most so many runs of cases that go to one place: each is a comparison.
 const RUNS: usize = 4;
 /// Bytes by which the code of a module may grow: a part of it in so many, and some.
