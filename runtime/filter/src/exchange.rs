@@ -67,7 +67,7 @@ pub struct Exchange {
     /// The filter that has just failed had no room for it: the client may try again.
     pub busy: bool,
     /// The server that was asked last.
-    pub server: Option<Server>,
+    pub server: Option<Box<Server>>,
     /// The route is to be looked for again, by the request as it is by then; the chain stays.
     pub rematch: bool,
     /// A filter is to be asked when the exchange is polled, whatever it waits for.

@@ -109,8 +109,8 @@ impl Turn<'_> {
             };
             let number = lease.number;
             if !self.chain.is_empty() {
-                exchange.server =
-                    Some(Server { address: lease.address(), link: None, failure: "" });
+                let server = Server { address: lease.address(), link: None, failure: "" };
+                exchange.server = Some(Box::new(server));
             }
             let asked = self.inlet.worker.clock.elapsed();
             let (outcome, begun) = self.attempt(exchange, down, route, lease, refreshed).await?;

@@ -49,7 +49,7 @@ impl Gate {
     pub(super) fn asked(&mut self, passage: &Passage, link: Option<Rc<Link>>) {
         let failure = passage.error.unwrap_or_default();
         let server = passage.endpoint.clone();
-        self.exchange.server = server.map(|address| Server { address, link, failure });
+        self.exchange.server = server.map(|address| Box::new(Server { address, link, failure }));
         let stats = &mut self.exchange.stats;
         (stats.connect, stats.retries) = (passage.connect, passage.retries);
     }
