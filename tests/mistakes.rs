@@ -2,8 +2,8 @@
 
 use std::process::Command;
 
-use crate::support::Folder;
 use crate::support::gateway::binary;
+use crate::support::{Folder, ahead};
 
 const MANIFEST: &str = r#"
 [[listeners]]
@@ -16,18 +16,30 @@ respond = { body = "x" }
 
 /// Its exit code, and what it writes for people.
 fn check(program: &str, file: &str, bytes: &[u8]) -> (i32, String) {
-    let folder = Folder::new();
+    check_in(&Folder::new(), program, file, bytes)
+}
+
+fn check_in(folder: &Folder, program: &str, file: &str, bytes: &[u8]) -> (i32, String) {
     folder.write("pilotlight.toml", format!("{MANIFEST}{program}\n"));
     folder.write(file, bytes);
     let check = Command::new(binary()).arg("check").current_dir(folder.path()).output().unwrap();
     (check.status.code().unwrap(), String::from_utf8_lossy(&check.stderr).into_owned())
 }
 
+/// What this gateway says that it is: features, machine.
+fn version() -> String {
+    let version = Command::new(binary()).args(["version", "--verbose"]).output().unwrap();
+    String::from_utf8(version.stdout).unwrap()
+}
+
 /// Whether this gateway has a compiler for Wasm.
 fn compiles() -> bool {
-    let version = Command::new(binary()).args(["version", "--verbose"]).output().unwrap();
-    String::from_utf8_lossy(&version.stdout).contains("wasm-compile")
+    version().contains("wasm-compile")
 }
+
+/// A filter without functions.
+const NOTHING: &str =
+    "(module (memory (export \"memory\") 1) (func (export \"proxy_abi_version_0_2_1\")))";
 
 #[test]
 fn a_broken_module_is_named() {
@@ -40,9 +52,7 @@ fn a_broken_module_is_named() {
 /// The small build has no compiler: it says what it takes instead, and for which machine.
 #[test]
 fn a_module_that_is_not_compiled_is_compiled_or_refused_with_what_to_do() {
-    let wasm =
-        "(module (memory (export \"memory\") 1) (func (export \"proxy_abi_version_0_2_1\")))";
-    let (code, said) = check("wasm = \"f.wasm\"", "f.wasm", &wat::parse_str(wasm).unwrap());
+    let (code, said) = check("wasm = \"f.wasm\"", "f.wasm", &wat::parse_str(NOTHING).unwrap());
     if compiles() {
         assert_eq!(code, 0, "{said}");
         return;
@@ -52,6 +62,38 @@ fn a_module_that_is_not_compiled_is_compiled_or_refused_with_what_to_do() {
         ["f.wasm: this gateway has no Wasm compiler", ".cwasm", "pilotlight compile FILE.wasm"]
     {
         assert!(said.contains(part), "{part}: {said}");
+    }
+}
+
+/// As it is by all who run compiled modules; a second look finds nothing left of the first.
+#[test]
+fn a_module_compiled_for_another_machine_is_refused_with_what_this_one_runs() {
+    let folder = Folder::new();
+    let module = folder.write("f.wasm", wat::parse_str(NOTHING).unwrap());
+    let version = version();
+    let here = match version.contains("pulley") {
+        true => "pulley64",
+        false if version.contains("aarch64-linux") => "aarch64-unknown-linux-gnu",
+        false => "x86_64-unknown-linux-gnu",
+    };
+    let targets = ["x86_64-unknown-linux-gnu", "aarch64-unknown-linux-gnu", "pulley64", "pulley32"];
+    for target in targets {
+        let code = ahead::of_target(&module, target);
+        for _ in 0..2 {
+            let (exit, said) = check_in(&folder, "wasm = \"f.cwasm\"", "f.cwasm", &code);
+            if target == here {
+                assert_eq!(exit, 0, "{target}: {said}");
+                continue;
+            }
+            assert_eq!(exit, 2, "{target}: {said}");
+            let machine = target.split('-').next().unwrap();
+            let why = format!(
+                "f.cwasm: compiled for another machine or version: Module was compiled for \
+                 architecture '{machine}'; this gateway runs {here}"
+            );
+            assert!(said.contains(&why) && said.contains("--target"), "{target}: {said}");
+            assert!(!said.contains("warning"), "{target}: {said}");
+        }
     }
 }
 

@@ -19,8 +19,10 @@ const FLAT: u64 = 12 * MIB;
 /// A gateway with the application, which may ask `upstream` by the name "up".
 async fn with(upstream: &Upstream, more: &str) -> Gateway {
     let route = format!("upstreams = {{ up = \"api\" }}\nlimits = {{ cpu = \"60s\" }}\n{more}");
+    // Past the pauses after which a test believes that nothing moves.
+    let late = paced(Duration::from_secs(1)).as_secs();
     let rest = format!(
-        "[upstreams.api]\nendpoints = [\"http://{}\"]\ntimeouts = {{ idle = \"1s\", first_byte = \"1s\" }}\n",
+        "[upstreams.api]\nendpoints = [\"http://{}\"]\ntimeouts = {{ idle = \"{late}s\", first_byte = \"{late}s\" }}\n",
         upstream.address
     );
     gateway(&route, &rest).await

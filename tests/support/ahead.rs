@@ -7,6 +7,7 @@ use std::process::Command;
 use std::sync::{LazyLock, Mutex, PoisonError};
 
 use super::Folder;
+use super::gateway::binary;
 
 /// Compiles the modules beside a manifest, and has it name what came of them.
 pub fn of_time(folder: &Folder) {
@@ -33,9 +34,18 @@ fn modules(folder: &Path) -> Vec<PathBuf> {
     here.chain(folders.iter().flat_map(|folder| modules(folder))).collect()
 }
 
+/// Machine code for a target that is named: by the compiler at hand, or by the gateway's own.
+pub fn of_target(module: &Path, target: &str) -> Vec<u8> {
+    let own = || format!("{} compile", binary().display());
+    let command = std::env::var("PILOTLIGHT_COMPILE").unwrap_or_else(|_| own());
+    // The last one counts.
+    compiled(&format!("{command} --target {target}"), module)
+}
+
 /// Machine code; each module is compiled once in a run.
 fn compiled(command: &str, module: &Path) -> Vec<u8> {
-    static MADE: LazyLock<Mutex<HashMap<Vec<u8>, Vec<u8>>>> = LazyLock::new(Mutex::default);
+    static MADE: LazyLock<Mutex<HashMap<(String, Vec<u8>), Vec<u8>>>> =
+        LazyLock::new(Mutex::default);
     let wasm = std::fs::read(module).unwrap();
     let mut made = MADE.lock().unwrap_or_else(PoisonError::into_inner);
     let make = || {
@@ -48,5 +58,5 @@ fn compiled(command: &str, module: &Path) -> Vec<u8> {
         std::fs::remove_file(output).unwrap();
         code
     };
-    made.entry(wasm).or_insert_with(make).clone()
+    made.entry((command.to_owned(), wasm)).or_insert_with(make).clone()
 }

@@ -270,17 +270,33 @@ impl Gateway {
         sum << 10
     }
 
-    /// CPU time of its workers so far.
-    pub fn worker_cpu(&self) -> Duration {
+    /// What the kernel says of each of its workers, in a file of the thread's folder. Other threads may end meanwhile.
+    fn workers(&self, file: &str) -> Vec<String> {
         let threads = std::fs::read_dir(format!("/proc/{}/task", self.pid())).unwrap();
         let of_one = |thread: std::io::Result<std::fs::DirEntry>| {
             let folder = thread.ok()?.path();
-            // Other threads may end meanwhile.
             let name = std::fs::read_to_string(folder.join("comm")).ok()?;
-            let text = std::fs::read_to_string(folder.join("schedstat")).ok()?;
-            name.starts_with("worker").then(|| text.split(' ').next()?.parse::<u64>().ok())?
+            let text = std::fs::read_to_string(folder.join(file)).ok()?;
+            name.starts_with("worker").then_some(text)
         };
-        Duration::from_nanos(threads.filter_map(of_one).sum())
+        threads.filter_map(of_one).collect()
+    }
+
+    /// CPU time of its workers so far.
+    pub fn worker_cpu(&self) -> Duration {
+        let of_one = |text: String| text.split(' ').next()?.parse::<u64>().ok();
+        Duration::from_nanos(self.workers("schedstat").into_iter().filter_map(of_one).sum())
+    }
+
+    /// Waits until its workers wait, too: they have done what there was to do.
+    pub async fn rests(&self) {
+        let waits = |stat: &String| stat.contains(") S ");
+        let all = async {
+            while !self.workers("stat").iter().all(waits) {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        soon("a rest", all).await;
     }
 
     /// Still there: not crashed.

@@ -127,6 +127,11 @@ impl Cache<'_> {
         }
         renamed
     }
+
+    /// What was kept under `key` does not run here.
+    pub(crate) fn forget(&self, key: &str) {
+        let _ = fs::remove_file(self.path(key));
+    }
 }
 
 /// Writes a file with a name of its own, which only we can read.

@@ -7,6 +7,7 @@ use wasmtime::{Engine, Module, Precompiled};
 #[cfg(feature = "components")]
 use wasmtime::component::Component;
 
+use crate::config::TARGET;
 use crate::engine::Mistake;
 
 /// What a file came to.
@@ -74,7 +75,14 @@ impl Code {
     /// # Safety
     /// It is what a compiler of this version wrote.
     pub(crate) unsafe fn deserialize(engine: &Engine, code: &[u8]) -> Result<Code, Mistake> {
-        let error = |error: wasmtime::Error| Mistake::new(format!("{error:#}"));
+        let error = |error: wasmtime::Error| {
+            let text = format!(
+                "compiled for another machine or version: {error:#}; this gateway runs {TARGET}"
+            );
+            Mistake::new(text).hint(
+                "compile it again: this version's `pilotlight compile FILE.wasm --target ...`",
+            )
+        };
         match Engine::detect_precompiled(code) {
             #[cfg(feature = "components")]
             Some(Precompiled::Component) => {

@@ -451,7 +451,11 @@ impl Loader<'_> {
         let engine = &self.engine.machine().ok()?.engine;
         let cache = Cache { dir: &self.plan.cache_dir };
         cache.put(key, file).ok()?;
-        self.of_cache(engine, key).ok()?
+        let kept = self.of_cache(engine, key).ok().flatten();
+        if kept.is_none() {
+            cache.forget(key);
+        }
+        kept
     }
 
     /// A file that was compiled before, here or elsewhere.
@@ -467,13 +471,7 @@ impl Loader<'_> {
         let engine = &self.engine.machine()?.engine;
         // SAFETY: the seal says that `pilotlight compile` wrote it; which compiler and which
         // settings wasmtime checks itself.
-        unsafe { Code::deserialize(engine, code) }.map_err(|mistake| match mistake.hint {
-            Some(_) => mistake,
-            None => {
-                let text = format!("compiled for another machine or version: {}", mistake.message);
-                Mistake::new(text).hint("compile it again with this version's `pilotlight compile`")
-            }
-        })
+        unsafe { Code::deserialize(engine, code) }
     }
 
     fn compiled(&mut self, key: &str, bytes: &[u8]) -> Result<Code, Mistake> {

@@ -4,6 +4,7 @@ use std::ptr::NonNull;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::Poll;
 use std::time::Duration;
 
 use pilotlight_abi::limit::LOG_LINES;
@@ -48,7 +49,7 @@ pub(crate) struct Host {
     cpu: Duration,
     ticks: u64,
     began: Option<Duration>,
-    /// What ticks while a call runs inline, and its hold on that from the call's first tick on.
+    /// What ticks while a call runs; inline, its hold on that from the call's first tick on.
     pub(crate) ticker: Option<Arc<Ticker>>,
     pub(crate) held: Option<Held>,
     /// It has asked for what may be another thing the next time: the time, chance, what is shared.
@@ -89,6 +90,22 @@ impl Drop for Slot {
 // SAFETY: a store and the fibers in it are made, polled and dropped by one worker's realm, which
 // is `!Send` (it is handed out as an `Rc`); wasmtime asks for `Send` because it can't know that.
 unsafe impl Send for Host {}
+
+/// Between two slices of a call: others have their turn, for as long as they like.
+async fn pause(ticker: Option<Arc<Ticker>>) {
+    let mut was_here = false;
+    std::future::poll_fn(|cx| {
+        if std::mem::replace(&mut was_here, true) {
+            return Poll::Ready(());
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
+    if let Some(ticker) = ticker {
+        ticker.touch();
+    }
+}
 
 impl Host {
     pub(crate) fn new(
@@ -143,7 +160,7 @@ impl Host {
     ///
     /// On a fiber each slice counts as a tick. Inline, the thread's CPU time counts from the first
     /// tick on, so that a guest is not blamed when the machine is busy with something else: then it may
-    /// wait for longer than the ticker lingers, which must go on for it.
+    /// wait for longer than the ticker lingers, which must go on for it. So it must for each slice.
     pub(crate) fn tick(&mut self) -> wasmtime::Result<UpdateDeadline> {
         let over = match self.on_fiber {
             true => {
@@ -160,7 +177,9 @@ impl Host {
         };
         match over {
             true => Err(OverCpu(self.cpu).into()),
-            false if self.on_fiber => Ok(UpdateDeadline::Yield(1)),
+            false if self.on_fiber => {
+                Ok(UpdateDeadline::YieldCustom(1, Box::pin(pause(self.ticker.clone()))))
+            }
             false => Ok(UpdateDeadline::Continue(1)),
         }
     }

@@ -2,8 +2,6 @@
 //! by their types.
 
 use std::cell::{Cell, RefCell};
-use std::future::Future;
-use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -221,7 +219,8 @@ impl Pool {
         let limits = Limits::new(callee.memory, callee.code.parts(), Arc::clone(&self.gauge));
         let (name, services) = (Arc::clone(&callee.name), Rc::clone(&self.services));
         let on_fiber = !callee.is_inline();
-        let host = Host::new(name, services, Stage::default(), limits, on_fiber);
+        let mut host = Host::new(name, services, Stage::default(), limits, on_fiber);
+        host.ticker = Some(Arc::clone(&self.ticker));
         match &callee.code {
             Code::Core(core) => core.make(host).await.map(Made::Core),
             #[cfg(feature = "components")]
@@ -274,6 +273,7 @@ impl Pool {
             #[cfg(feature = "components")]
             _ => Err(Failed::Arguments("it is another module's instance".into())),
         };
+        made.store().data_mut().held = None;
         let result = match called {
             Ok(outcome) => outcome,
             Err(Failed::Arguments(text)) => Err(Value::from(&*text)),
@@ -361,9 +361,6 @@ impl Handle {
         if !pool.callee.is_inline() {
             return None;
         }
-        pool.ticker.touch();
-        // A new instance may take longer than the ticker lingers.
-        let _held = pool.idle.borrow().is_empty().then(|| pool.ticker.hold());
         let mut run = std::pin::pin!(pool.run(function, given));
         match run.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
             Poll::Ready(outcome) => Some(outcome),
@@ -372,29 +369,11 @@ impl Handle {
     }
 
     fn begin(&self, function: usize, bytes: Option<Bytes>, arguments: Vec<Value>) -> Called {
-        let call = Rc::clone(&self.0).call(function, bytes, arguments);
-        let ticker = Arc::clone(&self.0.ticker);
-        let mut call = Box::pin(Ticked { ticker, call });
+        let mut call = Box::pin(Rc::clone(&self.0).call(function, bytes, arguments));
         // The first slice runs at once: most calls end in it.
         match call.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
             Poll::Ready(result) => Called::Done(result),
             Poll::Pending => Called::Running(call),
         }
-    }
-}
-
-/// A call, with the clock running whenever it does.
-struct Ticked<F> {
-    ticker: Arc<Ticker>,
-    call: F,
-}
-
-impl<F: Future<Output = Outcome>> Future for Ticked<F> {
-    type Output = Outcome;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Outcome> {
-        self.ticker.touch();
-        // SAFETY: the call is pinned with what holds it, and moved out of it nowhere.
-        unsafe { self.map_unchecked_mut(|ticked| &mut ticked.call) }.poll(cx)
     }
 }

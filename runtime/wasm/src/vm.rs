@@ -104,11 +104,15 @@ pub(crate) fn same(found: impl ExactSizeIterator<Item = ValType>, wanted: &[ValT
     found.len() == wanted.len() && found.zip(wanted).all(|(a, b)| ValType::eq(&a, b))
 }
 
-/// Grants the instance CPU time for what is called next.
+/// Grants the instance CPU time for what is called next, and has the clock run: until now it may have slept, however
+/// long making the instance took.
 #[inline]
 pub(crate) fn grant(store: &mut Store<Host>, cpu: Duration) {
     let ticks = store.data_mut().grant(cpu);
     store.set_epoch_deadline(ticks);
+    if let Some(ticker) = &store.data().ticker {
+        ticker.touch();
+    }
 }
 
 /// Calls a function: on a fiber when the instance's calls may take long, else inline, and then

@@ -140,6 +140,29 @@ fn refuses(bench: &Bench) {
     assert!(bench.call("tail", &[too_much]).unwrap_err().contains("no room"));
 }
 
+/// While its thread is kept from going on a call's CPU time does not pass, and the ticker, which sleeps when nobody
+/// enters for long, has to go on.
+#[test]
+fn a_loop_ends_that_was_kept_waiting() {
+    extern "C" fn nap(_: libc::c_int) {
+        // SAFETY: it waits, no more.
+        unsafe { libc::usleep(300_000) };
+    }
+    let bench = bench(declared(), CPU[0]);
+    assert_eq!(bench.call("add", &[Value::Int(1), Value::Int(1)]), Ok(Value::Int(2)));
+    // SAFETY: the handler is async-signal-safe, and this thread is there until the other has signalled it.
+    let other = unsafe {
+        libc::signal(libc::SIGUSR1, nap as extern "C" fn(libc::c_int) as libc::sighandler_t);
+        let this = libc::pthread_self();
+        std::thread::spawn(move || {
+            std::thread::sleep(Duration::from_millis(3));
+            libc::pthread_kill(this, libc::SIGUSR1)
+        })
+    };
+    assert!(bench.call("spin", &[]).unwrap_err().contains("cpu limit"));
+    assert_eq!(other.join().unwrap(), 0);
+}
+
 #[test]
 fn short_calls_end_at_once_and_long_ones_run_beside_each_other() {
     let bench = bench(declared(), 5000);

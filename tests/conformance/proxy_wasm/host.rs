@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -10,7 +11,7 @@ use tokio::net::TcpStream;
 use super::case::{Case, folder};
 use crate::clients::grpc;
 use crate::support::gateway::Setup;
-use crate::support::{Gateway, Upstream, free_address};
+use crate::support::{Gateway, Upstream, free_address, paced};
 use crate::tcp;
 
 /// Answers to the calls of filters: what was asked is told in the answer.
@@ -37,7 +38,7 @@ export("kit.fails", function() error("a mistake") end)
 export("kit.waits", function() gateway.sleep(0.01) end)
 export("kit.loops", function() while true do end end)
 export("kit.later", function(text)
-  gateway.sleep(0.05)
+  gateway.sleep($later)
   if text == "" then return nil, "nothing was asked" end
   return text:reverse()
 end, { later = true })
@@ -101,7 +102,10 @@ url = "redis://{redis}"
 "#,
         app.address
     );
-    let mut setup = Setup::new("").file("peer.lua", PEER).file("kit.lua", SCRIPT);
+    // Past the end of an exchange that does not wait for it.
+    let later = paced(Duration::from_millis(50)).as_secs_f64().to_string();
+    let script = SCRIPT.replace("$later", &later);
+    let mut setup = Setup::new("").file("peer.lua", PEER).file("kit.lua", script);
     let mut modules = BTreeSet::new();
     for (number, case) in cases.iter().enumerate() {
         let mut host = case.host.clone();

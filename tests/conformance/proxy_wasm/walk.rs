@@ -97,11 +97,13 @@ fn lines(gateway: &Gateway, number: usize) -> Vec<String> {
 }
 
 /// A connection: what it gets until its end, or that it breaks off.
-async fn connect(at: SocketAddr, flow: &Flow) -> Result<String, ()> {
+async fn connect(gateway: &Gateway, at: SocketAddr, flow: &Flow) -> Result<String, ()> {
     let mut stream = tcp::connect(at).await;
     for (index, piece) in flow.sends.iter().enumerate() {
         if index > 0 {
             tokio::time::sleep(paced(Duration::from_millis(30))).await;
+            // A first connection may take long: its filter is begun with it.
+            gateway.rests().await;
         }
         tcp::say(&mut stream, piece).await;
     }
@@ -109,6 +111,7 @@ async fn connect(at: SocketAddr, flow: &Flow) -> Result<String, ()> {
     soon("bytes", stream.read_exact(&mut got)).await.map_err(drop)?;
     if flow.ends {
         tokio::time::sleep(paced(Duration::from_millis(30))).await;
+        gateway.rests().await;
         let _ = stream.shutdown().await;
     }
     let rest = tcp::rest(&mut stream).await.map_err(drop)?;
@@ -128,7 +131,7 @@ pub async fn walk(
     app.reset(if scripts.is_empty() { vec![Script::ok("ok")] } else { scripts });
     let before = app.count();
     for told in &case.flow {
-        let got = connect(flow, told).await;
+        let got = connect(gateway, flow, told).await;
         let wanted = if told.broken { Err(()) } else { Ok(told.gets.clone()) };
         if got != wanted {
             wrong.push(format!("the client got {got:?}"));

@@ -62,7 +62,8 @@ fn loops_stop_compiled_or_not() {
         "local t = {1, 2, 3} while true do for k, v in pairs(t) do t[k] = v end end",
         "local t = {} while true do t = {} end",
         "while true do local x = req.headers['x-token'] end",
-        "while true do req.headers['x-a'] = 'b' end",
+        // Nothing, as often as one likes: what is replaced stays in a head, which is full after a while.
+        "while true do req.headers['x-a'] = '' end",
         "while true do gateway.now() end",
         "while true do (('x'):rep(100)):find('y') end",
         "local t = setmetatable({}, { __index = function(t, k) return k end }) while true do local x = t[1] end",

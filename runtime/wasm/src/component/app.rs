@@ -149,13 +149,7 @@ impl Site {
                 Box::pin(std::future::ready(Err(Fault::new(FaultKind::Busy, text))))
             }
         };
-        Box::new(Visit {
-            name: Arc::clone(&self.app.name),
-            ticker: Arc::clone(&self.ticker),
-            stage,
-            door,
-            run: Some(run),
-        })
+        Box::new(Visit { name: Arc::clone(&self.app.name), stage, door, run: Some(run) })
     }
 
     /// The data of an instance to be.
@@ -163,6 +157,7 @@ impl Site {
         let limits = Limits::new(self.app.memory, Parts::COMPONENT, Arc::clone(&self.gauge));
         let (name, services) = (Arc::clone(&self.app.name), Rc::clone(&self.services));
         let mut host = Host::new(name, services, stage.clone(), limits, true);
+        host.ticker = Some(Arc::clone(&self.ticker));
         host.world = Some(Box::new(World::new(Arc::clone(&self.app.grants), Rc::clone(door))));
         host
     }
@@ -171,7 +166,6 @@ impl Site {
 /// An application at work on one exchange.
 struct Visit {
     name: Arc<str>,
-    ticker: Arc<Ticker>,
     stage: Stage,
     door: Rc<Door>,
     /// `None` when it has ended.
@@ -186,7 +180,6 @@ impl Visit {
         exchange: &mut Exchange,
     ) -> Poll<Result<(), Fault>> {
         let Some(run) = &mut self.run else { return Poll::Ready(Ok(())) };
-        self.ticker.touch();
         let _on = self.stage.enter(exchange);
         let ended = std::task::ready!(run.as_mut().poll(cx));
         self.run = None;

@@ -220,7 +220,6 @@ impl InExchange {
     /// Lets a call on a fiber go on; pending while it is under way.
     pub(super) fn go_on(&mut self, cx: &mut Context<'_>, exchange: &mut Exchange) -> Poll<()> {
         let Some(running) = &mut self.job else { return Poll::Ready(()) };
-        self.pool.ticker.touch();
         let on_stage = running.stage.enter(exchange);
         let ran = ready!(running.job.as_mut().poll(cx));
         drop(on_stage);
@@ -241,7 +240,6 @@ impl InExchange {
         let stream = self.stream.take().unwrap_or_default();
         let stage = instance.store.data().stage.clone();
         vm::grant(&mut instance.store, self.pool.program.cpu);
-        self.pool.ticker.touch();
         let job = async move {
             let (stream, answer) = instance.run(task, stream).await;
             Ran { instance, stream, answer }

@@ -71,7 +71,6 @@ impl Drop for InExchange {
         if !self.pool.program.on_fiber {
             if let (Some(mut instance), Some(stream)) = (shared.take_now(), rest.stream.take()) {
                 vm::grant(&mut instance.store, self.pool.program.cpu);
-                self.pool.ticker.touch();
                 let ran = vm::at_once(async { Ok(leave_at_once(instance, stream).await) });
                 if let Ok(Some((instance, stream))) = ran {
                     shared.put(instance);

@@ -191,7 +191,6 @@ impl Drop for Shared {
             }
             // The plugin may have something to say, if that is short: there is nobody to wait for it.
             vm::grant(&mut instance.store, pool.program.cpu);
-            pool.ticker.touch();
             let _ = vm::at_once(instance.end());
         }
     }

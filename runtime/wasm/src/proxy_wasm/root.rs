@@ -119,7 +119,6 @@ pub(crate) async fn look_after(pool: Rc<Pool>, shared: Weak<Shared>, root: Rc<Ro
         root.busy.set(true);
         let began = pool.services.monotonic();
         vm::grant(&mut instance.store, pool.program.cpu);
-        pool.ticker.touch();
         let (name, done) = match due {
             Due::Tick => ("on_tick", instance.seldom::<_, ()>("proxy_on_tick", ROOT).await),
             Due::Queue(id) => {
