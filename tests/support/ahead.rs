@@ -44,8 +44,9 @@ pub fn of_target(module: &Path, target: &str) -> Vec<u8> {
 
 /// Machine code; each module is compiled once in a run.
 fn compiled(command: &str, module: &Path) -> Vec<u8> {
-    static MADE: LazyLock<Mutex<HashMap<(String, Vec<u8>), Vec<u8>>>> =
-        LazyLock::new(Mutex::default);
+    /// By the command, and the module.
+    type Made = HashMap<(String, Vec<u8>), Vec<u8>>;
+    static MADE: LazyLock<Mutex<Made>> = LazyLock::new(Mutex::default);
     let wasm = std::fs::read(module).unwrap();
     let mut made = MADE.lock().unwrap_or_else(PoisonError::into_inner);
     let make = || {
