@@ -306,11 +306,11 @@ impl Drop for Mapping {
     }
 }
 
-/// A private mapping below 2^46.
+/// A private mapping below 2^46, as all are on 32 bits.
 fn map(size: usize) -> Option<*mut u8> {
-    const TRIES: usize = 512;
-    const START: usize = 1 << 40;
-    const STEP: usize = 1 << 33;
+    const TRIES: u64 = if usize::BITS == 64 { 512 } else { 0 };
+    const START: u64 = 1 << 40;
+    const STEP: u64 = 1 << 33;
     let protection = libc::PROT_READ | libc::PROT_WRITE;
     let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
     // The last: wherever there is room, on systems whose addresses end before (39 bits on small ARM).
@@ -323,7 +323,7 @@ fn map(size: usize) -> Option<*mut u8> {
             continue;
         }
         // Kernels before 4.17 take the address as a hint only.
-        if (at as usize) + size < 1 << 46 {
+        if (at as u64) + (size as u64) < 1 << 46 {
             return Some(at.cast());
         }
         // SAFETY: we have just mapped it.

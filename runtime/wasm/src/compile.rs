@@ -194,9 +194,9 @@ fn limit(memory: u64, seconds: u64) -> io::Result<()> {
         (libc::RLIMIT_CPU, seconds, seconds.saturating_add(GRACE)),
         (libc::RLIMIT_CORE, 0, 0),
     ] {
-        let limit = libc::rlimit { rlim_cur: most, rlim_max: last };
+        let limit = libc::rlimit64 { rlim_cur: most, rlim_max: last };
         // SAFETY: `limit` is a valid struct for the time of the call.
-        if unsafe { libc::setrlimit(what, &raw const limit) } != 0 {
+        if unsafe { libc::setrlimit64(what, &raw const limit) } != 0 {
             return Err(io::Error::last_os_error());
         }
     }

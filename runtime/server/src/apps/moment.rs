@@ -25,7 +25,7 @@ pub(super) async fn sleep(wait: Duration) {
 fn timer(wait: Duration) -> io::Result<AsyncFd<OwnedFd>> {
     let never = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // Zero would be never.
-    let once = libc::timespec { tv_nsec: wait.subsec_nanos().max(1).into(), ..never };
+    let once = libc::timespec { tv_nsec: wait.subsec_nanos().max(1) as libc::c_long, ..never };
     let times = libc::itimerspec { it_interval: never, it_value: once };
     // SAFETY: the new descriptor is nobody's yet; the times are read within the call.
     let timer = unsafe {
