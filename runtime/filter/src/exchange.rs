@@ -218,6 +218,23 @@ pub struct Peer {
     pub heirlooms: Heirlooms,
 }
 
+impl Peer {
+    /// A client of which no more is known.
+    pub fn new(address: IpAddr, port: u16, listener: impl Into<Arc<str>>) -> Peer {
+        Peer {
+            address,
+            text: address.to_string().into(),
+            port,
+            local: None,
+            tls: None,
+            listener: listener.into(),
+            number: 0,
+            requests: Cell::default(),
+            heirlooms: Heirlooms::default(),
+        }
+    }
+}
+
 /// Values of engines that a connection holds.
 #[derive(Clone, Default)]
 pub struct Heirlooms(pub Vec<Rc<dyn Any>>);

@@ -68,17 +68,7 @@ fn main() {
     });
     let library = pilotlight_lua::LuaEngine::new().load(&plan).unwrap();
     let realm = library.open(Rc::new(World(Arc::new(Timed::new(Dict::new(1 << 20), || 1.8e9)))));
-    let peer = Rc::new(Peer {
-        address: IpAddr::V4(Ipv4Addr::LOCALHOST),
-        text: "127.0.0.1".into(),
-        port: 1,
-        local: None,
-        tls: None,
-        listener: Arc::from("web"),
-        number: 0,
-        requests: Default::default(),
-        heirlooms: Default::default(),
-    });
+    let peer = Rc::new(Peer::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 1, "web"));
     let fields = [
         ("user-agent", "h2load nghttp2/1.52.0".to_owned()),
         ("x-a", "abcdef".to_owned()),

@@ -109,19 +109,7 @@ pub type Request = (Vec<u8>, Vec<u8>, Vec<(Vec<u8>, Vec<u8>)>);
 /// What a client sends on a connection that arrives in `pieces`. `None`: it sends too much of nothing,
 /// which is a matter of time.
 pub fn frames<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> Option<Frames> {
-    let address = IpAddr::from([127, 0, 0, 1]);
-    let listener = "fuzz".into();
-    let peer = Rc::new(Peer {
-        address,
-        text: "127.0.0.1".into(),
-        port: 1,
-        local: None,
-        tls: None,
-        listener,
-        number: 0,
-        requests: Default::default(),
-        heirlooms: Default::default(),
-    });
+    let peer = Rc::new(Peer::new(IpAddr::from([127, 0, 0, 1]), 1, "fuzz"));
     let spare = move || Box::new(Exchange::new(0, peer.clone(), exchange::Request::default()));
     let server = Server::new(10, false, Clock::new(), Box::new(spare));
     let mut core = Core::server(server, BOUNDS, (65_536, 1 << 20));

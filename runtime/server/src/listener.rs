@@ -249,15 +249,9 @@ pub(crate) fn peer(
 ) -> Peer {
     let address = from.map_or(IpAddr::V6(Ipv6Addr::UNSPECIFIED), |a| a.ip().to_canonical());
     Peer {
-        address,
-        text: address.to_string().into(),
-        port: from.map_or(0, |a| a.port()),
         local,
-        tls: None,
-        listener: listener.name.clone(),
         number: worker.number_connection(),
-        requests: Default::default(),
-        heirlooms: Default::default(),
+        ..Peer::new(address, from.map_or(0, |a| a.port()), listener.name.clone())
     }
 }
 

@@ -78,8 +78,10 @@ impl Timers {
     pub(crate) fn shrink(&self) {
         let places = self.table.borrow_mut().shrink();
         let mut wakers = self.wakers.borrow_mut();
-        wakers.truncate(places);
-        wakers.shrink_to_fit();
+        if places < wakers.len() {
+            wakers.truncate(places);
+            wakers.shrink_to_fit();
+        }
     }
 
     /// Wakes every task that waits with a timeout: something changed that they should look at.

@@ -48,15 +48,10 @@ pub(crate) fn exchange(table: Table<'_>, serial: u64) -> Said<Exchange> {
     let body = body(table, &mut head.fields, declared)?;
     let (address, port) = client(table)?;
     let peer = Peer {
-        address,
-        text: address.to_string().into(),
-        port,
-        local: None,
         tls: tls.map(Box::new),
-        listener: Arc::from(ROUTE),
         number: 1,
         requests: 1.into(),
-        heirlooms: Default::default(),
+        ..Peer::new(address, port, ROUTE)
     };
     let request = Request { head, body, upgrade: None };
     let mut exchange = Exchange::new(serial, Rc::new(peer), request);

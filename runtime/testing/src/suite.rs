@@ -200,15 +200,5 @@ fn told(fault: Fault) -> String {
 }
 
 fn nobody() -> Rc<Peer> {
-    Rc::new(Peer {
-        address: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
-        text: "0.0.0.0".into(),
-        port: 0,
-        local: None,
-        tls: None,
-        listener: Arc::from(HOST),
-        number: 0,
-        requests: 0.into(),
-        heirlooms: Default::default(),
-    })
+    Rc::new(Peer::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0, HOST))
 }

@@ -37,17 +37,7 @@ fn spec(name: &str, file: PathBuf, config: &str, fresh: bool) -> Spec {
 }
 
 fn exchange() -> Exchange {
-    let peer = Peer {
-        address: IpAddr::V4(Ipv4Addr::LOCALHOST),
-        text: "127.0.0.1".into(),
-        port: 4321,
-        local: None,
-        tls: None,
-        listener: Arc::from("web"),
-        number: 0,
-        requests: Default::default(),
-        heirlooms: Default::default(),
-    };
+    let peer = Peer::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 4321, "web");
     let mut request = Request::default();
     request.head.set_method(b"GET").unwrap();
     request.head.set_authority(b"localhost").unwrap();

@@ -35,17 +35,7 @@ impl Observer for Nobody {
 
 fn exchange() -> Exchange {
     let address = IpAddr::V4(Ipv4Addr::LOCALHOST);
-    let peer = Peer {
-        address,
-        text: "127.0.0.1".into(),
-        port: 1,
-        local: None,
-        tls: None,
-        listener: Arc::from("web"),
-        number: 0,
-        requests: Default::default(),
-        heirlooms: Default::default(),
-    };
+    let peer = Peer::new(address, 1, "web");
     Exchange::new(1, Rc::new(peer), Request::default())
 }
 

@@ -291,10 +291,6 @@ pub fn rig(script: &str) -> Rig {
 
 pub fn peer() -> Rc<Peer> {
     Rc::new(Peer {
-        address: IpAddr::V4(Ipv4Addr::new(192, 0, 2, 7)),
-        text: "192.0.2.7".into(),
-        port: 4711,
-        local: None,
         tls: Some(Box::new(TlsInfo {
             version: "1.3",
             server_name: Some("example.com".into()),
@@ -309,10 +305,7 @@ pub fn peer() -> Rc<Peer> {
             random: None,
             shown: None,
         })),
-        listener: Arc::from("web"),
-        number: 0,
-        requests: Default::default(),
-        heirlooms: Default::default(),
+        ..Peer::new(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 7)), 4711, "web")
     })
 }
 

@@ -20,17 +20,7 @@ fn settings() -> Forwarded {
 }
 
 fn exchange(peer: &str, fields: &[(&str, &str)]) -> Exchange {
-    let peer = Peer {
-        address: peer.parse().unwrap(),
-        text: "192.0.2.7".into(),
-        port: 1,
-        local: None,
-        tls: None,
-        listener: "web".into(),
-        number: 0,
-        requests: Default::default(),
-        heirlooms: Default::default(),
-    };
+    let peer = Peer { text: "192.0.2.7".into(), ..Peer::new(peer.parse().unwrap(), 1, "web") };
     let mut head = RequestHead::default();
     head.scheme = Scheme::Https;
     head.set_authority(b"h.example").unwrap();

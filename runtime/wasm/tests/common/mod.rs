@@ -243,15 +243,8 @@ pub fn refused(guest: &[u8], change: impl FnOnce(&mut Spec)) -> Vec<LoadError> {
 
 pub fn exchange(target: &str, fields: &[(&str, &str)]) -> Exchange {
     let peer = Peer {
-        address: IpAddr::V4(Ipv4Addr::new(10, 1, 2, 3)),
-        text: "10.1.2.3".into(),
-        port: 4321,
         local: Some("10.0.0.1:443".parse().unwrap()),
-        tls: None,
-        listener: Arc::from("web"),
-        number: 0,
-        requests: Default::default(),
-        heirlooms: Default::default(),
+        ..Peer::new(IpAddr::V4(Ipv4Addr::new(10, 1, 2, 3)), 4321, "web")
     };
     let mut request = Request::default();
     let (path, query) = target.split_once('?').map_or((target, None), |(p, q)| (p, Some(q)));

@@ -182,17 +182,7 @@ impl Rig {
         let (serving, draining) = watch::channel(false);
         let control = Arc::new(Control::new(Arc::new(generation), log, metrics, clock, || {}));
         let worker = Worker::new(0, clock, control, draining);
-        let peer = Rc::new(Peer {
-            address: IpAddr::V4(Ipv4Addr::LOCALHOST),
-            text: "127.0.0.1".into(),
-            port: 1,
-            local: None,
-            tls: None,
-            listener: Arc::from("a"),
-            number: 0,
-            requests: Default::default(),
-            heirlooms: Default::default(),
-        });
+        let peer = Rc::new(Peer::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 1, "a"));
         let inlet = Rc::new(Inlet { worker, listener, peer });
         Rig { runtime, local: tokio::task::LocalSet::new(), inlet, _serving: serving }
     }

@@ -20,17 +20,7 @@ struct Hasty;
 impl Services for Hasty {}
 
 fn exchange() -> Exchange {
-    let peer = Peer {
-        address: Ipv4Addr::LOCALHOST.into(),
-        text: "127.0.0.1".into(),
-        port: 1,
-        local: None,
-        tls: None,
-        listener: "web".into(),
-        number: 0,
-        requests: Default::default(),
-        heirlooms: Default::default(),
-    };
+    let peer = Peer::new(Ipv4Addr::LOCALHOST.into(), 1, "web");
     Exchange::new(1, Rc::new(peer), Request::default())
 }
 

@@ -45,17 +45,7 @@ fn settings(id: u16, value: u32) -> Vec<u8> {
 }
 
 fn server() -> Core {
-    let peer = Rc::new(Peer {
-        address: IpAddr::from([127, 0, 0, 1]),
-        text: "127.0.0.1".into(),
-        port: 1,
-        local: None,
-        tls: None,
-        listener: "l".into(),
-        number: 0,
-        requests: Default::default(),
-        heirlooms: Default::default(),
-    });
+    let peer = Rc::new(Peer::new(IpAddr::from([127, 0, 0, 1]), 1, "l"));
     let spare = Box::new(move || Box::new(Exchange::new(0, peer.clone(), Request::default())));
     let server = Server::new(3, false, Clock::new(), spare);
     let mut core = Core::server(server, BOUNDS, (65_536, 131_072));
