@@ -7,7 +7,7 @@ use wasmtime::{
 };
 
 /// Raise it with any change to [`engine_config`] and to how modules are reshaped and what they expose: compiled modules of before are made again.
-pub(crate) const CONFIG: &str = "pilotlight-3+wasmtime-48.0.8";
+pub(crate) const CONFIG: &str = "pilotlight-4+wasmtime-48.0.8";
 
 /// Elements of a table, at most: what Go makes of a firewall has 12,403.
 pub(crate) const TABLE_ELEMENTS: usize = 16_384;

@@ -5,6 +5,8 @@ use wasmtime::{Engine, Instance, Module, Store};
 
 use super::*;
 
+mod choices;
+
 /// Runs `run` of a module as it is and as it becomes; gives the result, which must be the same.
 fn both(text: &str, arguments: &[i32]) -> Vec<i32> {
     let before = wat::parse_str(text).unwrap();
