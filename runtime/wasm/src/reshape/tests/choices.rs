@@ -91,6 +91,21 @@ fn a_choice_that_ends_an_arm_leaves_the_other_arm_there() {
     both(&turns(body), &[1, 2]);
 }
 
+#[test]
+fn many_choices_in_one_function_grow_by_a_bounded_part() {
+    let one = "(loop $again (block $out
+        (br_if $out (i32.eq (local.get $n) (i32.const 3)))
+        (br_if $out (i32.eq (local.get $n) (i32.const 5)))
+        (local.set $n (i32.add (local.get $n) (i32.const 1))))
+      (br_if $again (i32.lt_u (local.get $n) (i32.const 3))))";
+    let text = format!("(module (func (param $n i32) {}))", one.repeat(20_000));
+    let before = wat::parse_str(text).unwrap();
+    let after = reshape(&before).unwrap();
+    let most = before.len() + before.len() / 4 + (16 << 10) + 1024;
+    assert!(after.len() < most, "{} of {}", after.len(), before.len());
+    wasmparser::validate(&after).unwrap();
+}
+
 #[derive(Debug, Clone)]
 enum Step {
     Set(usize, Value),
