@@ -19,8 +19,9 @@ use crate::window::{FALSE, NONE, TRUE, Window, given};
 /// Work between two looks at the clock.
 const PIECE: usize = 64 * 1024;
 
-pub(crate) fn fast() -> [Fast; 5] {
+pub(crate) fn fast() -> [Fast; 6] {
     [
+        fast!("hash_len", hash_len(text, int) -> int),
         fast!("digest", digest(window, text, int, text, int) -> int),
         fast!("hmac", hmac(window, text, int, text, int, text, int) -> int),
         fast!("equal", equal(window, text, int, text, int) -> int),
@@ -29,13 +30,8 @@ pub(crate) fn fast() -> [Fast; 5] {
     ]
 }
 
-pub(crate) fn slow() -> [Slow; 4] {
-    [
-        Slow("hash_new", hash_new),
-        Slow("hash_update", hash_update),
-        Slow("hash_final", hash_final),
-        Slow("hash_reset", hash_reset),
-    ]
+pub(crate) fn slow() -> [Slow; 3] {
+    [Slow("hash_new", hash_new), Slow("hash_update", hash_update), Slow("hash_final", hash_final)]
 }
 
 /// Feeds a text piece by piece; false when it was stopped.
@@ -44,6 +40,13 @@ fn feed(text: &[u8], mut update: impl FnMut(&[u8])) -> bool {
         update(piece);
         !stopping()
     })
+}
+
+/// Bytes of a digest of the hash of this name; 0 when there is none.
+unsafe fn hash_len(name: *const u8, name_len: c_int) -> c_int {
+    // SAFETY: the prelude passes a Lua string.
+    let name = unsafe { given(name, name_len) };
+    Hash::named(name).map_or(0, |hash| hash.len() as c_int)
 }
 
 /// The digest of a text by a hash of this name, or nothing when there is none.
@@ -124,14 +127,9 @@ unsafe fn random(window: *mut Window, len: c_int) -> c_int {
 }
 
 /// A hash or HMAC that scripts feed.
-struct Running {
-    start: State,
-    now: State,
-}
-
 #[derive(Clone)]
 #[allow(clippy::large_enum_variant)] // it lies in Lua's memory, and must hold no memory of its own
-enum State {
+enum Running {
     Hash(Hasher),
     Mac(Mac),
 }
@@ -147,11 +145,11 @@ unsafe extern "C-unwind" fn hash_new(state: *mut lua_State) -> c_int {
     let Some(hash) = Hash::named(stack.bytes(1).unwrap_or_default()) else {
         return nothing(stack);
     };
-    let start = match stack.bytes(2) {
-        Some(key) => State::Mac(Mac::new(hash, key)),
-        None => State::Hash(Hasher::new(hash)),
+    let running = match stack.bytes(2) {
+        Some(key) => Running::Mac(Mac::new(hash, key)),
+        None => Running::Hash(Hasher::new(hash)),
     };
-    plain::push(stack, Running { now: start.clone(), start });
+    plain::push(stack, running);
     1
 }
 
@@ -162,9 +160,9 @@ unsafe extern "C-unwind" fn hash_update(state: *mut lua_State) -> c_int {
     let (Some(running), Some(text)) = (running, stack.digits(2)) else {
         return refuse(stack, "a hash and a string are needed");
     };
-    match &mut running.now {
-        State::Hash(hasher) => feed(text, |piece| hasher.update(piece)),
-        State::Mac(mac) => feed(text, |piece| mac.update(piece)),
+    match running {
+        Running::Hash(hasher) => feed(text, |piece| hasher.update(piece)),
+        Running::Mac(mac) => feed(text, |piece| mac.update(piece)),
     };
     stack.push_bool(true);
     1
@@ -175,21 +173,11 @@ unsafe extern "C-unwind" fn hash_final(state: *mut lua_State) -> c_int {
     // SAFETY: as in `hash_update`.
     let (stack, running) = unsafe { running(state) };
     let Some(running) = running else { return nothing(stack) };
-    let digest = match running.now.clone() {
-        State::Hash(hasher) => hasher.finish(),
-        State::Mac(mac) => mac.finish(),
+    let digest = match running.clone() {
+        Running::Hash(hasher) => hasher.finish(),
+        Running::Mac(mac) => mac.finish(),
     };
     stack.push_bytes(&digest);
-    1
-}
-
-/// `hash_reset(hash)`: it is as new, with its key.
-unsafe extern "C-unwind" fn hash_reset(state: *mut lua_State) -> c_int {
-    // SAFETY: as in `hash_update`.
-    let (stack, running) = unsafe { running(state) };
-    let Some(running) = running else { return nothing(stack) };
-    running.now = running.start.clone();
-    stack.push_bool(true);
     1
 }
 

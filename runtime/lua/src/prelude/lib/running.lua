@@ -1,8 +1,8 @@
 -- What `resty.openssl`'s digest, hmac and mac have in common: an object that is fed and asked.
 local pl = ...
-local slow = pl.slow
+local hash = pl.part("lib/hash")
 local select, type, getmetatable = select, type, debug.getmetatable
-local hash_update, hash_final, hash_reset = slow.hash_update, slow.hash_final, slow.hash_reset
+local feed, ask = hash.feed, hash.ask
 
 return function(name)
   local module = {}
@@ -14,21 +14,19 @@ return function(name)
 
   function module:update(...)
     for index = 1, select("#", ...) do
-      local ok, why = hash_update(self.ctx, (select(index, ...)))
+      local ok, why = feed(self, (select(index, ...)))
       if not ok then return false, name .. ":update: " .. why end
     end
     return true
   end
 
   function module:final(s)
-    if s then
-      local ok, why = hash_update(self.ctx, s)
-      if not ok then return false, name .. ":final: " .. why end
-    end
-    return hash_final(self.ctx)
+    local digest, why = ask(self, s)
+    if not digest then return false, name .. ":final: " .. why end
+    return digest
   end
 
-  function module:reset() return hash_reset(self.ctx) == true end
+  module.reset = hash.reset
   function module.get_provider_name() return "pilotlight" end
 
   return module, meta

@@ -1,7 +1,8 @@
 -- `resty.hmac` (lua-resty-hmac).
 local pl = ...
-local slow = pl.slow
+local hash = pl.part("lib/hash")
 local to_hex = pl.part("lib/resty/string").to_hex
+local begin_keyed, feed, ask = hash.begin_keyed, hash.feed, hash.ask
 local setmetatable = setmetatable
 
 local module = {
@@ -13,21 +14,19 @@ local module = {
 }
 local meta = { __index = module }
 
-function module.new(_, key, hash)
-  local context = slow.hash_new(hash or "md5", key)
-  if not context then return nil end
-  return (setmetatable({ _ctx = context }, meta))
+function module.new(_, key, name)
+  local self = begin_keyed({}, name or "md5", key)
+  return self and setmetatable(self, meta)
 end
 
-function module.update(self, s) return slow.hash_update(self._ctx, s) == true end
+function module.update(self, s) return feed(self, s) == true end
 
 function module.final(self, s, hex_output)
-  if s ~= nil and not slow.hash_update(self._ctx, s) then return nil end
-  local digest = slow.hash_final(self._ctx)
+  local digest = ask(self, s)
   if digest and hex_output == true then return to_hex(digest) end
   return digest
 end
 
-function module.reset(self) return slow.hash_reset(self._ctx) == true end
+module.reset = hash.reset
 
 return module

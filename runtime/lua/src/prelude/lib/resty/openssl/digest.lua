@@ -1,6 +1,7 @@
 -- `resty.openssl.digest`.
 local pl = ...
 local module, meta = pl.part("lib/running")("digest")
+local begin = pl.part("lib/hash").begin
 local setmetatable, tostring, select, concat = setmetatable, tostring, select, table.concat
 
 -- Bytes of a text that can still be signed: what signs wants the text, not its digest.
@@ -8,11 +9,9 @@ local SIGNED_MAX = 65536
 
 function module.new(name)
   name = name or "sha1"
-  local context = pl.slow.hash_new(name)
-  if not context then
-    return nil, 'digest.new: invalid digest type "' .. tostring(name) .. '"'
-  end
-  return (setmetatable({ ctx = context, algo = name, parts = {}, bytes = 0 }, meta))
+  local self = begin({ algo = name, parts = {}, bytes = 0 }, name)
+  if not self then return nil, 'digest.new: invalid digest type "' .. tostring(name) .. '"' end
+  return (setmetatable(self, meta))
 end
 
 local update, reset = module.update, module.reset

@@ -1,14 +1,14 @@
 -- `resty.openssl.hmac`.
 local pl = ...
 local module, meta = pl.part("lib/running")("hmac")
+local begin_keyed = pl.part("lib/hash").begin_keyed
 local setmetatable, tostring = setmetatable, tostring
 
 function module.new(key, name)
-  local context = pl.slow.hash_new(name or "sha1", key)
-  if not context then
-    return nil, 'hmac.new: invalid digest type "' .. tostring(name) .. '"'
-  end
-  return (setmetatable({ ctx = context, algo = name or "sha1" }, meta))
+  name = name or "sha1"
+  local self = begin_keyed({ algo = name }, name, key)
+  if not self then return nil, 'hmac.new: invalid digest type "' .. tostring(name) .. '"' end
+  return (setmetatable(self, meta))
 end
 
 return module
