@@ -62,6 +62,10 @@ pub(crate) async fn drive(
     down: &mut dyn Downstream,
 ) {
     let mut turn = Turn::begin(inlet, local, exchange);
+    let worker = &inlet.worker;
+    if !worker.pace.begins(turn.started) {
+        Box::pin(worker.pace.wait(worker.clock)).await;
+    }
     let mut found = Some(route::admit(&mut turn, exchange));
     while let Some(route) = found.take() {
         match respond(&mut turn, exchange, down, route).await {

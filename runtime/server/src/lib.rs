@@ -28,6 +28,7 @@ mod load;
 mod log;
 mod metrics;
 mod notify;
+mod pace;
 mod pages;
 pub mod park;
 mod pressure;

@@ -21,6 +21,7 @@ use crate::health::Watches;
 use crate::idle;
 use crate::ledger::Ledger;
 use crate::listener::{self, Gate, Sockets};
+use crate::pace;
 use crate::worker::Worker;
 
 /// What a worker is told.
@@ -95,7 +96,10 @@ fn work(
     inbox: mpsc::Receiver<Order>,
     busy: &AtomicUsize,
 ) {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .on_thread_unpark(pace::looked)
+        .build();
     let Ok(runtime) = runtime else { return };
     LocalSet::new().block_on(&runtime, async {
         let worker = Worker::new(index, clock, control, draining);

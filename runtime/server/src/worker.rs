@@ -17,6 +17,7 @@ use crate::generation::{Listener, Local};
 use crate::idle::{Idle, Memory};
 use crate::log::Log;
 use crate::metrics::{Connected, Protocol, Shard};
+use crate::pace::Pace;
 use crate::timer::Timers;
 
 /// Serials never repeat between workers, of which there are at most 1,024, and scripts hold them
@@ -37,6 +38,7 @@ pub(crate) struct Worker {
     pub(crate) control: Arc<Control>,
     pub(crate) memory: Arc<Memory>,
     pub(crate) idle: Rc<Idle>,
+    pub(crate) pace: Pace,
     /// Loops that accept.
     pub(crate) accepting: Rc<Cell<usize>>,
     /// Connections of which it is not known yet whether they mean work.
@@ -85,6 +87,7 @@ impl Worker {
             log: control.log.clone(),
             memory: control.memory.clone(),
             idle: Rc::default(),
+            pace: Pace::default(),
             accepting: Rc::default(),
             probing: Rc::default(),
             draining,
