@@ -15,6 +15,7 @@
 
 mod activate;
 mod applications;
+mod bursts;
 mod cases;
 mod clients;
 mod commands;

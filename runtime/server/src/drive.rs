@@ -63,7 +63,8 @@ pub(crate) async fn drive(
 ) {
     let mut turn = Turn::begin(inlet, local, exchange);
     let worker = &inlet.worker;
-    if !worker.pace.begins(turn.started) {
+    // A subrequest is a part of an exchange that has begun.
+    if exchange.parent.is_none() && !worker.pace.begins(turn.started) {
         Box::pin(worker.pace.wait(worker.clock)).await;
     }
     let mut found = Some(route::admit(&mut turn, exchange));

@@ -46,29 +46,35 @@ impl Default for Pace {
 }
 
 impl Pace {
-    /// Whether an exchange may begin at this time of the worker's clock.
+    /// Whether an exchange begins at this time of the worker's clock: when none waits and there is time.
     #[inline]
     pub(crate) fn begins(&self, now: Duration) -> bool {
-        let mut begun = BEGUN.get();
-        if begun.exchanges == 0 {
-            begun.until = now + SLICE;
-        }
-        let begins = begun.exchanges < LEAST || now < begun.until;
-        begun.exchanges += u32::from(begins);
-        BEGUN.set(begun);
-        begins
+        self.front.available_permits() > 0 && has_time(now)
     }
 
-    /// Waits until it may.
+    /// Waits until it begins.
     pub(crate) async fn wait(&self, clock: Clock) {
         let _front = self.front.acquire().await;
-        if !self.begins(clock.elapsed()) {
+        if !has_time(clock.elapsed()) {
             // Goes on when the loop has done all that there was, and has looked.
             tokio::task::yield_now().await;
             looked();
-            self.begins(clock.elapsed());
+            has_time(clock.elapsed());
         }
     }
+}
+
+/// Whether one more may begin; it counts as begun.
+#[inline]
+fn has_time(now: Duration) -> bool {
+    let mut begun = BEGUN.get();
+    if begun.exchanges == 0 {
+        begun.until = now + SLICE;
+    }
+    let begins = begun.exchanges < LEAST || now < begun.until;
+    begun.exchanges += u32::from(begins);
+    BEGUN.set(begun);
+    begins
 }
 
 #[cfg(test)]
