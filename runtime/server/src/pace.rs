@@ -78,7 +78,6 @@ fn has_time(now: Duration) -> bool {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use std::cell::RefCell;
     use std::io::Write;

@@ -54,6 +54,8 @@ fn hashes_are_fed_and_reset() {
                 ("hash:reset(), hex(hash:final())", &format!("true {empty}")),
                 ("pcall(hash.update, { state = {} }, 'x')", "true false"),
                 ("pcall(hash.update, {}, 'x')", "true false"),
+                ("pcall(hash.final, { hash = 'none' })", "true nil"),
+                ("pcall(hash.final, { hash = 'none', key = 'k' })", "true nil"),
                 ("pcall(hash.update, hash, nil)", "true false"),
             ],
         );

@@ -43,12 +43,14 @@ function hash.ask(self, s)
   end
   s = s or self.fed or ""
   self.fed = s
-  local name, key = self.hash, self.key
+  local name, key, made = self.hash, self.key, 0
   if key then
-    C.hmac(window, name, #name, key, #key, s, #s)
+    made = C.hmac(window, name, #name, key, #key, s, #s)
   else
-    C.digest(window, name, #name, s, #s)
+    made = C.digest(window, name, #name, s, #s)
   end
+  -- A script may have changed the name: then the window holds what somebody else was given.
+  if made == 0 then return nil, "a hash and a string are needed" end
   return (text(window.ptr, window.len))
 end
 
