@@ -244,15 +244,10 @@ impl Pool {
         bytes: Option<Bytes>,
         arguments: Vec<Value>,
     ) -> Outcome {
+        self.check(index)?;
         let _running = std::future::poll_fn(|cx| self.poll_enter(cx)).await;
         let given = Given { bytes: bytes.as_deref(), values: &arguments };
-        self.run(index, given).await
-    }
-
-    /// Calls a function in an instance of its own for that long.
-    async fn run(&self, index: usize, given: Given<'_>) -> Outcome {
-        let idle = self.idle.borrow_mut().pop();
-        let mut made = match idle {
+        let mut made = match self.idle() {
             Some(made) => made,
             // Apart: it is large, and seldom there.
             None => match Box::pin(self.make()).await {
@@ -273,6 +268,43 @@ impl Pool {
             #[cfg(feature = "components")]
             _ => Err(Failed::Arguments("it is another module's instance".into())),
         };
+        self.end(index, made, called)
+    }
+
+    /// A call that runs to its end at once, in an instance of its own for that long.
+    fn run(&self, index: usize, given: Given<'_>) -> Outcome {
+        self.check(index)?;
+        let mut made = match self.idle() {
+            Some(made) => made,
+            None => match now(self.make()) {
+                Some(Ok(made)) => Box::new(made),
+                Some(Err(fault)) => return Err(Value::from(&*fault.message)),
+                None => return Err(Value::from("an inline call of a module had to wait")),
+            },
+        };
+        vm::grant(made.store(), self.callee.cpu);
+        let called = match (&mut *made, &self.callee.code) {
+            (Made::Core(instance), Code::Core(core)) => core.run(instance, index, given).map(Ok),
+            #[cfg(feature = "components")]
+            _ => Err(Failed::Arguments("its calls may wait".into())),
+        };
+        self.end(index, made, called)
+    }
+
+    /// Whether there is such a function.
+    fn check(&self, index: usize) -> Result<(), Value> {
+        if index < self.callee.names.len() {
+            return Ok(());
+        }
+        Err(Value::from(&*format!("{} has no such function", self.callee.name)))
+    }
+
+    fn idle(&self) -> Option<Box<Made>> {
+        self.idle.borrow_mut().pop()
+    }
+
+    /// What a call gave; its instance is there for the next, if it can be.
+    fn end(&self, index: usize, mut made: Box<Made>, called: Result<Outcome, Failed>) -> Outcome {
         made.store().data_mut().held = None;
         let result = match called {
             Ok(outcome) => outcome,
@@ -286,6 +318,14 @@ impl Pool {
             idle.push(made);
         }
         result
+    }
+}
+
+/// What a future gives that has nothing to wait for.
+fn now<F: Future>(future: F) -> Option<F::Output> {
+    match std::pin::pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(output) => Some(output),
+        Poll::Pending => None,
     }
 }
 
@@ -316,18 +356,14 @@ impl Module for Handle {
     }
 
     fn call_plain(&self, function: usize, text: Option<&[u8]>, numbers: &[f64]) -> Called {
+        let numbers = numbers.iter().take(NUMBERS_MAX).map(|number| Value::number(*number));
+        if !self.0.callee.is_inline() {
+            return self.begin(function, text.map(Bytes::copy_from_slice), numbers.collect());
+        }
         let mut values = [const { Value::Nil }; NUMBERS_MAX];
-        let values = &mut values[..numbers.len().min(NUMBERS_MAX)];
-        for (value, number) in values.iter_mut().zip(numbers) {
-            *value = Value::number(*number);
-        }
-        match self.at_once(function, Given { bytes: text, values }) {
-            Some(outcome) => Called::Done(outcome),
-            None => {
-                let text = text.map(Bytes::copy_from_slice);
-                self.begin(function, text, values.to_vec())
-            }
-        }
+        let values = &mut values[..numbers.len()];
+        values.iter_mut().zip(numbers).for_each(|(value, number)| *value = number);
+        Called::Done(self.0.run(function, Given { bytes: text, values }))
     }
 
     fn pass(&self, function: usize, bytes: Bytes, arguments: Vec<Value>) -> Called {
@@ -351,21 +387,9 @@ impl Module for Handle {
 }
 
 impl Handle {
-    /// A call that is over when this returns, if such are this module's.
+    /// A call that is over when this returns, if this module's are.
     fn at_once(&self, function: usize, given: Given<'_>) -> Option<Outcome> {
-        let pool = &self.0;
-        if function >= pool.callee.names.len() {
-            let text = format!("{} has no such function", pool.callee.name);
-            return Some(Err(Value::from(&*text)));
-        }
-        if !pool.callee.is_inline() {
-            return None;
-        }
-        let mut run = std::pin::pin!(pool.run(function, given));
-        match run.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
-            Poll::Ready(outcome) => Some(outcome),
-            Poll::Pending => Some(Err(Value::from("an inline call of a module had to wait"))),
-        }
+        self.0.callee.is_inline().then(|| self.0.run(function, given))
     }
 
     fn begin(&self, function: usize, bytes: Option<Bytes>, arguments: Vec<Value>) -> Called {

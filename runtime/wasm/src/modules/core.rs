@@ -94,7 +94,10 @@ impl Core {
             enter.typed(&store).ok()
         });
         let exports = Exports { functions, alloc, free, reset };
-        Ok(Instance { store, exports, enter: enter.flatten() })
+        // A string is two numbers, and there is always room for a result.
+        let most = self.functions.iter().map(|f| 2 * f.parameters.len() + 1).max();
+        let numbers = vec![ValRaw::u64(0); most.unwrap_or(1)].into();
+        Ok(Instance { store, exports, enter: enter.flatten(), numbers })
     }
 }
 
@@ -104,6 +107,8 @@ pub(super) struct Instance {
     exports: Exports,
     /// Runs a task; `None` where calls run inline.
     enter: Option<TypedFunc<(), ()>>,
+    /// Room for the numbers of a call.
+    numbers: Box<[ValRaw]>,
 }
 
 struct Exports {
@@ -112,9 +117,6 @@ struct Exports {
     free: Option<Func>,
     reset: Option<Func>,
 }
-
-/// Numbers of a call for which no memory is asked.
-const FEW: usize = 8;
 
 /// What a call does in the module.
 struct Work<'a> {
@@ -134,34 +136,45 @@ pub(crate) struct Task<'a> {
 }
 
 impl Core {
-    /// Calls a function, inline or on a fiber.
+    /// Calls a function inline.
+    pub(super) fn run(
+        &self,
+        instance: &mut Instance,
+        index: usize,
+        given: Given<'_>,
+    ) -> Result<Value, Failed> {
+        let Instance { store, exports, numbers, .. } = instance;
+        Ok(self.work(exports, numbers, index, given)?.run(store.as_context_mut())?)
+    }
+
+    /// Calls a function on a fiber.
     pub(super) async fn call(
         &self,
         instance: &mut Instance,
         index: usize,
         given: Given<'_>,
     ) -> Result<Value, Failed> {
-        let Instance { store, exports, enter } = instance;
-        let signature = &self.functions[index];
-        let (mut few, mut many) = ([ValRaw::u64(0); FEW], Vec::new());
-        // A string is two numbers.
-        let most = 2 * signature.parameters.len() + 1;
-        let numbers = match most <= FEW {
-            true => &mut few[..],
-            false => {
-                many.resize(most, ValRaw::u64(0));
-                &mut many[..]
-            }
-        };
-        let has_text = arrange(signature, given, numbers).map_err(Failed::Arguments)?;
-        let function = exports.functions[index];
-        let mut work = Work { exports, function, signature, given, numbers, has_text };
+        let Instance { store, exports, enter, numbers } = instance;
+        let mut work = self.work(exports, numbers, index, given)?;
         let Some(enter) = enter else { return Ok(work.run(store.as_context_mut())?) };
         let mut task = Task { work, result: Ok(Value::Nil) };
         store.data_mut().task = Some(NonNull::from(&mut task).cast());
         let entered = enter.call_async(&mut *store, ()).await;
         entered.map_err(|error| fault_of(&error, store.data()))?;
         Ok(task.result?)
+    }
+
+    /// What is to be done for a call.
+    fn work<'a>(
+        &'a self,
+        exports: &'a Exports,
+        numbers: &'a mut [ValRaw],
+        index: usize,
+        given: Given<'a>,
+    ) -> Result<Work<'a>, Failed> {
+        let (signature, function) = (&self.functions[index], exports.functions[index]);
+        let has_text = arrange(signature, given, numbers).map_err(Failed::Arguments)?;
+        Ok(Work { exports, function, signature, given, numbers, has_text })
     }
 }
 
