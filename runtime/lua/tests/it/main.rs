@@ -14,7 +14,6 @@ mod exports;
 mod known;
 mod libraries;
 mod limits;
-mod many;
 mod messages;
 mod net;
 mod nginx;

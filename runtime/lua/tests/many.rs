@@ -1,11 +1,21 @@
-//! Thousands of scripts on a worker: what one more of them takes.
+//! Thousands of scripts on a worker: what one more of them takes. A process for itself: pages are counted.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::disallowed_methods)]
+#![allow(dead_code, unreachable_pub, reason = "what other tests use of the rig")]
 
-use std::process::Command;
+use std::sync::{Mutex, PoisonError};
 
 use pilotlight_filter::abi::Phase;
 use pilotlight_filter::abi::limit::LUA_PROGRAMS;
 
 use crate::rig::*;
+
+#[path = "it/net.rs"]
+mod net;
+#[path = "it/rig.rs"]
+mod rig;
+
+/// One test at a time.
+static ALONE: Mutex<()> = Mutex::new(());
 
 /// A filter of the usual size, each of its own content.
 fn script(at: usize) -> String {
@@ -35,19 +45,9 @@ fn dirty() -> u64 {
     line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() * 1024
 }
 
-/// Whether this is a process for one test. Pages are counted by process, and other tests run in the first.
-const ALONE: &str = "PILOTLIGHT_TEST_ALONE";
-
 #[test]
 fn one_of_many_scripts_takes_little() {
-    if std::env::var_os(ALONE).is_none() {
-        let mut test = Command::new(std::env::current_exe().unwrap());
-        test.args(["many::one_of_many_scripts_takes_little", "--exact", "--nocapture"]);
-        let ran = test.env(ALONE, "1").output().unwrap();
-        let said = String::from_utf8_lossy(&ran.stdout);
-        assert!(ran.status.success() && said.contains("1 passed"), "{said}");
-        return;
-    }
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     const MANY: usize = LUA_PROGRAMS;
     let scripts: Vec<String> = (0..MANY).map(script).collect();
     let texts: Vec<&str> = scripts.iter().map(String::as_str).collect();
@@ -81,6 +81,7 @@ end }"#;
 
 #[test]
 fn past_the_limit_scripts_go_that_were_not_used_for_long() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let others: Vec<String> = (0..2 * LUA_PROGRAMS).map(script).collect();
     let mut texts = vec![COUNTS, COUNTS, STAYS];
     texts.extend(others.iter().map(String::as_str));
