@@ -61,7 +61,9 @@ fn one_of_many_scripts_takes_little() {
     rig.realm.rest();
     let (heap, pages) = ((rig.heap() - before) / MANY as u64, (dirty() - held) / MANY as u64);
     println!("a script: {heap} bytes of the VM's heap, {pages} of the process's pages");
-    assert!(heap < 2_600 && pages < 3_600, "{heap} {pages}");
+    // Of an emulated program the process is the emulator, with what it translates (`tools/emulate`).
+    let emulated = std::env::var_os("PILOTLIGHT_EMULATED").is_some();
+    assert!(heap < 2_600 && (emulated || pages < 3_600), "{heap} {pages}");
 }
 
 /// What a script counts in a variable of its own.
