@@ -2,7 +2,6 @@
 //! by their types.
 
 use std::cell::{Cell, RefCell};
-use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -239,41 +238,37 @@ impl Pool {
         Poll::Pending
     }
 
-    /// A call that may wait. What it is given is in it once: an `async fn` would have it twice.
-    #[allow(clippy::manual_async_fn, reason = "each call is copied to where it stays")]
-    fn call(
+    async fn call(
         self: Rc<Pool>,
         index: usize,
         bytes: Option<Bytes>,
         arguments: Vec<Value>,
-    ) -> impl Future<Output = Outcome> {
-        async move {
-            self.check(index)?;
-            let _running = std::future::poll_fn(|cx| self.poll_enter(cx)).await;
-            let given = Given { bytes: bytes.as_deref(), values: &arguments };
-            let mut made = match self.idle() {
-                Some(made) => made,
-                // Apart: it is large, and seldom there.
-                None => match Box::pin(self.make()).await {
-                    Ok(made) => Box::new(made),
-                    Err(fault) => return Err(Value::from(&*fault.message)),
-                },
-            };
-            vm::grant(made.store(), self.callee.cpu);
-            let called = match (&mut *made, &self.callee.code) {
-                (Made::Core(instance), Code::Core(core)) => {
-                    core.call(instance, index, given).await.map(Ok)
-                }
-                // Apart, too: what its calls hold is large.
-                #[cfg(feature = "components")]
-                (Made::Typed(instance), Code::Typed(typed)) => {
-                    Box::pin(instance.call(typed, index, given)).await
-                }
-                #[cfg(feature = "components")]
-                _ => Err(Failed::Arguments("it is another module's instance".into())),
-            };
-            self.end(index, made, called)
-        }
+    ) -> Outcome {
+        self.check(index)?;
+        let _running = std::future::poll_fn(|cx| self.poll_enter(cx)).await;
+        let given = Given { bytes: bytes.as_deref(), values: &arguments };
+        let mut made = match self.idle() {
+            Some(made) => made,
+            // Apart: it is large, and seldom there.
+            None => match Box::pin(self.make()).await {
+                Ok(made) => Box::new(made),
+                Err(fault) => return Err(Value::from(&*fault.message)),
+            },
+        };
+        vm::grant(made.store(), self.callee.cpu);
+        let called = match (&mut *made, &self.callee.code) {
+            (Made::Core(instance), Code::Core(core)) => {
+                core.call(instance, index, given).await.map(Ok)
+            }
+            // Apart, too: what its calls hold is large.
+            #[cfg(feature = "components")]
+            (Made::Typed(instance), Code::Typed(typed)) => {
+                Box::pin(instance.call(typed, index, given)).await
+            }
+            #[cfg(feature = "components")]
+            _ => Err(Failed::Arguments("it is another module's instance".into())),
+        };
+        self.end(index, made, called)
     }
 
     /// A call that runs to its end at once, in an instance of its own for that long.
@@ -328,7 +323,7 @@ impl Pool {
 
 /// What a future gives that has nothing to wait for.
 fn now<F: Future>(future: F) -> Option<F::Output> {
-    match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
+    match std::pin::pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(output) => Some(output),
         Poll::Pending => None,
     }

@@ -8,7 +8,6 @@
 //! Whatever a call needs of the module's functions runs in one go: inline, or on one fiber, which
 //! the module enters by way of a function of the host's.
 
-use std::pin::pin;
 use std::ptr::NonNull;
 
 use pilotlight_abi::Value;
@@ -160,7 +159,7 @@ impl Core {
         let Some(enter) = enter else { return Ok(work.run(store.as_context_mut())?) };
         let mut task = Task { work, result: Ok(Value::Nil) };
         store.data_mut().task = Some(NonNull::from(&mut task).cast());
-        let entered = pin!(enter.call_async(&mut *store, ())).await;
+        let entered = enter.call_async(&mut *store, ()).await;
         entered.map_err(|error| fault_of(&error, store.data()))?;
         Ok(task.result?)
     }
