@@ -1,6 +1,5 @@
 //! Thousands of scripts on a worker: what one more of them takes. A process for itself: pages are counted.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::disallowed_methods)]
-#![allow(dead_code, unreachable_pub, reason = "what other tests use of the rig")]
 
 use std::sync::{Mutex, PoisonError};
 
@@ -9,8 +8,10 @@ use pilotlight_filter::abi::limit::LUA_PROGRAMS;
 
 use crate::rig::*;
 
+#[allow(dead_code, unreachable_pub, reason = "the rig's")]
 #[path = "it/net.rs"]
 mod net;
+#[allow(dead_code, unreachable_pub, reason = "other tests use more of it")]
 #[path = "it/rig.rs"]
 mod rig;
 
