@@ -1,4 +1,4 @@
-//! The memory of one VM: one mapping below 2^46, counted, given back whole.
+//! The memory of one VM: one mapping below 2^46, counted, given back whole or left to the next VM.
 //!
 //! ```text
 //! base                         top                              base + size
@@ -8,6 +8,7 @@
 //! LuaJIT tags pointers in their upper bits, so an ordinary allocator will not do: on aarch64 it
 //! hands out addresses that LuaJIT can't hold.
 
+use std::cell::RefCell;
 use std::ops::Range;
 use std::os::raw::c_void;
 use std::ptr;
@@ -25,6 +26,8 @@ const CLASSES: usize = 32;
 const RETURN_PAGES: u32 = 16;
 /// An arena that has used more than this is not given back by its own thread.
 const SLOW: usize = 2 << 20;
+/// One that has used no more than this is left to the next VM of its thread.
+const LEFT: usize = 1 << 20;
 /// Room past the limit for what the host itself must push (results, messages).
 const SLACK: usize = 32 << 20;
 
@@ -110,7 +113,11 @@ impl Arena {
     /// Maps an arena for a VM of `limit` bytes; `None` when the system refuses.
     pub(crate) fn new(limit: usize) -> Option<Box<Arena>> {
         let size = (limit + limit / 2 + SLACK).next_multiple_of(PAGE);
-        let mapping = Mapping { base: map(size)?, size };
+        let left = LEAVINGS.take().filter(|mapping| mapping.size == size);
+        let mapping = match left {
+            Some(mapping) => mapping,
+            None => Mapping { base: map(size)?, size },
+        };
         Some(Box::new(Arena {
             base: mapping.base,
             mapping,
@@ -278,16 +285,30 @@ impl Arena {
         }
     }
 
-    /// Gives all of it back. The system takes milliseconds to take thousands of pages: a thread of
-    /// its own waits for that.
+    /// Gives all of it back, to the next VM or to the system. That takes milliseconds to take
+    /// thousands of pages: a thread of its own waits for it.
     pub(crate) fn give_back(self: Box<Arena>) {
         let Arena { mapping, top, .. } = *self;
-        if top > SLOW {
+        if top <= LEFT {
+            // On a thread that ends it goes with what was to keep it.
+            drop(LEAVINGS.try_with(move |place| place.replace(Some(mapping))));
+        } else if top > SLOW {
             let thread = std::thread::Builder::new().name("lua-unmap".into());
             // Where there is no thread to be had, the mapping goes with what it was to do.
             drop(thread.stack_size(64 * 1024).spawn(move || drop(mapping)));
         }
     }
+}
+
+thread_local! {
+    /// What the last VM of this thread has left. Who takes a killed one's place waits for no page:
+    /// each costs a microsecond, and several where a hypervisor has to find it.
+    static LEAVINGS: RefCell<Option<Mapping>> = const { RefCell::new(None) };
+}
+
+/// Gives back what the last VM of this thread has left: there may be no next one.
+pub(crate) fn clear() {
+    LEAVINGS.take();
 }
 
 /// A piece of the address space.

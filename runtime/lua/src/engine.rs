@@ -12,6 +12,7 @@ use pilotlight_filter::engine::{
 use pilotlight_filter::host::Services;
 use pilotlight_filter::{Fault, Spec};
 
+use crate::arena;
 use crate::known::{self, Known, Read};
 use crate::prelude::dump;
 use crate::program::{Chunk, Code, Script, Step, chunk_name};
@@ -99,6 +100,7 @@ impl Engine for LuaEngine {
                 Err(error) => errors.push(error),
             }
         }
+        arena::clear();
         if errors.is_empty() {
             Ok(Arc::new(Shelf(Arc::new(LuaLibrary { scripts, world, memory, tried }))))
         } else {

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use pilotlight_filter::host::{Called, Module, Services};
 use pilotlight_filter::{Fault, FaultKind, Filter, Realm};
 
+use crate::arena;
 use crate::counts;
 use crate::engine::LuaLibrary;
 use crate::export;
@@ -92,19 +93,20 @@ impl LuaRealm {
         match place {
             Some(vm) if !vm.is_retired() => Ok(vm.clone()),
             old => {
+                // It goes first: the new one takes its memory.
+                let had_tasks = old.take().map(|killed| killed.tasks.were_used());
                 let made = self.make(memory)?;
-                let killed = old.replace(made.clone());
+                *old = Some(made.clone());
                 if memory.is_none() {
-                    self.boot_world(&made, killed.is_none())?;
+                    self.boot_world(&made, had_tasks.is_none())?;
                 }
-                if let Some(killed) = killed {
-                    let tasks = killed.tasks.were_used();
+                if let Some(tasks) = had_tasks {
                     let plugins = memory.is_none();
                     self.boot_behind(|script| {
                         script.eager && tasks || script.is_plugin() && script.is_common() && plugins
                     });
                 }
-                Ok(old.clone().ok_or_else(|| Fault::new(FaultKind::Internal, "no VM"))?)
+                Ok(made)
             }
         }
     }
@@ -146,6 +148,7 @@ impl Realm for OpenRealm {
     fn rest(&self) {
         self.0.common.borrow().iter().for_each(|vm| vm.rest());
         self.0.own.borrow().values().flatten().for_each(|vm| vm.rest());
+        arena::clear();
     }
 
     fn trim(&self) {
@@ -158,6 +161,7 @@ impl Realm for OpenRealm {
             vm.is_some()
         });
         prelude::rest();
+        arena::clear();
     }
 
     fn is_busy(&self) -> bool {

@@ -109,3 +109,28 @@ fn only_whole_pages_of_the_system_are_given_back() {
     assert!(whole(UNIT - PAGE, UNIT, UNIT).is_empty());
     assert_eq!(whole(3 * PAGE, 5 * PAGE, PAGE), 3 * PAGE..8 * PAGE);
 }
+
+/// The next of the same size gets the pages of a small one as they are.
+#[test]
+fn a_small_arena_is_left_to_the_next() {
+    const SIZE: usize = 8 << 20;
+    // What an arena of `size` finds where the first piece is; it leaves ones, and has used `more`.
+    let found = |size: usize, more: usize| {
+        let mut arena = Arena::new(size).unwrap();
+        let at = arena.allocate(100);
+        // SAFETY: a piece of 100 bytes, of pages that the system has cleared or that were written to.
+        let byte = unsafe { at.read() };
+        // SAFETY: as above.
+        unsafe { at.write_bytes(1, 100) };
+        assert!(!arena.allocate(more).is_null());
+        arena.give_back();
+        byte
+    };
+    assert_eq!(found(SIZE, LEFT / 2), 0);
+    assert_eq!(found(SIZE, LEFT / 2), 1, "of the same size");
+    assert_eq!(found(SIZE + PAGE, LEFT / 2), 0, "of another");
+    assert_eq!(found(SIZE, LEFT), 0, "the other has replaced it");
+    assert_eq!(found(SIZE, LEFT / 2), 0, "a large one leaves nothing");
+    clear();
+    assert_eq!(found(SIZE, LEFT / 2), 0, "nothing is left");
+}
