@@ -1,6 +1,5 @@
 //! What an instance's host calls can reach.
 
-use std::ptr::NonNull;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,7 +13,7 @@ use wasmtime::{Memory, ResourceLimiter, TypedFunc, UpdateDeadline};
 
 use crate::config::TABLE_ELEMENTS;
 use crate::fault::OverCpu;
-use crate::modules::core::Task;
+use crate::modules::Desk;
 use crate::proxy_wasm::context::Proxy;
 use crate::stage::Stage;
 use crate::ticker::{Held, TICK, Ticker};
@@ -41,8 +40,8 @@ pub(crate) struct Host {
     /// What a component holds of the world.
     #[cfg(feature = "components")]
     pub(crate) world: Option<Box<crate::component::world::World>>,
-    /// What a script's call does on the fiber that it is about to enter.
-    pub(crate) task: Option<NonNull<Task<'static>>>,
+    /// Where scripts' calls come from, on a fiber.
+    pub(crate) desk: Option<Rc<Desk>>,
     /// Runs on a fiber: yields each tick.
     pub(crate) on_fiber: bool,
     /// CPU time of the call; on a fiber, the ticks left of it; inline, where it began.
@@ -126,7 +125,7 @@ impl Host {
             proxy: Proxy::default(),
             #[cfg(feature = "components")]
             world: None,
-            task: None,
+            desk: None,
             on_fiber,
             cpu: Duration::ZERO,
             ticks: 0,

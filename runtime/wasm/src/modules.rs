@@ -2,17 +2,16 @@
 //! by their types.
 
 use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use bytes::Bytes;
 use pilotlight_abi::Value;
 use pilotlight_filter::engine::ModuleSpec;
-use pilotlight_filter::host::Outcome;
+use pilotlight_filter::host::{Called, Outcome, Wait};
 use pilotlight_filter::{Fault, Services};
-use wasmtime::Store;
 
 #[cfg(feature = "components")]
 use crate::component::call as typed;
@@ -21,11 +20,17 @@ use crate::stage::Stage;
 use crate::ticker::Ticker;
 use crate::vm;
 
+mod arguments;
 pub(crate) mod core;
+mod desk;
 mod handle;
 mod signature;
 mod values;
 
+use arguments::Arguments;
+pub(crate) use arguments::{Argument, Given};
+pub(crate) use desk::Desk;
+use desk::OnFiber;
 pub(crate) use handle::Handle;
 
 /// Calls of one module that run at the same time on one worker; further ones wait.
@@ -100,63 +105,10 @@ impl Callee {
 
 /// An instance.
 enum Made {
-    Core(core::Instance),
+    Inline(core::Inline),
+    OnFiber(OnFiber),
     #[cfg(feature = "components")]
     Typed(typed::Instance),
-}
-
-impl Made {
-    fn store(&mut self) -> &mut Store<Host> {
-        match self {
-            Made::Core(instance) => &mut instance.store,
-            #[cfg(feature = "components")]
-            Made::Typed(instance) => &mut instance.store,
-        }
-    }
-}
-
-/// What a function is called with.
-#[derive(Clone, Copy)]
-pub(crate) struct Given<'a> {
-    /// In front of the others, if there is a piece of a body.
-    pub(crate) bytes: Option<&'a [u8]>,
-    pub(crate) values: &'a [Value],
-}
-
-/// One of them.
-#[derive(Clone, Copy)]
-pub(crate) enum Argument<'a> {
-    Bytes(&'a [u8]),
-    Value(&'a Value),
-}
-
-impl<'a> Given<'a> {
-    pub(crate) fn len(self) -> usize {
-        self.values.len() + usize::from(self.bytes.is_some())
-    }
-
-    /// The argument at `index`: nil where there is none.
-    pub(crate) fn get(self, index: usize) -> Argument<'a> {
-        let value = match (self.bytes, index) {
-            (Some(bytes), 0) => return Argument::Bytes(bytes),
-            (Some(_), index) => self.values.get(index - 1),
-            (None, index) => self.values.get(index),
-        };
-        match value {
-            Some(Value::Bytes(bytes)) => Argument::Bytes(bytes),
-            Some(value) => Argument::Value(value),
-            None => Argument::Value(&Value::Nil),
-        }
-    }
-}
-
-impl Argument<'_> {
-    pub(crate) fn kind(self) -> &'static str {
-        match self {
-            Argument::Bytes(_) => "string",
-            Argument::Value(value) => value.kind(),
-        }
-    }
 }
 
 /// Why a call gave nothing.
@@ -225,31 +177,54 @@ impl Pool {
         let mut host = Host::new(name, services, Stage::default(), limits, on_fiber);
         host.ticker = Some(Arc::clone(&self.ticker));
         match &callee.code {
-            Code::Core(core) => core.make(host).await.map(Made::Core),
+            Code::Core(core) => core.make(host, callee.cpu).await,
             #[cfg(feature = "components")]
             Code::Typed(typed) => typed.make(host).await.map(Made::Typed),
         }
     }
 
-    /// A place among the calls that run.
-    fn poll_enter(self: &Rc<Pool>, cx: &mut Context<'_>) -> Poll<Running> {
-        if self.running.get() < CALLS_MAX {
-            self.running.set(self.running.get() + 1);
-            return Poll::Ready(Running(Rc::clone(self)));
+    /// Calls a function. Most calls have ended when this returns: those inline, and those that take no
+    /// longer than a slice.
+    fn start(self: &Rc<Pool>, function: usize, arguments: Arguments<'_>) -> Called {
+        if let Err(error) = self.check(function) {
+            return Called::Done(Err(error));
         }
-        self.waiting.borrow_mut().push(cx.waker().clone());
-        Poll::Pending
+        if self.callee.is_inline() {
+            return Called::Done(self.inline(function, arguments.given()));
+        }
+        let mut call: Wait<Outcome> = match self.at_hand() {
+            None => Box::pin(Rc::clone(self).call(function, arguments.into_owned())),
+            Some((running, mut made)) => {
+                if let Made::OnFiber(instance) = &mut *made
+                    && let Err(failed) = instance.take(function, arguments)
+                {
+                    return Called::Done(self.end(function, made, Err(failed)));
+                }
+                Box::pin(running.call(function, made))
+            }
+        };
+        // The first slice runs at once.
+        match call.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(outcome) => Called::Done(outcome),
+            Poll::Pending => Called::Running(call),
+        }
     }
 
-    async fn call(
-        self: Rc<Pool>,
-        index: usize,
-        bytes: Option<Bytes>,
-        arguments: Vec<Value>,
-    ) -> Outcome {
-        self.check(index)?;
-        let _running = std::future::poll_fn(|cx| self.poll_enter(cx)).await;
-        let given = Given { bytes: bytes.as_deref(), values: &arguments };
+    /// An instance that waits for a call, and a place among the calls that run.
+    fn at_hand(self: &Rc<Pool>) -> Option<(Running, Box<Made>)> {
+        let Code::Core(_) = self.callee.code else { return None };
+        Some((Running::enter(self)?, self.idle()?))
+    }
+
+    async fn call(self: Rc<Pool>, function: usize, arguments: Arguments<'static>) -> Outcome {
+        let place = |cx: &mut Context<'_>| match Running::enter(&self) {
+            Some(running) => Poll::Ready(running),
+            None => {
+                self.waiting.borrow_mut().push(cx.waker().clone());
+                Poll::Pending
+            }
+        };
+        let running = poll_fn(place).await;
         let mut made = match self.idle() {
             Some(made) => made,
             // Apart: it is large, and seldom there.
@@ -258,25 +233,24 @@ impl Pool {
                 Err(fault) => return Err(Value::from(&*fault.message)),
             },
         };
-        vm::grant(made.store(), self.callee.cpu);
         let called = match (&mut *made, &self.callee.code) {
-            (Made::Core(instance), Code::Core(core)) => {
-                core.call(instance, index, given).await.map(Ok)
-            }
+            (Made::OnFiber(instance), _) => match instance.take(function, arguments) {
+                Ok(()) => return running.call(function, made).await,
+                Err(failed) => Err(failed),
+            },
             // Apart, too: what its calls hold is large.
             #[cfg(feature = "components")]
             (Made::Typed(instance), Code::Typed(typed)) => {
-                Box::pin(instance.call(typed, index, given)).await
+                vm::grant(&mut instance.store, self.callee.cpu);
+                Box::pin(instance.call(typed, function, arguments.given())).await
             }
-            #[cfg(feature = "components")]
             _ => Err(Failed::Arguments("it is another module's instance".into())),
         };
-        self.end(index, made, called)
+        self.end(function, made, called)
     }
 
     /// A call that runs to its end at once, in an instance of its own for that long.
-    fn run(&self, index: usize, given: Given<'_>) -> Outcome {
-        self.check(index)?;
+    fn inline(&self, function: usize, given: Given<'_>) -> Outcome {
         let mut made = match self.idle() {
             Some(made) => made,
             None => match now(self.make()) {
@@ -285,13 +259,11 @@ impl Pool {
                 None => return Err(Value::from("an inline call of a module had to wait")),
             },
         };
-        vm::grant(made.store(), self.callee.cpu);
-        let called = match (&mut *made, &self.callee.code) {
-            (Made::Core(instance), Code::Core(core)) => core.run(instance, index, given).map(Ok),
-            #[cfg(feature = "components")]
+        let called = match &mut *made {
+            Made::Inline(instance) => instance.call(function, given).map(Ok),
             _ => Err(Failed::Arguments("its calls may wait".into())),
         };
-        self.end(index, made, called)
+        self.end(function, made, called)
     }
 
     /// Whether there is such a function.
@@ -307,8 +279,7 @@ impl Pool {
     }
 
     /// What a call gave; its instance is there for the next, if it can be.
-    fn end(&self, index: usize, mut made: Box<Made>, called: Result<Outcome, Failed>) -> Outcome {
-        made.store().data_mut().held = None;
+    fn end(&self, index: usize, made: Box<Made>, called: Result<Outcome, Failed>) -> Outcome {
         let result = match called {
             Ok(outcome) => outcome,
             Err(Failed::Arguments(text)) => Err(Value::from(&*text)),
@@ -334,6 +305,30 @@ fn now<F: Future>(future: F) -> Option<F::Output> {
 
 /// One of the calls that run.
 struct Running(Rc<Pool>);
+
+impl Running {
+    /// Takes a place among them, if there is one.
+    fn enter(pool: &Rc<Pool>) -> Option<Running> {
+        let running = pool.running.get();
+        if running >= CALLS_MAX {
+            return None;
+        }
+        pool.running.set(running + 1);
+        Some(Running(Rc::clone(pool)))
+    }
+
+    /// The call that lies on an instance's desk.
+    async fn call(self, function: usize, mut made: Box<Made>) -> Outcome {
+        let called = match &mut *made {
+            Made::OnFiber(instance) => {
+                let entered = instance.enter().await;
+                instance.result(entered).map(Ok)
+            }
+            _ => Err(Failed::Arguments("it is another module's instance".into())),
+        };
+        self.0.end(function, made, called)
+    }
+}
 
 impl Drop for Running {
     fn drop(&mut self) {

@@ -107,7 +107,8 @@ pub(crate) fn same(found: impl ExactSizeIterator<Item = ValType>, wanted: &[ValT
 /// Grants the instance CPU time for what is called next, and has the clock run: until now it may have slept, however
 /// long making the instance took.
 #[inline]
-pub(crate) fn grant(store: &mut Store<Host>, cpu: Duration) {
+pub(crate) fn grant(mut store: impl AsContextMut<Data = Host>, cpu: Duration) {
+    let mut store = store.as_context_mut();
     let ticks = store.data_mut().grant(cpu);
     store.set_epoch_deadline(ticks);
     if let Some(ticker) = &store.data().ticker {

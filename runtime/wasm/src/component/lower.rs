@@ -65,6 +65,7 @@ unsafe impl Lower for Arguments<'_> {
             let place = place.part(types.canonical_abi(ty));
             let lowered = match self.0.get(index) {
                 Argument::Bytes(bytes) => lower_bytes(cx, *ty, bytes, place),
+                Argument::Number(number) => lower(cx, *ty, &Value::number(number), place, false),
                 Argument::Value(value) => lower(cx, *ty, value, place, false),
             };
             lowered.map_err(|error| Misfit::within(error, format_args!("#{index}")))?;

@@ -32,52 +32,52 @@ fn called(ty: Type) -> &'static str {
 }
 
 /// An argument as its type has it; `None` when it does not fit.
-#[inline]
+#[inline(always)] // as `Given::get`
 pub(super) fn fit(ty: Type, argument: Argument<'_>) -> Option<Plain<'_>> {
-    let value = match argument {
+    let (whole, number) = match argument {
         Argument::Bytes(text) => {
             let fits = ty == Type::String && u32::try_from(text.len()).is_ok();
             return fits.then_some(Plain::Text(text));
         }
-        Argument::Value(value) => value,
-    };
-    // A script's numbers are fractions by nature: a whole one is a whole number.
-    let whole = match value {
-        Value::Int(whole) => Some(*whole),
-        Value::Float(f) if f.fract() == 0.0 && f.abs() < 9.3e18 => Some(*f as i64),
-        _ => None,
-    };
-    let number = match value {
-        Value::Int(whole) => Some(*whole as f64),
-        Value::Float(fraction) => Some(*fraction),
-        _ => None,
+        Argument::Number(number) | Argument::Value(&Value::Float(number)) => {
+            (whole(number), number)
+        }
+        Argument::Value(&Value::Int(whole)) => (Some(whole), whole as f64),
+        Argument::Value(&Value::Bool(truth)) if ty == Type::Bool => {
+            return Some(Plain::Number(ValRaw::i32(i32::from(truth))));
+        }
+        Argument::Value(_) => return None,
     };
     let fitted = match ty {
-        Type::String => return None,
-        Type::Bool => match value {
-            Value::Bool(truth) => ValRaw::i32(i32::from(*truth)),
-            _ => return None,
-        },
+        Type::String | Type::Bool => return None,
         // Unsigned ones too: the module alone knows how it reads them.
         Type::I32 => match whole? {
             n if i32::try_from(n).is_ok() || u32::try_from(n).is_ok() => ValRaw::i32(n as i32),
             _ => return None,
         },
         Type::I64 => ValRaw::i64(whole?),
-        Type::F32 => ValRaw::f32((number? as f32).to_bits()),
-        Type::F64 => ValRaw::f64(number?.to_bits()),
+        Type::F32 => ValRaw::f32((number as f32).to_bits()),
+        Type::F64 => ValRaw::f64(number.to_bits()),
     };
     Some(Plain::Number(fitted))
 }
 
-/// A result that is a number.
-pub(super) fn shown_as(ty: Type, number: ValRaw) -> Value {
-    match ty {
-        Type::Bool => Value::Bool(number.get_i32() != 0),
-        Type::I32 => Value::Int(i64::from(number.get_i32())),
-        Type::I64 => Value::Int(number.get_i64()),
-        Type::F32 => Value::Float(f64::from(f32::from_bits(number.get_f32()))),
-        Type::F64 => Value::Float(f64::from_bits(number.get_f64())),
-        Type::String => Value::Nil,
+/// A script's numbers are fractions by nature: a whole one is a whole number.
+fn whole(number: f64) -> Option<i64> {
+    const PAST: f64 = 9_223_372_036_854_775_808.0;
+    let whole = number as i64;
+    (whole as f64 == number && number < PAST).then_some(whole)
+}
+
+/// A result; one that is a string is `text`.
+pub(super) fn shown(result: Option<Type>, number: ValRaw, text: Option<Vec<u8>>) -> Value {
+    match result {
+        Some(Type::String) => Value::Bytes(text.unwrap_or_default()),
+        Some(Type::Bool) => Value::Bool(number.get_i32() != 0),
+        Some(Type::I32) => Value::Int(i64::from(number.get_i32())),
+        Some(Type::I64) => Value::Int(number.get_i64()),
+        Some(Type::F32) => Value::Float(f64::from(f32::from_bits(number.get_f32()))),
+        Some(Type::F64) => Value::Float(f64::from_bits(number.get_f64())),
+        None => Value::Nil,
     }
 }
