@@ -212,8 +212,9 @@ impl Pool {
 
     /// An instance that waits for a call, and a place among the calls that run.
     fn at_hand(self: &Rc<Pool>) -> Option<(Running, Box<Made>)> {
-        let Code::Core(_) = self.callee.code else { return None };
-        Some((Running::enter(self)?, self.idle()?))
+        let is_core = matches!(self.callee.code, Code::Core(_));
+        let running = Running::enter(self).filter(|_| is_core)?;
+        Some((running, self.idle()?))
     }
 
     async fn call(self: Rc<Pool>, function: usize, arguments: Arguments<'static>) -> Outcome {
