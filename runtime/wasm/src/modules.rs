@@ -3,6 +3,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -10,7 +11,7 @@ use std::time::Duration;
 
 use pilotlight_abi::Value;
 use pilotlight_filter::engine::ModuleSpec;
-use pilotlight_filter::host::{Called, Outcome, Wait};
+use pilotlight_filter::host::{Called, Outcome};
 use pilotlight_filter::{Fault, Services};
 
 #[cfg(feature = "components")]
@@ -192,21 +193,9 @@ impl Pool {
         if self.callee.is_inline() {
             return Called::Done(self.inline(function, arguments.given()));
         }
-        let mut call: Wait<Outcome> = match self.at_hand() {
-            None => Box::pin(Rc::clone(self).call(function, arguments.into_owned())),
-            Some((running, mut made)) => {
-                if let Made::OnFiber(instance) = &mut *made
-                    && let Err(failed) = instance.take(function, arguments)
-                {
-                    return Called::Done(self.end(function, made, Err(failed)));
-                }
-                Box::pin(running.call(function, made))
-            }
-        };
-        // The first slice runs at once.
-        match call.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
-            Poll::Ready(outcome) => Called::Done(outcome),
-            Poll::Pending => Called::Running(call),
+        match self.at_hand() {
+            None => begin(Box::pin(Rc::clone(self).call(function, arguments.into_owned()))),
+            Some((running, made)) => begin(Call::new(running, function, made, arguments)),
         }
     }
 
@@ -235,10 +224,7 @@ impl Pool {
             },
         };
         let called = match (&mut *made, &self.callee.code) {
-            (Made::OnFiber(instance), _) => match instance.take(function, arguments) {
-                Ok(()) => return running.call(function, made).await,
-                Err(failed) => Err(failed),
-            },
+            (Made::OnFiber(_), _) => return Call::new(running, function, made, arguments).await,
             // Apart, too: what its calls hold is large.
             #[cfg(feature = "components")]
             (Made::Typed(instance), Code::Typed(typed)) => {
@@ -296,6 +282,47 @@ impl Pool {
     }
 }
 
+/// A call whose first slice runs now.
+fn begin(mut call: impl Future<Output = Outcome> + Unpin + 'static) -> Called {
+    match Pin::new(&mut call).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(outcome) => Called::Done(outcome),
+        Poll::Pending => Called::Running(Box::pin(call)),
+    }
+}
+
+/// A call on a fiber.
+struct Call {
+    running: Running,
+    function: usize,
+    /// `None` once it has ended.
+    made: Option<Box<Made>>,
+}
+
+impl Call {
+    fn new(
+        running: Running,
+        function: usize,
+        mut made: Box<Made>,
+        arguments: Arguments<'_>,
+    ) -> Call {
+        if let Made::OnFiber(instance) = &mut *made {
+            instance.take(function, arguments);
+        }
+        Call { running, function, made: Some(made) }
+    }
+}
+
+impl Future for Call {
+    type Output = Outcome;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Outcome> {
+        let Some(Made::OnFiber(instance)) = self.made.as_deref_mut() else { return Poll::Pending };
+        let called = std::task::ready!(instance.poll(cx)).map(Ok);
+        let Some(made) = self.made.take() else { return Poll::Pending };
+        Poll::Ready(self.running.0.end(self.function, made, called))
+    }
+}
+
 /// What a future gives that has nothing to wait for.
 fn now<F: Future>(future: F) -> Option<F::Output> {
     match std::pin::pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
@@ -316,18 +343,6 @@ impl Running {
         }
         pool.running.set(running + 1);
         Some(Running(Rc::clone(pool)))
-    }
-
-    /// The call that lies on an instance's desk.
-    async fn call(self, function: usize, mut made: Box<Made>) -> Outcome {
-        let called = match &mut *made {
-            Made::OnFiber(instance) => {
-                let entered = instance.enter().await;
-                instance.result(entered).map(Ok)
-            }
-            _ => Err(Failed::Arguments("it is another module's instance".into())),
-        };
-        self.0.end(function, made, called)
     }
 }
 
