@@ -202,7 +202,7 @@ impl Pool {
     /// An instance that waits for a call, and a place among the calls that run.
     fn at_hand(self: &Rc<Pool>) -> Option<(Running, Box<Made>)> {
         let is_core = matches!(self.callee.code, Code::Core(_));
-        let running = Running::enter(self).filter(|_| is_core)?;
+        let running = is_core.then(|| Running::enter(self)).flatten()?;
         Some((running, self.idle()?))
     }
 

@@ -81,3 +81,30 @@ pub(super) fn shown(result: Option<Type>, number: ValRaw, text: Option<Vec<u8>>)
         None => Value::Nil,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Numbers that come as such fit as those that come as values.
+    #[test]
+    fn a_number_is_the_same_however_it_comes() {
+        let past = 2f64.powi(63);
+        let numbers = [0.0, -0.0, 1.0, -1.5, 0.5, 2f64.powi(31), -2f64.powi(31), 2f64.powi(32)];
+        let strange = [f64::NAN, f64::INFINITY, -f64::INFINITY, past, -past, past * 1.01];
+        for number in numbers.into_iter().chain(strange) {
+            let value = Value::number(number);
+            for ty in [Type::Bool, Type::I32, Type::I64, Type::F32, Type::F64, Type::String] {
+                let bits = |argument| match fit(ty, argument) {
+                    Some(Plain::Number(number)) => Some(number.get_u64()),
+                    _ => None,
+                };
+                let (plain, valued) =
+                    (bits(Argument::Number(number)), bits(Argument::Value(&value)));
+                assert_eq!(plain, valued, "{number} as {ty:?}");
+            }
+        }
+        assert_eq!(whole(-past), Some(i64::MIN));
+        assert_eq!([whole(past), whole(0.5), whole(f64::NAN), whole(-past * 2.0)], [None; 4]);
+    }
+}
