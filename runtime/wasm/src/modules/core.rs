@@ -5,8 +5,8 @@
 //! results, with `reset()` it says when a call with strings is over; an instance of a module that exports
 //! neither serves one call.
 //!
-//! Whatever a call needs of the module's functions runs in one go: inline, or on the fiber of the
-//! instance (`desk.rs`).
+//! Whatever a call needs of the module's functions runs in one go: inline, or on one fiber
+//! (`desk.rs`).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -126,8 +126,8 @@ pub(super) struct Exports {
 }
 
 impl Exports {
-    /// Calls a function. `numbers` are its arguments as the module takes them, where strings stand nothing
-    /// yet, which are among what is given; then its result, if that is no string.
+    /// Calls a function. `numbers` are its arguments as the module takes them, but for strings, which are
+    /// among what is given; then its result, which this gives if it is a string.
     pub(super) fn call(
         &self,
         mut store: StoreContextMut<'_, Host>,
