@@ -230,7 +230,7 @@ GOALS = [
     ("G16", "memory after load at most 1.25 × idle (plain; with filters)", ["{:.2f}; {:.2f}", *loads], 1.25),
     ("G17", "first 200 within 9 ms", ["{:.1f}", foot("ours", "start")], 9),
     ("", "with filters within 15 ms", ["{:.1f}", foot("ours-both", "start")], 15),
-    ("G18", "the binary at most 16 MiB", ["{:.1f}", size], 16),
+    ("G18", "the binary at most 16 MiB", ["{:.2f}", size], 16),
     ("G19", "64 MiB body, CPU at most 1.0 × Envoy", ["{:.2f}", ratio(of(F, "ours:/64m", "cpugib"), of(F, "envoy:/64m", "cpugib"))], 1.0),
     ("W1", "a Wasm header filter: at least 2.5 × Envoy's requests a CPU second, the same module", ["{:.2f}", ratio(of(B, "envoy-wasm"), of(B, "ours-transform"))], -2.5),
     ("W2", "a 64 KiB body handed over and back: at most 23 µs", ["{:+.1f} µs", hold("ours-transform", "ours")], 23),
