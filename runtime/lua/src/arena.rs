@@ -24,10 +24,9 @@ const SMALL: usize = 4096;
 const CLASSES: usize = 32;
 /// Freed spans of this many pages are given back to the system at once.
 const RETURN_PAGES: u32 = 16;
-/// An arena that has used more than this is not given back by its own thread.
-const SLOW: usize = 2 << 20;
-/// One that has used no more than this is left to the next VM of its thread.
-const LEFT: usize = 1 << 20;
+/// An arena that has used no more than this is left to the next VM of its thread; what is larger is given
+/// back, by another.
+const LEFT: usize = 2 << 20;
 /// Room past the limit for what the host itself must push (results, messages).
 const SLACK: usize = 32 << 20;
 
@@ -292,11 +291,11 @@ impl Arena {
         if top <= LEFT {
             // On a thread that ends it goes with what was to keep it.
             drop(LEAVINGS.try_with(move |place| place.replace(Some(mapping))));
-        } else if top > SLOW {
-            let thread = std::thread::Builder::new().name("lua-unmap".into());
-            // Where there is no thread to be had, the mapping goes with what it was to do.
-            drop(thread.stack_size(64 * 1024).spawn(move || drop(mapping)));
+            return;
         }
+        let thread = std::thread::Builder::new().name("lua-unmap".into());
+        // Where there is no thread to be had, the mapping goes with what it was to do.
+        drop(thread.stack_size(64 * 1024).spawn(move || drop(mapping)));
     }
 }
 
