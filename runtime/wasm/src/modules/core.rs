@@ -122,6 +122,7 @@ pub(super) struct Exports {
     alloc: Option<Func>,
     free: Option<Func>,
     reset: Option<Func>,
+    /// CPU time of each call.
     cpu: Duration,
 }
 
