@@ -17,6 +17,8 @@ use std::os::raw::c_int;
 
 use pilotlight_filter::abi::limit::BODY_COLLECT;
 
+use crate::watchdog::stopping;
+
 use cache::Cache;
 use code::Mistake;
 use flags::{CHECKED, ONCE};
@@ -66,7 +68,7 @@ pub(crate) enum Failure {
     Match(c_int),
     /// The replacement is wrong.
     Template(Vec<u8>),
-    /// The text would be too large.
+    /// The text would be too large, or its script is being stopped.
     TooLarge,
 }
 
@@ -141,7 +143,7 @@ impl Regexes {
             out.extend_from_slice(subject.get(copied..found.from).unwrap_or_default());
             let groups = &self.matcher.groups;
             template.expand(|group| slice(subject, groups, group), out);
-            if out.len() > room {
+            if out.len() > room || stopping() {
                 return Err(Failure::TooLarge);
             }
             (copied, at) = (found.to, found.next);
