@@ -396,5 +396,6 @@ impl Drop for LuaFilter {
         if let (Some((vm, _)), true) = (&self.home, self.context != 0) {
             vm.forget(self.context);
         }
+        self.realm.restock();
     }
 }

@@ -41,6 +41,7 @@ mod reply;
 mod run;
 mod scratch;
 mod socket;
+mod spare;
 mod stack;
 mod stage;
 mod tasks;

@@ -126,6 +126,15 @@ pub(crate) fn load(vm: &Vm, services: &Rc<dyn Services>, world: &World) -> Resul
     Ok(())
 }
 
+/// Loads a dialect's part before any script of it comes; where it can't, that one will say so.
+pub(crate) fn prepare(vm: &Vm, dialect: &str) {
+    vm.stack.push_kept(BOOT);
+    vm.stack.push_bytes(dialect.as_bytes());
+    // SAFETY: the function and its argument are on the stack.
+    unsafe { lua::lua_pcall(vm.stack.raw(), 1, 0, 0) };
+    vm.stack.set_top(0);
+}
+
 fn push_host_table(vm: &Vm, services: &Rc<dyn Services>) {
     let stack = vm.stack;
     stack.push_table(0, 16);

@@ -198,9 +198,18 @@ impl Script {
         }
     }
 
+    /// The folder of the prelude with what boots it; a native one needs none.
+    pub(crate) fn dialect(&self) -> Option<&'static str> {
+        match self.code {
+            Code::Native(_) => None,
+            Code::OpenResty(..) => Some("ngx"),
+            Code::Kong(_) => Some("kong"),
+        }
+    }
+
     /// Whether it is written for nginx or Kong.
     pub(crate) fn is_dialect(&self) -> bool {
-        !matches!(self.code, Code::Native(_))
+        self.dialect().is_some()
     }
 
     /// Whether it runs in the VM that a worker has for all.
@@ -306,9 +315,9 @@ impl Script {
 
     /// Puts what `pl.boot` takes on a stack; how many arguments.
     fn push_code(&self, vm: &Vm, stack: Stack) -> Result<c_int, Fault> {
+        stack.push_bytes(self.dialect().unwrap_or("native").as_bytes());
         match &self.code {
             Code::Native(chunk) => {
-                stack.push_bytes(b"native");
                 vm.load(stack, &chunk.code, &chunk.name)?;
                 stack.push_bytes(self.name.as_bytes());
                 stack.push_bytes(&self.config);
@@ -321,7 +330,6 @@ impl Script {
                 Ok(7)
             }
             Code::OpenResty(steps, settings) => {
-                stack.push_bytes(b"ngx");
                 stack.push_table(steps.len() as c_int, 0);
                 for (index, step) in steps.iter().enumerate() {
                     step.push(vm, stack)?;
@@ -331,7 +339,6 @@ impl Script {
                 Ok(3)
             }
             Code::Kong(plugin) => {
-                stack.push_bytes(b"kong");
                 stack.push_bytes(plugin.as_bytes());
                 stack.push_bytes(self.name.as_bytes());
                 stack.push_bytes(&self.config);

@@ -15,6 +15,7 @@ use crate::export;
 use crate::filter::LuaFilter;
 use crate::prelude;
 use crate::program::{Program, Script};
+use crate::spare::Spare;
 use crate::vm::Vm;
 
 /// A worker's side: one VM for all scripts, and one for each that has a memory limit of its own.
@@ -24,12 +25,14 @@ pub(crate) struct LuaRealm {
     common: RefCell<Option<Rc<Vm>>>,
     /// By the scripts' indexes.
     own: RefCell<BTreeMap<usize, Option<Rc<Vm>>>>,
+    /// The next common one.
+    spare: RefCell<Spare>,
 }
 
 impl LuaRealm {
     pub(crate) fn open(library: Arc<LuaLibrary>, services: Rc<dyn Services>) -> Rc<LuaRealm> {
-        let (common, own) = Default::default();
-        let realm = Rc::new(LuaRealm { library, services, common, own });
+        let (common, own, spare) = Default::default();
+        let realm = Rc::new(LuaRealm { library, services, common, own, spare });
         realm.boot_behind(|script| script.eager);
         realm
     }
@@ -93,9 +96,9 @@ impl LuaRealm {
         match place {
             Some(vm) if !vm.is_retired() => Ok(vm.clone()),
             old => {
-                // It goes first: the new one takes its memory.
-                let had_tasks = old.take().map(|killed| killed.tasks.were_used());
-                let made = self.make(memory)?;
+                let killed = old.take();
+                let had_tasks = killed.as_ref().map(|killed| killed.tasks.were_used());
+                let made = self.next(killed, memory)?;
                 *old = Some(made.clone());
                 if memory.is_none() {
                     self.boot_world(&made, had_tasks.is_none())?;
@@ -113,6 +116,48 @@ impl LuaRealm {
 }
 
 impl LuaRealm {
+    /// The VM that takes a killed one's place, or the first there.
+    fn next(&self, killed: Option<Rc<Vm>>, memory: Option<u64>) -> Result<Rc<Vm>, Fault> {
+        let replaces_common = killed.is_some() && memory.is_none();
+        let (made, goes) = match self.spare.take() {
+            Spare::Made(spare) if replaces_common => (spare, killed),
+            other => {
+                self.spare.replace(other);
+                // It goes first: the new one takes its memory.
+                drop(killed);
+                (self.make(memory)?, None)
+            }
+        };
+        if replaces_common {
+            self.spare.replace(Spare::Owed(goes));
+        }
+        Ok(made)
+    }
+
+    /// Makes the next VM, if one is owed, behind the work at hand.
+    #[inline]
+    pub(crate) fn restock(self: &Rc<LuaRealm>) {
+        if self.spare.borrow().is_owed() {
+            self.make_spare();
+        }
+    }
+
+    #[cold]
+    fn make_spare(self: &Rc<LuaRealm>) {
+        let (realm, owed) = (Rc::downgrade(self), self.spare.take());
+        self.services.spawn(Box::pin(async move {
+            // Whoever has just been answered may wait for this processor.
+            std::thread::yield_now();
+            drop(owed);
+            let Some(realm) = realm.upgrade() else { return };
+            // Without memory for one, whoever needs it says so.
+            let Ok(spare) = realm.make(None) else { return };
+            let common = realm.library.scripts.iter().filter(|script| script.is_common());
+            common.filter_map(Script::dialect).for_each(|name| prelude::prepare(&spare, name));
+            realm.spare.replace(Spare::Made(spare));
+        }));
+    }
+
     fn close(&self) {
         self.own.borrow().values().flatten().for_each(|vm| vm.tasks.close());
         self.common.borrow().iter().for_each(|vm| vm.tasks.close());
@@ -148,6 +193,7 @@ impl Realm for OpenRealm {
     fn rest(&self) {
         self.0.common.borrow().iter().for_each(|vm| vm.rest());
         self.0.own.borrow().values().flatten().for_each(|vm| vm.rest());
+        self.0.spare.take();
         arena::clear();
     }
 
@@ -160,6 +206,7 @@ impl Realm for OpenRealm {
             drop(vm.take_if(idle));
             vm.is_some()
         });
+        self.0.spare.take();
         prelude::rest();
         arena::clear();
     }
@@ -171,8 +218,9 @@ impl Realm for OpenRealm {
 
     fn gauges(&self, report: &mut dyn FnMut(&'static str, &str, u64)) {
         let common = self.0.common.borrow().as_ref().map_or(0, |vm| vm.used());
+        let spare = self.0.spare.borrow().used();
         let own: usize = self.0.own.borrow().values().flatten().map(|vm| vm.used()).sum();
-        report("lua_heap", "", (common + own) as u64);
+        report("lua_heap", "", (common + own + spare) as u64);
         counts::each(|name, count| report(name, "", count));
     }
 }

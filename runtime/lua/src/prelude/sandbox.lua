@@ -252,8 +252,10 @@ local function native(chunk, name, config, is_json, target, named)
   return entries, wants
 end
 
--- The same for any kind of filter; the dialects' parts are there when the first of them comes.
+-- The same for any kind of filter; the dialects' parts are there when the first of them comes, or when
+-- the host names a kind and nothing else.
 function pl.boot(kind, ...)
   if kind == "native" then return native(...) end
-  return pl.part(kind .. "/boot")(...)
+  local boot = pl.part(kind .. "/boot")
+  if ... then return boot(...) end
 end

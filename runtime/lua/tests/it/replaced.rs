@@ -113,3 +113,41 @@ fn nor_does_the_next_plugin() {
         assert!(cpu() - begun < LATE);
     }
 }
+
+/// A worker that had to replace its VM has the next one ready, one and no more, until it rests.
+#[test]
+fn the_next_vm_is_made_ahead() {
+    let rig = load(
+        &[
+            "return { request = function() while true do end end }",
+            "return { request = function() end }",
+        ],
+        |plan, _| {
+            plan.filters[0].cpu = Duration::from_millis(10);
+        },
+    )
+    .unwrap();
+    let one = || rig.phase_of(1, Phase::Request).0.unwrap();
+    let kill = || rig.phase_of(0, Phase::Request).0.expect_err("a loop");
+    let settle = || while rig.tick() > 0 {};
+    one();
+    settle();
+    let alone = rig.heap();
+    let vms = || (rig.heap() as f64 / alone as f64).round();
+    kill();
+    settle();
+    assert_eq!(vms(), 1.0, "most are never killed: none is made before one was");
+    for _ in 0..3 {
+        one();
+        settle();
+        assert_eq!(vms(), 2.0);
+        kill();
+        assert_eq!(vms(), 2.0);
+    }
+    one();
+    settle();
+    rig.realm.rest();
+    assert_eq!(vms(), 1.0);
+    kill();
+    one();
+}
