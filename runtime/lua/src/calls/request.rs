@@ -152,6 +152,50 @@ fn connection(exchange: &Exchange) -> &'static [u8] {
     }
 }
 
+/// A table of fields that is being filled, on top of the stack.
+struct Table<'a> {
+    stack: Stack,
+    /// Names as they came, not in lower case.
+    raw: bool,
+    /// Fields that it may have, and that there were.
+    max: usize,
+    count: usize,
+    seen: Seen<'a>,
+}
+
+impl<'a> Table<'a> {
+    fn put(&mut self, id: Name, name: &'a [u8], value: &[u8]) {
+        self.count += 1;
+        if self.count > self.max {
+            return;
+        }
+        let (mut room, long);
+        let key = match (self.raw, id) {
+            (true, _) => name,
+            (false, Name::Other) if name.len() <= 64 => {
+                room = [0; 64];
+                let room = &mut room[..name.len()];
+                room.copy_from_slice(name);
+                room.make_ascii_lowercase();
+                room
+            }
+            (false, Name::Other) => {
+                long = name.to_ascii_lowercase();
+                &long
+            }
+            (false, known) => known.text().as_bytes(),
+        };
+        if self.seen.is_new(id, name) {
+            self.stack.push_bytes(key);
+            self.stack.push_bytes(value);
+            self.stack.set_raw(-3);
+        } else {
+            self.stack.push_bytes(value);
+            self.stack.append(key);
+        }
+    }
+}
+
 /// `head_table(which, max, raw, told)`: all fields by name, in lower case unless `raw`; a repeated name
 /// has a list. Then "truncated" and how many there are when that is more than `max` (100; 0: no limit).
 /// `told`: of the request's, its host; of the response's, that it is chunked.
@@ -160,47 +204,29 @@ unsafe extern "C-unwind" fn head_table(state: *mut lua_State) -> c_int {
     let (stack, window) = unsafe { (Stack::new(state), window_of(state)) };
     let (which, max, raw) = (stack.number(1).unwrap_or_default(), most(stack, 2), stack.truth(3));
     let Some(exchange) = window.exchange() else { return nothing(stack) };
+    let of_request = which == 0.0;
     let own = own_fields(exchange, which, stack.truth(4));
+    let fields = match of_request {
+        true => Some(&exchange.request.head.fields),
+        false => exchange.response_fields(),
+    };
     let own = || own.iter().flatten().map(|(id, name, value)| (*id, *name, &value[..]));
-    let fields: Option<&Fields> = match which as i32 {
-        0 => Some(&exchange.request.head.fields),
-        _ => exchange.response_fields(),
-    };
+    let listed = || fields.into_iter().flat_map(Fields::iter);
     // What ends at this hop is the client's word all the same.
-    let hop = || {
-        let hidden = fields.into_iter().filter(|_| which == 0.0).flat_map(Fields::hidden);
-        hidden.map(|(name, value)| (Name::of(name), name, value))
-    };
-    let count = fields.map_or(0, Fields::len) + own().count() + hop().count();
-    stack.push_table(0, count.min(max) as c_int);
-    let (first, last) = if which == 0.0 { (Some(own()), None) } else { (None, Some(own())) };
-    let all = first.into_iter().flatten().chain(hop());
-    let all = all.chain(fields.into_iter().flat_map(Fields::iter));
-    let (mut seen, mut lower) = (Seen::default(), [0; 64]);
-    for (id, name, value) in all.chain(last.into_iter().flatten()).take(max) {
-        let long;
-        let key = match (raw, id, lower.get_mut(..name.len())) {
-            (true, ..) => name,
-            (false, Name::Other, Some(room)) => {
-                room.copy_from_slice(name);
-                room.make_ascii_lowercase();
-                room
-            }
-            (false, Name::Other, None) => {
-                long = name.to_ascii_lowercase();
-                &long
-            }
-            (false, known, _) => known.text().as_bytes(),
-        };
-        if seen.is_new(id, name) {
-            stack.push_bytes(key);
-            stack.push_bytes(value);
-            stack.set_raw(-3);
-        } else {
-            stack.push_bytes(value);
-            stack.append(key);
-        }
+    let hidden = || fields.into_iter().filter(|_| of_request).flat_map(Fields::hidden);
+    let room = fields.map_or(0, Fields::len) + own().count() + hidden().count();
+    stack.push_table(0, room.min(max) as c_int);
+    let (count, seen) = Default::default();
+    let mut table = Table { stack, raw, max, count, seen };
+    if of_request {
+        own().for_each(|(id, name, value)| table.put(id, name, value));
     }
+    hidden().for_each(|(name, value)| table.put(Name::of(name), name, value));
+    listed().for_each(|(id, name, value)| table.put(id, name, value));
+    if !of_request {
+        own().for_each(|(id, name, value)| table.put(id, name, value));
+    }
+    let count = table.count;
     if !raw {
         stack.push_kept(FIELDS);
         stack.set_metatable(-2);
