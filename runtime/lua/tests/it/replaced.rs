@@ -30,25 +30,27 @@ const ENDS: &[&str] = &[
     "for i = 1, 1e9 do load('for i = 1, 100 do local x = i + ' .. i .. ' end')() end",
 ];
 
+/// The scripts as nginx's access phase, each with 10 ms.
+fn as_access(plan: &mut Plan) {
+    plan.script.memory = 32 << 20;
+    for spec in &mut plan.filters {
+        let Source::Native(path) = spec.program.clone() else { panic!("a file") };
+        spec.cpu = Duration::from_millis(10);
+        let script = ScriptFile { path, name: Arc::from("access.lua") };
+        spec.program = Source::OpenResty(OpenResty {
+            phases: vec![("access", script)],
+            settings: "{}".into(),
+            ..OpenResty::default()
+        });
+    }
+}
+
 #[test]
 fn the_next_script_does_not_wait_for_it() {
     let scripts: Vec<String> = (0..OTHERS).map(|n| format!("ngx.ctx.n = {n}")).collect();
     let mut scripts: Vec<&str> = scripts.iter().map(String::as_str).collect();
     scripts.splice(0..0, ENDS.iter().copied());
-    let rig = load(&scripts, |plan: &mut Plan, _| {
-        plan.script.memory = 32 << 20;
-        for spec in &mut plan.filters {
-            let Source::Native(path) = spec.program.clone() else { panic!("a file") };
-            spec.cpu = Duration::from_millis(10);
-            let script = ScriptFile { path, name: Arc::from("access.lua") };
-            spec.program = Source::OpenResty(OpenResty {
-                phases: vec![("access", script)],
-                settings: "{}".into(),
-                ..OpenResty::default()
-            });
-        }
-    })
-    .unwrap();
+    let rig = load(&scripts, |plan, _| as_access(plan)).unwrap();
     let request = |index: usize| {
         let begun = cpu();
         let (result, _) = rig.phase_of(index, Phase::Request);
@@ -114,19 +116,11 @@ fn nor_does_the_next_plugin() {
     }
 }
 
-/// A worker that had to replace its VM has the next one ready, one and no more, until it rests.
+/// A worker that had to replace its VM has the next one ready, with what its scripts begin with; one and
+/// no more, until it rests.
 #[test]
 fn the_next_vm_is_made_ahead() {
-    let rig = load(
-        &[
-            "return { request = function() while true do end end }",
-            "return { request = function() end }",
-        ],
-        |plan, _| {
-            plan.filters[0].cpu = Duration::from_millis(10);
-        },
-    )
-    .unwrap();
+    let rig = load(&["while true do end", "ngx.ctx.n = 1"], |plan, _| as_access(plan)).unwrap();
     let one = || rig.phase_of(1, Phase::Request).0.unwrap();
     let kill = || rig.phase_of(0, Phase::Request).0.expect_err("a loop");
     let settle = || while rig.tick() > 0 {};
