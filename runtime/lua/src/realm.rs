@@ -98,7 +98,13 @@ impl LuaRealm {
             old => {
                 let killed = old.take();
                 let had_tasks = killed.as_ref().map(|killed| killed.tasks.were_used());
-                let made = self.next(killed, memory)?;
+                let made = match (killed, memory) {
+                    (Some(killed), None) => self.successor(killed)?,
+                    (killed, _) => {
+                        drop(killed);
+                        self.make(memory)?
+                    }
+                };
                 *old = Some(made.clone());
                 if memory.is_none() {
                     self.boot_world(&made, had_tasks.is_none())?;
@@ -116,22 +122,16 @@ impl LuaRealm {
 }
 
 impl LuaRealm {
-    /// The VM that takes a killed one's place, or the first there.
-    fn next(&self, killed: Option<Rc<Vm>>, memory: Option<u64>) -> Result<Rc<Vm>, Fault> {
-        let replaces_common = killed.is_some() && memory.is_none();
-        let (made, goes) = match self.spare.take() {
-            Spare::Made(spare) if replaces_common => (spare, killed),
-            other => {
-                self.spare.replace(other);
-                // It goes first: the new one takes its memory.
-                drop(killed);
-                (self.make(memory)?, None)
-            }
-        };
-        if replaces_common {
-            self.spare.replace(Spare::Owed(goes));
+    /// The common VM that takes a killed one's place.
+    fn successor(&self, killed: Rc<Vm>) -> Result<Rc<Vm>, Fault> {
+        if let Spare::Made(spare) = self.spare.take() {
+            self.spare.replace(Spare::Owed(Some(killed)));
+            return Ok(spare);
         }
-        Ok(made)
+        // It goes first: the new one takes its memory.
+        drop(killed);
+        self.spare.replace(Spare::Owed(None));
+        self.make(None)
     }
 
     /// Makes the next VM, if one is owed, behind the work at hand.

@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use crate::vm::Vm;
 
-/// What is killed once is so again, so a worker that had to replace its VM makes another behind the
+/// Scripts that are killed once are so again, so a worker that had to replace its VM makes another behind the
 /// exchange that found it gone, and keeps that until it rests.
 #[derive(Default)]
 pub(crate) enum Spare {

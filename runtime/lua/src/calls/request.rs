@@ -16,6 +16,8 @@ use crate::window::{NONE, TEXT, Window};
 
 /// Fields and arguments of one table, unless a script says how many.
 const MAX: f64 = 100.0;
+/// Names up to this long are made lower case in place.
+const SHORT: usize = 64;
 
 pub(crate) fn fast() -> [Fast; 1] {
     [fast!("raw_header", raw_header(window, int) -> int)]
@@ -172,8 +174,8 @@ impl<'a> Table<'a> {
         let (mut room, long);
         let key = match (self.raw, id) {
             (true, _) => name,
-            (false, Name::Other) if name.len() <= 64 => {
-                room = [0; 64];
+            (false, Name::Other) if name.len() <= SHORT => {
+                room = [0; SHORT];
                 let room = &mut room[..name.len()];
                 room.copy_from_slice(name);
                 room.make_ascii_lowercase();
