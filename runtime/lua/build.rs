@@ -1,5 +1,4 @@
-//! Compiles the prelude to bytecode, so that no gateway parses it when it starts; looks that LuaJIT is
-//! built as the watchdog needs it.
+//! Compiles the prelude to bytecode, so that no gateway parses it when it starts.
 
 #![expect(
     clippy::expect_used,
@@ -13,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::{env, fs};
 
 use miniz_oxide::deflate::compress_to_vec;
-use mlua_sys as lua;
+use pilotlight_luajit as lua;
 
 /// Where the prelude's files are; its folders hold the parts that run when they are asked for.
 const PRELUDE: &str = "src/prelude";
@@ -27,7 +26,6 @@ const DUMP: &CStr =
     c"local source, name, how = ... return string.dump(assert(loadstring(source, name)), how)";
 
 fn main() {
-    check_flags();
     let out = PathBuf::from(env::var("OUT_DIR").expect("cargo sets it"));
     println!("cargo::rerun-if-changed={PRELUDE}");
     println!("cargo::rerun-if-changed={LEAVE}");
@@ -104,26 +102,4 @@ fn compile(name: &str, source: &[u8]) -> Vec<u8> {
         assert_eq!(status, lua::LUA_OK, "{}", String::from_utf8_lossy(&result));
         result
     }
-}
-
-/// Without its check for hooks in compiled loops LuaJIT works, but limits of CPU time do not hold, and
-/// nothing but a script that runs away would tell.
-fn check_flags() {
-    const NEEDED: &str = "-DLUAJIT_ENABLE_CHECKHOOK";
-    let target = env::var("TARGET").expect("cargo sets it");
-    let kind = if env::var("HOST").is_ok_and(|host| host == target) { "HOST" } else { "TARGET" };
-    // Where the `cc` crate looks for flags; the first that is set is the one that holds.
-    let places = [
-        format!("CFLAGS_{target}"),
-        format!("CFLAGS_{}", target.replace(['-', '.'], "_")),
-        format!("{kind}_CFLAGS"),
-        "CFLAGS".to_owned(),
-    ];
-    places.iter().for_each(|name| println!("cargo::rerun-if-env-changed={name}"));
-    let set = places.iter().find_map(|name| Some((name.as_str(), env::var(name).ok()?)));
-    let (name, flags) = set.unwrap_or(("CFLAGS", String::new()));
-    assert!(
-        flags.split_whitespace().any(|flag| flag == NEEDED),
-        "{name} is set to \"{flags}\": add {NEEDED} to it, or scripts' CPU limits do not hold"
-    );
 }

@@ -15,7 +15,8 @@ const HOUSE: &[(&str, u8, &[&str])] = &[
     ("pilotlight-core", 2, &["pilotlight-config", "pilotlight-abi"]),
     ("pilotlight-import", 2, &["pilotlight-config"]),
     ("pilotlight-fleet", 2, &["pilotlight-config"]),
-    ("pilotlight-lua", 2, &["pilotlight-filter", "pilotlight-abi"]),
+    ("pilotlight-luajit", 0, &[]),
+    ("pilotlight-lua", 2, &["pilotlight-filter", "pilotlight-abi", "pilotlight-luajit"]),
     ("pilotlight-wasm", 2, &["pilotlight-filter", "pilotlight-abi"]),
     (
         "pilotlight-server",

@@ -96,7 +96,7 @@ pub(crate) mod world;
 
 use std::os::raw::c_void;
 
-use mlua_sys as lua;
+use pilotlight_luajit as lua;
 
 /// A function for the FFI: its name, its type in C, its address.
 pub(crate) struct Fast(pub(crate) &'static str, pub(crate) &'static str, pub(crate) *const c_void);

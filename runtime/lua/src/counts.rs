@@ -7,8 +7,8 @@ use std::cell::Cell;
 use std::os::raw::c_int;
 use std::thread::LocalKey;
 
-use mlua_sys as lua;
-use mlua_sys::lua_State;
+use pilotlight_luajit as lua;
+use pilotlight_luajit::lua_State;
 
 use crate::guard;
 use crate::stack::{Kind, Stack};

@@ -210,7 +210,7 @@ fn read(spec: &Spec, file: &Path, name: String) -> Result<Chunk, LoadError> {
         hint: None,
     };
     let text = std::fs::read(file).map_err(|e| error(format!("can't read the script: {e}")))?;
-    if text.starts_with(mlua_sys::LUA_SIGNATURE) {
+    if text.starts_with(pilotlight_luajit::LUA_SIGNATURE) {
         let mut error = error("this is bytecode, which can't be checked".into());
         error.hint = Some("give the script's source".into());
         return Err(error);

@@ -14,8 +14,8 @@ use std::os::raw::{c_int, c_void};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind, set_hook, take_hook};
 use std::ptr;
 
-use mlua_sys as lua;
-use mlua_sys::lua_State;
+use pilotlight_luajit as lua;
+use pilotlight_luajit::lua_State;
 
 use crate::arena::Arena;
 use crate::stack::Stack;

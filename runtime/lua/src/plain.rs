@@ -3,7 +3,7 @@
 
 use std::ffi::CStr;
 
-use mlua_sys as lua;
+use pilotlight_luajit as lua;
 
 use crate::stack::Stack;
 

@@ -8,11 +8,11 @@ use std::rc::Rc;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use miniz_oxide::inflate::decompress_to_vec;
-use mlua_sys as lua;
-use mlua_sys::lua_State;
 use pilotlight_filter::abi::limit;
 use pilotlight_filter::host::Services;
 use pilotlight_filter::{Fault, FaultKind};
+use pilotlight_luajit as lua;
+use pilotlight_luajit::lua_State;
 
 use crate::calls;
 use crate::guard;

@@ -5,8 +5,8 @@
 
 use std::os::raw::{c_int, c_void};
 
-use mlua_sys as lua;
-use mlua_sys::lua_State;
+use pilotlight_luajit as lua;
+use pilotlight_luajit::lua_State;
 
 use crate::guard::outside;
 

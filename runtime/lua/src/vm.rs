@@ -12,10 +12,10 @@ use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::time::Duration;
 
-use mlua_sys as lua;
 use pilotlight_filter::abi::limit;
 use pilotlight_filter::host::Services;
 use pilotlight_filter::{Exchange, Fault, FaultKind};
+use pilotlight_luajit as lua;
 
 use self::alarm::{Alarm, collect};
 use self::booted::Booted;

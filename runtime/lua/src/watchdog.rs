@@ -9,7 +9,7 @@
 //! Arming is two stores: the watchdog reads the worker's CPU clock itself, when a tick finds a call
 //! under way. The hook is set from a signal on the worker's own thread, because setting it from
 //! another one would race with the VM; LuaJIT is built so that compiled loops look at it
-//! (`LUAJIT_ENABLE_CHECKHOOK` in `.cargo/config.toml`).
+//! (`runtime/luajit/record.c`).
 
 use std::cell::Cell;
 use std::os::raw::c_int;
@@ -19,8 +19,8 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 use std::thread::Thread;
 use std::time::Duration;
 
-use mlua_sys as lua;
-use mlua_sys::lua_State;
+use pilotlight_luajit as lua;
+use pilotlight_luajit::lua_State;
 
 use crate::guard::tell_without_stack;
 use crate::leave::leave;

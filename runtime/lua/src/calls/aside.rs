@@ -7,10 +7,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use mlua_sys::lua_State;
 use pilotlight_filter::Exchange;
 use pilotlight_filter::abi::limit;
 use pilotlight_filter::host::Services;
+use pilotlight_luajit::lua_State;
 
 use super::Slow;
 use crate::parcel::Parcel;

@@ -4,8 +4,8 @@ use std::cell::RefCell;
 use std::os::raw::c_int;
 use std::rc::Rc;
 
-use mlua_sys::lua_State;
 use pilotlight_filter::abi::limit;
+use pilotlight_luajit::lua_State;
 
 use super::Slow;
 use super::gather::gather;

@@ -3,8 +3,8 @@
 use std::ffi::CStr;
 use std::os::raw::c_int;
 
-use mlua_sys::lua_State;
 use pilotlight_filter::abi::limit::LUA_STRING;
+use pilotlight_luajit::lua_State;
 
 use super::{Fast, Slow};
 use crate::crypto;

@@ -2,8 +2,8 @@
 
 use std::os::raw::c_int;
 
-use mlua_sys::lua_State;
 use pilotlight_filter::abi::limit;
+use pilotlight_luajit::lua_State;
 
 use super::Slow;
 use crate::export::Export;

@@ -3,8 +3,8 @@
 use std::os::raw::c_int;
 use std::sync::Arc;
 
-use mlua_sys::lua_State;
 use pilotlight_filter::{BadField, Exchange};
+use pilotlight_luajit::lua_State;
 
 use super::{Fast, Slow};
 use crate::stack::Stack;

@@ -2,8 +2,8 @@
 
 use std::os::raw::c_int;
 
-use mlua_sys::lua_State;
 use pilotlight_filter::abi::limit::BODY_COLLECT;
+use pilotlight_luajit::lua_State;
 
 use super::{Fast, Slow};
 use crate::flate::{self, Wrapping};

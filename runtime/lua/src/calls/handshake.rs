@@ -4,9 +4,9 @@ use std::net::IpAddr;
 use std::os::raw::c_int;
 use std::rc::Rc;
 
-use mlua_sys::lua_State;
 use pilotlight_filter::abi::limit;
 use pilotlight_filter::handshake::{Handshake, Trust, Versions};
+use pilotlight_luajit::lua_State;
 
 use super::Slow;
 use crate::crypto::certificate::Certificate;

@@ -2,9 +2,9 @@
 
 use std::os::raw::c_int;
 
-use mlua_sys::lua_State;
 use pilotlight_filter::abi::Value;
 use pilotlight_filter::host::{Level, LogLine};
+use pilotlight_luajit::lua_State;
 
 use super::Slow;
 use crate::stack::{Kind, Stack};

@@ -2,8 +2,8 @@
 
 use std::os::raw::c_int;
 
-use mlua_sys::lua_State;
 use pilotlight_filter::host::{MetricKind, NewMetric};
+use pilotlight_luajit::lua_State;
 
 use super::{Fast, Slow};
 use crate::stack::{Kind, Stack};

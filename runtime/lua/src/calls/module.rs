@@ -3,9 +3,9 @@
 use std::os::raw::c_int;
 use std::rc::Rc;
 
-use mlua_sys::lua_State;
 use pilotlight_filter::abi::{Value, limit};
 use pilotlight_filter::host::{Called, Module, NUMBERS_MAX};
+use pilotlight_luajit::lua_State;
 
 use super::{Fast, Slow};
 use crate::stack::Stack;

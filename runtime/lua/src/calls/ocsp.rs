@@ -2,7 +2,7 @@
 
 use std::os::raw::c_int;
 
-use mlua_sys::lua_State;
+use pilotlight_luajit::lua_State;
 
 use super::Slow;
 use crate::crypto::ocsp::Pair;

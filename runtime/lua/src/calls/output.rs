@@ -4,9 +4,9 @@ use std::os::raw::c_int;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
-use mlua_sys::lua_State;
 use pilotlight_filter::Exchange;
 use pilotlight_filter::fields::is_value;
+use pilotlight_luajit::lua_State;
 
 use super::{Fast, Slow};
 use crate::calendar;

@@ -3,8 +3,8 @@
 use std::borrow::Cow;
 use std::os::raw::c_int;
 
-use mlua_sys::lua_State;
 use pilotlight_filter::{Exchange, Fields, Name};
+use pilotlight_luajit::lua_State;
 
 use super::{Fast, Slow};
 use crate::escape::unescaped;

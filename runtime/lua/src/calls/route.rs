@@ -3,9 +3,9 @@
 use std::os::raw::c_int;
 use std::time::Duration;
 
-use mlua_sys::lua_State;
 use pilotlight_filter::abi::Value;
 use pilotlight_filter::{Exchange, Pick};
+use pilotlight_luajit::lua_State;
 
 use super::{Fast, Slow};
 use crate::stack::{Kind, Stack};

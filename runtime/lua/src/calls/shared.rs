@@ -2,9 +2,9 @@
 
 use std::os::raw::c_int;
 
-use mlua_sys::lua_State;
 use pilotlight_filter::abi::shared::{End, Found, Kept, Mode, Put, Scalar};
 use pilotlight_filter::host::Shared;
+use pilotlight_luajit::lua_State;
 
 use super::{Fast, Slow};
 use crate::stack::Stack;

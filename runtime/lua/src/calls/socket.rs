@@ -8,10 +8,10 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use mlua_sys::lua_State;
 use pilotlight_filter::abi::{Value, limit};
 use pilotlight_filter::host::socket::SocketOption;
 use pilotlight_filter::{Exchange, Takeover};
+use pilotlight_luajit::lua_State;
 
 use super::Slow;
 use super::gather::gather;

@@ -8,9 +8,9 @@ use std::path::PathBuf;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use mlua_sys::lua_State;
 use pilotlight_filter::Exchange;
 use pilotlight_filter::host::{Spilled, Wait};
+use pilotlight_luajit::lua_State;
 
 use super::Slow;
 use crate::stack::Stack;

@@ -3,7 +3,7 @@
 use std::os::raw::c_int;
 use std::time::Duration;
 
-use mlua_sys::lua_State;
+use pilotlight_luajit::lua_State;
 
 use super::Slow;
 use crate::stack::Stack;

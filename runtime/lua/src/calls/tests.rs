@@ -5,9 +5,9 @@ mod tails;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use mlua_sys as lua;
 use pilotlight_core::shared::{Dict, Timed};
 use pilotlight_filter::host::{Services, Shared};
+use pilotlight_luajit as lua;
 
 use crate::vm::{BOOT, Vm};
 use crate::window::World;

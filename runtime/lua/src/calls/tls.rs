@@ -5,8 +5,8 @@ use std::os::raw::c_int;
 use std::path::PathBuf;
 use std::rc::Rc;
 
-use mlua_sys::lua_State;
 use pilotlight_filter::host::socket::{ClientIdentity, StartTls, TlsFiles};
+use pilotlight_luajit::lua_State;
 
 use super::socket::{milliseconds, show};
 use super::{Fast, Slow};

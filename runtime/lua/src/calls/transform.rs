@@ -2,9 +2,9 @@
 
 use std::os::raw::c_int;
 
-use mlua_sys::lua_State;
 use pilotlight_filter::abi::{Phase, Value};
 use pilotlight_filter::host::Wait;
+use pilotlight_luajit::lua_State;
 
 use super::Slow;
 use super::module::ARGUMENTS_MAX;

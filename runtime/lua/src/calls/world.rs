@@ -7,10 +7,10 @@ use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
-use mlua_sys::lua_State;
 use pilotlight_filter::abi::Value;
 use pilotlight_filter::host::{FetchError, Subanswer, Subrequest, Wait};
 use pilotlight_filter::{Body, Exchange, Method};
+use pilotlight_luajit::lua_State;
 
 use super::Slow;
 use super::log::level;

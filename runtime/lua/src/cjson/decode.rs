@@ -195,7 +195,7 @@ impl Reader<'_> {
                 *index += 1;
             }
             // SAFETY: the table, the key and the value are on the stack.
-            Some(Open::Object) => unsafe { mlua_sys::lua_rawset(stack.raw(), -3) },
+            Some(Open::Object) => unsafe { pilotlight_luajit::lua_rawset(stack.raw(), -3) },
         }
         self.next()
     }

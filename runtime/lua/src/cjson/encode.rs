@@ -2,7 +2,7 @@
 
 use std::os::raw::c_int;
 
-use mlua_sys as lua;
+use pilotlight_luajit as lua;
 
 use super::{DEPTH_MAX, LOOK, Wrong, number};
 use crate::guard::outside;

@@ -1,7 +1,7 @@
 //! What happens when a VM's memory runs out: it is collected, and then its script ends.
 
-use mlua_sys as lua;
-use mlua_sys::lua_State;
+use pilotlight_luajit as lua;
+use pilotlight_luajit::lua_State;
 
 use super::vm_of;
 use crate::arena::{Arena, Pressure};

@@ -5,8 +5,8 @@ use std::ptr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use mlua_sys as lua;
 use pilotlight_filter::{Fault, FaultKind};
+use pilotlight_luajit as lua;
 
 use super::alarm::collect;
 use super::{MARK, Thread, Vm};

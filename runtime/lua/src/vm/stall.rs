@@ -1,10 +1,10 @@
 //! Where a script stands that has held its worker for long: noted as it runs, told when it is out.
 
-use mlua_sys as lua;
-use mlua_sys::lua_State;
 use pilotlight_filter::Exchange;
 use pilotlight_filter::abi::Value;
 use pilotlight_filter::host::{Level, LogLine};
+use pilotlight_luajit as lua;
+use pilotlight_luajit::lua_State;
 
 use super::{Vm, vm_of};
 use crate::stack::Stack;

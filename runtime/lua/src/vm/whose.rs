@@ -4,8 +4,8 @@ use std::os::raw::c_void;
 use std::ptr;
 use std::rc::Rc;
 
-use mlua_sys as lua;
-use mlua_sys::lua_State;
+use pilotlight_luajit as lua;
+use pilotlight_luajit::lua_State;
 
 use super::Vm;
 use crate::arena::Arena;

@@ -89,6 +89,31 @@ fn loops_stop_compiled_or_not() {
     }
 }
 
+/// Loops of a few turns do not look whether they should stop (`runtime/luajit/record.c`): what is around
+/// them must.
+#[test]
+fn short_loops_that_go_on_for_ever_stop() {
+    for body in [
+        "local x = 0 while true do for i = 1, 50 do x = x + i end end",
+        "local x = 0 repeat for i = 50, 1, -1 do x = x + i end for i = 1, 60 do x = x - i end until x < -1e300",
+        "local x = 0 for a = 1, 99 do for b = 1, 99 do for c = 1, 99 do for d = 1, 99 do for e = 1, 99 do x = x + e end end end end end",
+        "local x = 0 while true do for i = 1, 200 do if i % 2 == 0 then x = x + 1 elseif i % 3 == 0 then x = x - 1 end end end",
+        "local x = 0 local function f() for i = 1, 99 do x = x + i end return f() end f()",
+        "local x = 0 while true do local function f() for i = 1, 99 do x = x + i end end f() end",
+        // Each leaves its loop by a call of the other, which keeps no frame.
+        "local g, h, x = nil, nil, 0
+         function g() for i = 1, 99 do x = x + 1 if x % 90 == 89 then return h() end end return h() end
+         function h() for i = 1, 99 do x = x + 1 if x % 80 == 79 then return g() end end return g() end g()",
+        "local x = 0 local f = coroutine.wrap(function() while true do for i = 1, 99 do x = x + i end coroutine.yield() end end) while true do f() end",
+        "local x = 0 while true do for i = 1, 99 do x = x + i if i == 98 then break end end end",
+        // Its turns are few, each is long.
+        "local s, x = ('ab'):rep(500000), 0 for i = 1, 250 do x = x + #s:upper() + #s:reverse() + #(s .. i) end",
+        "local s, x = ('ab'):rep(500000), 0 while true do for i = 1, 250 do x = x + #s:upper() end end",
+    ] {
+        stopped(body, FaultKind::Cpu);
+    }
+}
+
 #[test]
 fn pcall_and_coroutines_do_not_hide_a_loop() {
     for body in [

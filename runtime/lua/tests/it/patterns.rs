@@ -2,8 +2,8 @@
 
 use std::ffi::CString;
 
-use mlua_sys as lua;
 use pilotlight_filter::abi::Phase;
+use pilotlight_luajit as lua;
 use proptest::prelude::*;
 
 use crate::rig::*;

@@ -4,7 +4,7 @@ use std::ffi::CString;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use mlua_sys as lua;
+use pilotlight_luajit as lua;
 
 /// Finds the functions that end with a tail call of a built-in with one result: LuaJIT gives up each
 /// trace that begins in one, and in the end compiles none of its callers either. In parentheses
