@@ -1,4 +1,4 @@
-//! Builds LuaJIT with our recorder (`record.c`) in place of its own.
+//! Builds LuaJIT with our recorder (`record.c`) in place of its own, and `host.c` beside it.
 
 #![expect(
     clippy::expect_used,
@@ -7,18 +7,26 @@
 )]
 
 use std::env;
-use std::path::Path;
+use std::path::PathBuf;
 
-/// How LuaJIT's own make comes to it.
+/// How LuaJIT's own make comes to our recorder.
 const RULE: &str = "record.mk";
+const RECORDER: &str = "record.c";
+const HOST: &str = "host.c";
 
 fn main() {
-    let here = env::var_os("CARGO_MANIFEST_DIR").expect("cargo sets it");
-    for file in [RULE, "record.c"] {
+    let folder = |name| PathBuf::from(env::var_os(name).expect("cargo sets it"));
+    for file in [RULE, RECORDER, HOST] {
         println!("cargo::rerun-if-changed={file}");
     }
     println!("cargo::rerun-if-env-changed=RECORD_FLAGS");
     // SAFETY: there is no other thread.
-    unsafe { env::set_var("MAKEFILES", Path::new(&here).join(RULE)) };
-    luajit_src::Build::new().build().print_cargo_metadata();
+    unsafe { env::set_var("MAKEFILES", folder("CARGO_MANIFEST_DIR").join(RULE)) };
+    let luajit = luajit_src::Build::new().build();
+    // It sees LuaJIT's own headers, so its library comes first.
+    cc::Build::new()
+        .file(HOST)
+        .include(folder("OUT_DIR").join("luajit-build/src"))
+        .compile("pilotlight_luajit");
+    luajit.print_cargo_metadata();
 }

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use pilotlight_filter::Exchange;
 
 use crate::stack::Stack;
-use crate::vm::{CURRENT, Vm};
+use crate::vm::{CURRENT, STATE, Vm};
 
 /// What the filters of a handshake leave to the requests of its connection: a table.
 pub(crate) struct Heirloom {
@@ -50,12 +50,20 @@ impl Drop for Kept {
 pub(crate) fn show(exchange: &mut Exchange, vm: &Rc<Vm>) -> c_int {
     let (stack, place) = (vm.stack, state(exchange, vm));
     if vm.shown.replace(place) != place {
-        stack.push_kept(CURRENT);
-        stack.push_kept(place);
-        stack.set_at(-2, 1);
-        stack.pop(1);
+        stack.show(CURRENT, place);
     }
     place
+}
+
+/// Pushes what each state is a copy of: what `enter` in `prelude/ngx/boot.lua` and a phase's steps
+/// write into every one.
+pub(crate) fn push_blank(stack: Stack) {
+    const FIELDS: [&[u8]; 5] = [b"serial", b"settings", b"step", b"at", b"phase"];
+    stack.push_table(0, FIELDS.len() as c_int);
+    for name in FIELDS {
+        stack.push_bool(false);
+        stack.set(-2, name);
+    }
 }
 
 /// The place of the table that all scripts of `vm` share on this exchange; made when there is none.
@@ -64,7 +72,7 @@ fn state(exchange: &mut Exchange, vm: &Rc<Vm>) -> c_int {
     if let Some(kept) = kept.into_iter().find(|kept| Rc::ptr_eq(&kept.vm, vm)) {
         return kept.place;
     }
-    vm.stack.push_table(0, 8);
+    vm.stack.push_copy_of(STATE);
     for heirloom in &exchange.peer.heirlooms.0 {
         let heirloom = heirloom.downcast_ref::<Heirloom>();
         if let Some(heirloom) = heirloom.filter(|heirloom| Rc::ptr_eq(&heirloom.vm, vm)) {

@@ -17,7 +17,8 @@ use pilotlight_luajit::lua_State;
 use crate::calls;
 use crate::guard;
 use crate::stack::Stack;
-use crate::vm::{ARRAY, BOOT, CURRENT, ENTRY, FIELDS, LONG, MARK, REQUEST, RESPONSE, Vm};
+use crate::kept;
+use crate::vm::{ARRAY, BOOT, CURRENT, ENTRY, FIELDS, LONG, MARK, REQUEST, RESPONSE, STATE, Vm};
 use crate::watchdog::KILL_MESSAGE;
 use crate::window::World;
 
@@ -96,6 +97,8 @@ pub(crate) fn load(vm: &Vm, services: &Rc<dyn Services>, world: &World) -> Resul
     let table = stack.top();
     stack.push_table(1, 0);
     stack.set(table, b"current");
+    kept::push_blank(stack);
+    stack.keep_at(STATE);
     stack.push_bool(world.script.ffi);
     stack.set(table, b"ffi");
     stack.push_bool(world.script.io);

@@ -222,7 +222,13 @@ impl Stack {
     /// Pushes what the registry holds at `place`.
     #[inline]
     pub(crate) fn push_kept(self, place: c_int) {
-        unsafe { lua::lua_rawgeti_(self.0, lua::LUA_REGISTRYINDEX, place) }
+        unsafe { lua::pl_push_kept(self.0, place) }
+    }
+
+    /// Pushes a copy of the table that it holds there.
+    #[inline]
+    pub(crate) fn push_copy_of(self, place: c_int) {
+        unsafe { lua::pl_push_copy_of(self.0, place) }
     }
 
     /// Calls one of the host's own functions, which is below its arguments; false: what it left is a
@@ -234,7 +240,26 @@ impl Stack {
     /// Pops a value into the registry.
     #[inline]
     pub(crate) fn keep_at(self, place: c_int) {
-        unsafe { lua::lua_rawseti_(self.0, lua::LUA_REGISTRYINDEX, place) }
+        unsafe { lua::pl_keep(self.0, place) }
+    }
+
+    /// Holds nothing there any more.
+    #[inline]
+    pub(crate) fn vacate(self, place: c_int) {
+        unsafe { lua::pl_vacate(self.0, place) }
+    }
+
+    /// What the registry holds at `place` becomes the first value of its table at `table`.
+    #[inline]
+    pub(crate) fn show(self, table: c_int, place: c_int) {
+        unsafe { lua::pl_show(self.0, table, place) }
+    }
+
+    /// `table[key] = text` of the table on top, if it has nothing there yet.
+    #[inline]
+    pub(crate) fn put_text(self, key: &[u8], text: &[u8]) -> bool {
+        let (key_at, text_at) = (key.as_ptr().cast(), text.as_ptr().cast());
+        unsafe { lua::pl_put_text(self.0, key_at, key.len(), text_at, text.len()) != 0 }
     }
 
     /// Pushes `table[key]`.

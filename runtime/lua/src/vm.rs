@@ -49,7 +49,8 @@ pub(crate) const BOOT: c_int = 6;
 pub(crate) const FIELDS: c_int = 7;
 pub(crate) const CURRENT: c_int = 8;
 pub(crate) const LONG: c_int = 9;
-const FIRST_FREE: c_int = 10;
+pub(crate) const STATE: c_int = 10;
+const FIRST_FREE: c_int = 11;
 /// Places that are taken from the start: the registry keeps those in an array, not by hash.
 const PLACES: c_int = 48;
 
@@ -167,7 +168,7 @@ impl Vm {
         unsafe {
             (*arena).owner = Rc::as_ptr(&vm).cast_mut().cast();
             (*arena).pressure = Some(vm.alarm);
-            (1..=PLACES).for_each(|place| vm.vacate(place));
+            (1..=PLACES).for_each(|place| vm.stack.vacate(place));
             lua::luaL_openlibs(state);
         }
         counts::attach(vm.stack);
@@ -227,14 +228,8 @@ impl Vm {
 
     /// Lets go of a kept value.
     pub(crate) fn forget(&self, place: c_int) {
-        self.vacate(place);
+        self.stack.vacate(place);
         self.free.borrow_mut().push(place);
-    }
-
-    /// Not nil: the registry would forget that it has the place.
-    fn vacate(&self, place: c_int) {
-        self.stack.push_bool(false);
-        self.stack.keep_at(place);
     }
 
     /// A coroutine with an empty stack.

@@ -112,30 +112,6 @@ fn own_fields(exchange: &Exchange, which: f64, told: bool) -> [Option<Own<'_>>; 
     ]
 }
 
-/// Names that a table of fields has had: whether another may be one of them.
-#[derive(Default)]
-struct Seen<'a> {
-    known: u64,
-    others: [&'a [u8]; 16],
-    count: usize,
-}
-
-impl<'a> Seen<'a> {
-    /// Notes a name; false where it may have come before.
-    fn is_new(&mut self, id: Name, name: &'a [u8]) -> bool {
-        if id != Name::Other {
-            let (bit, before) = (1 << id as u8, self.known);
-            self.known |= bit;
-            return before & bit == 0;
-        }
-        let Some(place) = self.others.get_mut(self.count) else { return false };
-        *place = name;
-        self.count += 1;
-        let before = &self.others[..self.count - 1];
-        !before.iter().any(|other| other.eq_ignore_ascii_case(name))
-    }
-}
-
 /// What a response says of its connection.
 fn connection(exchange: &Exchange) -> &'static [u8] {
     let head = &exchange.request.head;
@@ -155,18 +131,17 @@ fn connection(exchange: &Exchange) -> &'static [u8] {
 }
 
 /// A table of fields that is being filled, on top of the stack.
-struct Table<'a> {
+struct Table {
     stack: Stack,
     /// Names as they came, not in lower case.
     raw: bool,
     /// Fields that it may have, and that there were.
     max: usize,
     count: usize,
-    seen: Seen<'a>,
 }
 
-impl<'a> Table<'a> {
-    fn put(&mut self, id: Name, name: &'a [u8], value: &[u8]) {
+impl Table {
+    fn put(&mut self, id: Name, name: &[u8], value: &[u8]) {
         self.count += 1;
         if self.count > self.max {
             return;
@@ -187,11 +162,7 @@ impl<'a> Table<'a> {
             }
             (false, known) => known.text().as_bytes(),
         };
-        if self.seen.is_new(id, name) {
-            self.stack.push_bytes(key);
-            self.stack.push_bytes(value);
-            self.stack.set_raw(-3);
-        } else {
+        if !self.stack.put_text(key, value) {
             self.stack.push_bytes(value);
             self.stack.append(key);
         }
@@ -218,8 +189,7 @@ unsafe extern "C-unwind" fn head_table(state: *mut lua_State) -> c_int {
     let hidden = || fields.into_iter().filter(|_| of_request).flat_map(Fields::hidden);
     let room = fields.map_or(0, Fields::len) + own().count() + hidden().count();
     stack.push_table(0, room.min(max) as c_int);
-    let (count, seen) = Default::default();
-    let mut table = Table { stack, raw, max, count, seen };
+    let mut table = Table { stack, raw, max, count: 0 };
     if of_request {
         own().for_each(|(id, name, value)| table.put(id, name, value));
     }
