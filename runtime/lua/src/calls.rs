@@ -85,6 +85,7 @@ pub(crate) mod script;
 pub(crate) mod shared;
 pub(crate) mod socket;
 pub(crate) mod spill;
+pub(crate) mod table;
 pub(crate) mod task;
 pub(crate) mod text;
 pub(crate) mod time;
@@ -150,6 +151,7 @@ pub(crate) fn slow() -> impl Iterator<Item = Slow> {
         .chain(output::slow())
         .chain(route::slow())
         .chain(spill::slow())
+        .chain(table::slow())
         .chain(request::slow())
         .chain(world::slow())
         .chain(socket::slow())

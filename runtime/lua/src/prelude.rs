@@ -16,8 +16,8 @@ use pilotlight_luajit::lua_State;
 
 use crate::calls;
 use crate::guard;
-use crate::stack::Stack;
 use crate::kept;
+use crate::stack::Stack;
 use crate::vm::{ARRAY, BOOT, CURRENT, ENTRY, FIELDS, LONG, MARK, REQUEST, RESPONSE, STATE, Vm};
 use crate::watchdog::KILL_MESSAGE;
 use crate::window::World;

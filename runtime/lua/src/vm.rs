@@ -50,7 +50,8 @@ pub(crate) const FIELDS: c_int = 7;
 pub(crate) const CURRENT: c_int = 8;
 pub(crate) const LONG: c_int = 9;
 pub(crate) const STATE: c_int = 10;
-const FIRST_FREE: c_int = 11;
+pub(crate) const TABLE: c_int = 11;
+const FIRST_FREE: c_int = 12;
 /// Places that are taken from the start: the registry keeps those in an array, not by hash.
 const PLACES: c_int = 48;
 
@@ -262,7 +263,9 @@ impl Vm {
     /// Collects what scripts have left behind, and gives its pages back.
     pub(crate) fn rest(&self) {
         // SAFETY: no script runs, nobody else holds a reference.
-        let arena = unsafe { &mut *self.arena };
+        let (arena, host) = unsafe { (&mut *self.arena, &mut (*self.window).host) };
+        host.model = None;
+        self.stack.vacate(TABLE);
         // SAFETY: the VM is alive and not inside an allocation.
         unsafe { collect(self.stack.raw(), arena) };
         arena.trim();

@@ -11,6 +11,7 @@ use pilotlight_filter::abi::limit;
 use pilotlight_filter::engine::{RedisSpec, ScriptSpec};
 use pilotlight_filter::host::{Called, Metric, Module, Services, Shared};
 
+use crate::calls::table::Model;
 use crate::calls::world::Berth;
 use crate::export::Export;
 use crate::known::Read;
@@ -65,6 +66,8 @@ pub(crate) struct Host {
     pub(crate) called: Option<Called>,
     /// Made when first used.
     pub(crate) regexes: Option<Box<Regexes>>,
+    /// Of the table of fields that is kept.
+    pub(crate) model: Option<Box<Model>>,
     /// Bytes of the VM.
     pub(crate) memory: u64,
     /// Series of metrics that scripts have opened.
@@ -144,6 +147,7 @@ impl Window {
                 dictionaries,
                 modules: Vec::new(),
                 regexes: None,
+                model: None,
                 memory,
                 metrics: Vec::new(),
                 pending: None,

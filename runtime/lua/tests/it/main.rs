@@ -32,5 +32,6 @@ mod said;
 mod sandbox;
 mod sockets;
 mod stalls;
+mod tables;
 mod tasks;
 mod waits;

@@ -1,0 +1,263 @@
+//! Fields as whole tables.
+//!
+//! Whoever sends many requests sends much the same fields with each, so the last table made in a VM is
+//! kept, and one with the same names begins as a copy of it.
+
+use std::borrow::Cow;
+use std::os::raw::c_int;
+
+use pilotlight_filter::{Exchange, Fields, Name};
+use pilotlight_luajit::lua_State;
+
+use super::Slow;
+use super::request::most;
+use crate::stack::Stack;
+use crate::value::nothing;
+use crate::vm::{FIELDS, TABLE, window_of};
+
+/// Names up to this long are made lower case in place.
+const SHORT: usize = 64;
+/// Fields and bytes of a table that is kept.
+const KEPT: usize = 32;
+const KEPT_BYTES: usize = 4096;
+/// How many others must come, one behind the other, for one of them to be kept instead.
+const PATIENCE: u32 = 8;
+
+pub(crate) fn slow() -> [Slow; 1] {
+    [Slow("head_table", head_table)]
+}
+
+/// Name and value as they came.
+type Entry<'a> = (Name, &'a [u8], &'a [u8]);
+
+/// What the table at [`TABLE`] of the registry was made of.
+#[derive(Default)]
+pub(crate) struct Model {
+    raw: bool,
+    /// All names and values, one behind the other, and where each pair's end.
+    text: Vec<u8>,
+    pairs: Vec<(Name, u32, u32)>,
+    misses: u32,
+}
+
+impl Model {
+    /// Whether a table of these fields has the same names; then the places where values differ, by bits.
+    fn differing(&self, raw: bool, entries: &[Entry<'_>]) -> Option<u32> {
+        if self.raw != raw || self.pairs.len() != entries.len() || entries.is_empty() {
+            return None;
+        }
+        let (mut from, mut differing) = (0, 0);
+        for (index, ((id, name, value), pair)) in entries.iter().zip(&self.pairs).enumerate() {
+            let (known, name_end, end) = (pair.0, pair.1 as usize, pair.2 as usize);
+            // Those that are known by a number are spelled in one way, unless as they came.
+            let same = known == *id
+                && (known != Name::Other && !raw || self.text[from..name_end] == **name);
+            if !same {
+                return None;
+            }
+            differing |= u32::from(self.text[name_end..end] != **value) << index;
+            from = end;
+        }
+        Some(differing)
+    }
+
+    /// Whether a table of these fields, of other names, takes the place of the one that is kept.
+    fn gives_way(&mut self, entries: &[Entry<'_>]) -> bool {
+        self.misses += 1;
+        let bytes =
+            || entries.iter().map(|(_, name, value)| name.len() + value.len()).sum::<usize>();
+        (self.pairs.is_empty() || self.misses >= PATIENCE)
+            && (1..=KEPT).contains(&entries.len())
+            && bytes() <= KEPT_BYTES
+    }
+
+    fn set(&mut self, raw: bool, entries: &[Entry<'_>]) {
+        (self.raw, self.misses) = (raw, 0);
+        self.text.clear();
+        self.pairs.clear();
+        for (id, name, value) in entries {
+            self.text.extend_from_slice(name);
+            let name_end = self.text.len() as u32;
+            self.text.extend_from_slice(value);
+            self.pairs.push((*id, name_end, self.text.len() as u32));
+        }
+    }
+}
+
+/// A field that stands in no list, since the gateway writes it, or hides it from other hops.
+type Own<'a> = (Name, &'static [u8], Cow<'a, [u8]>);
+
+fn own_fields(exchange: &Exchange, which: f64, told: bool) -> [Option<Own<'_>>; 3] {
+    let untold = |fields: Option<&Fields>| {
+        fields.is_none_or(|fields| fields.known(Name::ContentLength).is_none())
+    };
+    let length_field = |length: u64| -> Own<'_> {
+        (Name::ContentLength, b"content-length", length.to_string().into_bytes().into())
+    };
+    if which == 0.0 {
+        let head = &exchange.request.head;
+        let host: &[u8] = if head.sent().is_empty() { b"host" } else { b"Host" };
+        // A body that a script has set has a length that no client told.
+        let length = exchange.request.body.length().filter(|length| *length > 0);
+        return [
+            (told && !head.authority().is_empty())
+                .then(|| (Name::Host, host, head.authority().into())),
+            length.filter(|_| untold(Some(&head.fields))).map(length_field),
+            None,
+        ];
+    }
+    let length = exchange.response.origin.and_then(|_| exchange.response.body.length());
+    let chunked = told && length.is_none() && exchange.request.head.version.text() == "1.1";
+    [
+        length.filter(|_| untold(exchange.response_fields())).map(length_field),
+        Some((Name::Connection, b"connection", connection(exchange).into())),
+        chunked.then(|| {
+            let value: &[u8] = b"chunked";
+            (Name::TransferEncoding, &b"transfer-encoding"[..], value.into())
+        }),
+    ]
+}
+
+/// What a response says of its connection.
+fn connection(exchange: &Exchange) -> &'static [u8] {
+    let head = &exchange.request.head;
+    let says = |word: &[u8]| {
+        let mut fields =
+            head.fields.hidden().filter(|(n, _)| n.eq_ignore_ascii_case(b"connection"));
+        fields.any(|(_, value)| {
+            value.split(|b| *b == b',').any(|token| token.trim_ascii().eq_ignore_ascii_case(word))
+        })
+    };
+    match head.version.text() {
+        _ if exchange.response.head.status == 101 => b"upgrade",
+        "1.0" if !says(b"keep-alive") => b"close",
+        "1.1" if says(b"close") => b"close",
+        _ => b"keep-alive",
+    }
+}
+
+/// A table of fields that is being made, on top of the stack.
+struct Table {
+    stack: Stack,
+    /// Names as they came, not in lower case.
+    raw: bool,
+}
+
+impl Table {
+    /// Gives `put` a field's name as the table has it.
+    fn key<T>(&self, id: Name, name: &[u8], put: impl FnOnce(&[u8]) -> T) -> T {
+        match id {
+            _ if self.raw => put(name),
+            Name::Other if name.len() <= SHORT => {
+                let mut room = [0; SHORT];
+                let room = &mut room[..name.len()];
+                room.copy_from_slice(name);
+                room.make_ascii_lowercase();
+                put(room)
+            }
+            Name::Other => put(&name.to_ascii_lowercase()),
+            known => put(known.text().as_bytes()),
+        }
+    }
+
+    /// Pushes a copy of the table that is kept, with these values where they differ.
+    fn push_like(&self, mut differing: u32, entries: &[Entry<'_>]) {
+        self.stack.push_copy_of(TABLE);
+        while differing != 0 {
+            let (id, name, value) = entries[differing.trailing_zeros() as usize];
+            differing &= differing - 1;
+            self.key(id, name, |key| self.stack.push_bytes(key));
+            self.stack.push_bytes(value);
+            self.stack.set_raw(-3);
+        }
+    }
+
+    /// Pushes a new one; whether each name comes once.
+    fn push(&self, entries: &[Entry<'_>]) -> bool {
+        self.stack.push_table(0, entries.len() as c_int);
+        if !self.raw {
+            self.stack.push_kept(FIELDS);
+            self.stack.set_metatable(-2);
+        }
+        let mut all_new = true;
+        for (id, name, value) in entries {
+            self.key(*id, name, |key| {
+                if !self.stack.put_text(key, value) {
+                    all_new = false;
+                    self.stack.push_bytes(value);
+                    self.stack.append(key);
+                }
+            });
+        }
+        all_new
+    }
+}
+
+/// All fields that a table of them has, in order.
+fn each<'a>(
+    fields: Option<&'a Fields>,
+    own: &'a [Option<Own<'a>>],
+    of_request: bool,
+    mut take: impl FnMut(Entry<'a>),
+) {
+    let own = || own.iter().flatten().map(|(id, name, value)| (*id, *name, &value[..]));
+    if of_request {
+        own().for_each(&mut take);
+        // What ends at this hop is the client's word all the same.
+        let hidden = fields.into_iter().flat_map(Fields::hidden);
+        hidden.for_each(|(name, value)| take((Name::of(name), name, value)));
+    }
+    fields.into_iter().flat_map(Fields::iter).for_each(&mut take);
+    if !of_request {
+        own().for_each(&mut take);
+    }
+}
+
+/// `head_table(which, max, raw, told)`: all fields by name, in lower case unless `raw`; a repeated name
+/// has a list. Then "truncated" and how many there are when that is more than `max` (100; 0: no limit).
+/// `told`: of the request's, its host; of the response's, that it is chunked.
+unsafe extern "C-unwind" fn head_table(state: *mut lua_State) -> c_int {
+    // SAFETY: Lua calls with a live state; the window outlives the VM.
+    let (stack, window) = unsafe { (Stack::new(state), window_of(state)) };
+    let (which, max, raw) = (stack.number(1).unwrap_or_default(), most(stack, 2), stack.truth(3));
+    let mut model = window.host.model.take().unwrap_or_default();
+    let Some(exchange) = window.exchange() else { return nothing(stack) };
+    let of_request = which == 0.0;
+    let own = own_fields(exchange, which, stack.truth(4));
+    let fields = match of_request {
+        true => Some(&exchange.request.head.fields),
+        false => exchange.response_fields(),
+    };
+    let (mut few, mut many, mut count) = ([(Name::Other, &b""[..], &b""[..]); KEPT], Vec::new(), 0);
+    each(fields, &own, of_request, |entry| {
+        if let Some(place) = few.get_mut(count) {
+            *place = entry;
+        }
+        count += 1;
+    });
+    let entries = match few.get(..count) {
+        Some(entries) => entries,
+        None => {
+            each(fields, &own, of_request, |entry| many.push(entry));
+            &many[..]
+        }
+    };
+    let table = Table { stack, raw };
+    if count <= max
+        && let Some(differing) = model.differing(raw, entries)
+    {
+        table.push_like(differing, entries);
+        model.misses = 0;
+    } else if table.push(&entries[..count.min(max)]) && count <= max && model.gives_way(entries) {
+        stack.keep_at(TABLE);
+        stack.push_copy_of(TABLE);
+        model.set(raw, entries);
+    }
+    window.host.model = Some(model);
+    if count > max {
+        stack.push_bytes(b"truncated");
+        stack.push_number(count as f64);
+        return 3;
+    }
+    1
+}
