@@ -20,13 +20,28 @@ void pl_push_kept(lua_State *L, int place)
   incr_top(L);
 }
 
-/* Pushes a copy of the table that it holds there, and of nothing in it. */
+/* Pushes a copy of the table that it holds there, and of nothing in it. LuaJIT's own looks at each key
+** and value, which those of a table that is no template of its compiler do not need.
+*/
 void pl_push_copy_of(lua_State *L, int place)
 {
   GCtab *kept = tabV(lj_tab_getint(tabV(registry(L)), place)), *copy;
+  uint32_t hmask = kept->hmask;
   lj_gc_check(L);
-  copy = lj_tab_dup(L, kept);
+  copy = lj_tab_new(L, kept->asize, hmask ? lj_fls(hmask) + 1 : 0);
   setgcrefr(copy->metatable, kept->metatable);
+  copy->nomm = kept->nomm;
+  if (kept->asize) memcpy(tvref(copy->array), tvref(kept->array), kept->asize * sizeof(TValue));
+  if (hmask) {
+    Node *from = noderef(kept->node), *to = noderef(copy->node), *node;
+    ptrdiff_t way = (char *)to - (char *)from;
+    memcpy(to, from, (hmask + 1) * sizeof(Node));
+    setfreetop(copy, to, (Node *)((char *)getfreetop(kept, from) + way));
+    for (node = to; node <= to + hmask; node++) {
+      Node *next = nextnode(node);
+      if (next) setmref(node->next, (Node *)((char *)next + way));
+    }
+  }
   settabV(L, L->top, copy);
   incr_top(L);
 }

@@ -82,7 +82,7 @@ impl LuaFilter {
         }
         let home = self.realm.home(self.index)?;
         if home.1.dialect {
-            self.output = Some(Rc::default());
+            self.output = Some(home.0.output());
         }
         Ok(self.home.insert(home).clone())
     }
@@ -393,8 +393,13 @@ impl Filter for LuaFilter {
 
 impl Drop for LuaFilter {
     fn drop(&mut self) {
-        if let (Some((vm, _)), true) = (&self.home, self.context != 0) {
-            vm.forget(self.context);
+        if let Some((vm, _)) = &self.home {
+            if self.context != 0 {
+                vm.forget(self.context);
+            }
+            if let Some(output) = self.output.take() {
+                vm.take_back(output);
+            }
         }
         self.realm.restock();
     }

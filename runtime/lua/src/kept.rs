@@ -58,7 +58,7 @@ pub(crate) fn show(exchange: &mut Exchange, vm: &Rc<Vm>) -> c_int {
 /// Pushes what each state is a copy of: what `enter` in `prelude/ngx/boot.lua` and a phase's steps
 /// write into every one.
 pub(crate) fn push_blank(stack: Stack) {
-    const FIELDS: [&[u8]; 5] = [b"serial", b"settings", b"step", b"at", b"phase"];
+    const FIELDS: [&[u8]; 6] = [b"serial", b"settings", b"step", b"at", b"phase", b"marked"];
     stack.push_table(0, FIELDS.len() as c_int);
     for name in FIELDS {
         stack.push_bool(false);

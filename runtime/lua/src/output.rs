@@ -2,6 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
+use std::rc::Rc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -37,6 +38,16 @@ pub(crate) struct Output {
 }
 
 impl Output {
+    /// Whether nobody else has it, and nobody has written or said anything.
+    pub(crate) fn is_unused(this: &Rc<Output>) -> bool {
+        let said = this.begun.get() || this.ended.get() || this.held.get() || this.gone.get();
+        Rc::strong_count(this) == 1
+            && !said
+            && this.length.get().is_none()
+            && this.written.borrow().capacity() == 0
+            && this.cuts.borrow().is_empty()
+    }
+
     pub(crate) fn begin(&self) {
         self.begun.set(true);
     }

@@ -24,6 +24,7 @@ use crate::counts;
 use crate::export::Export;
 use crate::handle::Handles;
 use crate::known::Read;
+use crate::output::Output;
 use crate::prelude;
 use crate::program::Program;
 use crate::socket::{End, Owner};
@@ -106,6 +107,7 @@ pub(crate) struct Vm {
     free: RefCell<Vec<c_int>>,
     next: Cell<c_int>,
     threads: RefCell<Vec<Thread>>,
+    unused: Cell<Option<Rc<Output>>>,
     /// Whose state `CURRENT` shows: its place, or 0.
     pub(crate) shown: Cell<c_int>,
     booted: Booted,
@@ -155,6 +157,7 @@ impl Vm {
             free: RefCell::new(Vec::new()),
             next: Cell::new(FIRST_FREE),
             threads: RefCell::new(Vec::new()),
+            unused: Cell::new(None),
             shown: Cell::new(0),
             booted: Booted::default(),
             tasks: Tasks::default(),
@@ -277,6 +280,19 @@ impl Vm {
         // SAFETY: no script runs, nobody else holds a reference.
         let host = unsafe { &mut (*self.window).host };
         (host.log_left, host.log_lost) = (limit::LOG_LINES, 0);
+    }
+
+    /// Where the scripts of one more exchange write.
+    pub(crate) fn output(&self) -> Rc<Output> {
+        self.unused.take().unwrap_or_default()
+    }
+
+    /// Takes one back: mostly nothing was written, so that it serves again.
+    pub(crate) fn take_back(&self, output: Rc<Output>) {
+        if Output::is_unused(&output) {
+            output.flushed(false);
+            self.unused.set(Some(output));
+        }
     }
 
     /// What a call of the host left to be waited for.

@@ -47,6 +47,9 @@ pub(crate) struct Window {
     pub(crate) size: [i32; CAPTURES],
     /// The phase at hand, as `Phase` counts them; below zero in the background.
     pub(crate) phase: i32,
+    /// Not 0 once the dialects have found that the state at hand is one of a request: until the script is
+    /// out, or another step begins.
+    pub(crate) allowed: i32,
     /// The groups of a regular expression's match: begins and ends, -1 for none.
     pub(crate) groups: *const i32,
     /// Lua sees nothing from here on.
@@ -137,6 +140,7 @@ impl Window {
             at: [0; CAPTURES],
             size: [0; CAPTURES],
             phase: -1,
+            allowed: 0,
             groups: ptr::null(),
             host: Host {
                 exchange: ptr::null_mut(),

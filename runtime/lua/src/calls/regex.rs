@@ -2,9 +2,11 @@
 
 use std::os::raw::c_int;
 
+use pilotlight_filter::host::Services;
+
 use super::Fast;
 use crate::regex::{Failure, Found, Limits, Regexes};
-use crate::window::{FAILED, NONE, Window, given};
+use crate::window::{FAILED, Host, NONE, Window, World, given};
 
 pub(crate) fn fast() -> [Fast; 5] {
     [
@@ -23,15 +25,20 @@ const TEMPLATE: c_int = -3;
 const TOO_LARGE: c_int = -4;
 
 /// The VM's regular expressions, made when first used.
+#[inline]
 fn regexes(window: &mut Window) -> &mut Regexes {
-    let host = &mut window.host;
-    host.regexes.get_or_insert_with(|| {
-        let spec = &host.world.script.regex;
-        let limits = Limits { steps: spec.match_limit, patterns: spec.cache, memory: host.memory };
-        let mut seed = [0; 8];
-        host.services.random(&mut seed);
-        Box::new(Regexes::new(&limits, u64::from_ne_bytes(seed)))
-    })
+    let Host { regexes, world, services, memory, .. } = &mut window.host;
+    regexes.get_or_insert_with(|| begin(world, &**services, *memory))
+}
+
+#[cold]
+#[inline(never)]
+fn begin(world: &World, services: &dyn Services, memory: u64) -> Box<Regexes> {
+    let spec = &world.script.regex;
+    let limits = Limits { steps: spec.match_limit, patterns: spec.cache, memory };
+    let mut seed = [0; 8];
+    services.random(&mut seed);
+    Box::new(Regexes::new(&limits, u64::from_ne_bytes(seed)))
 }
 
 fn report(window: &mut Window, failure: Failure) -> c_int {

@@ -41,46 +41,69 @@ pub(crate) struct Model {
 }
 
 impl Model {
-    /// Whether a table of these fields has the same names; then the places where values differ, by bits.
-    fn differing(&self, raw: bool, entries: &[Entry<'_>]) -> Option<u32> {
-        if self.raw != raw || self.pairs.len() != entries.len() || entries.is_empty() {
-            return None;
-        }
-        let (mut from, mut differing) = (0, 0);
-        for (index, ((id, name, value), pair)) in entries.iter().zip(&self.pairs).enumerate() {
-            let (known, name_end, end) = (pair.0, pair.1 as usize, pair.2 as usize);
-            // Those that are known by a number are spelled in one way, unless as they came.
-            let same = known == *id
-                && (known != Name::Other && !raw || self.text[from..name_end] == **name);
-            if !same {
-                return None;
-            }
-            differing |= u32::from(self.text[name_end..end] != **value) << index;
-            from = end;
-        }
-        Some(differing)
-    }
-
-    /// Whether a table of these fields, of other names, takes the place of the one that is kept.
-    fn gives_way(&mut self, entries: &[Entry<'_>]) -> bool {
+    /// Whether a table of so many other fields and bytes takes the place of the one that is kept.
+    fn gives_way(&mut self, fields: usize, bytes: usize) -> bool {
         self.misses += 1;
-        let bytes =
-            || entries.iter().map(|(_, name, value)| name.len() + value.len()).sum::<usize>();
         (self.pairs.is_empty() || self.misses >= PATIENCE)
-            && (1..=KEPT).contains(&entries.len())
-            && bytes() <= KEPT_BYTES
+            && (1..=KEPT).contains(&fields)
+            && bytes <= KEPT_BYTES
     }
 
-    fn set(&mut self, raw: bool, entries: &[Entry<'_>]) {
+    fn begin(&mut self, raw: bool) {
         (self.raw, self.misses) = (raw, 0);
         self.text.clear();
         self.pairs.clear();
-        for (id, name, value) in entries {
-            self.text.extend_from_slice(name);
-            let name_end = self.text.len() as u32;
-            self.text.extend_from_slice(value);
-            self.pairs.push((*id, name_end, self.text.len() as u32));
-        }
+    }
+
+    fn add(&mut self, (id, name, value): Entry<'_>) {
+        self.text.extend_from_slice(name);
+        let name_end = self.text.len() as u32;
+        self.text.extend_from_slice(value);
+        self.pairs.push((id, name_end, self.text.len() as u32));
+    }
+}
+
+/// Compares fields with the model's, one after the other.
+struct Likeness<'a> {
+    model: &'a Model,
+    raw: bool,
+    same: bool,
+    /// The next field, and where its text begins.
+    place: usize,
+    from: usize,
+    /// Places where values differ, by bits.
+    differing: u32,
+    /// Bytes of all.
+    bytes: usize,
+}
+
+impl<'a> Likeness<'a> {
+    fn new(model: &'a Model, raw: bool) -> Likeness<'a> {
+        let same = model.raw == raw && !model.pairs.is_empty();
+        Likeness { model, raw, same, place: 0, from: 0, differing: 0, bytes: 0 }
+    }
+
+    #[inline]
+    fn add(&mut self, (id, name, value): Entry<'_>) {
+        let place = self.place;
+        self.place += 1;
+        self.bytes += name.len() + value.len();
+        let known = self.model.pairs.get(place).filter(|_| self.same);
+        let Some((known, name_end, end)) = known.map(|p| (p.0, p.1 as usize, p.2 as usize)) else {
+            self.same = false;
+            return;
+        };
+        let text = &self.model.text;
+        // Those that are known by a number are spelled in one way, unless they stay as they came.
+        let same_name = || text[self.from..name_end] == *name;
+        self.same = known == id && (id != Name::Other && !self.raw || same_name());
+        self.differing |= u32::from(text[name_end..end] != *value) << place;
+        self.from = end;
+    }
+
+    /// Where values differ, if the names are the same.
+    fn differing(&self) -> Option<u32> {
+        (self.same && self.place == self.model.pairs.len()).then_some(self.differing)
     }
 }
 
@@ -160,36 +183,23 @@ impl Table {
         }
     }
 
-    /// Pushes a copy of the table that is kept, with these values where they differ.
-    fn push_like(&self, mut differing: u32, entries: &[Entry<'_>]) {
-        self.stack.push_copy_of(TABLE);
-        while differing != 0 {
-            let (id, name, value) = entries[differing.trailing_zeros() as usize];
-            differing &= differing - 1;
-            self.key(id, name, |key| self.stack.push_bytes(key));
-            self.stack.push_bytes(value);
-            self.stack.set_raw(-3);
-        }
+    /// Gives a name its value, one more where it has some; whether it had none.
+    fn put(&self, (id, name, value): Entry<'_>) -> bool {
+        self.key(id, name, |key| {
+            let is_new = self.stack.put_text(key, value);
+            if !is_new {
+                self.stack.push_bytes(value);
+                self.stack.append(key);
+            }
+            is_new
+        })
     }
 
-    /// Pushes a new one; whether each name comes once.
-    fn push(&self, entries: &[Entry<'_>]) -> bool {
-        self.stack.push_table(0, entries.len() as c_int);
-        if !self.raw {
-            self.stack.push_kept(FIELDS);
-            self.stack.set_metatable(-2);
-        }
-        let mut all_new = true;
-        for (id, name, value) in entries {
-            self.key(*id, name, |key| {
-                if !self.stack.put_text(key, value) {
-                    all_new = false;
-                    self.stack.push_bytes(value);
-                    self.stack.append(key);
-                }
-            });
-        }
-        all_new
+    /// Gives a name of the model's its own value.
+    fn replace(&self, (id, name, value): Entry<'_>) {
+        self.key(id, name, |key| self.stack.push_bytes(key));
+        self.stack.push_bytes(value);
+        self.stack.set_raw(-3);
     }
 }
 
@@ -228,30 +238,43 @@ unsafe extern "C-unwind" fn head_table(state: *mut lua_State) -> c_int {
         true => Some(&exchange.request.head.fields),
         false => exchange.response_fields(),
     };
-    let (mut few, mut many, mut count) = ([(Name::Other, &b""[..], &b""[..]); KEPT], Vec::new(), 0);
-    each(fields, &own, of_request, |entry| {
-        if let Some(place) = few.get_mut(count) {
-            *place = entry;
-        }
-        count += 1;
-    });
-    let entries = match few.get(..count) {
-        Some(entries) => entries,
-        None => {
-            each(fields, &own, of_request, |entry| many.push(entry));
-            &many[..]
-        }
-    };
+    let mut likeness = Likeness::new(&model, raw);
+    each(fields, &own, of_request, |entry| likeness.add(entry));
+    let (count, bytes) = (likeness.place, likeness.bytes);
     let table = Table { stack, raw };
     if count <= max
-        && let Some(differing) = model.differing(raw, entries)
+        && let Some(differing) = likeness.differing()
     {
-        table.push_like(differing, entries);
-        model.misses = 0;
-    } else if table.push(&entries[..count.min(max)]) && count <= max && model.gives_way(entries) {
-        stack.keep_at(TABLE);
         stack.push_copy_of(TABLE);
-        model.set(raw, entries);
+        model.misses = 0;
+        if differing != 0 {
+            let mut place = 0;
+            each(fields, &own, of_request, |entry| {
+                if differing & 1 << place != 0 {
+                    table.replace(entry);
+                }
+                place += 1;
+            });
+        }
+    } else {
+        stack.push_table(0, count.min(max) as c_int);
+        if !raw {
+            stack.push_kept(FIELDS);
+            stack.set_metatable(-2);
+        }
+        let (mut left, mut all_new) = (max, true);
+        each(fields, &own, of_request, |entry| {
+            if left > 0 {
+                all_new &= table.put(entry);
+                left -= 1;
+            }
+        });
+        if all_new && count <= max && model.gives_way(count, bytes) {
+            stack.keep_at(TABLE);
+            stack.push_copy_of(TABLE);
+            model.begin(raw);
+            each(fields, &own, of_request, |entry| model.add(entry));
+        }
     }
     window.host.model = Some(model);
     if count > max {

@@ -16,6 +16,7 @@ typedef struct pl_window {
   int at[32];
   int size[32];
   int phase;
+  int allowed;
   const int *groups;
 } pl_window;
 ]]

@@ -324,7 +324,8 @@ local url = {
   decode = coder(C.url_decode, "url.decode"),
 }
 
-local function now() return (C.now(window)) end
+local time_of = C.now
+local function now() return (time_of(window)) end
 local function monotonic() return (C.monotonic(window)) end
 pl.now, pl.monotonic, pl.log = now, monotonic, log
 

@@ -86,10 +86,11 @@ impl Cache {
         self.recent[recent] = place;
         let entry = &mut self.entries[place];
         entry.used = true;
-        entry.code.warm(flags & MACHINE != 0);
-        let size = entry.code.size();
-        self.bytes = self.bytes - entry.size + size;
-        entry.size = size;
+        if entry.code.warm(flags & MACHINE != 0) {
+            let size = entry.code.size();
+            self.bytes = self.bytes - entry.size + size;
+            entry.size = size;
+        }
         Ok(place)
     }
 

@@ -130,15 +130,18 @@ impl Code {
         matches!(self.machine, Machine::Made(_))
     }
 
-    /// Before a use: makes machine code of it when it is asked to, or used much.
+    /// Before a use: makes machine code of it when it is asked to, or used much. Whether it did, or tried.
     #[inline]
-    pub(super) fn warm(&mut self, asked: bool) {
-        if matches!(self.machine, Machine::NotYet) {
-            self.uses += 1;
-            if asked || self.uses > HOT {
-                self.make();
-            }
+    pub(super) fn warm(&mut self, asked: bool) -> bool {
+        if !matches!(self.machine, Machine::NotYet) {
+            return false;
         }
+        self.uses += 1;
+        let due = asked || self.uses > HOT;
+        if due {
+            self.make();
+        }
+        due
     }
 
     #[cold]

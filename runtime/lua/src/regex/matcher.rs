@@ -64,11 +64,12 @@ struct Match {
 unsafe extern "C" fn run(job: *mut c_void) -> c_int {
     // SAFETY: by the caller.
     unsafe {
-        let Match { code, subject, len, from, options, data, context, workspace, machine } =
-            job.cast::<Match>().read();
-        if machine {
+        let job = &*job.cast::<Match>();
+        let &Match { code, subject, len, from, data, context, .. } = job;
+        if job.machine {
             return pcre2::pcre2_jit_match_8(code, subject, len, from, 0, data, context);
         }
+        let &Match { options, workspace, .. } = job;
         if workspace.is_null() {
             return pcre2::pcre2_match_8(code, subject, len, from, options, data, context);
         }

@@ -49,7 +49,7 @@ impl Vm {
         // SAFETY: as above: the script is out.
         let (arena, window) = unsafe { (&mut *arena, &mut *window) };
         arena.strict = false;
-        window.serial = 0.0;
+        (window.serial, window.allowed, window.host.output) = (0.0, 0, None);
         let exchange = std::mem::replace(&mut window.host.exchange, ptr::null_mut());
         if signs & STALLED != 0 {
             // SAFETY: the visit's, which this call holds.

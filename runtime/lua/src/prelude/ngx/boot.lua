@@ -1,6 +1,7 @@
 -- How the scripts of one filter become phases of the gateway's.
 local pl = ...
 local C, window, slow = pl.C, pl.window, pl.slow
+local parent_of = C.parent
 local world = pl.part("ngx/world")
 local ngx, yield = world.ngx, world.yield
 local setmetatable = setmetatable
@@ -19,8 +20,8 @@ local CLOSES = { [-1] = true, [444] = true, [499] = true }
 local function enter(state, filter)
   if not state.serial then
     state.serial = window.serial
-    if C.parent(window) ~= 0 then
-      state.parent, state.body_read = window.num, true
+    if parent_of(window) ~= 0 then
+      state.parent, state.body_read, state.marked = window.num, true, true
       local given = world.handed[slow.handed()]
       if given then
         state.ctx, state.vars = given.ctx, given.vars
@@ -32,7 +33,7 @@ local function enter(state, filter)
       end
     end
   end
-  if state.moved then
+  if state.marked and state.moved then
     state.moved = nil
     world.begin_vars(state)
   end
@@ -61,7 +62,7 @@ local function elsewhere(state)
     local ok, why = slow.reroute(nil, to, state.exec_query)
     if not ok then error(why, 0) end
   end
-  state.internal, state.moved, state.exit = true, true, nil
+  state.internal, state.moved, state.marked, state.exit = true, true, true, nil
   if not state.jump then state.ctx = nil end
   state.jump = nil
   return ELSEWHERE
@@ -107,21 +108,23 @@ local function step_of(step, at, behind)
   local is_var, run, set, phase = step.var, step.run, step.set, step.phase
   local is_access, is_answer = phase == "access", phase == "content" and not behind
   return function(state)
-    state.step, state.at = phase, at
-    if is_access and state.parent then
+    state.step, state.at, window.allowed = phase, at, 0
+    if is_access and state.marked and state.parent then
       -- nginx asks for access once, for the client's request.
     elseif is_var then
       set(state)
     else
       run()
     end
-    if state.spawned then
-      yield(pl.OTHERS)
-      state.spawned = nil
+    if state.marked then
+      if state.spawned then
+        yield(pl.OTHERS)
+        state.spawned = nil
+      end
+      if state.held then world.send_head(state) end
+      if state.sent then return ANSWERED end
+      if state.raw then return CLOSED end
     end
-    if state.held then world.send_head(state) end
-    if state.sent then return ANSWERED end
-    if state.raw then return CLOSED end
     if is_answer then
       world.send_head(state)
       return ANSWERED
@@ -141,7 +144,7 @@ local function request_of(filter, steps)
   return function(state)
     if state.exit == nil then
       enter(state, filter)
-      if state.sent then anew(state) end
+      if state.marked and state.sent then anew(state) end
       return first(state)
     end
     local verdict = leave(state, steps[state.at])
@@ -196,7 +199,7 @@ local function header_filter_of(filter, run)
     enter(state, filter)
     state.exit_code = nil
     if not state.sent then C.field(window, pl.getters.status) state.status = window.num end
-    state.sent = true
+    state.sent, state.marked = true, true
     run()
     state.settings = before or state.settings
     local code = state.exit_code
@@ -240,7 +243,7 @@ end
 local function log_of(filter, run)
   return function(state)
     enter(state, filter)
-    state.sent = true
+    state.sent, state.marked = true, true
     run()
   end
 end

@@ -13,7 +13,7 @@ local SINGLE = {
 }
 
 return function(ngx, world)
-  local state, allow = world.state, world.allow
+  local state, request = world.state, world.request
 
   local function name_of(name, level)
     if type(name) == "number" then name = stock_tostring(name) end
@@ -38,7 +38,7 @@ return function(ngx, world)
   end
 
   local function set(name, value)
-    local at = allow(world.REQUEST, 4)
+    local at = request(4)
     if at.sent and at.phase ~= "header_filter" then
       world.write_log(ngx.ERR, "attempt to set ngx.header." .. name:gsub("-", "_")
         .. " after sending out response headers")
@@ -71,7 +71,7 @@ return function(ngx, world)
   end
 
   local function get(name)
-    local at = allow(world.REQUEST, 4)
+    local at = request(4)
     local lower = fields.lower(name)
     if lower == "content-length" then
       if at.length then return (("%d"):format(at.length)) end
@@ -97,7 +97,7 @@ return function(ngx, world)
 
   ngx.resp = {}
   function ngx.resp.get_headers(max, raw)
-    local at = allow(world.REQUEST)
+    local at = request()
     local chunked = at.sent and at.phase ~= "header_filter"
     local all, why, count = slow.head_table(RESPONSE, max, raw, chunked)
     if not why then return all end
@@ -110,7 +110,7 @@ return function(ngx, world)
     return {
       _VERSION = "0.1.33",
       add_header = function(name, value)
-        local at = allow(world.REQUEST)
+        local at = request()
         if at.sent and at.phase ~= "header_filter" then
           world.write_log(ngx.ERR, "attempt to set ngx.header." .. name
             .. " after sending out response headers")
@@ -128,7 +128,7 @@ return function(ngx, world)
         for index = 1, #value do put(C.head_add, name, value[index], 3) end
       end,
       set_status = function(status, reason)
-        local at = allow(world.REQUEST)
+        local at = request()
         if type(status) ~= "number" then
           error("bad 'status' argument: number expected, got " .. type(status), 2)
         end
@@ -140,7 +140,7 @@ return function(ngx, world)
         at.reason = reason
         if at.phase == "header_filter" then C.status_put(window, status, reason, #reason) end
       end,
-      bypass_if_checks = function() allow(world.REQUEST).unconditional = true end,
+      bypass_if_checks = function() request().unconditional = true end,
     }
   end
 end

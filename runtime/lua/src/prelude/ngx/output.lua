@@ -43,7 +43,8 @@ local function text_of(name, ending, ...)
 end
 
 return function(ngx, world)
-  local allow, state, yield, ANSWER = world.allow, world.state, world.yield, world.ANSWER
+  local allow, request, state = world.allow, world.request, world.state
+  local yield, ANSWER = world.yield, world.ANSWER
 
   -- The request's conditions want another answer than the script's.
   local function refuse(at, code)
@@ -62,7 +63,7 @@ return function(ngx, world)
 
   -- Fixes the head, so that the body can follow.
   local function send_head(at, status)
-    at.sent, at.held = true, nil
+    at.sent, at.held, at.marked = true, nil, true
     at.status = status or at.status or 200
     local default = at.settings.default_type
     if default and at.settings.use_default_type ~= false and at.status ~= 204 and at.status ~= 304
@@ -89,7 +90,7 @@ return function(ngx, world)
     if not at.sent and not at.held then
       -- An answer to HTTP/1.0 waits until its length is known.
       if at.settings.http10_buffering ~= false and C.out_hold(window) ~= 0 then
-        at.held = true
+        at.held, at.marked = true, true
       else
         send_head(at)
         if at.refused then return nil, "nginx output filter error" end
@@ -151,14 +152,14 @@ return function(ngx, world)
   end
 
   function world.get.status()
-    local at = allow(world.REQUEST, 4)
+    local at = request(4)
     if at.status then return at.status end
     C.field(window, pl.getters.status)
     return window.num
   end
 
   function world.set.status(status)
-    local at = allow(world.REQUEST, 4)
+    local at = request(4)
     if type(status) ~= "number" then status = tonumber(status) end
     if not status then error("number expected, got nil", 4) end
     at.reason = nil

@@ -4,7 +4,9 @@ local C, window, text, slow = pl.C, pl.window, pl.text, pl.slow
 local type, error, pairs, stock_tostring, tonumber = type, error, pairs, tostring, tonumber
 local floor = math.floor
 local fields = pl.part("ngx/field")
-local safe, put_field = fields.safe, fields.put
+local safe, put_field, number = fields.safe, fields.put, fields.number
+local head_set, head_add, head_remove, field_fast =
+  C.head_set, C.head_add, C.head_remove, C.field
 local REQUEST = 0
 -- More than any body has.
 local UNBOUNDED = 2 ^ 53
@@ -13,14 +15,14 @@ return function(ngx, world)
   local req = {}
   ngx.req = req
   local allow, yield = world.allow, world.yield
-  local PHASES = world.REQUEST
+  local request = world.request
   local READS = {
     rewrite = true, server_rewrite = true, access = true, precontent = true, content = true,
     set = true, header_filter = true, body_filter = true, log = true, balancer = true,
   }
 
   local function field(name)
-    if C.field(window, pl.getters[name]) == 0 then return nil end
+    if field_fast(window, pl.getters[name]) == 0 then return nil end
     return (text(window.ptr, window.len))
   end
   world.field = field
@@ -36,7 +38,7 @@ return function(ngx, world)
   local function put(how, name, value)
     local kind = type(value)
     if kind == "number" then
-      value = fields.number(value)
+      value = number(value)
     elseif kind == "boolean" then
       value = stock_tostring(value)
     elseif kind ~= "string" then
@@ -48,7 +50,7 @@ return function(ngx, world)
   end
 
   function req.get_headers(max, raw)
-    local at = allow(PHASES)
+    local at = request()
     local all, why, count = slow.head_table(REQUEST, max, raw, not at.no_host)
     if not why then return all end
     world.write_log(ngx.DEBUG,
@@ -66,7 +68,7 @@ return function(ngx, world)
   end
 
   function req.set_header(name, value)
-    local at = allow(PHASES)
+    local at = request()
     if value == nil then return req.clear_header(name) end
     name = name_of(name)
     -- A body's length is the gateway's own to tell; that there is none a script may say.
@@ -77,22 +79,22 @@ return function(ngx, world)
     if is_host(name) then at.no_host = nil end
     if type(value) == "table" then
       if #value == 0 then return req.clear_header(name) end
-      put(C.head_set, name, value[1])
-      for index = 2, #value do put(C.head_add, name, value[index]) end
+      put(head_set, name, value[1])
+      for index = 2, #value do put(head_add, name, value[index]) end
       return
     end
-    put(C.head_set, name, value)
+    put(head_set, name, value)
   end
 
   function req.clear_header(name)
-    local at = allow(PHASES)
+    local at = request()
     name = name_of(name)
     if is_host(name) then
-      at.no_host = true
+      at.no_host, at.marked = true, true
       return
     end
     if is_length(name) then unread(at) end
-    C.head_remove(window, REQUEST, name, #name)
+    head_remove(window, REQUEST, name, #name)
   end
 
   -- Methods by the number that scripts know them by.
@@ -110,12 +112,12 @@ return function(ngx, world)
   world.METHODS = METHODS
 
   function req.get_method()
-    allow(PHASES)
+    request()
     return field("method")
   end
 
   function req.set_method(number)
-    allow(PHASES)
+    request()
     if type(number) ~= "number" then error("bad method number", 2) end
     local method = METHODS[number]
     if not method then error("unsupported HTTP method: " .. number, 2) end
@@ -123,7 +125,7 @@ return function(ngx, world)
   end
 
   function req.get_uri_args(max, into)
-    allow(PHASES)
+    request()
     local query = field("query")
     if not query or query == "" then
       if into then pl.table.clear(into) end
@@ -137,12 +139,12 @@ return function(ngx, world)
   function world.query_of(at, raw)
     raw = raw:gsub("[%z\1-\31\127]", hex)
     local query = raw:gsub("[ \128-\255#\\]", hex)
-    at.raw_query = query ~= raw and { query, raw } or nil
+    at.raw_query, at.marked = query ~= raw and { query, raw } or nil, true
     return query
   end
 
   function req.set_uri_args(args)
-    local at = allow(PHASES)
+    local at = request()
     local kind = type(args)
     if kind == "table" then
       args = ngx.encode_args(args)
@@ -166,7 +168,7 @@ return function(ngx, world)
   end
 
   function req.set_uri(uri, jump, binary)
-    local at = allow(PHASES)
+    local at = request()
     if type(uri) ~= "string" then
       error("bad argument #1 to 'set_uri' (string expected, got " .. type(uri) .. ")", 2)
     end
@@ -201,7 +203,7 @@ return function(ngx, world)
     if not slow.spill() then return end
     local path, why = yield(pl.TAKE)
     if not path then error(why, 3) end
-    at.body_file = path
+    at.body_file, at.marked = path, true
     world.write_log(level, "a client request body is buffered to a temporary file " .. path)
   end
 
@@ -241,7 +243,7 @@ return function(ngx, world)
   end
 
   function req.discard_body()
-    local at = allow(PHASES)
+    local at = request()
     at.body_read, at.discarded = true, true
     C.body_set(window, 0, "", 0)
   end
@@ -260,7 +262,7 @@ return function(ngx, world)
   end
 
   function req.set_body_data(data)
-    local at = allow(PHASES)
+    local at = request()
     if type(data) == "number" then data = stock_tostring(data) end
     if type(data) ~= "string" then
       error("bad argument #1 to 'set_body_data' (string expected, got " .. type(data) .. ")", 2)
@@ -273,7 +275,7 @@ return function(ngx, world)
 
   -- The body becomes what is in a file; `io` is a grant.
   function req.set_body_file(path, clean)
-    local at = allow(PHASES)
+    local at = request()
     if type(path) ~= "string" then
       error("bad argument #1 to 'set_body_file' (string expected, got " .. type(path) .. ")", 2)
     end
@@ -284,7 +286,7 @@ return function(ngx, world)
     local data = file:read("*a")
     file:close()
     C.body_set(window, 0, data, #data)
-    at.body_file = path
+    at.body_file, at.marked = path, true
     if clean then
       at.body_clean = path
       slow.passing(path)
@@ -292,7 +294,7 @@ return function(ngx, world)
   end
 
   function req.init_body(size)
-    local at = allow(PHASES)
+    local at = request()
     if size ~= nil and (type(size) ~= "number" or size <= 0) then
       error("bad argument #1 to 'init_body' (bad number)", 2)
     end
@@ -301,7 +303,7 @@ return function(ngx, world)
   end
 
   function req.append_body(data)
-    local at = allow(PHASES)
+    local at = request()
     local parts = at.body_parts
     if not parts then error("ngx.req.init_body() must be called first", 2) end
     if type(data) == "number" then data = stock_tostring(data) end
@@ -312,7 +314,7 @@ return function(ngx, world)
   end
 
   function req.finish_body()
-    local at = allow(PHASES)
+    local at = request()
     local parts = at.body_parts
     if not parts then error("ngx.req.init_body() must be called first", 2) end
     at.body_parts = nil
@@ -334,23 +336,23 @@ return function(ngx, world)
 
   local VERSIONS = { ["1.0"] = 1.0, ["1.1"] = 1.1, ["2"] = 2, ["3"] = 3 }
   function req.http_version()
-    allow(PHASES)
+    request()
     return VERSIONS[field("version")]
   end
 
   function req.start_time()
-    allow(PHASES)
-    C.field(window, pl.getters.started)
+    request()
+    field_fast(window, pl.getters.started)
     return floor(window.num * 1000) / 1000
   end
 
   function req.is_internal()
-    local at = allow(PHASES)
+    local at = request()
     return at.internal == true or at.parent ~= nil
   end
 
   function req.raw_header(no_line)
-    allow(PHASES)
+    request()
     C.raw_header(window, no_line and 1 or 0)
     return (text(window.ptr, window.len))
   end
@@ -359,7 +361,7 @@ return function(ngx, world)
     return {
       _VERSION = "0.1.33",
       add_header = function(name, value)
-        allow(PHASES)
+        request()
         if type(name) ~= "string" then
           error("bad 'name' argument: string expected, got " .. type(name), 2)
         end
@@ -369,7 +371,7 @@ return function(ngx, world)
             .. (value == nil and "nil" or "empty table"), 2)
         end
         name = name_of(name)
-        for index = 1, #values do put(C.head_add, name, values[index]) end
+        for index = 1, #values do put(head_add, name, values[index]) end
       end,
     }
   end

@@ -1,6 +1,8 @@
 -- ngx.shared: the manifest's dictionaries, with the methods, errors and checks of OpenResty.
 local pl = ...
 local C, window, text, slow = pl.C, pl.window, pl.text, pl.slow
+local get_fast, incr_fast, put_fast, delete_fast =
+  C.shared_get, C.shared_incr, C.shared_put, C.shared_delete
 local type, error, select, tonumber = type, error, select, tonumber
 local floor, huge = math.floor, math.huge
 local TEXT, NUMBER, FALSE, TRUE, LIST = 1, 2, 3, 4, 5
@@ -49,7 +51,7 @@ function Dict.get(zone, key)
   local why
   key, why = key_of(key)
   if not key then return nil, why end
-  local kind = C.shared_get(window, index, key, #key)
+  local kind = get_fast(window, index, key, #key)
   if kind == 0 then return nil end
   if kind == LIST then return nil, "value is a list" end
   local flags = window.from
@@ -91,13 +93,13 @@ local function putter(mode)
     elseif kind ~= "nil" then
       return nil, "bad value type"
     elseif mode == SET or mode == SET + SAFE then
-      C.shared_delete(window, index, key, #key)
+      delete_fast(window, index, key, #key)
       return true, nil, false
     else
       return false, "attempt to add or replace nil values", false
     end
     ttl = seconds_of(ttl)
-    if C.shared_put(window, index, mode, key, #key, kind, bytes, #bytes, number, ttl, flags or 0) == 0 then
+    if put_fast(window, index, mode, key, #key, kind, bytes, #bytes, number, ttl, flags or 0) == 0 then
       return true, nil, window.from == 1
     end
     return false, text(window.ptr, window.len), window.from == 1
@@ -132,7 +134,7 @@ function Dict.incr(zone, key, by, init, init_ttl)
     init_ttl = seconds_of(init_ttl)
   end
   local has = init and 1 or 0
-  if C.shared_incr(window, index, key, #key, by, has, init or 0, init_ttl or 0) < 0 then
+  if incr_fast(window, index, key, #key, by, has, init or 0, init_ttl or 0) < 0 then
     return failed()
   end
   if not init then return window.num end

@@ -57,7 +57,7 @@ return function(ngx, world)
       error("bad argument #1 to 'spawn' (function expected, got " .. type(fn) .. ")", 2)
     end
     local info = { parent = running() }
-    at.spawned = true
+    at.spawned, at.marked = true, true
     local id, co = yield(pl.START, body, info, fn, ...)
     if not id then error(co, 2) end
     info.id = id

@@ -3,19 +3,20 @@
 local pl = ...
 local C, window, text = pl.C, pl.window, pl.text
 local type, error, floor, date = type, error, math.floor, os.date
+local now = pl.now
 
 -- As FORMS in calls/time.rs.
 local HTTP, COOKIE = 0, 1
 
 return function(ngx)
   -- Milliseconds are as fine as nginx counts.
-  function ngx.now() return floor(pl.now() * 1000) / 1000 end
-  function ngx.time() return (floor(pl.now())) end
+  function ngx.now() return floor(now() * 1000) / 1000 end
+  function ngx.time() return (floor(now())) end
   function ngx.update_time() end
 
-  function ngx.today() return date("%Y-%m-%d", floor(pl.now())) end
-  function ngx.localtime() return date("%Y-%m-%d %H:%M:%S", floor(pl.now())) end
-  function ngx.utctime() return date("!%Y-%m-%d %H:%M:%S", floor(pl.now())) end
+  function ngx.today() return date("%Y-%m-%d", floor(now())) end
+  function ngx.localtime() return date("%Y-%m-%d %H:%M:%S", floor(now())) end
+  function ngx.utctime() return date("!%Y-%m-%d %H:%M:%S", floor(now())) end
 
   local function writer(form)
     return function(seconds)

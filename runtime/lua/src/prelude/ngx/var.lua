@@ -1,6 +1,8 @@
 -- ngx.var: the variables that routes declare, and those that nginx has of itself.
 local pl = ...
 local C, window, text = pl.C, pl.window, pl.text
+local var_fast, var_at = C.var, C.var_at
+local current = pl.current
 local type, error, setmetatable, stock_tostring = type, error, setmetatable, tostring
 
 return function(ngx, world)
@@ -53,8 +55,8 @@ return function(ngx, world)
   local numbers = pl.variables
   local function built_in(name)
     local number = numbers[name]
-    if number then return C.var_at(window, number) ~= 0 end
-    return C.var(window, name, #name) ~= 0
+    if number then return var_at(window, number) ~= 0 end
+    return var_fast(window, name, #name) ~= 0
   end
 
   -- What a script has set to nil.
@@ -77,11 +79,13 @@ return function(ngx, world)
   end
 
   local function request(level)
+    if window.allowed ~= 0 then return current[1] end
     local at = state()
     if not PHASES[at.phase] then
       if at.phase == "init" then error("no request found", level) end
       error("API disabled in the current context", level)
     end
+    if at == current[1] then window.allowed = 1 end
     return at
   end
 
@@ -109,12 +113,14 @@ return function(ngx, world)
     end
     if kind ~= "string" then error("bad variable name", 2) end
     if declared[name] then return value_of(at, name) end
-    if at.no_host and name == "http_host" then return nil end
-    local raw = at.raw_query and written(at, name)
-    if raw then return raw end
-    if at.body_file then
-      if name == "request_body" then return nil end
-      if name == "request_body_file" then return at.body_file end
+    if at.marked then
+      if at.no_host and name == "http_host" then return nil end
+      local raw = at.raw_query and written(at, name)
+      if raw then return raw end
+      if at.body_file then
+        if name == "request_body" then return nil end
+        if name == "request_body_file" then return at.body_file end
+      end
     end
     if not built_in(name) then
       local lower = name:lower()

@@ -28,11 +28,12 @@ local CONTEXTS = {
 world.CONTEXTS = CONTEXTS
 
 -- The phases that have a request, and those of them that can still answer it.
-world.REQUEST = {
+local REQUEST = {
   set = true, server_rewrite = true, rewrite = true, access = true, precontent = true,
   content = true, header_filter = true, body_filter = true, log = true, balancer = true,
   proxy_ssl_cert = true, proxy_ssl_verify = true,
 }
+world.REQUEST = REQUEST
 world.ANSWER = {
   server_rewrite = true, rewrite = true, access = true, precontent = true, content = true,
 }
@@ -53,6 +54,7 @@ local HOST_FIRST = 4
 
 -- The state of the exchange or timer at hand; that of the load while there is neither.
 local function state()
+  if window.allowed ~= 0 then return current[1] end
   local serial, found = window.serial, current[1]
   if not found or found.serial ~= serial then
     if serial == 0 then return loading end
@@ -76,6 +78,14 @@ local function allow(phases, level)
   return at
 end
 world.allow = allow
+
+-- The same for a request's phases: what most calls ask is found out once.
+function world.request(level)
+  if window.allowed ~= 0 then return current[1] end
+  local at = allow(REQUEST, (level or 3) + 1)
+  if at == current[1] then window.allowed = 1 end
+  return at
+end
 
 -- What log lines call the phase where there is no request; nothing where there is one.
 function world.context()
@@ -124,7 +134,8 @@ setmetatable(world, {
   end,
 })
 
--- A new state; whoever calls holds it.
+-- A new state; whoever calls holds it. One is `marked` once it has anything that few have: `parent`, `moved`,
+-- `spawned`, `held`, `sent`, `raw`, `no_host`, `raw_query`, `body_file`.
 function world.begin(phase, settings)
   local made = { serial = window.serial, step = phase, settings = settings }
   states[made.serial] = made

@@ -19,7 +19,7 @@ return function(ngx, world, kit)
     if not handle then return nil, "too many open sockets" end
     local taken, why = world.yield(pl.TAKE)
     if not taken then return nil, why end
-    at.raw, at.body_read = true, true
+    at.raw, at.body_read, at.marked = true, true, true
     return (setmetatable({ handle }, Raw))
   end
 
