@@ -110,14 +110,14 @@ impl<'a> Likeness<'a> {
 /// A field that stands in no list, since the gateway writes it, or hides it from other hops.
 type Own<'a> = (Name, &'static [u8], Cow<'a, [u8]>);
 
-fn own_fields(exchange: &Exchange, which: f64, told: bool) -> [Option<Own<'_>>; 3] {
+fn own_fields(exchange: &Exchange, of_request: bool, told: bool) -> [Option<Own<'_>>; 3] {
     let untold = |fields: Option<&Fields>| {
         fields.is_none_or(|fields| fields.known(Name::ContentLength).is_none())
     };
     let length_field = |length: u64| -> Own<'_> {
         (Name::ContentLength, b"content-length", length.to_string().into_bytes().into())
     };
-    if which == 0.0 {
+    if of_request {
         let head = &exchange.request.head;
         let host: &[u8] = if head.sent().is_empty() { b"host" } else { b"Host" };
         // A body that a script has set has a length that no client told.
@@ -223,17 +223,23 @@ fn each<'a>(
     }
 }
 
-/// `head_table(which, max, raw, told)`: all fields by name, in lower case unless `raw`; a repeated name
-/// has a list. Then "truncated" and how many there are when that is more than `max` (100; 0: no limit).
-/// `told`: of the request's, its host; of the response's, that it is chunked.
+/// Of what there is to be a table, as bits: the response's fields, not the request's; names as they came;
+/// of the request's the host with them, of the response's that it is chunked.
+const OF_RESPONSE: u32 = 1;
+const RAW: u32 = 2;
+const TOLD: u32 = 4;
+
+/// `head_table(what, max)`: all fields by name, in lower case unless they are to be as they came; a
+/// repeated name has a list. Then "truncated" and how many there are when that is more than `max` (100;
+/// 0: no limit).
 unsafe extern "C-unwind" fn head_table(state: *mut lua_State) -> c_int {
     // SAFETY: Lua calls with a live state; the window outlives the VM.
     let (stack, window) = unsafe { (Stack::new(state), window_of(state)) };
-    let (which, max, raw) = (stack.number(1).unwrap_or_default(), most(stack, 2), stack.truth(3));
+    let (what, max) = (stack.number(1).unwrap_or_default() as u32, most(stack, 2));
+    let (of_request, raw) = (what & OF_RESPONSE == 0, what & RAW != 0);
     let mut model = window.host.model.take().unwrap_or_default();
     let Some(exchange) = window.exchange() else { return nothing(stack) };
-    let of_request = which == 0.0;
-    let own = own_fields(exchange, which, stack.truth(4));
+    let own = own_fields(exchange, of_request, what & TOLD != 0);
     let fields = match of_request {
         true => Some(&exchange.request.head.fields),
         false => exchange.response_fields(),

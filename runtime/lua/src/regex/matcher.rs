@@ -169,6 +169,7 @@ impl Matcher {
         result
     }
 
+    #[inline]
     fn leavable(&mut self, job: &mut Match) -> c_int {
         // SAFETY: the job's things live through the call. What is left of it is in the state's
         // memory, which goes whole.
@@ -216,9 +217,10 @@ impl Matcher {
             let at = pcre2::pcre2_get_ovector_pointer_8(data);
             std::slice::from_raw_parts(at, 2 * matched.min(all))
         };
-        self.groups.clear();
-        self.groups.extend(pairs.iter().map(|offset| *offset as i32));
         self.groups.resize(2 * all, -1);
+        let (set, unset) = self.groups.split_at_mut(pairs.len());
+        set.iter_mut().zip(pairs).for_each(|(group, offset)| *group = *offset as i32);
+        unset.fill(-1);
     }
 }
 

@@ -99,7 +99,7 @@ return function(ngx, world)
   function ngx.resp.get_headers(max, raw)
     local at = request()
     local chunked = at.sent and at.phase ~= "header_filter"
-    local all, why, count = slow.head_table(RESPONSE, max, raw, chunked)
+    local all, why, count = slow.head_table(1 + (raw and 2 or 0) + (chunked and 4 or 0), max)
     if not why then return all end
     world.write_log(ngx.DEBUG,
       "lua exceeding response header limit " .. count .. " > " .. (max or 100))

@@ -51,7 +51,7 @@ return function(ngx, world)
 
   function req.get_headers(max, raw)
     local at = request()
-    local all, why, count = slow.head_table(REQUEST, max, raw, not at.no_host)
+    local all, why, count = slow.head_table((raw and 2 or 0) + (at.marked and at.no_host and 0 or 4), max)
     if not why then return all end
     world.write_log(ngx.DEBUG,
       "lua exceeding request header limit " .. count .. " > " .. (max or 100))
