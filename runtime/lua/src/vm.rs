@@ -59,7 +59,7 @@ const PLACES: c_int = 48;
 /// As `lua_Alloc`, but may unwind.
 type Allocate = unsafe extern "C-unwind" fn(*mut c_void, *mut c_void, usize, usize) -> *mut c_void;
 
-/// Finished coroutines kept for the next calls.
+/// Finished coroutines kept for the next calls, and places of answers in which nothing was written.
 const THREADS: usize = 64;
 
 /// What a coroutine yields first when it waits for the host; scripts never see it.
@@ -107,7 +107,7 @@ pub(crate) struct Vm {
     free: RefCell<Vec<c_int>>,
     next: Cell<c_int>,
     threads: RefCell<Vec<Thread>>,
-    unused: Cell<Option<Rc<Output>>>,
+    unused: RefCell<Vec<Rc<Output>>>,
     /// Whose state `CURRENT` shows: its place, or 0.
     pub(crate) shown: Cell<c_int>,
     booted: Booted,
@@ -157,7 +157,7 @@ impl Vm {
             free: RefCell::new(Vec::new()),
             next: Cell::new(FIRST_FREE),
             threads: RefCell::new(Vec::new()),
-            unused: Cell::new(None),
+            unused: RefCell::new(Vec::new()),
             shown: Cell::new(0),
             booted: Booted::default(),
             tasks: Tasks::default(),
@@ -284,14 +284,15 @@ impl Vm {
 
     /// Where the scripts of one more exchange write.
     pub(crate) fn output(&self) -> Rc<Output> {
-        self.unused.take().unwrap_or_default()
+        self.unused.borrow_mut().pop().unwrap_or_default()
     }
 
     /// Takes one back: mostly nothing was written, so that it serves again.
     pub(crate) fn take_back(&self, output: Rc<Output>) {
-        if Output::is_unused(&output) {
+        let mut unused = self.unused.borrow_mut();
+        if unused.len() < THREADS && Output::is_unused(&output) {
             output.flushed(false);
-            self.unused.set(Some(output));
+            unused.push(output);
         }
     }
 

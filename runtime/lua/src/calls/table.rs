@@ -210,17 +210,17 @@ fn each<'a>(
     of_request: bool,
     mut take: impl FnMut(Entry<'a>),
 ) {
-    let own = || own.iter().flatten().map(|(id, name, value)| (*id, *name, &value[..]));
+    let mut own = own.iter().flatten().map(|(id, name, value)| (*id, *name, &value[..]));
     if of_request {
-        own().for_each(&mut take);
+        own.by_ref().for_each(&mut take);
         // What ends at this hop is the client's word all the same.
         let hidden = fields.into_iter().flat_map(Fields::hidden);
         hidden.for_each(|(name, value)| take((Name::of(name), name, value)));
     }
-    fields.into_iter().flat_map(Fields::iter).for_each(&mut take);
-    if !of_request {
-        own().for_each(&mut take);
+    for entry in fields.into_iter().flat_map(Fields::iter) {
+        take(entry);
     }
+    own.for_each(take);
 }
 
 /// Of what there is to be a table, as bits: the response's fields, not the request's; names as they came;
