@@ -80,6 +80,7 @@ int pl_put_text(lua_State *L, const char *key, size_t key_len, const char *text,
   if (!tvisnil(slot)) return 0;
   value = lj_str_new(L, text, len);
   setstrV(L, slot, value);
+  table->nomm = 0; /* The key may name a metamethod. */
   lj_gc_anybarriert(L, table);
   return 1;
 }

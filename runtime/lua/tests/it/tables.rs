@@ -97,3 +97,16 @@ fn no_table_of_fields_shows_what_another_held() {
         }
     }
 }
+
+#[test]
+fn a_table_of_fields_serves_as_any_other() {
+    // A table that has told LuaJIT of no metamethod would not be asked for one.
+    let rig = access(
+        &saying("say(type(setmetatable({}, ngx.req.get_headers()).upper), #ngx.req.get_headers())"),
+        |_| {},
+    );
+    let fields = [("__index".to_owned(), "text".to_owned())];
+    for _ in 0..3 {
+        assert_eq!(told(&rig, &fields), "function 0");
+    }
+}
