@@ -26,6 +26,7 @@ fn main() {
     // It sees LuaJIT's own headers, so its library comes first.
     cc::Build::new()
         .file(HOST)
+        .flag_if_supported("-funwind-tables") // errors of Lua pass it
         .include(folder("OUT_DIR").join("luajit-build/src"))
         .compile("pilotlight_luajit");
     luajit.print_cargo_metadata();

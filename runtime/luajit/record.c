@@ -73,8 +73,8 @@ static int is_short_loop(jit_State *J)
 static int must_look(jit_State *J, TraceNo link)
 {
   GCtrace *root = J->cur.root ? traceref(J, J->cur.root) : NULL;
-  if (link == J->cur.traceno && J->framedepth + J->retdepth == 0)
-    return !is_short_loop(J);
+  if (link == J->cur.traceno)
+    return J->framedepth + J->retdepth != 0 || !is_short_loop(J);
   return !root || !find_look(J, root->ir, root->nins);
 }
 

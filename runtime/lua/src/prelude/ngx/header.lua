@@ -4,6 +4,8 @@ local C, window, text, slow = pl.C, pl.window, pl.text, pl.slow
 local type, error, setmetatable, stock_tostring = type, error, setmetatable, tostring
 local fields = pl.part("ngx/field")
 local RESPONSE = 1
+-- As in calls/table.rs.
+local OF_RESPONSE, RAW, TOLD = 1, 2, 4
 
 -- Fields that hold one value, whatever a script hands over.
 local SINGLE = {
@@ -99,7 +101,7 @@ return function(ngx, world)
   function ngx.resp.get_headers(max, raw)
     local at = request()
     local chunked = at.sent and at.phase ~= "header_filter"
-    local all, why, count = slow.head_table(1 + (raw and 2 or 0) + (chunked and 4 or 0), max)
+    local all, why, count = slow.head_table(OF_RESPONSE + (raw and RAW or 0) + (chunked and TOLD or 0), max)
     if not why then return all end
     world.write_log(ngx.DEBUG,
       "lua exceeding response header limit " .. count .. " > " .. (max or 100))

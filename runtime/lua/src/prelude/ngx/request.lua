@@ -8,6 +8,8 @@ local safe, put_field, number = fields.safe, fields.put, fields.number
 local head_set, head_add, head_remove, field_fast =
   C.head_set, C.head_add, C.head_remove, C.field
 local REQUEST = 0
+-- As in calls/table.rs.
+local RAW, TOLD = 2, 4
 -- More than any body has.
 local UNBOUNDED = 2 ^ 53
 
@@ -51,7 +53,7 @@ return function(ngx, world)
 
   function req.get_headers(max, raw)
     local at = request()
-    local all, why, count = slow.head_table((raw and 2 or 0) + (at.marked and at.no_host and 0 or 4), max)
+    local all, why, count = slow.head_table((raw and RAW or 0) + (at.marked and at.no_host and 0 or TOLD), max)
     if not why then return all end
     world.write_log(ngx.DEBUG,
       "lua exceeding request header limit " .. count .. " > " .. (max or 100))
