@@ -1,4 +1,4 @@
-//! Builds LuaJIT with our recorder (`record.c`) in place of its own, and `host.c` beside it.
+//! Builds LuaJIT with `record.c` and `asm.c` around its files of those names, and `host.c` beside it.
 
 #![expect(
     clippy::expect_used,
@@ -9,19 +9,20 @@
 use std::env;
 use std::path::PathBuf;
 
-/// How LuaJIT's own make comes to our recorder.
-const RULE: &str = "record.mk";
+/// How LuaJIT's own make comes to ours.
+const RULES: &str = "record.mk";
 const RECORDER: &str = "record.c";
+const ASSEMBLER: &str = "asm.c";
 const HOST: &str = "host.c";
 
 fn main() {
     let folder = |name| PathBuf::from(env::var_os(name).expect("cargo sets it"));
-    for file in [RULE, RECORDER, HOST] {
+    for file in [RULES, RECORDER, ASSEMBLER, HOST] {
         println!("cargo::rerun-if-changed={file}");
     }
     println!("cargo::rerun-if-env-changed=RECORD_FLAGS");
     // SAFETY: there is no other thread.
-    unsafe { env::set_var("MAKEFILES", folder("CARGO_MANIFEST_DIR").join(RULE)) };
+    unsafe { env::set_var("MAKEFILES", folder("CARGO_MANIFEST_DIR").join(RULES)) };
     let luajit = luajit_src::Build::new().build();
     // It sees LuaJIT's own headers, so its library comes first.
     cc::Build::new()

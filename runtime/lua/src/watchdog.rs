@@ -8,8 +8,10 @@
 //!
 //! Arming is two stores: the watchdog reads the worker's CPU clock itself, when a tick finds a call
 //! under way. The hook is set from a signal on the worker's own thread, because setting it from
-//! another one would race with the VM; LuaJIT is built so that compiled loops look at it
-//! (`runtime/luajit/record.c`).
+//! another one would race with the VM. Compiled code does not see it: the handler opens ways out of
+//! that (`runtime/luajit/asm.c`), and whoever takes the hook away closes them.
+
+mod ways;
 
 use std::cell::Cell;
 use std::os::raw::c_int;
@@ -25,6 +27,7 @@ use pilotlight_luajit::lua_State;
 use crate::guard::tell_without_stack;
 use crate::leave::leave;
 use crate::vm::stall_hook;
+use crate::watchdog::ways::Ways;
 
 /// How often the watchdog looks, while scripts run; one that it has seen is stopped to the point.
 const TICK: Duration = Duration::from_millis(3);
@@ -52,6 +55,8 @@ struct Slot {
     thread: AtomicI32,
     clock: AtomicI32,
     state: AtomicPtr<lua_State>,
+    /// Out of its compiled code.
+    ways: Ways,
 }
 
 /// A call that is being stopped.
@@ -101,6 +106,7 @@ impl Watch {
                 thread: AtomicI32::new(0),
                 clock: AtomicI32::new(0),
                 state: AtomicPtr::new(ptr::null_mut()),
+                ways: Ways::closed(),
             }));
             slots.all.push((slot, Seen::default()));
             slot
@@ -157,6 +163,18 @@ impl Watch {
     /// After a stopped call: ready for the next.
     pub(crate) fn reset(&self) {
         self.0.signs.store(0, Relaxed);
+    }
+
+    /// Takes the hook away, and compiled code runs again.
+    ///
+    /// # Safety
+    /// `state` is of the VM that this watches, and alive; not in a signal handler.
+    pub(crate) unsafe fn unhook(&self, state: *mut lua_State) {
+        // SAFETY: by the caller.
+        unsafe {
+            self.0.ways.close(state);
+            lua::lua_sethook(state, None, 0, 0);
+        }
     }
 }
 
@@ -245,11 +263,26 @@ pub(crate) unsafe extern "C-unwind" fn kill_hook(state: *mut lua_State, _: *mut 
 /// # Safety
 /// On the VM's own thread, with the VM alive.
 pub(crate) unsafe fn set_kill_hook(state: *mut lua_State) {
-    // An earlier try may have been half undone by the update it interrupted: off, then on.
     // SAFETY: by the caller.
+    unsafe { set_hook(state, kill_hook) };
+}
+
+/// Makes the VM call `hook` at its next instruction. Safe in a signal handler.
+///
+/// # Safety
+/// On the VM's own thread, with the VM alive. The hook may be called from any of its coroutines.
+pub(crate) unsafe fn set_hook(
+    state: *mut lua_State,
+    hook: unsafe extern "C-unwind" fn(*mut lua_State, *mut lua::lua_Debug),
+) {
+    // An earlier try may have been half undone by the update it interrupted: off, then on.
+    // SAFETY: by the caller; slots are never freed.
     unsafe {
         lua::lua_sethook(state, None, 0, 0);
-        lua::lua_sethook(state, Some(kill_hook), lua::LUA_MASKCOUNT, 1);
+        lua::lua_sethook(state, Some(hook), lua::LUA_MASKCOUNT, 1);
+        if let Some(slot) = CURRENT.get().as_ref() {
+            slot.ways.open(state);
+        }
     }
 }
 
@@ -271,11 +304,15 @@ extern "C" fn on_signal(_: c_int) {
         leave(signal());
         return;
     }
-    // SAFETY: as above. Whatever else has a hook there goes first: the watchdog asks again.
-    unsafe {
-        if slot.ask.load(Relaxed) == entry && lua::lua_gethook(state).is_none() {
+    if slot.ask.load(Relaxed) == entry {
+        // SAFETY: as above. Whatever else has a hook there goes first: the watchdog asks again.
+        unsafe {
+            if lua::lua_gethook(state).is_some() {
+                slot.ways.open(state);
+                return;
+            }
             slot.signs.fetch_or(STALLED, Relaxed);
-            lua::lua_sethook(state, Some(stall_hook), lua::LUA_MASKCOUNT, 1);
+            set_hook(state, stall_hook);
         }
     }
 }
@@ -294,6 +331,8 @@ fn start() {
             action.sa_flags = libc::SA_RESTART;
             libc::sigaction(signal(), &raw const action, ptr::null_mut());
         }
+        #[cfg(target_arch = "x86_64")]
+        ways::trap::handle();
         let spawned = std::thread::Builder::new()
             .name("lua-watchdog".into())
             .stack_size(64 * 1024)

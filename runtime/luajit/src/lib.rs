@@ -1,9 +1,9 @@
-//! LuaJIT, built in: the names of its C interface, and its recorder changed to what stopping scripts
-//! needs (`record.c`).
+//! LuaJIT, built in: the names of its C interface, its compiler changed to what stopping scripts needs
+//! (`record.c`, `asm.c`), and what a host does for each call (`host.c`).
 
 pub use mlua_sys::*;
 
-use std::os::raw::{c_char, c_int};
+use std::os::raw::{c_char, c_int, c_void};
 
 // As functions of the C API, they may unwind where memory ends.
 unsafe extern "C-unwind" {
@@ -25,4 +25,16 @@ unsafe extern "C-unwind" {
         text: *const c_char,
         len: usize,
     ) -> c_int;
+}
+
+// These raise nothing, and may be called from signal handlers.
+unsafe extern "C" {
+    /// Makes compiled code under way on this thread go on in the interpreter, which sees hooks, within
+    /// one turn of its loop. What it returns is for the other two; null where no such code runs.
+    pub fn pl_open_ways_out(state: *mut lua_State) -> *mut c_void;
+    /// Compiled code is as before. Not from a handler.
+    pub fn pl_close_ways_out(state: *mut lua_State, opened: *mut c_void);
+    /// Where a trap at `at` goes on; null if it is another's.
+    #[cfg(target_arch = "x86_64")]
+    pub fn pl_way_out_at(opened: *mut c_void, at: *mut c_void) -> *mut c_void;
 }

@@ -5,7 +5,7 @@ use pilotlight_luajit::lua_State;
 
 use super::vm_of;
 use crate::arena::{Arena, Pressure};
-use crate::watchdog::set_kill_hook;
+use crate::watchdog::{set_hook, set_kill_hook};
 
 /// Told by the arena that memory runs out.
 pub(super) struct Alarm {
@@ -17,7 +17,7 @@ impl Pressure for Alarm {
     fn collect(&mut self) {
         // A collection can't run inside an allocation: the hook runs it at the next instruction.
         // SAFETY: the VM is alive and on this thread: it is allocating.
-        unsafe { lua::lua_sethook(self.state, Some(collect_hook), lua::LUA_MASKCOUNT, 1) };
+        unsafe { set_hook(self.state, collect_hook) };
     }
 
     fn refused(&mut self) {
@@ -30,8 +30,8 @@ impl Pressure for Alarm {
 unsafe extern "C-unwind" fn collect_hook(state: *mut lua_State, _: *mut lua::lua_Debug) {
     // SAFETY: hooks run on the VM's thread with the VM alive; collecting is allowed in them.
     unsafe {
-        lua::lua_sethook(state, None, 0, 0);
         let vm = vm_of(state);
+        vm.watch.unhook(state);
         collect(state, &mut *vm.arena);
         if (*vm.alarm).refused || vm.watch.fired() {
             set_kill_hook(state);

@@ -103,7 +103,7 @@ impl Vm {
     fn calm(&self) {
         // SAFETY: the VM is alive, no script runs.
         unsafe {
-            lua::lua_sethook(self.stack.raw(), None, 0, 0);
+            self.watch.unhook(self.stack.raw());
             if self.watch.fired() || (*self.alarm).refused {
                 self.retired.set(true);
             }

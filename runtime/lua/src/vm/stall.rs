@@ -14,8 +14,8 @@ use crate::watchdog::set_kill_hook;
 pub(crate) unsafe extern "C-unwind" fn stall_hook(state: *mut lua_State, _: *mut lua::lua_Debug) {
     // SAFETY: hooks run on the VM's thread with the VM alive.
     unsafe {
-        lua::lua_sethook(state, None, 0, 0);
         let vm = vm_of(state);
+        vm.watch.unhook(state);
         vm.watch.noted();
         (*vm.window).host.stall = Some(Stack::new(state).trace().into());
         if (*vm.alarm).refused || vm.watch.fired() {
@@ -31,7 +31,7 @@ impl Vm {
     pub(super) fn tell_stall(&self, exchange: Option<&mut Exchange>) {
         // SAFETY: the VM is alive, no script runs, nobody else holds a reference.
         let host = unsafe {
-            lua::lua_sethook(self.stack.raw(), None, 0, 0);
+            self.watch.unhook(self.stack.raw());
             &mut (*self.window).host
         };
         self.watch.forget_stall();

@@ -89,8 +89,7 @@ fn loops_stop_compiled_or_not() {
     }
 }
 
-/// Loops of a few turns do not look whether they should stop (`runtime/luajit/record.c`): what is around
-/// them must.
+/// Loops in loops, and those that leave each other: each turn can be left (`runtime/luajit/asm.c`).
 #[test]
 fn short_loops_that_go_on_for_ever_stop() {
     for body in [

@@ -1,0 +1,86 @@
+//! Ways out of compiled code, which sees no hook: opened as one is set, closed as it is taken away
+//! (`runtime/luajit/asm.c`).
+
+use std::os::raw::c_void;
+use std::ptr;
+use std::sync::atomic::{AtomicPtr, Ordering::Relaxed};
+
+use pilotlight_luajit as lua;
+use pilotlight_luajit::lua_State;
+
+/// Those of a VM; null while they are closed.
+pub(super) struct Ways(AtomicPtr<c_void>);
+
+impl Ways {
+    pub(super) const fn closed() -> Ways {
+        Ways(AtomicPtr::new(ptr::null_mut()))
+    }
+
+    /// Safe in a signal handler, which may come in the midst of it.
+    ///
+    /// # Safety
+    /// On the VM's own thread, with the VM alive.
+    pub(super) unsafe fn open(&self, state: *mut lua_State) {
+        const OPENING: *mut c_void = ptr::dangling_mut();
+        if self.0.load(Relaxed).is_null() {
+            self.0.store(OPENING, Relaxed);
+            // SAFETY: by the caller.
+            self.0.store(unsafe { lua::pl_open_ways_out(state) }, Relaxed);
+        }
+    }
+
+    /// # Safety
+    /// As above, and not in a signal handler.
+    pub(super) unsafe fn close(&self, state: *mut lua_State) {
+        let opened = self.0.swap(ptr::null_mut(), Relaxed);
+        if !opened.is_null() {
+            // SAFETY: by the caller; they are this VM's.
+            unsafe { lua::pl_close_ways_out(state, opened) };
+        }
+    }
+}
+
+/// Where a way out is a trap: its handler goes out there.
+#[cfg(target_arch = "x86_64")]
+pub(super) mod trap {
+    use std::os::raw::{c_int, c_void};
+    use std::ptr;
+    use std::sync::atomic::Ordering::Relaxed;
+
+    use libc::{REG_RIP, SA_RESTART, SA_SIGINFO, SIG_DFL, SIGTRAP, greg_t, siginfo_t, ucontext_t};
+    use pilotlight_luajit as lua;
+
+    use crate::watchdog::CURRENT;
+
+    /// Bytes of a trap, which has been passed when its handler runs.
+    const LENGTH: greg_t = 1;
+
+    pub(in crate::watchdog) fn handle() {
+        // SAFETY: the handler touches what is of its own thread.
+        unsafe {
+            let mut action: libc::sigaction = std::mem::zeroed();
+            action.sa_sigaction = on_trap as extern "C" fn(c_int, _, _) as usize;
+            action.sa_flags = SA_RESTART | SA_SIGINFO;
+            libc::sigaction(SIGTRAP, &raw const action, ptr::null_mut());
+        }
+    }
+
+    extern "C" fn on_trap(_: c_int, _: *mut siginfo_t, context: *mut c_void) {
+        // SAFETY: the kernel's; slots are never freed, and what they hold is open.
+        unsafe {
+            let at = &mut (*context.cast::<ucontext_t>()).uc_mcontext.gregs[REG_RIP as usize];
+            let opened = CURRENT.get().as_ref().map(|slot| slot.ways.0.load(Relaxed));
+            let out = match opened.filter(|opened| !opened.is_null()) {
+                Some(opened) => lua::pl_way_out_at(opened, (*at - LENGTH) as *mut c_void),
+                None => ptr::null_mut(),
+            };
+            if !out.is_null() {
+                *at = out as greg_t;
+                return;
+            }
+            // Another's ends the process, as it would without a handler.
+            libc::signal(SIGTRAP, SIG_DFL);
+            libc::raise(SIGTRAP);
+        }
+    }
+}
