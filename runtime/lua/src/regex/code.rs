@@ -25,6 +25,8 @@ pub(super) struct Code {
     memory: Memory,
     /// Capturing groups, the whole match left out.
     pub(super) groups: u32,
+    /// Bytes of the shortest match, or fewer.
+    pub(super) least: usize,
     /// Whether its subjects are UTF-8: by its flags, or because it says so itself (`(*UTF)`).
     pub(super) utf: bool,
     names: Names,
@@ -122,7 +124,8 @@ impl Code {
         };
         let groups = info(raw, pcre2::PCRE2_INFO_CAPTURECOUNT, 0);
         let utf = info(raw, pcre2::PCRE2_INFO_ALLOPTIONS, 0) & pcre2::PCRE2_UTF != 0;
-        Ok(Code { raw, memory, groups, utf, names, machine: Machine::NotYet, uses: 0 })
+        let least = info(raw, pcre2::PCRE2_INFO_MINLENGTH, 0_u32) as usize;
+        Ok(Code { raw, memory, groups, least, utf, names, machine: Machine::NotYet, uses: 0 })
     }
 
     /// Whether there is machine code of it.

@@ -128,6 +128,14 @@ impl Matcher {
     /// matched, 0 when there is no match; below, PCRE2's error.
     pub(super) fn run(&mut self, code: &Code, flags: u32, subject: &[u8], from: usize) -> c_int {
         let dfa = flags & DFA != 0;
+        let machine = !dfa
+            && code.is_machine()
+            && (!code.utf || flags & CHECKED != 0)
+            && from <= subject.len();
+        // As PCRE2 itself says at last: the search behind a last match is mostly one of these.
+        if machine && subject.len() - from < code.least {
+            return 0;
+        }
         let groups = if dfa { 0 } else { code.groups };
         let Some(data) = self.data(groups) else { return pcre2::PCRE2_ERROR_NOMEMORY };
         let mut job = Match {
@@ -139,10 +147,7 @@ impl Matcher {
             data,
             context: if dfa { self.dfa } else { self.context },
             workspace: ptr::null_mut(),
-            machine: !dfa
-                && code.is_machine()
-                && (!code.utf || flags & CHECKED != 0)
-                && from <= subject.len(),
+            machine,
         };
         if dfa {
             self.workspace.resize(WORKSPACE, 0);

@@ -40,6 +40,34 @@ fn matches_interpreted_by_machine_and_the_longest() {
     assert_eq!(groups(&mut regexes, "(a)|ab|abc", 0, "xabcd"), Some(vec![1, 2, 1, 2]));
 }
 
+/// What is too short for a match is not tried; the shortest match still is.
+#[test]
+fn short_ends_match_or_not_as_before() {
+    for pattern in [
+        "ab",
+        "a?b",
+        "(?<=x)b",
+        "(?:ab|c)",
+        "a\\Kb",
+        "b(*ACCEPT)cd",
+        "(*NO_START_OPT)ab",
+        "é",
+        ".",
+        "(a)\\1",
+    ] {
+        for subject in ["", "a", "b", "ab", "xb", "xab", "c", "é", "aa", "xaa"] {
+            for from in 0..=subject.len() {
+                let mut regexes = regexes();
+                let mut find = |flags| {
+                    let found = regexes.find(pattern.as_bytes(), flags, subject.as_bytes(), from);
+                    found.unwrap().map(|found| (found.from, found.to))
+                };
+                assert_eq!(find(0), find(MACHINE), "{pattern} in {subject} from {from}");
+            }
+        }
+    }
+}
+
 #[test]
 fn searches_go_on_behind_a_match_and_behind_characters() {
     let mut regexes = regexes();
