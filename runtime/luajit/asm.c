@@ -24,11 +24,16 @@ static void asm_way_out(void *as, IRIns *ir);
 #define asm_prof(as, ir) of_##as, ir)
 #define of_ASMState __attribute__((unused)) asm_prof_guard(ASMState
 #define of_as asm_way_out(as
+#define lj_asm_trace asm_trace
 #include "lj_asm.c"
+#undef lj_asm_trace
 
 #if LJ_HASJIT
 
 #include <sys/mman.h>
+
+#include "lj_dispatch.h"
+#include "lj_trace.h"
 
 /* What is written over the code at a way out. */
 #if LJ_TARGET_X86ORX64
@@ -89,6 +94,13 @@ static void asm_way_out(void *state, IRIns *ir)
   ir->op2 = low_bits(as->mcp);
 }
 
+/* None is made while ways out are open: it would link to code that is not as it was. */
+void lj_asm_trace(jit_State *J, GCtrace *T)
+{
+  if (!(J->flags & JIT_F_ON)) lj_trace_err(J, LJ_TRERR_RECERR);
+  asm_trace(J, T);
+}
+
 /* -- Opening and closing the ways out ------------------------------------ */
 
 typedef struct WayOut {
@@ -99,7 +111,8 @@ typedef struct WayOut {
 
 typedef struct WaysOut {
   size_t size; /* of this, in bytes */
-  size_t count;
+  uint32_t on; /* whether traces were made */
+  uint32_t count;
   WayOut all[];
 } WaysOut;
 
@@ -131,11 +144,14 @@ static int is_in_area(jit_State *J, MCode *p)
   return 0;
 }
 
-/* Runs compiled code, or C that it calls? */
-static int runs_traces(jit_State *J)
+/* Is nobody at work on traces, in whose midst a signal may come? Compiled code runs, or what it calls,
+** or what may go on there without the interpreter, as C between two traces.
+*/
+static int traces_rest(jit_State *J)
 {
   int32_t state = J2G(J)->vmstate;
-  return state >= 0 || state == ~LJ_VMST_GC;
+  if (state >= 0 || state == ~LJ_VMST_GC) return 1;
+  return (state == ~LJ_VMST_C || state == ~LJ_VMST_INTERP) && J->state == LJ_TRACE_IDLE;
 }
 
 /* A trace that can run, NULL for none. Where recording was interrupted its number may stay taken. */
@@ -154,7 +170,7 @@ static IRRef next_way_out(GCtrace *T, IRRef ref)
 }
 
 /* Makes compiled code under way on this thread go on in the interpreter, within one turn of its loop.
-** Safe in a signal handler. What it returns is for pl_close_ways_out; NULL: there was none to open.
+** Safe in a signal handler. What it returns is for pl_close_ways_out; NULL: not now.
 */
 void *pl_open_ways_out(lua_State *L)
 {
@@ -164,7 +180,7 @@ void *pl_open_ways_out(lua_State *L)
   TraceNo i;
   IRRef ref;
   size_t size = sizeof(WaysOut);
-  if (!runs_traces(J))
+  if (!traces_rest(J))
     return NULL;
   for (i = 1; i < J->sizetrace; i++)
     if ((T = finished_trace(J, i)))
@@ -184,7 +200,8 @@ void *pl_open_ways_out(lua_State *L)
 	put(way->at, branch(way->at, way->to));
       }
   protect(J, PROT_READ|PROT_EXEC);
-  J->flags &= ~JIT_F_ON;  /* No traces are made of what is left here. */
+  ways->on = J->flags & JIT_F_ON;
+  J->flags &= ~JIT_F_ON;
   return ways;
 }
 
@@ -200,7 +217,8 @@ void pl_close_ways_out(lua_State *L, void *opened)
       put(way->at, way->was);
   }
   protect(J, PROT_READ|PROT_EXEC);
-  J->flags |= JIT_F_ON;
+  J->flags |= ways->on;
+  lj_dispatch_update(J2G(J), 0);
   munmap(ways, ways->size);
 }
 

@@ -172,8 +172,8 @@ impl Watch {
     pub(crate) unsafe fn unhook(&self, state: *mut lua_State) {
         // SAFETY: by the caller.
         unsafe {
-            self.0.ways.close(state);
             lua::lua_sethook(state, None, 0, 0);
+            self.0.ways.close(state);
         }
     }
 }

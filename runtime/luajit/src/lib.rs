@@ -30,7 +30,7 @@ unsafe extern "C-unwind" {
 // These raise nothing, and may be called from signal handlers.
 unsafe extern "C" {
     /// Makes compiled code under way on this thread go on in the interpreter, which sees hooks, within
-    /// one turn of its loop. What it returns is for the other two; null where no such code runs.
+    /// one turn of its loop. What it returns is for the other two; null where it can't be done now.
     pub fn pl_open_ways_out(state: *mut lua_State) -> *mut c_void;
     /// Compiled code is as before. Not from a handler.
     pub fn pl_close_ways_out(state: *mut lua_State, opened: *mut c_void);

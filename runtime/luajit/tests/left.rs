@@ -41,10 +41,11 @@ extern "C" fn on_signal(_: c_int) {
     }
     // SAFETY: the state of this thread, which runs.
     unsafe {
-        // A hook that comes while LuaJIT records trips its assertions; compiled code is what this is of.
-        if OPENED.get().is_null() {
-            OPENED.set(lua::pl_open_ways_out(state));
+        if !OPENED.get().is_null() {
+            return;
         }
+        // A hook that comes while LuaJIT records trips its assertions; compiled code is what this is of.
+        OPENED.set(lua::pl_open_ways_out(state));
         if !OPENED.get().is_null() {
             lua::lua_sethook(state, Some(on_hook), lua::LUA_MASKCOUNT, 1);
         }
@@ -54,12 +55,10 @@ extern "C" fn on_signal(_: c_int) {
 unsafe extern "C-unwind" fn on_hook(state: *mut lua_State, _: *mut lua::lua_Debug) {
     // SAFETY: as above; not in a handler.
     unsafe {
-        let opened = OPENED.replace(ptr::null_mut());
-        if !opened.is_null() {
-            LEFT.set(LEFT.get() + 1);
-            lua::pl_close_ways_out(state, opened);
-        }
         lua::lua_sethook(state, None, 0, 0);
+        lua::pl_close_ways_out(state, OPENED.get());
+        LEFT.set(LEFT.get() + 1);
+        OPENED.set(ptr::null_mut());
         if THEN.get() == Then::Raise {
             lua::lua_pushstring_(state, c"stopped".as_ptr());
             lua::lua_error(state);
@@ -183,6 +182,10 @@ fn what_goes_on_for_ever_is_left() {
         "local function f(n) if n > 0 then return 1 + f(n - 1) end return 0 end while true do f(50) end",
         "local x, n = 0 / 0, 0 while not (n >= x) do n = n + 1 end",
         "while true do for i = 1, 3 do end end",
+        // Traces with C between them, where almost all of the time goes.
+        "while true do collectgarbage('count') end",
+        "local s = ('x'):rep(20000) while true do s:gsub('y', 'z') end",
+        "local t = {} for i = 1, 5000 do t[i] = -i end while true do table.sort(t) table.sort(t, function(a, b) return a > b end) end",
         "local s = 0 repeat s = s + 1 if s % 2 == 0 then s = s + 1 else s = s - 1 end until false",
         "local t = {} for i = 1, 99 do t[i] = i end while true do for k, v in pairs(t) do t[k] = v + 1 end end",
         "local t, n = { a = 1 }, 0 while t.a do n = n + (t.b or 1) end",

@@ -8,8 +8,10 @@ use std::sync::atomic::{AtomicPtr, Ordering::Relaxed};
 use pilotlight_luajit as lua;
 use pilotlight_luajit::lua_State;
 
-/// Those of a VM; null while they are closed.
+/// Those of a VM; null while they are closed, [`AT_WORK`] while they are opened or closed.
 pub(super) struct Ways(AtomicPtr<c_void>);
+
+const AT_WORK: *mut c_void = ptr::dangling_mut();
 
 impl Ways {
     pub(super) const fn closed() -> Ways {
@@ -21,9 +23,8 @@ impl Ways {
     /// # Safety
     /// On the VM's own thread, with the VM alive.
     pub(super) unsafe fn open(&self, state: *mut lua_State) {
-        const OPENING: *mut c_void = ptr::dangling_mut();
         if self.0.load(Relaxed).is_null() {
-            self.0.store(OPENING, Relaxed);
+            self.0.store(AT_WORK, Relaxed);
             // SAFETY: by the caller.
             self.0.store(unsafe { lua::pl_open_ways_out(state) }, Relaxed);
         }
@@ -32,11 +33,12 @@ impl Ways {
     /// # Safety
     /// As above, and not in a signal handler.
     pub(super) unsafe fn close(&self, state: *mut lua_State) {
-        let opened = self.0.swap(ptr::null_mut(), Relaxed);
+        let opened = self.0.swap(AT_WORK, Relaxed);
         if !opened.is_null() {
-            // SAFETY: by the caller; they are this VM's.
+            // SAFETY: by the caller; they are this VM's, and no handler has left them half opened.
             unsafe { lua::pl_close_ways_out(state, opened) };
         }
+        self.0.store(ptr::null_mut(), Relaxed);
     }
 }
 
