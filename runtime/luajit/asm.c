@@ -79,8 +79,17 @@ static Word branch(MCode *at, MCode *to)
 #error "no ways out of compiled code on this architecture"
 #endif
 
-/* A place in machine code, as an instruction of a trace holds it: 16 bits, more than a trace is long. */
-#define low_bits(p) ((IRRef1)((uintptr_t)(p) / sizeof(MCode)))
+/* A way out in its instruction: the exit in the lower bits of the first operand; the place, as 16 bits of
+** its address, more than a trace is long, in the second and in the upper bits of the first. Both operands
+** look as constants do, to whom the assembler asks twice.
+*/
+#define EXIT_BITS 14
+#define LOW_BITS 15
+
+static uint16_t low_bits(MCode *p)
+{
+  return (uint16_t)((uintptr_t)p / sizeof(MCode));
+}
 
 /* Here is a way out. What comes before may not be made one instruction with what comes behind. */
 static void asm_way_out(void *state, IRIns *ir)
@@ -90,8 +99,19 @@ static void asm_way_out(void *state, IRIns *ir)
 #ifdef NOP
   if (is_memory_op(*as->mcp)) *--as->mcp = NOP;
 #endif
-  ir->op1 = (IRRef1)as->snapno;  /* Small, as a constant: an operand of none to asm_setup_regsp. */
-  ir->op2 = low_bits(as->mcp);
+  ir->op1 = (IRRef1)(as->snapno | (low_bits(as->mcp) >> LOW_BITS) << EXIT_BITS);
+  ir->op2 = low_bits(as->mcp) & ((1 << LOW_BITS) - 1);
+}
+
+static MCode *place_of(GCtrace *T, IRIns *ir)
+{
+  uint16_t low = (uint16_t)(ir->op2 | (ir->op1 >> EXIT_BITS) << LOW_BITS);
+  return T->mcode + (uint16_t)(low - low_bits(T->mcode));
+}
+
+static ExitNo exitno_of(IRIns *ir)
+{
+  return ir->op1 & ((1 << EXIT_BITS) - 1);
 }
 
 /* None is made while ways out are open: it would link to code that is not as it was. */
@@ -129,11 +149,23 @@ static void put(MCode *p, Word word)
   lj_mcode_sync(p, (char *)p + sizeof(word));
 }
 
-static void protect(jit_State *J, int protection)
+static int protect(jit_State *J, int protection)
 {
   MCode *area;
   for (area = J->mcarea; area; area = ((MCLink *)area)->next)
-    if (mprotect(area, ((MCLink *)area)->size, protection)) abort();
+    if (mprotect(area, ((MCLink *)area)->size, protection)) return 0;
+  return 1;
+}
+
+/* Code may be written, if the system lets it be. */
+static int begin_writing(jit_State *J)
+{
+  return protect(J, PROT_READ|PROT_WRITE);
+}
+
+static void end_writing(jit_State *J)
+{
+  if (!protect(J, PROT_READ|PROT_EXEC)) abort();
 }
 
 static int is_in_area(jit_State *J, MCode *p)
@@ -188,18 +220,22 @@ void *pl_open_ways_out(lua_State *L)
   ways = mmap(NULL, size, PROT_READ|PROT_WRITE, MAP_PRIVATE|MAP_ANONYMOUS, -1, 0);
   if (ways == MAP_FAILED)
     return NULL;
+  if (!begin_writing(J)) {
+    end_writing(J);
+    munmap(ways, size);
+    return NULL;
+  }
   ways->size = size;
-  protect(J, PROT_READ|PROT_WRITE);
   for (i = 1; i < J->sizetrace; i++)
     if ((T = finished_trace(J, i)))
       for (ref = 0; (ref = next_way_out(T, ref)); ) {
 	WayOut *way = &ways->all[ways->count++];
-	way->at = T->mcode + (IRRef1)(T->ir[ref].op2 - low_bits(T->mcode));
-	way->to = exit_of(J, T, T->ir[ref].op1);
+	way->at = place_of(T, &T->ir[ref]);
+	way->to = exit_of(J, T, exitno_of(&T->ir[ref]));
 	way->was = word_at(way->at);
 	put(way->at, branch(way->at, way->to));
       }
-  protect(J, PROT_READ|PROT_EXEC);
+  end_writing(J);
   ways->on = J->flags & JIT_F_ON;
   J->flags &= ~JIT_F_ON;
   return ways;
@@ -210,13 +246,13 @@ void pl_close_ways_out(lua_State *L, void *opened)
 {
   jit_State *J = L2J(L);
   WaysOut *ways = opened;
-  protect(J, PROT_READ|PROT_WRITE);
+  if (!begin_writing(J)) abort();
   while (ways->count) {
     WayOut *way = &ways->all[--ways->count];
     if (is_in_area(J, way->at) && word_at(way->at) == branch(way->at, way->to))
       put(way->at, way->was);
   }
-  protect(J, PROT_READ|PROT_EXEC);
+  end_writing(J);
   J->flags |= ways->on;
   lj_dispatch_update(J2G(J), 0);
   munmap(ways, ways->size);

@@ -42,8 +42,8 @@ struct Span {
 
 /// Who is told that memory runs out. Called from inside an allocation.
 pub(crate) trait Pressure {
-    /// The soft mark was passed: collect soon.
-    fn collect(&mut self);
+    /// The soft mark was passed: collect soon. Whether it will be; if not, it is asked again.
+    fn collect(&mut self) -> bool;
     /// An allocation was refused: the call must end.
     fn refused(&mut self);
 }
@@ -378,10 +378,11 @@ pub(crate) unsafe extern "C-unwind" fn allocate(
             if after > arena.limit {
                 return arena.refuse();
             }
-            arena.soft = usize::MAX;
             // SAFETY: the VM owns both the arena and what it points to.
-            if let Some(pressure) = arena.pressure.map(|p| unsafe { &mut *p }) {
-                pressure.collect();
+            if let Some(pressure) = arena.pressure.map(|p| unsafe { &mut *p })
+                && pressure.collect()
+            {
+                arena.soft = usize::MAX;
             }
         }
     }

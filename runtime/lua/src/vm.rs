@@ -152,7 +152,7 @@ impl Vm {
             stack: unsafe { Stack::new(state) },
             arena,
             window: Box::into_raw(Window::new(services.clone(), world.clone(), memory)),
-            alarm: Box::into_raw(Box::new(Alarm { state, refused: false })),
+            alarm: Box::into_raw(Box::new(Alarm { state, asked: false, refused: false })),
             watch: Watch::new(state),
             free: RefCell::new(Vec::new()),
             next: Cell::new(FIRST_FREE),

@@ -115,6 +115,8 @@ impl Watch {
         // SAFETY: asks for the ids of the calling thread.
         unsafe {
             libc::pthread_getcpuclockid(libc::pthread_self(), &raw mut clock);
+            #[cfg(target_arch = "x86_64")]
+            ways::trap::unblock();
             slot.thread.store(libc::syscall(libc::SYS_gettid) as i32, Relaxed);
         }
         slot.clock.store(clock, Relaxed);
@@ -181,6 +183,7 @@ impl Watch {
 impl Drop for Watch {
     fn drop(&mut self) {
         let mut slots = SLOTS.lock().unwrap_or_else(PoisonError::into_inner);
+        debug_assert!(self.0.ways.are_closed(), "no hook outlives a call");
         self.0.state.store(ptr::null_mut(), Relaxed);
         slots.free.push(self.0);
     }
@@ -267,22 +270,21 @@ pub(crate) unsafe fn set_kill_hook(state: *mut lua_State) {
     unsafe { set_hook(state, kill_hook) };
 }
 
-/// Makes the VM call `hook` at its next instruction. Safe in a signal handler.
+/// Makes the VM call `hook` at its next instruction: whether compiled code is left for it now. Safe in a
+/// signal handler.
 ///
 /// # Safety
 /// On the VM's own thread, with the VM alive. The hook may be called from any of its coroutines.
 pub(crate) unsafe fn set_hook(
     state: *mut lua_State,
     hook: unsafe extern "C-unwind" fn(*mut lua_State, *mut lua::lua_Debug),
-) {
+) -> bool {
     // An earlier try may have been half undone by the update it interrupted: off, then on.
     // SAFETY: by the caller; slots are never freed.
     unsafe {
         lua::lua_sethook(state, None, 0, 0);
         lua::lua_sethook(state, Some(hook), lua::LUA_MASKCOUNT, 1);
-        if let Some(slot) = CURRENT.get().as_ref() {
-            slot.ways.open(state);
-        }
+        CURRENT.get().as_ref().is_none_or(|slot| slot.ways.open(state))
     }
 }
 
@@ -307,8 +309,8 @@ extern "C" fn on_signal(_: c_int) {
     if slot.ask.load(Relaxed) == entry {
         // SAFETY: as above. Whatever else has a hook there goes first: the watchdog asks again.
         unsafe {
-            if lua::lua_gethook(state).is_some() {
-                slot.ways.open(state);
+            if let Some(hook) = lua::lua_gethook(state) {
+                set_hook(state, hook);
                 return;
             }
             slot.signs.fetch_or(STALLED, Relaxed);

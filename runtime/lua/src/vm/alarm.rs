@@ -10,14 +10,17 @@ use crate::watchdog::{set_hook, set_kill_hook};
 /// Told by the arena that memory runs out.
 pub(super) struct Alarm {
     pub(super) state: *mut lua_State,
+    /// A collection was asked for, and has not been.
+    pub(super) asked: bool,
     pub(super) refused: bool,
 }
 
 impl Pressure for Alarm {
-    fn collect(&mut self) {
+    fn collect(&mut self) -> bool {
+        self.asked = true;
         // A collection can't run inside an allocation: the hook runs it at the next instruction.
         // SAFETY: the VM is alive and on this thread: it is allocating.
-        unsafe { set_hook(self.state, collect_hook) };
+        unsafe { set_hook(self.state, collect_hook) }
     }
 
     fn refused(&mut self) {
@@ -32,6 +35,7 @@ unsafe extern "C-unwind" fn collect_hook(state: *mut lua_State, _: *mut lua::lua
     unsafe {
         let vm = vm_of(state);
         vm.watch.unhook(state);
+        (*vm.alarm).asked = false;
         collect(state, &mut *vm.arena);
         if (*vm.alarm).refused || vm.watch.fired() {
             set_kill_hook(state);

@@ -8,7 +8,7 @@ use std::time::Duration;
 use pilotlight_filter::{Fault, FaultKind};
 use pilotlight_luajit as lua;
 
-use super::alarm::collect;
+use super::alarm::{Alarm, collect};
 use super::{MARK, Thread, Vm};
 use crate::visit::{Ran, Visit};
 use crate::watchdog::{BROKEN, KILLED, STALLED};
@@ -57,8 +57,8 @@ impl Vm {
         }
         let (stopped, broken) = (signs & KILLED != 0, signs & BROKEN != 0);
         // SAFETY: lives as long as the VM.
-        let refused = unsafe { (*self.alarm).refused };
-        if stopped || broken || refused || arena.soft == usize::MAX {
+        let &Alarm { refused, asked, .. } = unsafe { &*self.alarm };
+        if stopped || broken || refused || asked {
             self.calm();
             let over = |kind, what: String| {
                 let mut fault = Fault::new(kind, format!("{place}: {what}"));
@@ -108,7 +108,7 @@ impl Vm {
                 self.retired.set(true);
             }
             self.watch.reset();
-            (*self.alarm).refused = false;
+            ((*self.alarm).refused, (*self.alarm).asked) = (false, false);
         }
         // What was killed is mostly thrown away, not cleaned up.
         self.littered.set(true);

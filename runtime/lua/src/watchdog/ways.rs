@@ -18,16 +18,21 @@ impl Ways {
         Ways(AtomicPtr::new(ptr::null_mut()))
     }
 
-    /// Safe in a signal handler, which may come in the midst of it.
+    pub(super) fn are_closed(&self) -> bool {
+        self.0.load(Relaxed).is_null()
+    }
+
+    /// Whether they are open then. Safe in a signal handler, which may come in the midst of it.
     ///
     /// # Safety
     /// On the VM's own thread, with the VM alive.
-    pub(super) unsafe fn open(&self, state: *mut lua_State) {
-        if self.0.load(Relaxed).is_null() {
+    pub(super) unsafe fn open(&self, state: *mut lua_State) -> bool {
+        if self.are_closed() {
             self.0.store(AT_WORK, Relaxed);
             // SAFETY: by the caller.
             self.0.store(unsafe { lua::pl_open_ways_out(state) }, Relaxed);
         }
+        !self.are_closed()
     }
 
     /// # Safety
@@ -64,6 +69,17 @@ pub(super) mod trap {
             action.sa_sigaction = on_trap as extern "C" fn(c_int, _, _) as usize;
             action.sa_flags = SA_RESTART | SA_SIGINFO;
             libc::sigaction(SIGTRAP, &raw const action, ptr::null_mut());
+        }
+    }
+
+    /// On this thread: the kernel kills a process whose trap is blocked.
+    pub(in crate::watchdog) fn unblock() {
+        // SAFETY: changes this thread's mask.
+        unsafe {
+            let mut set: libc::sigset_t = std::mem::zeroed();
+            libc::sigemptyset(&raw mut set);
+            libc::sigaddset(&raw mut set, SIGTRAP);
+            libc::pthread_sigmask(libc::SIG_UNBLOCK, &raw const set, ptr::null_mut());
         }
     }
 
