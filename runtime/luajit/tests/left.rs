@@ -1,6 +1,6 @@
 //! Compiled code is left thousands of times, wherever a signal finds it, and what it works out is the
 //! same; what would go on for ever is left, too.
-#![allow(
+#![expect(
     clippy::unwrap_used,
     clippy::disallowed_methods,
     reason = "a test, with a thread of its own"
