@@ -91,7 +91,9 @@ fn limits() -> String {
     }
     text.push_str(
         "\n`[filters.NAME] limits` and `[modules.NAME] limits` set `cpu` and `memory` of one program, \
-         `[lua] memory` that of a worker's VM: see [the manifest](manifest.md).\n\n## Of listeners and upstreams\n\n\
+         `[lua] memory` that of a worker's VM: see [the manifest](manifest.md). A script past its `cpu` is stopped by a \
+         signal to its thread; on x86-64 compiled code ends there by a trap (SIGTRAP): under a debugger that keeps traps \
+         for itself it goes on.\n\n## Of listeners and upstreams\n\n\
          On without configuration. The keys stand in [the manifest](manifest.md) under \
          `[[listeners]]`, `limits` and `timeouts`, and under `[upstreams.NAME]`.\n\n\
          | key | meaning |\n|---|---|\n",
