@@ -33,14 +33,13 @@ void pl_push_copy_of(lua_State *L, int place)
   copy->nomm = kept->nomm;
   if (kept->asize) memcpy(tvref(copy->array), tvref(kept->array), kept->asize * sizeof(TValue));
   if (hmask) {
-    Node *from = noderef(kept->node), *to = noderef(copy->node);
+    Node *from = noderef(kept->node), *to = noderef(copy->node), *node;
     ptrdiff_t way = (char *)to - (char *)from;
-    uint32_t i;
     memcpy(to, from, (hmask + 1) * sizeof(Node));
     setfreetop(copy, to, (Node *)((char *)getfreetop(kept, from) + way));
-    for (i = 0; i <= hmask; i++) { /* reads what was there before: what was just written is waited for */
-      Node *next = nextnode(&from[i]);
-      if (next) setmref(to[i].next, (Node *)((char *)next + way));
+    for (node = from; node <= from + hmask; node++) { /* not of the copy: what was just written is waited for */
+      Node *next = nextnode(node);
+      if (next) setmref(((Node *)((char *)node + way))->next, (Node *)((char *)next + way));
     }
   }
   settabV(L, L->top, copy);
