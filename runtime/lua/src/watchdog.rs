@@ -4,7 +4,7 @@
 //! worker     arm ── script ───────────────────────────── handler: lua_sethook ─ error ─▶ out
 //! watchdog        tick: first seen ─ tick ─ over budget: tgkill ──┘ (again each tick until it ends)
 //! ```
-//! The same way a script is asked where it stands, once it has held its worker for [`STALL`].
+//! The same way a script is asked where it stands, once it has held its worker for long (`ticks.rs`).
 //!
 //! Arming is two stores: the watchdog reads the worker's CPU clock itself, when a tick finds a call
 //! under way. The hook is set from a signal on the worker's own thread, because setting it from
